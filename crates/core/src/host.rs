@@ -1,0 +1,121 @@
+//! Where a connection goes: a host (name or address) and a port.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A host name as a program gave it, 1 to 255 bytes (the limit of SOCKS5, RFC 1928 section 5), without NUL,
+/// blanks or control characters. Stored in lower case (RFC 4343) and without a trailing dot.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(Box<str>);
+
+/// Why a text is not a host name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadHostName {
+    Empty,
+    /// Over 255 bytes.
+    TooLong,
+    /// A blank, a control character or a byte that is not UTF-8.
+    BadCharacter,
+}
+
+impl HostName {
+    pub const MAX: usize = 255;
+
+    pub fn new(text: &[u8]) -> Result<HostName, BadHostName> {
+        let text = text.strip_suffix(b".").unwrap_or(text);
+        if text.is_empty() {
+            return Err(BadHostName::Empty);
+        }
+        if text.len() > Self::MAX {
+            return Err(BadHostName::TooLong);
+        }
+        let text = core::str::from_utf8(text).map_err(|_| BadHostName::BadCharacter)?;
+        if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(BadHostName::BadCharacter);
+        }
+        Ok(HostName(text.to_ascii_lowercase().into_boxed_str()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this name is `suffix` or ends with `.suffix`; a dot that `suffix` begins with is ignored.
+    pub fn is_within(&self, suffix: &str) -> bool {
+        let suffix = suffix.strip_prefix('.').unwrap_or(suffix);
+        match self.0.strip_suffix(suffix) {
+            Some(rest) => rest.is_empty() || rest.ends_with('.'),
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name that only a proxy can resolve, or an address. An IPv4-mapped IPv6 address is never here: it is IPv4.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    Name(HostName),
+    Ip(IpAddr),
+}
+
+impl Host {
+    /// An address written in digits, else a name. Square brackets around an IPv6 address are accepted.
+    pub fn parse(text: &str) -> Result<Host, BadHostName> {
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|t| t.strip_suffix(']'))
+            .unwrap_or(text);
+        match bare.parse::<IpAddr>() {
+            Ok(ip) => Ok(Host::Ip(ip.to_canonical())),
+            Err(_) => HostName::new(text.as_bytes()).map(Host::Name),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => name.fmt(f),
+            Host::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// What a proxy is asked to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub host: Host,
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target {
+            host: Host::Ip(address.ip().to_canonical()),
+            port: address.port(),
+        }
+    }
+}
+
+/// `host:port`, an IPv6 address in square brackets.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Everything of tailchain that is not an exported libc symbol.
+//!
+//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `host`, `errno`) knows nothing
+//! of the operating system; the I/O layer (`load`, `sys`, `log`, `dial`, `shared_names`) uses the core and
+//! libc; the hooks, in the root package, use both. Nothing here defines a libc symbol.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod chain;
+pub mod config;
+pub mod errno;
+pub mod host;
+pub mod load;
+pub mod proto;
+pub mod route;
