@@ -4,11 +4,18 @@ import os
 from contextlib import ExitStack
 
 import pytest
-from support import daemons, web
+from support import daemons, paths, web
 from support.config import Configs
 from support.ports import deaf_port, refusing_port
 from support.proxy import Proxy
 from support.server import EchoServer
+
+
+def pytest_sessionstart():
+    """A preload library that is missing is only a warning of ld.so: every program would run bare, unnoticed."""
+    for path in [paths.LAUNCHER, paths.LIBRARY]:
+        if not path.exists():
+            pytest.exit(f"{path} does not exist: `make test` builds it", returncode=2)
 
 
 @pytest.hookimpl(wrapper=True)
