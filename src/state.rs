@@ -4,14 +4,16 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
 use tailchain_core::host::{Host, HostName};
+use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
 use tailchain_core::log::Log;
 use tailchain_core::shared_names::SharedNames;
@@ -23,6 +25,7 @@ pub struct State {
     pub log: Log,
     pub fakes: FakeNet,
     names: OnceBox<SharedNames>,
+    hosts: OnceBox<HostsFile>,
 }
 
 /// What an address is to the names table.
@@ -62,6 +65,7 @@ impl State {
             fakes: FakeNet::new(loaded.config.fake_subnet),
             log,
             names: OnceBox::new(),
+            hosts: OnceBox::new(),
             config: loaded.config,
         }
     }
@@ -73,8 +77,18 @@ impl State {
     }
 
     /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
-    pub fn knows(&self, _name: &HostName) -> bool {
-        false
+    pub fn knows(&self, name: &HostName) -> bool {
+        self.hosts().names().contains(name) || own_name(Path::new("/proc")).as_ref() == Some(name)
+    }
+
+    /// Whether libc knows a name for `ip` without asking a server.
+    pub fn knows_address(&self, ip: IpAddr) -> bool {
+        self.hosts().names().has_address(ip)
+    }
+
+    fn hosts(&self) -> &HostsFile {
+        self.hosts
+            .get_or_init(|| Box::new(HostsFile::new("/etc/hosts")))
     }
 
     /// The one line at start that says that we are there.

@@ -100,6 +100,25 @@ impl Failure {
         }
     }
 
+    /// Whether a proxy answered, and the answer was no (proxychains' `<--denied`); else it did not answer in time
+    /// or in order.
+    pub fn is_denial(&self) -> bool {
+        match &self.kind {
+            FailureKind::Reply(_)
+            | FailureKind::UnassignedReply(_)
+            | FailureKind::Socks4(_)
+            | FailureKind::Http { .. }
+            | FailureKind::AuthRefused
+            | FailureKind::NoAcceptableMethod { .. }
+            | FailureKind::NoIpv6 => true,
+            FailureKind::Nonsense(_)
+            | FailureKind::Closed
+            | FailureKind::TimedOut
+            | FailureKind::TooLong(_)
+            | FailureKind::Unsupported(_) => false,
+        }
+    }
+
     /// Who is dead, in a path of `path_len` proxies.
     ///
     /// A proxy that says it cannot reach the next one accuses that one, the last proxy accuses the target. A
