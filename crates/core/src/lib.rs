@@ -17,6 +17,7 @@
 pub mod chain;
 pub mod config;
 pub mod errno;
+pub mod fake;
 pub mod host;
 pub mod load;
 pub mod proto;
