@@ -22,3 +22,4 @@ pub mod host;
 pub mod load;
 pub mod proto;
 pub mod route;
+pub mod shared_names;
