@@ -19,6 +19,7 @@ pub mod config;
 pub mod errno;
 pub mod fake;
 pub mod host;
+pub mod hosts;
 pub mod load;
 pub mod proto;
 pub mod route;
