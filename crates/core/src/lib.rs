@@ -16,6 +16,7 @@
 
 pub mod chain;
 pub mod config;
+pub mod dns;
 pub mod errno;
 pub mod fake;
 pub mod host;
