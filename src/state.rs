@@ -6,7 +6,6 @@ use once_cell::race::OnceBox;
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
 use tailchain_core::dial::endpoint::Resolver;
@@ -78,7 +77,7 @@ impl State {
 
     /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
     pub fn knows(&self, name: &HostName) -> bool {
-        self.hosts().names().contains(name) || own_name(Path::new("/proc")).as_ref() == Some(name)
+        self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
     }
 
     /// Whether libc knows a name for `ip` without asking a server.
