@@ -25,6 +25,21 @@ pub enum Obstacle {
     Capabilities,
 }
 
+impl Obstacle {
+    /// What the user can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Obstacle::Static => "use a dynamically linked build of it",
+            Obstacle::Go => "set HTTPS_PROXY or its own proxy option, if it has one",
+            Obstacle::OtherTarget { .. } => "use a build of tailchain for that kind of program",
+            Obstacle::OtherLibc => "use a build of tailchain for that libc",
+            Obstacle::SetId | Obstacle::Capabilities => {
+                "run a copy without these rights, or as the user who has them"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
