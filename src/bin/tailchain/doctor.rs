@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tailchain_core::config::{ChainKind, Config, Proxy};
 use tailchain_preload::elf::Elf;
+use tailchain_preload::image::Image;
 use tailchain_preload::{environment, library, obstacle, program};
 
 /// Look for what keeps programs from going through the proxies
@@ -106,7 +107,9 @@ fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
             "program: {name} is no executable file in PATH; correct the name"
         ));
     };
-    let file = program::interpreter(&file, path.as_deref()).unwrap_or(file);
+    let script = Image::open(&file).ok();
+    let interpreter = script.and_then(|script| program::interpreter(&script, path.as_deref()));
+    let file = interpreter.unwrap_or(file);
     if let Some((file, reason)) = obstacle::find(&name, path.as_deref(), &library) {
         let file = file.display();
         return findings.problem(format!(
@@ -126,7 +129,9 @@ fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
 /// Lets the program's own dynamic loader list what it would load (ld.so(8), `--list`); nothing of the program
 /// or the library is run.
 fn load(library: &Path, program: &Path) -> Result<(), String> {
-    let interpreter = Elf::read(program).and_then(|elf| elf.interpreter);
+    let interpreter = Image::open(program)
+        .ok()
+        .and_then(|image| Elf::of(&image)?.interpreter);
     let loader = interpreter.ok_or("it is no ELF program with a dynamic loader; name one")?;
     let mut command = Command::new(&loader);
     command.arg("--list").arg(program).stdin(Stdio::null());
