@@ -16,8 +16,13 @@
 
 pub mod chain;
 pub mod config;
+pub mod dial;
 pub mod errno;
 pub mod host;
 pub mod load;
+pub mod lock;
+pub mod log;
+pub mod pending;
 pub mod proto;
 pub mod route;
+pub mod sys;
