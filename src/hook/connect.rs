@@ -25,6 +25,12 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
+    if let Some(result) = earlier_attempt(fd) {
+        return match result {
+            Ok(()) => Verdict::Return(0),
+            Err(errno) => Verdict::Fail(errno),
+        };
+    }
     // SAFETY: passed on.
     match unsafe { route_of(fd, address, length) } {
         Way::Real => Verdict::Real,
@@ -114,9 +120,6 @@ fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
 pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     let state = state();
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
-    if let Some(result) = earlier_attempt(fd, nonblocking) {
-        return result;
-    }
     let family = family(state, fd, dialled)?;
     if !nonblocking {
         let own_limit = sys::send_timeout(fd)?;
@@ -154,7 +157,7 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
 /// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
 /// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
 /// it waits for the end.
-fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
+pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
     if PENDING.count() > 0 {
         match PENDING.orphan_end(fd) {
             Some(None) => return Some(Err(Errno::EALREADY)),
@@ -163,6 +166,7 @@ fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
             None => {}
         }
         if PENDING.socket_of(fd).is_some() {
+            let nonblocking = sys::status_flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0);
             if nonblocking {
                 return Some(Err(Errno::EALREADY));
             }

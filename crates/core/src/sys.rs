@@ -315,11 +315,14 @@ pub fn bind(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_bind, fd, &raw const address.storage, address.length).map(drop)
 }
 
-/// connect(2) to AF_UNSPEC: dissolve the association; the options and an explicit bind stay.
+/// connect(2) to AF_UNSPEC: dissolve the association; the options and an explicit bind stay. The ECONNRESET that
+/// the kernel leaves on a socket that was connected is taken away: the program never was.
 pub fn disconnect(fd: Fd) -> Result<(), Errno> {
     // SAFETY: all zeroes is a valid sockaddr, and AF_UNSPEC is 0.
     let address: libc::sockaddr = unsafe { mem::zeroed() };
-    syscall!(SYS_connect, fd, &raw const address, mem::size_of_val(&address)).map(drop)
+    syscall!(SYS_connect, fd, &raw const address, mem::size_of_val(&address))?;
+    let _: Result<c_int, Errno> = get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR);
+    Ok(())
 }
 
 /// getsockname(2).
