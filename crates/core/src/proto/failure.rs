@@ -425,6 +425,11 @@ mod tests {
                 Errno::ENETUNREACH,
             ),
             ("connection reset by peer", Errno::ECONNRESET),
+            ("operation not permitted", Errno::EACCES),
+            (
+                "dial tcp 10.0.0.1:9: connect: permission denied",
+                Errno::EACCES,
+            ),
         ] {
             let failure = Failure::new(0, http(500, Some(reason)));
             assert_eq!(failure.errno(SOON), errno, "{reason}");
