@@ -6,16 +6,21 @@
 
 #![forbid(unsafe_code)]
 
+mod directive;
+mod draft;
 mod error;
 mod parse;
 mod proxy;
+mod proxy_line;
+mod proxy_parts;
 mod rules;
 mod url;
+mod words;
 
 pub mod environment;
 pub mod locate;
 
-pub use error::{ConfigError, Warning};
+pub use error::{ConfigError, Finding, Warning};
 pub use parse::parse;
 pub use proxy::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
 pub use rules::{DnatTable, DomainSet, NetSet};

@@ -76,6 +76,25 @@ impl Failure {
         }
     }
 
+    /// Whether a proxy answered, and the answer was no (proxychains' `<--denied`); else it did not answer in time
+    /// or in order.
+    pub fn is_denial(&self) -> bool {
+        match &self.kind {
+            FailureKind::Reply(_)
+            | FailureKind::UnassignedReply(_)
+            | FailureKind::Socks4(_)
+            | FailureKind::Http { .. }
+            | FailureKind::AuthRefused
+            | FailureKind::NoAcceptableMethod { .. }
+            | FailureKind::NoIpv6 => true,
+            FailureKind::Nonsense(_)
+            | FailureKind::Closed
+            | FailureKind::TimedOut
+            | FailureKind::TooLong(_)
+            | FailureKind::Unsupported(_) => false,
+        }
+    }
+
     /// Who is dead, in a path of `path_len` proxies.
     ///
     /// A proxy that says it cannot reach the next one accuses that one, the last proxy accuses the target. A
@@ -227,5 +246,24 @@ mod tests {
         };
         assert_eq!(failure.blame(2), NEXT);
         assert_eq!(failure.blame(1), Blame::Target);
+    }
+
+    #[test]
+    fn only_an_answer_is_a_denial() {
+        for (kind, denial) in [
+            (FailureKind::Reply(R::ConnectionRefused), true),
+            (FailureKind::Socks4(91), true),
+            (http(403, None), true),
+            (FailureKind::AuthRefused, true),
+            (FailureKind::Closed, false),
+            (FailureKind::TimedOut, false),
+            (FailureKind::Nonsense("x"), false),
+        ] {
+            assert_eq!(
+                Failure::new(0, kind.clone()).is_denial(),
+                denial,
+                "{kind:?}"
+            );
+        }
     }
 }

@@ -1,0 +1,445 @@
+//! The directives: the table of all that a line before `[ProxyList]` can say.
+
+#![forbid(unsafe_code)]
+
+use super::draft::{Draft, Order};
+use super::error::Problem;
+use super::proxy_parts::parse_kind;
+use super::rules::{Dnat, Net, Suffix};
+use super::words::{Remark, Words};
+use super::{Dns, LogFormat, ProxyDown, RawDns};
+use std::path::PathBuf;
+
+/// What `tailnet_only` stands for: Tailscale's CGNAT range, its IPv6 prefix and its MagicDNS domain.
+const TAILNET_NETS: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
+const TAILNET_DOMAIN: &str = ".ts.net";
+
+type Apply = fn(&mut Draft, &Words<'_>, u32) -> Result<Remark, Problem>;
+
+/// One row for each directive. None of tailchain's own begins with a name that proxychains-ng matches as a
+/// prefix (`localnet`, `dnat`, `chain_len`, the timeouts, `remote_dns_subnet`, `proxy_dns_daemon`).
+const DIRECTIVES: &[(&str, Apply)] = &[
+    ("strict_chain", |d, w, _| w.flag(|| d.order = Order::Strict)),
+    ("dynamic_chain", |d, w, _| {
+        w.flag(|| d.order = Order::Dynamic)
+    }),
+    ("random_chain", |d, w, _| w.flag(|| d.order = Order::Random)),
+    ("round_robin_chain", |d, w, _| {
+        w.flag(|| d.order = Order::RoundRobin)
+    }),
+    ("chain_len", |d, w, line| {
+        // 0 is 1 in proxychains-ng.
+        let len = w.number(0, u64::from(u16::MAX), "proxies")?.max(1);
+        d.chain_len = (usize::try_from(len).unwrap_or(1), Some(line));
+        Ok(None)
+    }),
+    ("quiet_mode", |d, w, _| w.flag(|| d.quiet = true)),
+    ("proxy_dns", |d, w, _| w.flag(|| d.dns = Dns::Remote)),
+    ("proxy_dns_old", |d, w, _| {
+        w.flag(|| d.dns = Dns::Remote)?;
+        Ok(Some(Problem::new(
+            "proxyresolv is not run; this means proxy_dns",
+            "write proxy_dns",
+        )))
+    }),
+    ("proxy_dns_daemon", |d, w, _| {
+        let address = w.one("the address of a daemon, such as 127.0.0.1:1053")?;
+        let well_formed = address.parse::<std::net::SocketAddr>().is_ok();
+        d.dns = Dns::Remote;
+        match well_formed {
+            true => Ok(Some(Problem::new(
+                "no daemon is asked; this means proxy_dns",
+                "write proxy_dns",
+            ))),
+            false => Err(Problem::new(
+                "this is not an address with a port",
+                "expected such as 127.0.0.1:1053; or write proxy_dns, which needs no daemon",
+            )),
+        }
+    }),
+    ("raw_dns", |d, w, _| {
+        d.raw_dns = w.choice(&[("allow", RawDns::Allow), ("deny", RawDns::Deny)])?;
+        Ok(None)
+    }),
+    ("remote_dns_subnet", |d, w, _| {
+        let octet = w.number(0, 255, "the first octet of the fake addresses")?;
+        d.fake_subnet = u8::try_from(octet).unwrap_or(u8::MAX);
+        Ok(None)
+    }),
+    ("tcp_read_time_out", |d, w, _| {
+        d.read_timeout = w.milliseconds(1)?;
+        Ok(None)
+    }),
+    ("tcp_connect_time_out", |d, w, _| {
+        d.connect_timeout = w.milliseconds(1)?;
+        Ok(None)
+    }),
+    ("localnet", |d, w, line| {
+        let net = Net::parse(w.one("a network, such as 10.0.0.0/8")?)?;
+        d.local_nets.push((net, line));
+        Ok(None)
+    }),
+    ("dnat", |d, w, _| {
+        let (from, to) = w.two("FROM[:PORT] TO[:PORT]")?;
+        d.dnat.insert(Dnat::parse(from, to)?);
+        Ok(None)
+    }),
+    ("localdomain", |d, w, line| {
+        let suffix = Suffix::parse(w.one("a domain, such as .internal")?)?;
+        d.local_domains.insert(suffix, line);
+        Ok(None)
+    }),
+    ("proxynet", |d, w, line| {
+        let net = Net::parse(w.one("a network, such as 100.64.0.0/10")?)?;
+        d.allow_nets.push((net, line));
+        Ok(None)
+    }),
+    ("proxydomain", |d, w, line| {
+        let suffix = Suffix::parse(w.one("a domain, such as .ts.net")?)?;
+        d.allow_domains.insert(suffix, line);
+        Ok(None)
+    }),
+    ("tailnet_only", |d, w, line| {
+        w.flag(|| ())?;
+        for net in TAILNET_NETS {
+            d.allow_nets.push((Net::parse(net)?, line));
+        }
+        d.allow_domains.insert(Suffix::parse(TAILNET_DOMAIN)?, line);
+        Ok(None)
+    }),
+    ("proxy_wait", |d, w, _| {
+        d.wait = w.milliseconds(0)?;
+        Ok(None)
+    }),
+    ("proxy_retry", |d, w, _| {
+        let times = w.number(0, 1000, "how often to try again")?;
+        d.retry = u32::try_from(times).unwrap_or(0);
+        Ok(None)
+    }),
+    ("proxy_down", |d, w, _| {
+        d.proxy_down = w.choice(&[("fail", ProxyDown::Fail), ("direct", ProxyDown::Direct)])?;
+        Ok(None)
+    }),
+    ("log_file", |d, w, _| {
+        let path = w.one("an absolute path")?;
+        if !path.starts_with('/') || path.contains('\0') {
+            return Err(Problem::new(
+                "this is not an absolute path",
+                "begin it with /: programs change their folder",
+            ));
+        }
+        d.log_file = Some(PathBuf::from(path));
+        Ok(None)
+    }),
+    ("log_format", |d, w, _| {
+        d.log_format = w.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
+        Ok(None)
+    }),
+];
+
+pub(super) fn is_known(keyword: &str) -> bool {
+    DIRECTIVES.iter().any(|(name, _)| *name == keyword)
+}
+
+/// Lets a line work on the draft. A directive that is not known is remarked and changes nothing.
+pub(super) fn apply(draft: &mut Draft, words: &Words<'_>, line: u32) -> Result<Remark, Problem> {
+    match DIRECTIVES.iter().find(|(name, _)| *name == words.keyword) {
+        Some((_, apply)) => apply(draft, words, line),
+        None => Ok(Some(unknown(words.keyword))),
+    }
+}
+
+fn unknown(keyword: &str) -> Problem {
+    let scheme = keyword.split("://").next().unwrap_or(keyword);
+    if parse_kind(scheme.as_bytes()).is_ok() {
+        return Problem::new(
+            "a proxy before [ProxyList] is ignored",
+            "move the line below [ProxyList]",
+        );
+    }
+    if keyword.eq_ignore_ascii_case("[ProxyList]") {
+        return Problem::new("this heading is ignored", "write [ProxyList]");
+    }
+    let meant = |(name, _): &&(&str, Apply)| {
+        keyword.eq_ignore_ascii_case(name)
+            || keyword.replace('-', "_") == *name
+            || keyword.starts_with(name)
+            || (keyword.len() > 3 && name.starts_with(keyword))
+    };
+    match DIRECTIVES.iter().find(meant) {
+        Some((name, _)) => Problem::new(
+            "this directive is not known and ignored",
+            format!("did you mean {name}?"),
+        ),
+        None => Problem::new(
+            "this directive is not known and ignored",
+            "take the line out or correct it",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{parse, ChainKind, Config, Source, Warning};
+    use crate::host::HostName;
+    use std::time::Duration;
+
+    fn read(directives: &str) -> Result<(Config, Vec<Warning>), String> {
+        let proxy = "socks5 127.0.0.1 1080\n";
+        let text = format!("{directives}\n[ProxyList]\n{proxy}{proxy}{proxy}");
+        parse(text.as_bytes(), Source::File("p.conf".into())).map_err(|error| error.to_string())
+    }
+
+    type Holds = fn(&Config) -> bool;
+
+    /// A line and what must hold of the configuration then.
+    const GOOD: &[(&str, Holds)] = &[
+        ("", |c| c.chain == ChainKind::Dynamic),
+        ("strict_chain", |c| c.chain == ChainKind::Strict),
+        ("dynamic_chain", |c| c.chain == ChainKind::Dynamic),
+        ("random_chain", |c| c.chain == ChainKind::Random { len: 1 }),
+        ("round_robin_chain", |c| {
+            c.chain == ChainKind::RoundRobin { len: 1 }
+        }),
+        ("random_chain\nchain_len = 2", |c| {
+            c.chain == ChainKind::Random { len: 2 }
+        }),
+        ("random_chain\nchain_len=2", |c| {
+            c.chain == ChainKind::Random { len: 2 }
+        }),
+        ("chain_len 3\nround_robin_chain", |c| {
+            c.chain == ChainKind::RoundRobin { len: 3 }
+        }),
+        ("chain_len = 0\nrandom_chain", |c| {
+            c.chain == ChainKind::Random { len: 1 }
+        }),
+        ("", |c| !c.quiet),
+        ("quiet_mode", |c| c.quiet),
+        ("", |c| c.dns == Dns::Local),
+        ("proxy_dns", |c| c.dns == Dns::Remote),
+        ("proxy_dns_old", |c| c.dns == Dns::Remote),
+        ("proxy_dns_daemon 127.0.0.1:1053", |c| c.dns == Dns::Remote),
+        ("", |c| c.raw_dns == RawDns::Allow),
+        ("raw_dns allow", |c| c.raw_dns == RawDns::Allow),
+        ("raw_dns deny", |c| c.raw_dns == RawDns::Deny),
+        ("", |c| c.fake_subnet == 224),
+        ("remote_dns_subnet 0", |c| c.fake_subnet == 0),
+        ("remote_dns_subnet 255", |c| c.fake_subnet == 255),
+        ("remote_dns_subnet\t10", |c| c.fake_subnet == 10),
+        ("", |c| c.read_timeout == Duration::from_millis(4000)),
+        ("tcp_read_time_out 15000", |c| {
+            c.read_timeout == Duration::from_millis(15_000)
+        }),
+        ("", |c| c.connect_timeout == Duration::from_millis(10_000)),
+        ("tcp_connect_time_out 8000", |c| {
+            c.connect_timeout == Duration::from_millis(8000)
+        }),
+        ("localnet 10.0.0.0/8", |c| {
+            c.local_nets.matches([10, 0, 0, 1].into(), 1) == Some(1)
+        }),
+        ("dnat 1.1.1.1:80 2.2.2.2", |c| {
+            c.dnat.apply("1.1.1.1:80".parse().unwrap()) == "2.2.2.2:80".parse().ok()
+        }),
+        ("localdomain .internal", |c| {
+            holds(&c.local_domains, "db.internal")
+        }),
+        ("proxynet 10.0.0.0/8:80", |c| {
+            c.allow_nets.matches([10, 0, 0, 1].into(), 80) == Some(1)
+        }),
+        ("proxynet 10.0.0.0/8:80", |c| {
+            c.allow_nets.matches([10, 0, 0, 1].into(), 81).is_none()
+        }),
+        ("proxydomain ts.net", |c| {
+            holds(&c.allow_domains, "db.ts.net")
+        }),
+        ("tailnet_only", |c| holds(&c.allow_domains, "db.ts.net")),
+        ("tailnet_only", |c| {
+            c.allow_nets.matches([100, 127, 0, 1].into(), 1) == Some(1)
+        }),
+        ("tailnet_only", |c| {
+            c.allow_nets.matches([100, 128, 0, 1].into(), 1).is_none()
+        }),
+        ("tailnet_only", |c| {
+            let ip = "fd7a:115c:a1e0:1::1".parse().unwrap();
+            c.allow_nets.matches(ip, 1) == Some(1)
+        }),
+        ("", |c| c.wait.is_zero()),
+        ("proxy_wait 30000", |c| c.wait == Duration::from_secs(30)),
+        ("proxy_wait 0", |c| c.wait.is_zero()),
+        ("", |c| c.retry == 0),
+        ("proxy_retry 2", |c| c.retry == 2),
+        ("", |c| c.proxy_down == ProxyDown::Fail),
+        ("proxy_down fail", |c| c.proxy_down == ProxyDown::Fail),
+        ("proxy_down direct", |c| c.proxy_down == ProxyDown::Direct),
+        ("", |c| c.log_file.is_none()),
+        ("log_file /var/log/t.log", |c| {
+            c.log_file == Some("/var/log/t.log".into())
+        }),
+        ("", |c| c.log_format == LogFormat::Text),
+        ("log_format text", |c| c.log_format == LogFormat::Text),
+        ("log_format json", |c| c.log_format == LogFormat::Json),
+    ];
+
+    /// Lines that must be errors: a wrong value, a missing value, too many values.
+    const BAD: &[&str] = &[
+        "strict_chain yes",
+        "dynamic_chain 1",
+        "random_chain 2",
+        "round_robin_chain = 2",
+        "chain_len",
+        "chain_len =",
+        "chain_len two",
+        "chain_len = -1",
+        "chain_len = 65536",
+        "quiet_mode on",
+        "proxy_dns yes",
+        "proxy_dns_old yes",
+        "proxy_dns_daemon",
+        "proxy_dns_daemon 127.0.0.1",
+        "raw_dns",
+        "raw_dns maybe",
+        "remote_dns_subnet",
+        "remote_dns_subnet 256",
+        "remote_dns_subnet -1",
+        "remote_dns_subnet 10.0.0.0",
+        "remote_dns_subnet 224 10",
+        "tcp_read_time_out",
+        "tcp_read_time_out 0",
+        "tcp_read_time_out 1.5",
+        "tcp_read_time_out 2147483648",
+        "tcp_read_time_out 99999999999999999999999",
+        "tcp_connect_time_out",
+        "tcp_connect_time_out 8s",
+        "tcp_connect_time_out 8000 ms",
+        "localnet",
+        "localnet 10.0.0.0 / 8",
+        "localnet 10.0.0.0/33",
+        "dnat",
+        "dnat 1.1.1.1",
+        "dnat 1.1.1.1 2.2.2.2 3.3.3.3",
+        "dnat ::1 ::2",
+        "localdomain",
+        "localdomain 10.0.0.1",
+        "proxynet",
+        "proxynet db.example",
+        "proxydomain",
+        "proxydomain a b",
+        "tailnet_only yes",
+        "proxy_wait",
+        "proxy_wait long",
+        "proxy_retry",
+        "proxy_retry -1",
+        "proxy_down",
+        "proxy_down perhaps",
+        "log_file",
+        "log_file relative.log",
+        "log_format",
+        "log_format xml",
+    ];
+
+    fn holds(set: &crate::config::DomainSet, name: &str) -> bool {
+        set.matches(&HostName::new(name.as_bytes()).unwrap()) == Some(1)
+    }
+
+    #[test]
+    fn every_directive_does_what_it_says() {
+        for (line, holds) in GOOD {
+            let (config, _) = read(line).unwrap();
+            assert!(holds(&config), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_that_names_place_and_text_and_what_is_expected() {
+        for line in BAD {
+            let error = read(&format!("# first\n{line}")).unwrap_err();
+            let place = format!("p.conf:2: `{line}`: ");
+            assert!(error.starts_with(&place), "{line}: {error}");
+            assert!(error.contains("; "), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_directive_is_left_out_of_these_tables() {
+        let keyword = |line: &str| line.split([' ', '\t', '=']).next().unwrap().to_owned();
+        let good: Vec<String> = GOOD
+            .iter()
+            .flat_map(|(text, _)| text.lines().map(keyword))
+            .collect();
+        let bad: Vec<String> = BAD.iter().map(|line| keyword(line)).collect();
+        for (name, _) in DIRECTIVES {
+            assert!(good.contains(&name.to_string()), "{name} is not in GOOD");
+            assert!(bad.contains(&name.to_string()), "{name} is not in BAD");
+        }
+    }
+
+    #[test]
+    fn proxychains_ng_would_not_take_ours_for_its_own() {
+        let prefixes = [
+            "localnet",
+            "dnat",
+            "chain_len",
+            "tcp_read_time_out",
+            "tcp_connect_time_out",
+            "remote_dns_subnet",
+            "proxy_dns_daemon",
+        ];
+        for (name, _) in DIRECTIVES {
+            for prefix in prefixes {
+                assert!(*name == prefix || !name.starts_with(prefix), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_means_something_else_than_in_proxychains_ng_is_warned_about() {
+        for line in ["proxy_dns_old", "proxy_dns_daemon 127.0.0.1:1053"] {
+            let (_, warnings) = read(line).unwrap();
+            assert_eq!(warnings.len(), 1, "{line}");
+            assert!(warnings[0].to_string().contains("proxy_dns"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_directive_is_a_warning_that_guesses_what_was_meant() {
+        for (line, hint) in [
+            ("frobnicate 3", "correct it"),
+            ("Strict_Chain", "strict_chain"),
+            ("proxy-dns", "proxy_dns"),
+            ("localnets 10.0.0.0/8", "localnet"),
+            ("quiet", "quiet_mode"),
+            ("[proxylist]", "[ProxyList]"),
+            ("socks5 127.0.0.1 1080", "below [ProxyList]"),
+            ("socks5://127.0.0.1:1080", "below [ProxyList]"),
+        ] {
+            let (_, warnings) = read(line).unwrap();
+            let text: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+            let place = format!("p.conf:1: `{line}`: ");
+            assert!(text.len() == 1 && text[0].starts_with(&place), "{text:?}");
+            assert!(text[0].contains(hint), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_lines_that_say_different_things_the_last_one_counts() {
+        let (config, _) = read(
+            "strict_chain\nrandom_chain\nchain_len 1\nchain_len 2\ntcp_read_time_out 1\n\
+             tcp_read_time_out 2\nremote_dns_subnet 10\nremote_dns_subnet 127",
+        )
+        .unwrap();
+        assert_eq!(config.chain, ChainKind::Random { len: 2 });
+        assert_eq!(config.read_timeout, Duration::from_millis(2));
+        assert_eq!(config.fake_subnet, 127);
+    }
+
+    #[test]
+    fn a_comment_behind_a_directive_is_cut_off_and_warned_about() {
+        let (config, warnings) = read("strict_chain # all of them\nchain_len = 2 #two").unwrap();
+        assert_eq!(config.chain, ChainKind::Strict);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[1]
+            .to_string()
+            .starts_with("p.conf:2: `chain_len = 2 #two`"));
+    }
+}

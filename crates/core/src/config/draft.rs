@@ -1,0 +1,157 @@
+//! A configuration in the making: defaults, what was read so far, and the checks that need all of it.
+
+#![forbid(unsafe_code)]
+
+use super::error::Problem;
+use super::proxy_parts::Listed;
+use super::rules::Net;
+use super::{
+    ChainKind, Config, DnatTable, Dns, DomainSet, Endpoint, LogFormat, Proxy, ProxyDown, RawDns,
+    Source,
+};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The order of the chain without its length, which is a directive of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Strict,
+    Dynamic,
+    Random,
+    RoundRobin,
+}
+
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub order: Order,
+    /// `chain_len` and its line.
+    pub chain_len: (usize, Option<u32>),
+    pub quiet: bool,
+    pub dns: Dns,
+    pub raw_dns: RawDns,
+    pub fake_subnet: u8,
+    pub read_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub local_nets: Vec<(Net, u32)>,
+    pub local_domains: DomainSet,
+    pub allow_nets: Vec<(Net, u32)>,
+    pub allow_domains: DomainSet,
+    pub dnat: DnatTable,
+    pub wait: Duration,
+    pub retry: u32,
+    pub proxy_down: ProxyDown,
+    pub log_file: Option<PathBuf>,
+    pub log_format: LogFormat,
+    proxies: Vec<(Proxy, u32)>,
+}
+
+/// What is wrong with the whole, and the line that it comes from if it is one.
+pub(super) type Misfit = (Problem, Option<u32>);
+
+impl Draft {
+    /// The defaults of proxychains-ng; what is tailchain's own is off.
+    pub fn new(order: Order) -> Draft {
+        Draft {
+            order,
+            chain_len: (1, None),
+            quiet: false,
+            dns: Dns::Local,
+            raw_dns: RawDns::Allow,
+            fake_subnet: 224,
+            read_timeout: Duration::from_millis(4_000),
+            connect_timeout: Duration::from_millis(10_000),
+            local_nets: Vec::new(),
+            local_domains: DomainSet::default(),
+            allow_nets: Vec::new(),
+            allow_domains: DomainSet::default(),
+            dnat: DnatTable::default(),
+            wait: Duration::ZERO,
+            retry: 0,
+            proxy_down: ProxyDown::Fail,
+            log_file: None,
+            log_format: LogFormat::Text,
+            proxies: Vec::new(),
+        }
+    }
+
+    pub fn add_proxy(&mut self, listed: Listed, line: u32) {
+        if listed.remote_names {
+            self.dns = Dns::Remote;
+        }
+        self.proxies.push((listed.proxy, line));
+    }
+
+    pub fn finish(self, source: &Source) -> Result<Config, Misfit> {
+        let chain = self.chain()?;
+        self.check_unix(chain)?;
+        Ok(Config {
+            source: source.clone(),
+            chain,
+            quiet: self.quiet,
+            dns: self.dns,
+            raw_dns: self.raw_dns,
+            fake_subnet: self.fake_subnet,
+            read_timeout: self.read_timeout,
+            connect_timeout: self.connect_timeout,
+            local_nets: self.local_nets.into_iter().collect(),
+            local_domains: self.local_domains,
+            allow_nets: self.allow_nets.into_iter().collect(),
+            allow_domains: self.allow_domains,
+            dnat: self.dnat,
+            wait: self.wait,
+            retry: self.retry,
+            proxy_down: self.proxy_down,
+            log_file: self.log_file,
+            log_format: self.log_format,
+            proxies: self.proxies.into_iter().map(|(proxy, _)| proxy).collect(),
+        })
+    }
+
+    fn chain(&self) -> Result<ChainKind, Misfit> {
+        let proxies = self.proxies.len();
+        if proxies == 0 {
+            let problem = Problem::new(
+                "the proxy list is empty",
+                "add a proxy, such as socks5 127.0.0.1 1055",
+            );
+            return Err((problem, None));
+        }
+        let (len, line) = self.chain_len;
+        match self.order {
+            Order::Strict => Ok(ChainKind::Strict),
+            Order::Dynamic => Ok(ChainKind::Dynamic),
+            _ if len > proxies => {
+                let problem = Problem::new(
+                    format!("chain_len is {len}, but the list has {proxies}"),
+                    "add proxies or lower chain_len: every connection would fail",
+                );
+                Err((problem, line))
+            }
+            Order::Random => Ok(ChainKind::Random { len }),
+            Order::RoundRobin => Ok(ChainKind::RoundRobin { len }),
+        }
+    }
+
+    /// No proxy can be asked to connect to a unix socket of this machine.
+    fn check_unix(&self, chain: ChainKind) -> Result<(), Misfit> {
+        let always_first = match chain {
+            ChainKind::Strict | ChainKind::Dynamic => 1,
+            ChainKind::Random { len: 1 } | ChainKind::RoundRobin { len: 1 } => usize::MAX,
+            ChainKind::Random { .. } | ChainKind::RoundRobin { .. } => 0,
+        };
+        let later = self.proxies.iter().skip(always_first);
+        match later
+            .into_iter()
+            .find(|(proxy, _)| matches!(proxy.endpoint, Endpoint::Unix(_)))
+        {
+            None => Ok(()),
+            Some((_, line)) => {
+                let problem = Problem::new(
+                    "a proxy on a unix socket would have to be reached through another proxy",
+                    "only the first of a chain can be a unix socket",
+                );
+                Err((problem, Some(*line)))
+            }
+        }
+    }
+}

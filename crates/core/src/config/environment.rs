@@ -1,0 +1,202 @@
+//! A configuration without a file: proxy URLs in an environment variable, exceptions in `NO_PROXY`.
+
+#![forbid(unsafe_code)]
+
+use super::draft::{Draft, Order};
+use super::error::{shown, shown_proxy, Problem};
+use super::rules::{Net, Suffix};
+use super::url::{self, Dialect};
+use super::{Config, ConfigError, Dns, ProxyKind, Source, Warning};
+
+/// Understands `url_list`, the value of `variable`: proxy URLs with commas between them, a strict chain.
+///
+/// `socks5h`, `socks4a` and `http` proxies resolve names themselves, for `socks5` and `socks4` libc does, as
+/// curl has it; one that does is enough for the whole chain. Without a port it is 1080, for `http` 8080.
+///
+/// `no_proxy` is read as curl and Go do: names (with all below them), `.suffix`, `*`, addresses, networks,
+/// `ADDRESS:PORT`; commas or blanks between them. An item that is not understood is a warning, since the
+/// variable is shared with other programs.
+///
+/// # Errors
+///
+/// A URL that cannot be understood, or none at all.
+pub fn from_url(
+    url_list: &str,
+    variable: &'static str,
+    no_proxy: Option<&str>,
+) -> Result<(Config, Vec<Warning>), ConfigError> {
+    let source = Source::Variable(variable);
+    let mut draft = Draft::new(Order::Strict);
+    for (url, number) in url_list.split(',').map(str::trim).zip(1u32..) {
+        let listed = url::parse(url.as_bytes(), Dialect::Environment).map_err(|problem| {
+            ConfigError(problem.at(&source, None, shown_proxy(url.as_bytes())))
+        })?;
+        if listed.proxy.kind == ProxyKind::Http {
+            draft.dns = Dns::Remote;
+        }
+        draft.add_proxy(listed, number);
+    }
+    let warnings = match no_proxy {
+        Some(list) => add_exceptions(&mut draft, list),
+        None => Vec::new(),
+    };
+    let config = draft.finish(&source).map_err(|(problem, _)| {
+        ConfigError(problem.at(&source, None, shown_proxy(url_list.as_bytes())))
+    })?;
+    Ok((config, warnings))
+}
+
+/// The position of an item, counted from 1, stands for its line.
+fn add_exceptions(draft: &mut Draft, list: &str) -> Vec<Warning> {
+    let items = list
+        .split(|c: char| c == ',' || c.is_ascii_whitespace())
+        .filter(|item| !item.is_empty());
+    let mut warnings = Vec::new();
+    for (item, number) in items.zip(1u32..) {
+        if let Err(problem) = add_exception(draft, item, number) {
+            let source = Source::Variable("NO_PROXY");
+            warnings.push(Warning(problem.at(&source, None, shown(item.as_bytes()))));
+        }
+    }
+    warnings
+}
+
+fn add_exception(draft: &mut Draft, item: &str, number: u32) -> Result<(), Problem> {
+    if item == "*" {
+        draft.local_domains.insert(Suffix::everything(), number);
+        draft
+            .local_nets
+            .extend(Net::everything().map(|net| (net, number)));
+        return Ok(());
+    }
+    let bare_v6 = item.strip_prefix('[').and_then(|i| i.strip_suffix(']'));
+    if let Ok(net) = Net::parse(bare_v6.unwrap_or(item)) {
+        draft.local_nets.push((net, number));
+        return Ok(());
+    }
+    if item.contains('/') {
+        return Err(Problem::new(
+            "this network is ignored: it is malformed",
+            "expected such as 10.0.0.0/8",
+        ));
+    }
+    if item.contains(':') {
+        // Whether a name goes to the proxy is decided when it is resolved, and no port is known then. Taking
+        // it for every port would let connections past the proxy that nobody excepted.
+        return Err(Problem::new(
+            "this name is ignored: a name cannot be excepted on one port only",
+            "write the name without the port",
+        ));
+    }
+    draft.local_domains.insert(Suffix::parse(item)?, number);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ChainKind;
+    use crate::host::HostName;
+    use std::time::Duration;
+
+    fn config(urls: &str) -> Config {
+        from_url(urls, "ALL_PROXY", None).unwrap().0
+    }
+
+    #[test]
+    fn one_url_is_a_strict_chain_of_one_with_the_defaults_of_a_file() {
+        let config = config("socks5h://127.0.0.1:1055");
+        assert_eq!(config.source, Source::Variable("ALL_PROXY"));
+        assert_eq!(config.chain, ChainKind::Strict);
+        assert_eq!(config.proxies.len(), 1);
+        assert_eq!(config.read_timeout, Duration::from_millis(4000));
+        assert_eq!(config.connect_timeout, Duration::from_millis(10_000));
+        assert!(config.local_nets.is_empty() && config.local_domains.is_empty());
+    }
+
+    #[test]
+    fn commas_make_a_chain_in_order() {
+        let config = config("socks5://10.0.0.1:1, http://u:p@10.0.0.2");
+        let hops: Vec<String> = config
+            .proxies
+            .iter()
+            .map(|p| p.endpoint.to_string())
+            .collect();
+        assert_eq!(hops, ["10.0.0.1:1", "10.0.0.2:8080"]);
+    }
+
+    #[test]
+    fn the_type_says_who_resolves_names() {
+        for (url, dns) in [
+            ("socks5://h", Dns::Local),
+            ("socks5h://h", Dns::Remote),
+            ("socks4://h", Dns::Local),
+            ("socks4a://h", Dns::Remote),
+            ("http://h", Dns::Remote),
+            ("h:8080", Dns::Remote),
+            ("socks5://h,socks5h://h", Dns::Remote),
+        ] {
+            assert_eq!(config(url).dns, dns, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_an_error_that_hides_the_password() {
+        for url in [
+            "",
+            ",",
+            "socks5://u:s3cret@h:1,",
+            "socks5://u:s3cret@h:0",
+            "socks5://u:s3cret@h:1,socks9://u:s3cret@h:1",
+            "socks5://h:1,socks5://u:s3cret@unix:/p",
+        ] {
+            let error = from_url(url, "ALL_PROXY", None).unwrap_err().to_string();
+            assert!(error.starts_with("ALL_PROXY: "), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_excepts_names_networks_and_addresses() {
+        let list =
+            "localhost, .internal example.org,10.0.0.0/8,192.168.1.1,[fd00::1],::2,172.16.0.1:5432";
+        let (config, warnings) = from_url("socks5h://h", "ALL_PROXY", Some(list)).unwrap();
+        assert_eq!(warnings, []);
+        let name = |n: &str| {
+            let name = HostName::new(n.as_bytes()).unwrap();
+            config.local_domains.matches(&name)
+        };
+        assert_eq!(name("db.internal"), Some(2));
+        assert_eq!(name("www.example.org"), Some(3));
+        assert_eq!(name("example.com"), None);
+        let net = |ip: &str, port| config.local_nets.matches(ip.parse().unwrap(), port);
+        assert_eq!(net("10.1.2.3", 80), Some(4));
+        assert_eq!(net("192.168.1.1", 80), Some(5));
+        assert_eq!(net("192.168.1.2", 80), None);
+        assert_eq!(net("fd00::1", 80), Some(6));
+        assert_eq!(net("::2", 80), Some(7));
+        assert_eq!(net("172.16.0.1", 5432), Some(8));
+        assert_eq!(net("172.16.0.1", 5433), None);
+    }
+
+    #[test]
+    fn a_star_excepts_everything() {
+        let (config, _) = from_url("socks5h://h", "ALL_PROXY", Some("*")).unwrap();
+        let name = HostName::new(b"any.name").unwrap();
+        assert_eq!(config.local_domains.matches(&name), Some(1));
+        for ip in ["8.8.8.8", "2001:db8::1"] {
+            assert_eq!(config.local_nets.matches(ip.parse().unwrap(), 1), Some(1));
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_not_understood_is_warned_about_and_excepts_nothing() {
+        let list = Some("db.internal:5432,10.0.0.0/99,a..b");
+        let (config, warnings) = from_url("socks5h://h", "ALL_PROXY", list).unwrap();
+        assert_eq!(warnings.len(), 3);
+        assert!(warnings[0]
+            .to_string()
+            .starts_with("NO_PROXY: `db.internal:5432`: "));
+        assert!(config.local_nets.is_empty() && config.local_domains.is_empty());
+    }
+}

@@ -1,0 +1,234 @@
+//! What is wrong with a configuration, where, and what to do about it; secrets masked.
+
+#![forbid(unsafe_code)]
+
+use super::Source;
+use core::fmt;
+
+/// One remark about a configuration. Displayed as "PLACE:LINE: `TEXT`: what was wrong; what to do".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub source: Source,
+    /// Counted from 1; `None` when the whole of the source is meant.
+    pub line: Option<u32>,
+    /// The text that was found, passwords masked and shortened; empty when something is missing.
+    pub text: String,
+    pub problem: String,
+    /// What was expected, or what to do.
+    pub expected: String,
+}
+
+/// The configuration cannot be used: the program must not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(pub Finding);
+
+/// The configuration can be used, but probably does not say what its writer meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub Finding);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.text.is_empty() {
+            write!(f, ": `{}`", self.text)?;
+        }
+        write!(f, ": {}; {}", self.problem, self.expected)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A remark whose place is not known yet: the parsers of single values do not know their line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub what: String,
+    pub expected: String,
+}
+
+impl Problem {
+    pub fn new(what: impl Into<String>, expected: impl Into<String>) -> Problem {
+        Problem {
+            what: what.into(),
+            expected: expected.into(),
+        }
+    }
+
+    pub fn at(self, source: &Source, line: Option<u32>, text: String) -> Finding {
+        Finding {
+            source: source.clone(),
+            line,
+            text,
+            problem: self.what,
+            expected: self.expected,
+        }
+    }
+}
+
+/// How much of a line is shown.
+const SHOWN: usize = 100;
+
+/// Untrusted bytes made fit for a terminal: control characters escaped, long text cut.
+pub(super) fn shown(text: &[u8]) -> String {
+    // A character is at most 4 bytes: what is cut off here would not be shown.
+    let text = String::from_utf8_lossy(text.get(..SHOWN * 4).unwrap_or(text));
+    let mut out: String = text
+        .chars()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// A line of the proxy list with whatever may be a password replaced by `***`. A mistyped line is the one
+/// that is printed, so everything that is not surely harmless is hidden.
+pub(super) fn shown_proxy(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let out = match text.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
+        None => masked_words(&text),
+    };
+    shown(out.as_bytes())
+}
+
+fn masked_authority(text: &str) -> String {
+    if let Some((login, host)) = text.rsplit_once('@') {
+        return match login.split_once(':') {
+            Some((user, _)) => format!("{user}:***@{host}"),
+            None => format!("{login}@{host}"),
+        };
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._[]:/%".contains(c);
+    let colons = text.rsplit(']').next().unwrap_or(text).matches(':').count();
+    // Without an `@` but with two colons it may be a login whose `@` was mistyped.
+    if text.chars().all(plain) && colons <= 1 {
+        text.to_owned()
+    } else {
+        "***".to_owned()
+    }
+}
+
+/// `TYPE HOST PORT USER PASS`: the first four words are harmless when the third is a port.
+fn masked_words(text: &str) -> String {
+    let mut shown: Vec<&str> = text.split_ascii_whitespace().collect();
+    let is_port = |word: &&str| word.bytes().all(|b| b.is_ascii_digit());
+    let is_unix = shown.get(1).is_some_and(|word| word.starts_with("unix:"));
+    let harmless = match shown.get(2) {
+        _ if is_unix => 3,
+        Some(word) if is_port(word) => 4,
+        _ => 2,
+    };
+    if shown.len() > harmless {
+        shown.truncate(harmless);
+        shown.push("***");
+    }
+    let words: Vec<String> = shown.into_iter().map(masked_word).collect();
+    words.join(" ")
+}
+
+fn masked_word(word: &str) -> String {
+    if word.contains('@') {
+        masked_authority(word)
+    } else {
+        word.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_place_text_problem_and_remedy() {
+        let finding = Problem::new("no such chain", "expected a number").at(
+            &Source::File("/etc/p.conf".into()),
+            Some(7),
+            "chain_len x".into(),
+        );
+        assert_eq!(
+            ConfigError(finding).to_string(),
+            "/etc/p.conf:7: `chain_len x`: no such chain; expected a number"
+        );
+    }
+
+    #[test]
+    fn a_finding_about_a_variable_has_no_line() {
+        let finding = Problem::new("it is empty", "set it").at(
+            &Source::Variable("ALL_PROXY"),
+            None,
+            String::new(),
+        );
+        assert_eq!(
+            Warning(finding).to_string(),
+            "ALL_PROXY: it is empty; set it"
+        );
+    }
+
+    #[test]
+    fn passwords_are_never_shown_however_the_line_is_mistyped() {
+        for line in [
+            "socks5 127.0.0.1 1080 user s3cret",
+            "socks5 127.0.0.1 1080 user s3cret s3cret",
+            "socks5 127.0.0.1 user s3cret",
+            "socks5 127.0.0.1 s3cret",
+            "socks5 user:s3cret@127.0.0.1 1080",
+            "socks5 unix:/run/p.sock user s3cret",
+            "socks5://user:s3cret@127.0.0.1:1080",
+            "socks5://user:s3cret@s3cret@127.0.0.1:1080",
+            "socks5://user:s3cret@127.0.0.1:port",
+            "socks5://user:s3cret#127.0.0.1:1080",
+            "socks5://user:s3cret:127.0.0.1:1080",
+            "user:s3cret@127.0.0.1:1080",
+        ] {
+            let shown = shown_proxy(line.as_bytes());
+            assert!(!shown.contains("s3cret"), "{line} -> {shown}");
+            assert!(shown.contains("***"), "{line} -> {shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_secret_is_shown() {
+        for line in [
+            "socks5 127.0.0.1 99999",
+            "socks5 127.0.0.1 1080 user",
+            "socks5://127.0.0.1:99999",
+            "socks5h://[fd7a::1]:1055",
+            "http",
+        ] {
+            assert_eq!(shown_proxy(line.as_bytes()), line);
+        }
+    }
+
+    #[test]
+    fn shown_text_is_short_and_has_no_control_characters() {
+        let shown = shown(&[b"\x1b[2J".as_slice(), &[b'x'; 5000]].concat());
+        assert!(shown.len() < 110 && shown.ends_with("..."));
+        assert!(!shown.contains('\x1b'));
+    }
+}

@@ -1,0 +1,47 @@
+//! The driver for a blocking connect: on the caller's thread, on the program's own socket.
+
+use super::driver::{Driver, Progress};
+use crate::errno::Errno;
+use crate::sys;
+use std::time::Duration;
+
+/// How a blocking dial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Finished(Result<(), Errno>),
+    /// The program's own limit (SO_SNDTIMEO) is over; the dial stands where it stands.
+    LimitOver,
+    /// A signal handler ran, and `restarts` said that the call is not to go on.
+    Interrupted,
+}
+
+/// Drive until the end. `limit` is the program's own SO_SNDTIMEO as an instant. `restarts` is asked when a
+/// signal handler ran: whether the kernel would have gone on with the call (SA_RESTART, signal(7)).
+pub fn run(driver: &mut Driver<'_>, limit: Option<Duration>, restarts: &dyn Fn() -> bool) -> End {
+    let mut progress = driver.go();
+    loop {
+        let (fd, events, deadline) = match progress {
+            Progress::Finished(result) => return End::Finished(result),
+            Progress::Wait {
+                fd,
+                events,
+                deadline,
+            } => (fd, events, deadline),
+        };
+        let until = limit.map_or(deadline, |limit| limit.min(deadline));
+        let left = until.saturating_sub(sys::now());
+        // A negative number makes poll(2) pass over the entry: a plain sleep.
+        let fd = if events == 0 { -1 } else { fd };
+        match sys::poll_one(fd, events, Some(left)) {
+            Ok(true) => progress = driver.ready(),
+            Ok(false) if until == deadline => progress = driver.expired(),
+            Ok(false) => return End::LimitOver,
+            Err(Errno::EINTR) if restarts() => {}
+            Err(Errno::EINTR) => return End::Interrupted,
+            Err(errno) => {
+                driver.abandon(errno);
+                return End::Finished(Err(errno));
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A fresh socket in place of the program's, where the families of the two do not fit (invariant 2).
+
+use crate::errno::Errno;
+use crate::sys::{self, Fd, OwnFd};
+use libc::{c_int, IPPROTO_TCP, SOL_SOCKET};
+
+/// Integer options that a socket of any family has, or that fail harmlessly where it has not.
+const INTEGERS: &[(c_int, c_int)] = &[
+    (SOL_SOCKET, libc::SO_KEEPALIVE),
+    (SOL_SOCKET, libc::SO_REUSEADDR),
+    (SOL_SOCKET, libc::SO_REUSEPORT),
+    (SOL_SOCKET, libc::SO_OOBINLINE),
+    (SOL_SOCKET, libc::SO_PRIORITY),
+    (SOL_SOCKET, libc::SO_MARK),
+    (SOL_SOCKET, libc::SO_DONTROUTE),
+    (SOL_SOCKET, libc::SO_RCVLOWAT),
+    (SOL_SOCKET, libc::SO_BUSY_POLL),
+    (IPPROTO_TCP, libc::TCP_NODELAY),
+    (IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (IPPROTO_TCP, libc::TCP_SYNCNT),
+    (IPPROTO_TCP, libc::TCP_MAXSEG),
+    (IPPROTO_TCP, libc::TCP_QUICKACK),
+    (IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
+];
+
+/// The kernel reports twice what was set (socket(7)).
+const BUFFERS: &[c_int] = &[libc::SO_RCVBUF, libc::SO_SNDBUF];
+
+/// A stream socket of `family` with every option of `model` that can be read, close-on-exec, blocking.
+pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
+    let fresh = sys::socket(family, libc::SOCK_STREAM, 0)?.raised();
+    let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
+    for &(level, name) in INTEGERS {
+        copy(model, &plain, &fresh, level, name, 1);
+    }
+    for &name in BUFFERS {
+        copy(model, &plain, &fresh, SOL_SOCKET, name, 2);
+    }
+    for name in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        if let Ok(time) = sys::get_option::<libc::timeval>(model, SOL_SOCKET, name) {
+            let _ = sys::set_option(fresh.fd(), SOL_SOCKET, name, &time);
+        }
+    }
+    if let Ok(linger) = sys::get_option::<libc::linger>(model, SOL_SOCKET, libc::SO_LINGER) {
+        let _ = sys::set_option(fresh.fd(), SOL_SOCKET, libc::SO_LINGER, &linger);
+    }
+    Ok(fresh)
+}
+
+/// Copy one option where the program changed it. Options that a new socket has by itself are left alone:
+/// setting SO_RCVBUF to its own default would turn the kernel's auto-tuning off.
+fn copy(model: Fd, plain: &OwnFd, fresh: &OwnFd, level: c_int, name: c_int, scale: c_int) {
+    let Ok(value) = sys::get_option::<c_int>(model, level, name) else {
+        return;
+    };
+    if sys::get_option(plain.fd(), level, name) != Ok(value) {
+        let _ = sys::set_option(fresh.fd(), level, name, &(value / scale));
+    }
+}
+
+/// Give the program the fresh socket under the number that it knows, with the flags that the old one has.
+/// Nothing else of the process changes; the old socket is closed unless it has other numbers.
+pub fn install(fresh: OwnFd, fd: Fd) -> Result<(), Errno> {
+    let flags = sys::status_flags(fd)?;
+    sys::set_nonblocking(fresh.fd(), flags & libc::O_NONBLOCK != 0)?;
+    sys::replace(fresh.fd(), fd, sys::closes_on_exec(fd)?)
+}

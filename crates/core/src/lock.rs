@@ -1,0 +1,160 @@
+//! A lock for code that lives in somebody else's process.
+//!
+//! Unlike std's it blocks all signals while it is held, since a handler may call one of our hooks on the very
+//! thread that holds it; and it can be held over fork(2) by a pair of pthread_atfork(3) handlers.
+
+use crate::sys::SignalsBlocked;
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+/// Held, and somebody sleeps for it.
+const CONTENDED: u32 = 2;
+
+pub struct Lock<T> {
+    state: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by one thread at a time, which may be any that T can be sent to.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+pub struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+    _signals: SignalsBlocked,
+}
+
+impl<T> Lock<T> {
+    pub const fn new(value: T) -> Lock<T> {
+        Lock {
+            state: AtomicU32::new(FREE),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    pub fn lock(&self) -> Guard<'_, T> {
+        let signals = SignalsBlocked::new();
+        self.seize();
+        Guard {
+            lock: self,
+            _signals: signals,
+        }
+    }
+
+    /// Take it without a guard: in the handler that runs before fork.
+    pub fn seize(&self) {
+        let taken = self
+            .state
+            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
+            while self.state.swap(CONTENDED, Ordering::Acquire) != FREE {
+                futex_wait(&self.state, CONTENDED);
+            }
+        }
+    }
+
+    /// What it guards, between [`Lock::seize`] and [`Lock::release`].
+    ///
+    /// # Safety
+    /// The calling thread seized it, and holds no other reference to the value.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn seized(&self) -> &mut T {
+        // SAFETY: the caller's contract.
+        unsafe { &mut *self.value.get() }
+    }
+
+    /// Give it back: in the handlers that run after fork, in the parent and in the child.
+    ///
+    /// # Safety
+    /// The caller, or the thread that forked it, took it with [`Lock::seize`].
+    pub unsafe fn release(&self) {
+        if self.state.swap(FREE, Ordering::Release) == CONTENDED {
+            futex_wake(&self.state, 1);
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is held, and this guard is borrowed for as long as the reference lives.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: seized by lock(). The signals are let in again afterwards, when the field is dropped.
+        unsafe { self.lock.release() }
+    }
+}
+
+/// A number that threads can wait on to change.
+#[derive(Default)]
+pub struct Generation(AtomicU32);
+
+impl Generation {
+    pub const fn new() -> Generation {
+        Generation(AtomicU32::new(0))
+    }
+
+    pub fn now(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+        futex_wake(&self.0, i32::MAX);
+    }
+
+    /// Sleep until it is no longer `seen`, or for no reason.
+    pub fn wait(&self, seen: u32) {
+        futex_wait(&self.0, seen);
+    }
+}
+
+fn futex_wait(word: &AtomicU32, value: u32) {
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let forever = core::ptr::null::<libc::timespec>();
+    // SAFETY: word lives through the call. Whatever it returns, the caller looks at the word again.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
+}
+
+fn futex_wake(word: &AtomicU32, how_many: i32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, how_many) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_at_a_time() {
+        static COUNT: Lock<u64> = Lock::new(0);
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for _ in 0..10_000 {
+                        *COUNT.lock() += 1;
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(*COUNT.lock(), 80_000);
+    }
+}

@@ -1,0 +1,126 @@
+//! Pending connects in a child that was forked meanwhile.
+//!
+//! The parent goes on and finishes them; no thread of ours runs in the child. The child's numbers still refer
+//! to the placeholder, which wakes when the parent is done and holds a word from it. A program that waited for
+//! a connect asks for SO_ERROR next, or calls connect again: at that moment the child puts the socket under its
+//! number, too. One that asks nothing and writes gets EPIPE; nothing hangs.
+
+use super::books::{Books, Pending};
+use super::dead_end;
+use super::placeholder::{told, Told};
+use crate::errno::Errno;
+use crate::sys::{self, Fd, OwnFd};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::Arc;
+
+pub struct Orphan {
+    pub fds: Vec<Fd>,
+    pub socket: Arc<OwnFd>,
+}
+
+/// pthread_atfork(3) handlers take no argument.
+static GUARDED: AtomicPtr<Pending> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Hold the locks of `pending` over every fork.
+pub fn install(pending: &'static Pending) {
+    GUARDED.store(core::ptr::from_ref(pending).cast_mut(), Ordering::Release);
+    // SAFETY: plain functions that live as long as the library, which is never unloaded.
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+}
+
+fn guarded() -> Option<&'static Pending> {
+    let pending = GUARDED.load(Ordering::Acquire);
+    // SAFETY: null, or what install() was given.
+    unsafe { pending.as_ref() }
+}
+
+extern "C" fn before() {
+    if let Some(pending) = guarded() {
+        let (books, dups) = pending.raw_locks();
+        books.seize();
+        // SAFETY: seized just now, on this thread.
+        for entry in unsafe { books.seized() }.entries.values_mut() {
+            // Its children will wait for word.
+            entry.forked = true;
+        }
+        dups.seize();
+        pending.registrations.lock().seize();
+    }
+}
+
+extern "C" fn in_parent() {
+    release();
+}
+
+extern "C" fn in_child() {
+    release();
+    if let Some(pending) = guarded() {
+        let mut books = pending.lock();
+        pending.set_owner();
+        orphan_all(&mut books);
+        pending.recount(&books);
+    }
+}
+
+fn release() {
+    if let Some(pending) = guarded() {
+        let (books, dups) = pending.raw_locks();
+        // SAFETY: seized by before(), on this thread or on the one that forked it.
+        unsafe {
+            pending.registrations.lock().release();
+            dups.release();
+            books.release();
+        }
+    }
+}
+
+/// Turn the parent's entries into orphans, and close what belongs to its helper.
+fn orphan_all(books: &mut Books) {
+    if let Some(helper) = books.helper.take() {
+        sys::close(helper.epoll);
+        sys::close(helper.wake);
+    }
+    // The drivers in it hold nothing but memory; the sockets are those of the entries.
+    std::mem::take(&mut books.inbox).into_iter().for_each(std::mem::forget);
+    books.dropped.clear();
+    books.cut.clear();
+    books.numbers.clear();
+    for entry in std::mem::take(&mut books.entries).into_values() {
+        sys::close(entry.far.fd());
+        let socket = entry.socket.fd();
+        // The helper's references will never be dropped here: take the numbers from them.
+        std::mem::forget(entry.far);
+        std::mem::forget(entry.socket);
+        books.orphans.push(Orphan {
+            fds: entry.fds,
+            socket: Arc::new(OwnFd::adopt(socket)),
+        });
+    }
+}
+
+impl Pending {
+    /// What the parent said about an orphan by now, with the socket under its numbers once it ended. `None`:
+    /// no orphan. `Some(None)`: still pending.
+    pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
+        let mut books = self.open()?;
+        let index = books.orphans.iter().position(|orphan| orphan.fds.contains(&fd))?;
+        let result = match told(fd) {
+            Told::NotYet => return Some(None),
+            Told::Ended(result) => result,
+            Told::Nothing => Err(Errno::ECONNABORTED),
+        };
+        let orphan = books.orphans.swap_remove(index);
+        self.recount(&books);
+        if result == Err(Errno::ECONNABORTED) {
+            // Nobody finished it: what is half made must not look like a connection.
+            dead_end::make(orphan.socket.fd());
+        }
+        for &fd in &orphan.fds {
+            let there = self.registrations.take_out(fd);
+            let _ = sys::closes_on_exec(fd)
+                .and_then(|on_exec| sys::replace(orphan.socket.fd(), fd, on_exec));
+            self.registrations.put_back(&there);
+        }
+        Some(Some(result))
+    }
+}

@@ -1,0 +1,85 @@
+//! The placeholder: what stands under the program's number while its socket is being connected.
+//!
+//! To the program it must look like a connecting TCP socket: a socket, neither readable nor writable, on which
+//! a premature write or read gives EAGAIN. A unix stream whose send buffer is full is all that, and no hook on
+//! any data call is needed.
+
+use crate::errno::Errno;
+use crate::sys::{self, Fd, FileId, OwnFd};
+
+pub struct Placeholder {
+    /// The end that the program sees.
+    pub near: OwnFd,
+    /// The end that wakes it.
+    pub far: FarEnd,
+    pub id: FileId,
+}
+
+/// Our end of a placeholder.
+#[derive(Debug)]
+pub struct FarEnd(OwnFd);
+
+impl Placeholder {
+    pub fn new() -> Result<Placeholder, Errno> {
+        let (near, far) = sys::stream_pair()?;
+        let near = near.raised();
+        // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
+        sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
+        // One call fills it: the kernel takes what it can.
+        sys::send(near.fd(), &[0; 16 * 1024])?;
+        let id = sys::file_id(near.fd())?;
+        Ok(Placeholder {
+            near,
+            far: FarEnd(far.raised()),
+            id,
+        })
+    }
+}
+
+impl FarEnd {
+    pub fn fd(&self) -> Fd {
+        self.0.fd()
+    }
+
+    /// The socket is back under its number: wake who sleeps in poll(2) or select(2) for writing. They look
+    /// the number up again and see it. A write that began before that must fail rather than get lost here.
+    pub fn wake_writers(&self) {
+        let _ = sys::shutdown(self.fd(), libc::SHUT_RD);
+        let mut buffer = [0; 8 * 1024];
+        while matches!(sys::receive(self.fd(), &mut buffer, false), Ok(1..)) {}
+    }
+
+    /// Wake who sleeps for reading, and tell forked children how it ended: their copies of the number still
+    /// refer to the placeholder. 0 is success.
+    pub fn tell(&self, errno: i32) {
+        let _ = sys::send(self.fd(), &errno.to_ne_bytes());
+    }
+
+    /// Whether nobody refers to the near end any more: no sleeper, no child, no other number.
+    pub fn is_deserted(&self) -> bool {
+        // No event is asked for: POLLHUP is always told.
+        matches!(sys::poll_one(self.fd(), 0, Some(std::time::Duration::ZERO)), Ok(true))
+    }
+}
+
+/// What a child that was forked meanwhile can learn from its copy of a placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    NotYet,
+    Ended(Result<(), Errno>),
+    /// The parent is gone without a word.
+    Nothing,
+}
+
+/// Look at what the far end said, leaving it there for others.
+pub fn told(near: Fd) -> Told {
+    let mut bytes = [0; 4];
+    match sys::receive(near, &mut bytes, true) {
+        Ok(4) => Told::Ended(match i32::from_ne_bytes(bytes) {
+            0 => Ok(()),
+            errno => Err(Errno::from_raw(errno)),
+        }),
+        Err(Errno::EAGAIN) => Told::NotYet,
+        _ => Told::Nothing,
+    }
+}

@@ -1,0 +1,233 @@
+//! Which descriptors are registered with which epoll instance, as far as epoll_ctl(2) was called through libc.
+//!
+//! epoll belongs to the pair of open file and number, so an exchange of the file under a number loses
+//! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
+//! EPOLL_CTL_DEL on the old file says whether it is still true.
+//!
+//! One slot for each descriptor number in a sparse table; reading and writing one takes no lock. A number in
+//! two or more epoll instances is rare: the others are in a small list.
+
+use crate::lock::Lock;
+use crate::sys::{self, Fd};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub epoll: Fd,
+    pub fd: Fd,
+    pub events: u32,
+    pub data: u64,
+}
+
+/// The epoll instance is stored plus one, so that zeroed memory is an empty slot.
+struct Slot {
+    epoll: AtomicI32,
+    events: AtomicU32,
+    data: AtomicU64,
+}
+
+const CHUNK: usize = 1024;
+const CHUNKS: usize = 1024;
+
+/// Numbers from 0 to 2^20, in chunks that are made on first use.
+pub struct Registrations {
+    chunks: [AtomicPtr<Slot>; CHUNKS],
+    others: Lock<Vec<Registration>>,
+    other_count: AtomicUsize,
+}
+
+impl Default for Registrations {
+    fn default() -> Registrations {
+        Registrations::new()
+    }
+}
+
+impl Registrations {
+    pub const fn new() -> Registrations {
+        Registrations {
+            chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
+            others: Lock::new(Vec::new()),
+            other_count: AtomicUsize::new(0),
+        }
+    }
+
+    fn slot(&self, fd: Fd, make: bool) -> Option<&Slot> {
+        let index = usize::try_from(fd).ok()?;
+        let chunk = self.chunks.get(index / CHUNK)?;
+        let mut slots = chunk.load(Ordering::Acquire);
+        if slots.is_null() {
+            if !make {
+                return None;
+            }
+            slots = new_chunk()?;
+            if let Err(theirs) =
+                chunk.compare_exchange(core::ptr::null_mut(), slots, Ordering::AcqRel, Ordering::Acquire)
+            {
+                // SAFETY: ours was published nowhere.
+                unsafe { libc::munmap(slots.cast(), CHUNK * size_of::<Slot>()) };
+                slots = theirs;
+            }
+        }
+        // SAFETY: a chunk holds CHUNK slots and is never unmapped once published.
+        Some(unsafe { &*slots.add(index % CHUNK) })
+    }
+
+    /// epoll_ctl ADD or MOD succeeded.
+    pub fn set(&self, new: Registration) {
+        let Some(slot) = self.slot(new.fd, true) else {
+            return;
+        };
+        let taken = slot.epoll.load(Ordering::Acquire);
+        if taken == 0 || taken == new.epoll + 1 {
+            slot.events.store(new.events, Ordering::Relaxed);
+            slot.data.store(new.data, Ordering::Relaxed);
+            slot.epoll.store(new.epoll + 1, Ordering::Release);
+            if self.other_count.load(Ordering::Relaxed) > 0 {
+                self.with_others(|others| others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd)));
+            }
+            return;
+        }
+        self.with_others(|others| {
+            others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd));
+            others.push(new);
+        });
+    }
+
+    /// epoll_ctl DEL succeeded.
+    pub fn remove(&self, epoll: Fd, fd: Fd) {
+        if let Some(slot) = self.slot(fd, false) {
+            let _ = slot
+                .epoll
+                .compare_exchange(epoll + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        if self.other_count.load(Ordering::Relaxed) > 0 {
+            self.with_others(|others| others.retain(|r| (r.epoll, r.fd) != (epoll, fd)));
+        }
+    }
+
+    /// Those of one descriptor, stale ones among them.
+    pub fn of(&self, fd: Fd) -> Vec<Registration> {
+        let mut found = Vec::new();
+        if let Some(slot) = self.slot(fd, false) {
+            let epoll = slot.epoll.load(Ordering::Acquire);
+            if epoll != 0 {
+                found.push(Registration {
+                    epoll: epoll - 1,
+                    fd,
+                    events: slot.events.load(Ordering::Relaxed),
+                    data: slot.data.load(Ordering::Relaxed),
+                });
+            }
+        }
+        if self.other_count.load(Ordering::Relaxed) > 0 {
+            self.with_others(|others| found.extend(others.iter().filter(|r| r.fd == fd)));
+        }
+        found
+    }
+
+    /// Take the file that is now under `fd` out of every epoll instance that has it; what was there.
+    pub fn take_out(&self, fd: Fd) -> Vec<Registration> {
+        let mut found = self.of(fd);
+        found.retain(|r| {
+            let was_there = sys::epoll_remove(r.epoll, r.fd).is_ok();
+            if !was_there {
+                self.remove(r.epoll, r.fd);
+            }
+            was_there
+        });
+        found
+    }
+
+    /// Put the file that is now under the number in again.
+    pub fn put_back(&self, registrations: &[Registration]) {
+        for r in registrations {
+            let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
+        }
+    }
+
+    fn with_others<T>(&self, body: impl FnOnce(&mut Vec<Registration>) -> T) -> T {
+        let mut others = self.others.lock();
+        let result = body(&mut others);
+        self.other_count.store(others.len(), Ordering::Relaxed);
+        result
+    }
+
+    /// The lock, for the handlers around fork.
+    pub(super) fn lock(&self) -> &Lock<Vec<Registration>> {
+        &self.others
+    }
+}
+
+/// Zeroed memory for a chunk, straight from the kernel: its pages come as they are used.
+fn new_chunk() -> Option<*mut Slot> {
+    // SAFETY: a new private mapping; nothing else is touched.
+    let memory = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            CHUNK * size_of::<Slot>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    (memory != libc::MAP_FAILED).then_some(memory.cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(epoll: Fd, fd: Fd, data: u64) -> Registration {
+        Registration {
+            epoll,
+            fd,
+            events: 4,
+            data,
+        }
+    }
+
+    #[test]
+    fn the_last_event_of_a_number_is_kept() {
+        let table = Registrations::new();
+        table.set(registration(7, 9, 1));
+        table.set(registration(7, 9, 2));
+        assert_eq!(table.of(9), [registration(7, 9, 2)]);
+        assert_eq!(table.of(10), []);
+    }
+
+    #[test]
+    fn a_number_can_be_in_several_instances() {
+        let table = Registrations::new();
+        table.set(registration(7, 2000, 1));
+        table.set(registration(8, 2000, 2));
+        table.set(registration(8, 2000, 3));
+        assert_eq!(table.of(2000), [registration(7, 2000, 1), registration(8, 2000, 3)]);
+        table.remove(7, 2000);
+        assert_eq!(table.of(2000), [registration(8, 2000, 3)]);
+        table.remove(8, 2000);
+        assert_eq!(table.of(2000), []);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_ignored() {
+        let table = Registrations::new();
+        table.set(registration(7, -1, 1));
+        table.set(registration(7, i32::MAX, 1));
+        assert_eq!(table.of(-1), []);
+        assert_eq!(table.of(i32::MAX), []);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_forgotten() {
+        let table = Registrations::new();
+        let epoll = sys::epoll().unwrap();
+        let (near, _far) = sys::stream_pair().unwrap();
+        table.set(registration(epoll.fd(), near.fd(), 1));
+        assert_eq!(table.take_out(near.fd()), []);
+        sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, near.fd(), 4, 5).unwrap();
+        table.set(registration(epoll.fd(), near.fd(), 5));
+        assert_eq!(table.take_out(near.fd()), [registration(epoll.fd(), near.fd(), 5)]);
+        assert_eq!(table.take_out(near.fd()), []);
+    }
+}

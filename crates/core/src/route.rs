@@ -1,0 +1,514 @@
+//! Where a connection goes, where a name is resolved, and why.
+
+#![forbid(unsafe_code)]
+
+use crate::config::{Config, Dns, Endpoint, Source};
+use crate::errno::Errno;
+use crate::host::{Host, HostName, Target};
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a program dialled, once the name table was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialled<'a> {
+    /// An address that stands for itself.
+    Address(SocketAddr),
+    /// An address that libc gave for a name which [`name_policy`] kept local.
+    Local(SocketAddr, &'a HostName),
+    /// A fake address: the name that it was given to, and the port.
+    Name(&'a HostName, u16),
+    /// An address of the fake range that nobody was given.
+    UnknownFake(SocketAddr),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route<'c> {
+    /// libc's own connect.
+    Direct {
+        reason: Reason<'c>,
+        /// The address to connect to when `dnat` changed it; else the program's sockaddr is passed untouched.
+        to: Option<SocketAddr>,
+    },
+    /// Through the proxies.
+    Chain(Target),
+    /// The call fails with this errno.
+    Refuse(Errno, Refusal),
+}
+
+/// The line of the configuration that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule<'c> {
+    pub directive: &'static str,
+    pub source: &'c Source,
+    /// Counted from 1; in an environment variable, the number of the item.
+    pub line: u32,
+}
+
+/// Why a connection is not proxied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'c> {
+    LocalNet(Rule<'c>),
+    LocalDomain(Rule<'c>),
+    /// The address of a proxy of the list.
+    OwnProxy,
+    /// There is an allow-list and the address is not in it.
+    NotAllowed,
+}
+
+/// Why a connection is neither proxied nor let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownFake(SocketAddr),
+}
+
+/// Decides where a connection goes. `proxy_addresses` are the addresses that the host names in the proxy list
+/// were resolved to; those written in digits are known from `config`.
+///
+/// In this order: unknown fake address, `dnat`, the proxies' own addresses, `localdomain`, `localnet`, the
+/// allow-list. An IPv4-mapped address is IPv4; `0.0.0.0` and `::` are loopback, as they are to the kernel. A
+/// name is always sent through the proxies: the one who may go directly never gets a fake address.
+pub fn decide<'c>(
+    config: &'c Config,
+    dialled: Dialled<'_>,
+    proxy_addresses: &[SocketAddr],
+) -> Route<'c> {
+    let (dialled, name) = match dialled {
+        Dialled::Address(address) => (address, None),
+        Dialled::Local(address, name) => (address, Some(name)),
+        Dialled::Name(name, port) => {
+            let host = Host::Name(name.clone());
+            return Route::Chain(Target { host, port });
+        }
+        Dialled::UnknownFake(address) => {
+            return Route::Refuse(Errno::EHOSTUNREACH, Refusal::UnknownFake(address))
+        }
+    };
+    let to = dnat(config, canonical(dialled));
+    let address = loopback_if_unspecified(to.unwrap_or(canonical(dialled)));
+    match direct_reason(config, address, name, proxy_addresses) {
+        Some(reason) => Route::Direct { reason, to },
+        None => Route::Chain(Target::from(address)),
+    }
+}
+
+fn direct_reason<'c>(
+    config: &'c Config,
+    address: SocketAddr,
+    name: Option<&HostName>,
+    proxy_addresses: &[SocketAddr],
+) -> Option<Reason<'c>> {
+    if is_own_proxy(config, address, proxy_addresses) {
+        return Some(Reason::OwnProxy);
+    }
+    if let Some(line) = name.and_then(|name| config.local_domains.matches(name)) {
+        return Some(Reason::LocalDomain(rule(config, "localdomain", line)));
+    }
+    if let Some(line) = config.local_nets.matches(address.ip(), address.port()) {
+        return Some(Reason::LocalNet(rule(config, "localnet", line)));
+    }
+    let allowed = config
+        .allow_nets
+        .matches(address.ip(), address.port())
+        .is_some();
+    (has_allow_list(config) && !allowed).then_some(Reason::NotAllowed)
+}
+
+fn rule<'c>(config: &'c Config, directive: &'static str, line: u32) -> Rule<'c> {
+    Rule {
+        directive,
+        source: &config.source,
+        line,
+    }
+}
+
+fn has_allow_list(config: &Config) -> bool {
+    !config.allow_nets.is_empty() || !config.allow_domains.is_empty()
+}
+
+fn is_own_proxy(config: &Config, address: SocketAddr, proxy_addresses: &[SocketAddr]) -> bool {
+    let is_this = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Tcp(Target {
+            host: Host::Ip(ip),
+            port,
+        }) => loopback_if_unspecified(SocketAddr::new(*ip, *port)) == address,
+        _ => false,
+    };
+    config.proxies.iter().any(|proxy| is_this(&proxy.endpoint))
+        || proxy_addresses
+            .iter()
+            .any(|proxy| loopback_if_unspecified(canonical(*proxy)) == address)
+}
+
+fn dnat(config: &Config, address: SocketAddr) -> Option<SocketAddr> {
+    match address {
+        SocketAddr::V4(v4) => config.dnat.apply(v4).map(SocketAddr::V4),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+/// Address and port alone: IPv4 if it is IPv4-mapped, without flow label and scope.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Who resolves a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamePolicy<'c> {
+    /// libc.
+    Local(NameReason<'c>),
+    /// The proxy: the program gets a fake address.
+    Remote,
+}
+
+/// Why a name is not sent to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameReason<'c> {
+    /// No `proxy_dns`.
+    DnsIsLocal,
+    /// `localhost` and the names below it (RFC 6761 section 6.3).
+    Localhost,
+    LocalDomain(Rule<'c>),
+    /// The host name of a proxy of the list.
+    OwnProxy,
+    /// There is an allow-list and no `proxydomain` holds the name.
+    NotAllowed,
+    /// In `/etc/hosts`, or the machine's own name.
+    KnownLocally,
+}
+
+/// Decides who resolves a name that is not an address in digits. `known_locally` says whether it is in
+/// `/etc/hosts` or is the machine's own; it is asked last, because it may read a file.
+pub fn name_policy<'c>(
+    config: &'c Config,
+    name: &HostName,
+    known_locally: &mut dyn FnMut(&HostName) -> bool,
+) -> NamePolicy<'c> {
+    match local_reason(config, name, known_locally) {
+        Some(reason) => NamePolicy::Local(reason),
+        None => NamePolicy::Remote,
+    }
+}
+
+fn local_reason<'c>(
+    config: &'c Config,
+    name: &HostName,
+    known_locally: &mut dyn FnMut(&HostName) -> bool,
+) -> Option<NameReason<'c>> {
+    if config.dns == Dns::Local {
+        return Some(NameReason::DnsIsLocal);
+    }
+    if name.is_within("localhost") {
+        return Some(NameReason::Localhost);
+    }
+    if let Some(line) = config.local_domains.matches(name) {
+        return Some(NameReason::LocalDomain(rule(config, "localdomain", line)));
+    }
+    if names_a_proxy(config, name) {
+        return Some(NameReason::OwnProxy);
+    }
+    if has_allow_list(config) && config.allow_domains.matches(name).is_none() {
+        return Some(NameReason::NotAllowed);
+    }
+    known_locally(name).then_some(NameReason::KnownLocally)
+}
+
+fn names_a_proxy(config: &Config, name: &HostName) -> bool {
+    config.proxies.iter().any(|proxy| {
+        matches!(&proxy.endpoint, Endpoint::Tcp(Target { host: Host::Name(own), .. }) if own == name)
+    })
+}
+
+/// `localnet, PATH:12`, or `NO_PROXY, item 2`.
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Source::File(_) => write!(f, "{}, {}:{}", self.directive, self.source, self.line),
+            // A proxy URL holds no rules: they are its exceptions.
+            Source::Variable(_) => write!(f, "NO_PROXY, item {}", self.line),
+        }
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::LocalNet(rule) | Reason::LocalDomain(rule) => rule.fmt(f),
+            Reason::OwnProxy => f.write_str("the address of a proxy"),
+            Reason::NotAllowed => f.write_str("no proxynet or proxydomain holds it"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::UnknownFake(address) => write!(
+                f,
+                "{} is in the range of remote_dns_subnet, but stands for no name",
+                address.ip()
+            ),
+        }
+    }
+}
+
+impl fmt::Display for NameReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameReason::DnsIsLocal => f.write_str("proxy_dns is off"),
+            NameReason::Localhost => f.write_str("a name of this machine (localhost)"),
+            NameReason::LocalDomain(rule) => rule.fmt(f),
+            NameReason::OwnProxy => f.write_str("the host name of a proxy"),
+            NameReason::NotAllowed => f.write_str("no proxydomain holds it"),
+            NameReason::KnownLocally => f.write_str("in /etc/hosts, or the name of this machine"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, environment};
+
+    fn config(directives: &str) -> Config {
+        config_with(directives, "socks5 127.0.0.1 1055")
+    }
+
+    fn config_with(directives: &str, proxies: &str) -> Config {
+        let text = format!("{directives}\n[ProxyList]\n{proxies}\n");
+        let source = Source::File("p.conf".into());
+        config::parse(text.as_bytes(), source).unwrap().0
+    }
+
+    /// The route in one line: `direct: REASON`, `direct to ADDRESS: REASON`, `chain TARGET`, `ERRNO: REFUSAL`.
+    fn told(route: Route<'_>) -> String {
+        match route {
+            Route::Direct { reason, to: None } => format!("direct: {reason}"),
+            Route::Direct {
+                reason,
+                to: Some(to),
+            } => format!("direct to {to}: {reason}"),
+            Route::Chain(target) => format!("chain {target}"),
+            Route::Refuse(errno, refusal) => format!("{errno}: {refusal}"),
+        }
+    }
+
+    fn dial(config: &Config, address: &str) -> String {
+        let address = Dialled::Address(address.parse().unwrap());
+        told(decide(config, address, &[]))
+    }
+
+    fn name(text: &str) -> HostName {
+        HostName::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn without_rules_everything_is_proxied() {
+        let config = config("");
+        assert_eq!(dial(&config, "8.8.8.8:53"), "chain 8.8.8.8:53");
+        assert_eq!(dial(&config, "[2001:db8::1]:1"), "chain [2001:db8::1]:1");
+        assert_eq!(dial(&config, "127.0.0.1:80"), "chain 127.0.0.1:80");
+    }
+
+    #[test]
+    fn a_fake_address_that_nobody_was_given_is_refused() {
+        let config = config("localnet 0.0.0.0/0");
+        let unknown = Dialled::UnknownFake("224.0.0.9:80".parse().unwrap());
+        assert_eq!(
+            told(decide(&config, unknown, &[])),
+            "EHOSTUNREACH: 224.0.0.9 is in the range of remote_dns_subnet, but stands for no name"
+        );
+    }
+
+    #[test]
+    fn a_name_is_proxied_whatever_the_rules_for_addresses_say() {
+        let config = config("localnet 0.0.0.0/0\nproxynet 10.0.0.0/8");
+        let name = name("db.ts.net");
+        let route = decide(&config, Dialled::Name(&name, 5432), &[]);
+        assert_eq!(told(route), "chain db.ts.net:5432");
+    }
+
+    #[test]
+    fn localnet_goes_direct_and_names_its_line() {
+        let config = config("\nlocalnet 10.0.0.0:80/8\nlocalnet ::1/128");
+        assert_eq!(dial(&config, "10.0.0.1:80"), "direct: localnet, p.conf:2");
+        assert_eq!(dial(&config, "10.0.0.1:81"), "chain 10.0.0.1:81");
+        assert_eq!(dial(&config, "[::1]:5"), "direct: localnet, p.conf:3");
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        let config = config("localnet 10.0.0.0/8\ndnat 1.1.1.1 2.2.2.2");
+        let local = dial(&config, "[::ffff:10.0.0.1]:80");
+        assert_eq!(local, "direct: localnet, p.conf:1");
+        let remote = dial(&config, "[::ffff:8.8.8.8]:80");
+        assert_eq!(remote, "chain 8.8.8.8:80");
+        let replaced = dial(&config, "[::ffff:1.1.1.1]:80");
+        assert_eq!(replaced, "chain 2.2.2.2:80");
+    }
+
+    #[test]
+    fn dnat_comes_before_localnet_and_the_new_address_is_dialled() {
+        let config = config("dnat 1.1.1.1 10.0.0.1:81\nlocalnet 10.0.0.0/8\ndnat 10.0.0.9 8.8.8.8");
+        assert_eq!(
+            dial(&config, "1.1.1.1:80"),
+            "direct to 10.0.0.1:81: localnet, p.conf:2"
+        );
+        assert_eq!(dial(&config, "10.0.0.9:80"), "chain 8.8.8.8:80");
+    }
+
+    #[test]
+    fn the_unspecified_address_counts_as_loopback_and_stays_as_dialled() {
+        let local = config("localnet 127.0.0.0/8\nlocalnet ::1/128");
+        assert_eq!(dial(&local, "0.0.0.0:80"), "direct: localnet, p.conf:1");
+        assert_eq!(dial(&local, "[::]:80"), "direct: localnet, p.conf:2");
+        let remote = config("");
+        assert_eq!(dial(&remote, "0.0.0.0:80"), "chain 127.0.0.1:80");
+        assert_eq!(dial(&remote, "[::]:80"), "chain [::1]:80");
+    }
+
+    #[test]
+    fn the_proxies_are_reached_directly_whatever_the_rules_say() {
+        let config = config_with(
+            "proxynet 0.0.0.0/0\nproxynet ::/0\ndnat 9.9.9.9 127.0.0.1:1055",
+            "socks5 127.0.0.1 1055\nsocks5 proxy.example 1080",
+        );
+        let own = "direct: the address of a proxy";
+        assert_eq!(dial(&config, "127.0.0.1:1055"), own);
+        assert_eq!(dial(&config, "[::ffff:127.0.0.1]:1055"), own);
+        assert_eq!(dial(&config, "0.0.0.0:1055"), own);
+        assert_eq!(
+            dial(&config, "9.9.9.9:1"),
+            "direct to 127.0.0.1:1055: the address of a proxy"
+        );
+        assert_eq!(dial(&config, "127.0.0.1:1056"), "chain 127.0.0.1:1056");
+
+        let resolved = ["[::ffff:192.0.2.7]:1080".parse().unwrap()];
+        let dialled = |address: &str| {
+            let address = Dialled::Address(address.parse().unwrap());
+            told(decide(&config, address, &resolved))
+        };
+        assert_eq!(dialled("192.0.2.7:1080"), own);
+        assert_eq!(dialled("192.0.2.7:1081"), "chain 192.0.2.7:1081");
+    }
+
+    #[test]
+    fn with_an_allow_list_only_what_it_holds_is_proxied() {
+        let tailnet = config("tailnet_only\nproxynet 10.1.0.0/16:5432\nlocalnet 100.64.0.9/32");
+        let outside = "direct: no proxynet or proxydomain holds it";
+        assert_eq!(dial(&tailnet, "100.64.0.1:80"), "chain 100.64.0.1:80");
+        assert_eq!(
+            dial(&tailnet, "[fd7a:115c:a1e0::1]:80"),
+            "chain [fd7a:115c:a1e0::1]:80"
+        );
+        assert_eq!(dial(&tailnet, "10.1.0.1:5432"), "chain 10.1.0.1:5432");
+        assert_eq!(dial(&tailnet, "10.1.0.1:80"), outside);
+        assert_eq!(dial(&tailnet, "8.8.8.8:443"), outside);
+        assert_eq!(
+            dial(&tailnet, "100.64.0.9:80"),
+            "direct: localnet, p.conf:3"
+        );
+        let names_only = config("proxydomain .ts.net");
+        assert_eq!(dial(&names_only, "100.64.0.1:80"), outside);
+    }
+
+    #[test]
+    fn the_address_of_a_local_name_goes_direct_if_localdomain_holds_the_name() {
+        let config = config("localdomain .internal");
+        let address = "192.0.2.1:80".parse().unwrap();
+        let (inside, outside) = (name("db.internal"), name("db.example"));
+        assert_eq!(
+            told(decide(&config, Dialled::Local(address, &inside), &[])),
+            "direct: localdomain, p.conf:1"
+        );
+        assert_eq!(
+            told(decide(&config, Dialled::Local(address, &outside), &[])),
+            "chain 192.0.2.1:80"
+        );
+    }
+
+    #[test]
+    fn an_exception_of_no_proxy_is_named_by_its_item() {
+        let (config, _) =
+            environment::from_url("socks5h://h:1", "ALL_PROXY", Some("x,10.0.0.0/8")).unwrap();
+        assert_eq!(dial(&config, "10.0.0.1:80"), "direct: NO_PROXY, item 2");
+    }
+
+    fn policy(config: &Config, text: &str, known: bool) -> String {
+        match name_policy(config, &name(text), &mut |_| known) {
+            NamePolicy::Local(reason) => format!("local: {reason}"),
+            NamePolicy::Remote => "remote".to_owned(),
+        }
+    }
+
+    #[test]
+    fn names_are_remote_with_proxy_dns_only() {
+        let off = policy(&config(""), "db.example", false);
+        assert_eq!(off, "local: proxy_dns is off");
+        let on = policy(&config("proxy_dns"), "db.example", false);
+        assert_eq!(on, "remote");
+    }
+
+    #[test]
+    fn names_of_this_machine_stay_local() {
+        let config = config("proxy_dns\nproxydomain *");
+        let localhost = "local: a name of this machine (localhost)";
+        assert_eq!(policy(&config, "localhost", false), localhost);
+        assert_eq!(policy(&config, "App.LocalHost.", false), localhost);
+        assert_eq!(policy(&config, "notlocalhost", false), "remote");
+        assert_eq!(
+            policy(&config, "dyno", true),
+            "local: in /etc/hosts, or the name of this machine"
+        );
+    }
+
+    #[test]
+    fn the_host_name_of_a_proxy_is_never_sent_to_it() {
+        let config = config_with("proxy_dns", "socks5 Proxy.Example 1080");
+        assert_eq!(
+            policy(&config, "proxy.example", false),
+            "local: the host name of a proxy"
+        );
+        assert_eq!(policy(&config, "a.proxy.example", false), "remote");
+    }
+
+    #[test]
+    fn localdomain_beats_proxydomain_and_the_rest_is_local() {
+        let config = config("proxy_dns\nproxydomain .ts.net\nlocaldomain .lan.ts.net");
+        assert_eq!(policy(&config, "db.ts.net", false), "remote");
+        assert_eq!(
+            policy(&config, "db.lan.ts.net", false),
+            "local: localdomain, p.conf:3"
+        );
+        assert_eq!(
+            policy(&config, "db.example", false),
+            "local: no proxydomain holds it"
+        );
+    }
+
+    #[test]
+    fn an_allow_list_of_networks_alone_keeps_all_names_local() {
+        let config = config("proxy_dns\nproxynet 10.0.0.0/8");
+        assert_eq!(
+            policy(&config, "db.example", false),
+            "local: no proxydomain holds it"
+        );
+    }
+
+    #[test]
+    fn files_are_not_asked_about_names_that_are_decided_already() {
+        let config = config("proxy_dns\nlocaldomain a\nproxydomain b");
+        for text in ["localhost", "x.a", "x.c"] {
+            let policy = name_policy(&config, &name(text), &mut |_| panic!("asked about {text}"));
+            assert!(matches!(policy, NamePolicy::Local(_)));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `LD_PRELOAD` as the program will see it.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// Our library first, so that its functions win, then what was there (ld.so(8)).
+pub fn ld_preload(library: &Path, before: Option<&OsStr>) -> OsString {
+    let mut value = library.as_os_str().to_os_string();
+    if let Some(before) = before.filter(|before| !before.is_empty()) {
+        value.push(":");
+        value.push(before);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_preloaded_before_stays_behind_ours() {
+        let ours = Path::new("/l/libtailchain.so");
+        assert_eq!(ld_preload(ours, None), "/l/libtailchain.so");
+        assert_eq!(ld_preload(ours, Some(OsStr::new(""))), "/l/libtailchain.so");
+        assert_eq!(
+            ld_preload(ours, Some(OsStr::new("/a.so /b.so"))),
+            "/l/libtailchain.so:/a.so /b.so"
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_kept_whole() {
+        let before = "/x.so:".repeat(2000);
+        let value = ld_preload(Path::new("/l.so"), Some(OsStr::new(&before)));
+        assert_eq!(value.len(), "/l.so:".len() + before.len());
+    }
+}

@@ -1,0 +1,215 @@
+//! Why a program cannot take a preloaded library, or would not use it.
+
+use crate::elf::{self, Elf, Target};
+use crate::image::Image;
+use crate::program;
+use std::ffi::{CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Each of these means that the program's connections would go around the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// No dynamic loader, hence nobody who reads LD_PRELOAD.
+    Static,
+    /// The Go runtime connects by raw system calls.
+    Go,
+    /// 32-bit program and 64-bit library, another machine, …
+    OtherTarget { program: Target, library: Target },
+    /// It runs on musl and the library on glibc, or the other way round.
+    OtherLibc,
+    /// The loader ignores LD_PRELOAD when the program gains rights (ld.so(8), "secure-execution mode").
+    SetId,
+    /// File capabilities (capabilities(7)), which count as gaining rights too.
+    Capabilities,
+}
+
+impl Obstacle {
+    /// What the user can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Obstacle::Static => "use a dynamically linked build of it",
+            Obstacle::Go => "set HTTPS_PROXY or its own proxy option, if it has one",
+            Obstacle::OtherTarget { .. } => "use a build of tailchain for that kind of program",
+            Obstacle::OtherLibc => "use a build of tailchain for that libc",
+            Obstacle::SetId | Obstacle::Capabilities => {
+                "run a copy without these rights, or as the user who has them"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Obstacle::Static => f.write_str("it is statically linked"),
+            Obstacle::Go => f.write_str("it is a Go program, which makes its system calls without libc"),
+            Obstacle::OtherTarget { program, library } => write!(
+                f,
+                "it is a {}-bit program for ELF machine {} and the library is {}-bit for machine {}",
+                program.bits, program.machine, library.bits, library.machine
+            ),
+            Obstacle::OtherLibc => f.write_str("it runs on another libc than the library was built for"),
+            Obstacle::SetId => f.write_str("it is set-user-ID or set-group-ID, where LD_PRELOAD is ignored"),
+            Obstacle::Capabilities => f.write_str("it has file capabilities, where LD_PRELOAD is ignored"),
+        }
+    }
+}
+
+/// What stands between `name`, as it would be given to execvp(3), and the library: the file concerned (the
+/// interpreter when `name` is a script) and the reason. `None` also for what cannot be told.
+pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathBuf, Obstacle)> {
+    let file = program::in_path(name, path)?;
+    let image = Image::open(&file).ok()?;
+    // The kernel ignores the set-ID bits of a script, so only the file that is really loaded counts.
+    let (file, image) = match program::interpreter(&image, path) {
+        Some(interpreter) => {
+            let image = Image::open(&interpreter).ok()?;
+            (interpreter, image)
+        }
+        None => (file, image),
+    };
+    let library = Image::open(library)
+        .ok()
+        .and_then(|library| elf::target_of(&library));
+    let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gained_rights(&file, &image))?;
+    Some((file, obstacle))
+}
+
+fn of_elf(elf: &Elf, library: Option<Target>) -> Option<Obstacle> {
+    // C code inside a Go program that calls connect can be reached.
+    if elf.is_go && !elf.names_connect {
+        return Some(Obstacle::Go);
+    }
+    let Some(interpreter) = &elf.interpreter else {
+        return Some(Obstacle::Static);
+    };
+    if let Some(library) = library.filter(|library| *library != elf.target) {
+        return Some(Obstacle::OtherTarget {
+            program: elf.target,
+            library,
+        });
+    }
+    if is_musl(interpreter) != cfg!(target_env = "musl") {
+        return Some(Obstacle::OtherLibc);
+    }
+    None
+}
+
+fn is_musl(interpreter: &OsStr) -> bool {
+    let name = Path::new(interpreter).file_name().unwrap_or(interpreter);
+    name.as_bytes().starts_with(b"ld-musl")
+}
+
+fn gained_rights(file: &Path, image: &Image) -> Option<Obstacle> {
+    let about = image.metadata().ok()?;
+    // SAFETY: both only read this process's credentials and cannot fail (getuid(2), getgid(2)).
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let changes_user = about.mode() & libc::S_ISUID != 0 && about.uid() != uid;
+    // Without the group's execute bit the flag meant mandatory locking (inode(7)).
+    let for_group = libc::S_ISGID | libc::S_IXGRP;
+    let changes_group = about.mode() & for_group == for_group && about.gid() != gid;
+    if changes_user || changes_group {
+        return Some(Obstacle::SetId);
+    }
+    // Root has the capabilities already, and gains nothing from the file.
+    (uid != 0 && has_capabilities(file)).then_some(Obstacle::Capabilities)
+}
+
+fn has_capabilities(file: &Path) -> bool {
+    let Ok(path) = CString::new(file.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let name = c"security.capability";
+    // SAFETY: both strings end with NUL and outlive the call; with size 0 nothing is written (getxattr(2)).
+    let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    length > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Target = Target {
+        bits: 64,
+        machine: 62,
+    };
+
+    fn ordinary() -> Elf {
+        Elf {
+            target: HERE,
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()),
+            is_go: false,
+            names_connect: false,
+        }
+    }
+
+    #[test]
+    fn an_ordinary_program_has_no_obstacle() {
+        assert_eq!(of_elf(&ordinary(), Some(HERE)), None);
+        assert_eq!(of_elf(&ordinary(), None), None);
+    }
+
+    #[test]
+    fn a_program_without_a_loader_is_static() {
+        let program = Elf {
+            interpreter: None,
+            ..ordinary()
+        };
+        assert_eq!(of_elf(&program, Some(HERE)), Some(Obstacle::Static));
+    }
+
+    #[test]
+    fn go_goes_around_libc_unless_its_c_code_connects() {
+        let program = Elf {
+            is_go: true,
+            ..ordinary()
+        };
+        assert_eq!(of_elf(&program, Some(HERE)), Some(Obstacle::Go));
+        let with_c = Elf {
+            names_connect: true,
+            ..program
+        };
+        assert_eq!(of_elf(&with_c, Some(HERE)), None);
+    }
+
+    #[test]
+    fn another_machine_or_width_is_an_obstacle() {
+        let narrow = Target {
+            bits: 32,
+            machine: 3,
+        };
+        let program = Elf {
+            target: narrow,
+            ..ordinary()
+        };
+        let expected = Obstacle::OtherTarget {
+            program: narrow,
+            library: HERE,
+        };
+        assert_eq!(of_elf(&program, Some(HERE)), Some(expected));
+    }
+
+    #[test]
+    fn a_musl_program_is_an_obstacle_for_a_glibc_library() {
+        let program = Elf {
+            interpreter: Some("/lib/ld-musl-x86_64.so.1".into()),
+            ..ordinary()
+        };
+        let found = of_elf(&program, Some(HERE));
+        assert_eq!(found.is_some(), cfg!(target_env = "gnu"));
+    }
+
+    #[test]
+    fn a_script_is_judged_by_its_interpreter() {
+        let path = std::env::temp_dir().join(format!("tailchain-script-{}", std::process::id()));
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        assert_eq!(
+            find(path.as_os_str(), None, Path::new("/nonexistent")),
+            None
+        );
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,173 @@
+//! The C API, for a loaded program or a debugger: found with dlsym(3) after tailchain was preloaded.
+//!
+//! `include/tailchain.h` is made from this file. None of these functions does I/O; all may be called from any
+//! thread. Strings are UTF-8, end with a NUL, and belong to the library.
+
+use crate::counters::{counted, Counter};
+use crate::pending::PENDING;
+use crate::state::{state, Fake};
+use core::ffi::{c_char, c_int, CStr};
+use once_cell::race::OnceBox;
+use std::ffi::CString;
+use std::net::SocketAddr;
+use tailchain_core::errno::Errno;
+use tailchain_core::host::{Host, Target};
+use tailchain_core::route::{self, Dialled, NamePolicy, Route};
+use tailchain_core::sys;
+
+/// How many connections of this process went which way. A forked child goes on with its parent's numbers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct tailchain_counters {
+    /// Tunnels that stood.
+    pub proxied: u64,
+    /// TCP connections that a rule left to libc.
+    pub direct: u64,
+    /// Refused by a rule, such as an unknown fake address.
+    pub refused: u64,
+    /// Tunnels that could not be made.
+    pub failed: u64,
+    /// Non-blocking connects that are being made at this moment.
+    pub pending: u64,
+}
+
+/// How a connection would be routed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum tailchain_route {
+    /// Not proxied.
+    TAILCHAIN_DIRECT = 0,
+    /// Through the proxies.
+    TAILCHAIN_CHAIN = 1,
+    /// It would fail.
+    TAILCHAIN_REFUSE = 2,
+}
+
+/// The library's version, such as "0.1.0".
+#[no_mangle]
+pub extern "C" fn tailchain_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The configuration that is in force: a file's path, or the environment variable (with a `$`) that held a
+/// proxy URL. Never NULL: a process in which the library is not active does not run.
+#[no_mangle]
+pub extern "C" fn tailchain_config() -> *const c_char {
+    static SOURCE: OnceBox<CString> = OnceBox::new();
+    SOURCE
+        .get_or_init(|| Box::new(CString::new(state().source()).unwrap_or_default()))
+        .as_ptr()
+}
+
+/// How a connection to `host` (a name or a numeric address) and `port` would be routed.
+///
+/// The reason, a line of text, is written to `reason` as far as its `size` bytes reach, always with a NUL;
+/// `reason` may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is
+/// NULL or no host.
+///
+/// # Safety
+/// `host` is NULL or a C string; `reason` is writable for `size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn tailchain_explain(
+    host: *const c_char,
+    port: u16,
+    reason: *mut c_char,
+    size: usize,
+) -> c_int {
+    let answer = std::panic::catch_unwind(|| {
+        if host.is_null() {
+            return None;
+        }
+        // SAFETY: the caller's contract.
+        let host = unsafe { CStr::from_ptr(host) }.to_str().ok()?;
+        Some(explain(Host::parse(host).ok()?, port))
+    });
+    let Ok(Some((route, text))) = answer else {
+        sys::set_errno(Errno::EINVAL.raw());
+        return -1;
+    };
+    if size > 0 && !reason.is_null() {
+        let length = text.len().min(size - 1);
+        // SAFETY: the caller's contract; length + 1 is at most size.
+        unsafe {
+            core::ptr::copy_nonoverlapping(text.as_ptr().cast::<c_char>(), reason, length);
+            *reason.add(length) = 0;
+        }
+    }
+    route as c_int
+}
+
+fn explain(host: Host, port: u16) -> (tailchain_route, String) {
+    let state = state();
+    let route = match &host {
+        Host::Name(name) => {
+            match route::name_policy(&state.config, name, &mut |name| state.knows(name)) {
+                NamePolicy::Local(reason) => {
+                    let text = format!("resolved by libc ({reason}); the address rules decide");
+                    return (tailchain_route::TAILCHAIN_DIRECT, text);
+                }
+                NamePolicy::Remote => {
+                    route::decide(&state.config, Dialled::Name(name, port), &[])
+                }
+            }
+        }
+        Host::Ip(ip) => {
+            let address = SocketAddr::new(*ip, port);
+            match state.fake_name(address) {
+                Fake::No => route::decide(&state.config, Dialled::Address(address), &[]),
+                Fake::Unknown => route::decide(&state.config, Dialled::UnknownFake(address), &[]),
+                Fake::Name(name) => {
+                    route::decide(&state.config, Dialled::Name(&name, port), &[])
+                }
+            }
+        }
+    };
+    match route {
+        Route::Direct { reason, .. } => (tailchain_route::TAILCHAIN_DIRECT, reason.to_string()),
+        Route::Refuse(errno, refusal) => {
+            (tailchain_route::TAILCHAIN_REFUSE, format!("{errno}: {refusal}"))
+        }
+        Route::Chain(target) => {
+            let Target { .. } = &target;
+            let mut text = String::from("through");
+            for proxy in &state.config.proxies {
+                text.push(' ');
+                text.push_str(&proxy.endpoint.to_string());
+            }
+            text.push_str(&format!(" to {target}"));
+            (tailchain_route::TAILCHAIN_CHAIN, text)
+        }
+    }
+}
+
+/// Fill `counters`.
+///
+/// # Safety
+/// `counters` is NULL (nothing happens) or writable.
+#[no_mangle]
+pub unsafe extern "C" fn tailchain_count(counters: *mut tailchain_counters) {
+    if counters.is_null() {
+        return;
+    }
+    let now = tailchain_counters {
+        proxied: counted(Counter::Proxied),
+        direct: counted(Counter::Direct),
+        refused: counted(Counter::Refused),
+        failed: counted(Counter::Failed),
+        pending: PENDING.count() as u64,
+    };
+    // SAFETY: the caller's contract.
+    unsafe { counters.write(now) }
+}
+
+/// The names of the libc functions that are interposed, separated by blanks.
+#[no_mangle]
+pub extern "C" fn tailchain_hooks() -> *const c_char {
+    static HOOKS: OnceBox<CString> = OnceBox::new();
+    HOOKS
+        .get_or_init(|| {
+            let names = crate::hook::table::NAMES.join(" ");
+            Box::new(CString::new(names).unwrap_or_default())
+        })
+        .as_ptr()
+}

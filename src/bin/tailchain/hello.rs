@@ -1,0 +1,47 @@
+//! A web server that answers as `http://hello.ts.net/` does in every tailnet: go to the https page.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+pub const BODY: &str = "<a href=\"https://hello.ts.net\">Found</a>.\n";
+
+/// A request is not read further than this many bytes.
+const LONGEST_REQUEST: usize = 16 << 10;
+
+/// Serves until accepting fails.
+pub async fn serve(listener: TcpListener) -> io::Error {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                // A client that left early has missed its own answer only.
+                tokio::spawn(async move { answer(client).await.ok() });
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn answer(mut client: TcpStream) -> io::Result<()> {
+    read_request(&mut client).await?;
+    let length = BODY.len();
+    let response = format!(
+        "HTTP/1.1 302 Found\r\nLocation: https://hello.ts.net\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{BODY}"
+    );
+    client.write_all(response.as_bytes()).await?;
+    client.shutdown().await
+}
+
+/// Up to the empty line: closing with unread bytes would reset the connection under the answer.
+async fn read_request(client: &mut TcpStream) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") && request.len() < LONGEST_REQUEST {
+        if client.read_buf(&mut request).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}

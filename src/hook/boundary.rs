@@ -1,0 +1,135 @@
+//! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
+//! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
+
+use core::ffi::{c_char, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use tailchain_core::errno::Errno;
+use tailchain_core::sys;
+
+/// What a hook decided.
+#[derive(Debug)]
+pub enum Verdict<R> {
+    /// libc does it, as if we were not there.
+    Real,
+    /// Handled. errno is what it was before the call.
+    Return(R),
+    /// Handled, and failed.
+    Fail(Errno),
+}
+
+impl<R> From<Errno> for Verdict<R> {
+    fn from(errno: Errno) -> Verdict<R> {
+        Verdict::Fail(errno)
+    }
+}
+
+/// Run a hook's body. A panic becomes a failure, never a call of the real function: that would be a leak.
+pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
+    let before = sys::errno();
+    let verdict = catch_unwind(AssertUnwindSafe(body)).unwrap_or(Verdict::Fail(Errno::EIO));
+    sys::set_errno(before);
+    verdict
+}
+
+/// The slot of a real function: the next definition after ours, dlsym(3) RTLD_NEXT.
+pub struct Real {
+    name: &'static [u8],
+    address: AtomicPtr<c_void>,
+}
+
+impl Real {
+    /// `name` ends with a NUL.
+    pub const fn new(name: &'static str) -> Real {
+        Real {
+            name: name.as_bytes(),
+            address: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Look it up now. dlsym is not async-signal-safe, so this is done for all when the library is loaded.
+    pub fn bind(&self) {
+        // SAFETY: the name ends with a NUL.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr().cast::<c_char>()) };
+        self.address.store(found, Ordering::Release);
+    }
+
+    /// The function, bound now if a constructor that ran before ours calls it already.
+    pub fn get(&self) -> Option<*mut c_void> {
+        let mut address = self.address.load(Ordering::Acquire);
+        if address.is_null() {
+            self.bind();
+            address = self.address.load(Ordering::Acquire);
+        }
+        (!address.is_null()).then_some(address)
+    }
+}
+
+macro_rules! hooks {
+    ($(
+        $(#[$attribute:meta])*
+        fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty = $body:path, fails $fails:expr;
+    )*) => {
+        /// The names of everything that is interposed.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        /// Find all real functions.
+        pub fn bind_all() {
+            $(slot::$name.bind();)*
+        }
+
+        #[allow(non_upper_case_globals)]
+        mod slot {
+            use crate::hook::boundary::Real;
+            $(pub static $name: Real = Real::new(concat!(stringify!($name), "\0"));)*
+        }
+
+        /// The real functions, for hooks that look at what they return. `None`: libc has no such symbol.
+        #[allow(dead_code, clippy::missing_safety_doc)]
+        pub mod real {
+            use super::*;
+            $(
+                pub unsafe fn $name($($argument: $type),*) -> Option<$return> {
+                    let address = slot::$name.get()?;
+                    // SAFETY: the symbol has this type by the man page named at the hook.
+                    let function = unsafe {
+                        core::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($type),*) -> $return>(address)
+                    };
+                    // SAFETY: the arguments are the program's own.
+                    Some(unsafe { function($($argument),*) })
+                }
+            )*
+        }
+
+        $(
+            $(#[$attribute])*
+            ///
+            /// # Safety
+            /// As for the libc function.
+            #[no_mangle]
+            pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
+                use $crate::hook::boundary::{guard, Verdict};
+                // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
+                match guard(|| unsafe { $body($($argument),*) }) {
+                    Verdict::Return(value) => value,
+                    Verdict::Fail(errno) => {
+                        tailchain_core::sys::set_errno(errno.raw());
+                        $fails
+                    }
+                    // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
+                    // the real function (pthreads(7)), and then this frame is unwound.
+                    // SAFETY: the arguments are passed on untouched.
+                    Verdict::Real => match unsafe { real::$name($($argument),*) } {
+                        Some(value) => value,
+                        None => {
+                            tailchain_core::sys::set_errno(libc::ENOSYS);
+                            $fails
+                        }
+                    },
+                }
+            }
+        )*
+    };
+}
+pub(crate) use hooks;

@@ -1,0 +1,276 @@
+//! connect(2): from the program's arguments to a route, and along it.
+
+use super::boundary::Verdict;
+use super::signals;
+use crate::counters::{count, Counter};
+use crate::pending::{Accounts, PENDING};
+use crate::state::{state, Fake, Libc, State};
+use core::ffi::c_int;
+use libc::{sockaddr, socklen_t};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tailchain_core::config::Endpoint;
+use tailchain_core::dial::blocking::{self, End};
+use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::endpoint::Family;
+use tailchain_core::dial::{fresh, Dial};
+use tailchain_core::errno::Errno;
+use tailchain_core::host::{Host, Target};
+use tailchain_core::pending::{Begun, Ends, First, Start};
+use tailchain_core::route::{self, Dialled, Route};
+use tailchain_core::sys::{self, Fd, SockAddr};
+
+/// The body of the hook.
+///
+/// # Safety
+/// As connect(2), but a bad pointer is an error.
+pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
+    // SAFETY: passed on.
+    match unsafe { route_of(fd, address, length) } {
+        Way::Real => Verdict::Real,
+        Way::Elsewhere(address) => real_connect(fd, &address),
+        Way::Refused(errno) => Verdict::Fail(errno),
+        Way::Tunnel(dialled, target) => match tunnel(fd, dialled, target) {
+            Ok(()) => Verdict::Return(0),
+            Err(errno) => Verdict::Fail(errno),
+        },
+    }
+}
+
+/// Where a connect of a program's socket goes.
+pub enum Way {
+    /// Not ours: untouched.
+    Real,
+    /// Direct, to the address that dnat gave.
+    Elsewhere(SockAddr),
+    Refused(Errno),
+    /// Through the proxies. With the address as the program dialled it.
+    Tunnel(SocketAddr, Target),
+}
+
+/// Decide about a socket and an address.
+///
+/// # Safety
+/// As connect(2), but a bad pointer is an error.
+pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> Way {
+    /// The shortest address that can be ours, a sockaddr_in.
+    const SHORTEST: usize = size_of::<libc::sockaddr_in>();
+    if (length as usize) < SHORTEST || !is_tcp(fd) {
+        return Way::Real;
+    }
+    if !sys::is_readable(address.cast(), SHORTEST.max((length as usize).min(128))) {
+        return Way::Real;
+    }
+    // SAFETY: its first and last bytes were read by the kernel just now.
+    let Some(copy) = (unsafe { SockAddr::copy_from(address, length) }) else {
+        return Way::Real;
+    };
+    let Some(dialled) = copy.inet() else {
+        return Way::Real;
+    };
+    let state = state();
+    let mut name = None;
+    let what = match state.fake_name(dialled) {
+        Fake::No => Dialled::Address(dialled),
+        Fake::Unknown => Dialled::UnknownFake(dialled),
+        Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
+    };
+    match route::decide(&state.config, what, &[]) {
+        Route::Direct { to: None, .. } => {
+            count(Counter::Direct);
+            Way::Real
+        }
+        Route::Direct { to: Some(to), .. } => {
+            count(Counter::Direct);
+            Way::Elsewhere(to.into())
+        }
+        Route::Refuse(errno, refusal) => {
+            count(Counter::Refused);
+            state.log.message(&format!("{dialled} refused ({errno}): {refusal}"));
+            Way::Refused(errno)
+        }
+        Route::Chain(target) => Way::Tunnel(dialled, target),
+    }
+}
+
+/// Whether it is a TCP socket: AF_INET or AF_INET6 of protocol TCP or MPTCP (an SCTP stream is none).
+fn is_tcp(fd: Fd) -> bool {
+    matches!(
+        sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL),
+        Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)
+    )
+}
+
+/// The real connect(2), to an address of ours.
+fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
+    match sys::connect(fd, address) {
+        Ok(()) => Verdict::Return(0),
+        Err(errno) => Verdict::Fail(errno),
+    }
+}
+
+/// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
+/// (EINPROGRESS).
+pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
+    let state = state();
+    let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+    if let Some(result) = earlier_attempt(fd, nonblocking) {
+        return result;
+    }
+    let family = family(state, fd, dialled)?;
+    if !nonblocking {
+        let own_limit = sys::send_timeout(fd)?;
+        return block(state, fd, dialled, target, family, own_limit);
+    }
+    if sys::peer_address(fd).is_ok() {
+        return Err(Errno::EISCONN);
+    }
+    let start = Start {
+        dialled,
+        ends: &Accounts,
+        first: if state.has_named_proxy() { First::Helper } else { First::Here },
+    };
+    let begun = PENDING.begin(fd, start, |own| {
+        let dial = Dial::new(&state.config, target.clone(), state.draw(), &state.log, sys::now());
+        Driver::new(dial, own, family, Mode::NonBlocking, &Libc)
+    });
+    match begun {
+        Ok(Begun::Pending) => Err(Errno::EINPROGRESS),
+        Ok(Begun::Ended(result)) => result.inspect_err(|&errno| forget_association(fd, errno)),
+        Err(Errno::EALREADY) => Err(Errno::EALREADY),
+        Err(errno) => {
+            // Late is better than not at all, and both are better than a lie.
+            state.log.message(&format!(
+                "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
+            ));
+            sys::set_nonblocking(fd, false)?;
+            let result = block(state, fd, dialled, target, family, None);
+            sys::set_nonblocking(fd, true)?;
+            result
+        }
+    }
+}
+
+/// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
+/// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
+/// it waits for the end.
+fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
+    if PENDING.count() > 0 {
+        match PENDING.orphan_end(fd) {
+            Some(None) => return Some(Err(Errno::EALREADY)),
+            Some(Some(Ok(()))) => return Some(Err(Errno::EISCONN)),
+            Some(Some(Err(errno))) => return Some(Err(errno)),
+            None => {}
+        }
+        if PENDING.socket_of(fd).is_some() {
+            if nonblocking {
+                return Some(Err(Errno::EALREADY));
+            }
+            PENDING.wait_for(fd);
+            return Some(end_of_attempt(fd));
+        }
+    }
+    let owed = PENDING.owed_error(fd)?;
+    forget_association(fd, owed);
+    Some(Err(owed))
+}
+
+/// How a pending connect that is over ended.
+fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
+    if sys::peer_address(fd).is_ok() {
+        return Ok(());
+    }
+    let owed = PENDING.owed_error(fd);
+    let kernels = sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    let errno = owed.unwrap_or(Errno::from_raw(kernels));
+    forget_association(fd, errno);
+    Err(errno)
+}
+
+/// On the caller's thread, until the tunnel stands or the program's own limit is over.
+fn block(
+    state: &'static State,
+    fd: Fd,
+    dialled: SocketAddr,
+    target: Target,
+    family: Family,
+    own_limit: Option<Duration>,
+) -> Result<(), Errno> {
+    let now = sys::now();
+    let dial = Dial::new(&state.config, target, state.draw(), &state.log, now);
+    let mut driver = Driver::new(dial, fd, family, Mode::Blocking(own_limit), &Libc);
+    let until = own_limit.map(|limit| now + limit);
+    match blocking::run(&mut driver, until, &signals::restart) {
+        End::Finished(result) => {
+            let fresh = driver.take_fresh();
+            let result = match (result, fresh) {
+                (Ok(()), Some(fresh)) => fresh::install(fresh, fd),
+                (result, _) => result,
+            };
+            if let Err(errno) = result {
+                forget_association(fd, errno);
+            }
+            Accounts.ended(fd, dialled, result);
+            result
+        }
+        End::LimitOver => Err(go_on_meanwhile(fd, dialled, driver, Errno::EINPROGRESS)),
+        End::Interrupted => Err(go_on_meanwhile(fd, dialled, driver, Errno::EINTR)),
+    }
+}
+
+/// A blocking connect that ends early goes on in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
+fn go_on_meanwhile(
+    fd: Fd,
+    dialled: SocketAddr,
+    mut driver: Driver<'static>,
+    errno: Errno,
+) -> Errno {
+    let start = Start {
+        dialled,
+        ends: &Accounts,
+        first: First::Begun,
+    };
+    let begun = PENDING.begin(fd, start, |own| {
+        driver.hand_over(own);
+        driver
+    });
+    if begun.is_err() {
+        forget_association(fd, errno);
+    }
+    errno
+}
+
+/// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
+/// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
+fn forget_association(fd: Fd, errno: Errno) {
+    let in_use = matches!(errno, Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK);
+    if !in_use {
+        let _ = sys::disconnect(fd);
+    }
+}
+
+/// What the socket is, checked against the address that the program dialled: the kernel gives EAFNOSUPPORT
+/// or EINVAL where they do not fit, so the real call is left to say it by failing here in the same way.
+fn family(state: &State, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
+    let ipv4_only = dialled.is_ipv4() && state.config.proxies.iter().all(is_ipv4);
+    if ipv4_only {
+        // connect(2) to an IPv4 proxy fails by itself on an AF_INET6 socket, as it would to the target.
+        return Ok(Family::Inet);
+    }
+    let domain: c_int = sys::get_option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
+    match (domain, dialled) {
+        (libc::AF_INET, SocketAddr::V4(_)) => Ok(Family::Inet),
+        (libc::AF_INET6, SocketAddr::V6(_)) => {
+            let v6_only: c_int = sys::get_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+            Ok(if v6_only == 0 { Family::Inet6 } else { Family::Inet6Only })
+        }
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+fn is_ipv4(proxy: &tailchain_core::config::Proxy) -> bool {
+    match &proxy.endpoint {
+        Endpoint::Tcp(target) => matches!(&target.host, Host::Ip(ip) if ip.is_ipv4()),
+        Endpoint::Unix(_) => false,
+    }
+}

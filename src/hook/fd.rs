@@ -1,0 +1,166 @@
+//! The life of descriptors: what the books of pending connects must hear of. Not one of these does anything
+//! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
+
+use super::boundary::Verdict;
+use super::table::real;
+use crate::pending::PENDING;
+use core::ffi::{c_int, c_uint, c_ulong};
+use tailchain_core::errno::Errno;
+use tailchain_core::sys;
+
+/// The body of the hook.
+///
+/// # Safety
+/// As close(2).
+pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
+    if PENDING.count() > 0 {
+        if PENDING.is_internal(fd) {
+            // Not the program's: to it, the number is not open. A daemon that closes everything goes on.
+            return Verdict::Fail(Errno::EBADF);
+        }
+        PENDING.closing(fd);
+    }
+    Verdict::Real
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As dup(2).
+pub unsafe fn dup(fd: c_int) -> Verdict<c_int> {
+    // SAFETY: the program's own argument.
+    duplicated(fd, unsafe { real::dup(fd) })
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As dup2(2).
+pub unsafe fn dup2(old: c_int, new: c_int) -> Verdict<c_int> {
+    if old == new {
+        return Verdict::Real;
+    }
+    match making_way(old, new) {
+        Some(refusal) => refusal,
+        // SAFETY: the program's own arguments.
+        None => duplicated(old, unsafe { real::dup2(old, new) }),
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As dup3(2).
+pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
+    if old == new {
+        return Verdict::Real;
+    }
+    match making_way(old, new) {
+        Some(refusal) => refusal,
+        // SAFETY: the program's own arguments.
+        None => duplicated(old, unsafe { real::dup3(old, new, flags) }),
+    }
+}
+
+/// `new` is closed by this call, unless `old` is bad. A number of ours cannot be had.
+fn making_way(old: c_int, new: c_int) -> Option<Verdict<c_int>> {
+    if PENDING.count() == 0 || sys::status_flags(old).is_err() {
+        return None;
+    }
+    if PENDING.is_internal(new) {
+        return Some(Verdict::Fail(Errno::EBUSY));
+    }
+    PENDING.closing(new);
+    None
+}
+
+fn duplicated(old: c_int, new: Option<c_int>) -> Verdict<c_int> {
+    match new {
+        None => Verdict::Fail(Errno::ENOSYS),
+        Some(new) if new < 0 => Verdict::Fail(Errno::from_raw(sys::errno())),
+        Some(new) => {
+            PENDING.duplicated(old, new);
+            Verdict::Return(new)
+        }
+    }
+}
+
+/// The body of the hooks fcntl and fcntl64. The third argument is passed on as it came, a number or a pointer.
+///
+/// # Safety
+/// As fcntl(2).
+pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_int> {
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => {
+            // SAFETY: the program's own arguments.
+            duplicated(fd, unsafe { real::fcntl(fd, command, argument) })
+        }
+        libc::F_SETFL if argument as c_int & libc::O_NONBLOCK == 0 && PENDING.count() > 0 => {
+            PENDING.wait_for(fd);
+            Verdict::Real
+        }
+        _ => Verdict::Real,
+    }
+}
+
+/// The body of the hook. FIONBIO with 0 makes the socket blocking, as fcntl F_SETFL does.
+///
+/// # Safety
+/// As ioctl(2).
+pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c_int> {
+    if request == libc::FIONBIO && PENDING.count() > 0 {
+        let pointer = argument as *const c_int;
+        if sys::is_readable(pointer.cast(), size_of::<c_int>()) {
+            // SAFETY: readable, as the kernel said.
+            if unsafe { pointer.read_unaligned() } == 0 {
+                PENDING.wait_for(fd);
+            }
+        }
+    }
+    Verdict::Real
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As close_range(2).
+pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
+    let closes = flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0;
+    if PENDING.count() == 0 || first > last || !closes {
+        return Verdict::Real;
+    }
+    PENDING.closing_range(first, last);
+    let ours = PENDING.internal_between(first, last);
+    if ours.is_empty() {
+        return Verdict::Real;
+    }
+    // Around our own.
+    let mut from = first;
+    for fd in ours {
+        let fd = fd as c_uint;
+        if fd > from {
+            if let Err(errno) = sys::close_range(from, fd - 1, flags) {
+                return Verdict::Fail(errno);
+            }
+        }
+        from = fd.saturating_add(1);
+    }
+    if from <= last {
+        if let Err(errno) = sys::close_range(from, last, flags) {
+            return Verdict::Fail(errno);
+        }
+    }
+    Verdict::Return(0)
+}
+
+/// The body of the hook: close_range without an end, and without a result.
+///
+/// # Safety
+/// As closefrom(3).
+pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
+    // SAFETY: passed on.
+    match unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) } {
+        Verdict::Return(_) => Verdict::Return(()),
+        _ => Verdict::Real,
+    }
+}

@@ -1,0 +1,16 @@
+//! The hooks: every libc function that is interposed, by family.
+//!
+//! The table is [`table`]; a new hook is one entry there and a body in the file of its family. A body gets the
+//! program's arguments and gives a [`boundary::Verdict`].
+
+pub mod boundary;
+pub mod table;
+
+mod connect;
+mod epoll;
+mod fd;
+pub mod peer;
+mod resolve;
+mod send;
+mod signals;
+mod sockopt;

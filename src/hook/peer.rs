@@ -1,0 +1,80 @@
+//! getpeername(2): who a program believes to talk to.
+//!
+//! The table is keyed by SO_COOKIE, which no two sockets of a boot share, so an entry can be forgotten by
+//! eviction but never be wrong: no hook on close is needed for it, and it holds across dup, fork, exec and
+//! passing a descriptor to another process.
+
+use super::boundary::Verdict;
+use super::table::real;
+use crate::pending::PENDING;
+use crate::state::{state, State};
+use core::ffi::c_int;
+use libc::{sockaddr, socklen_t};
+use std::net::{IpAddr, SocketAddr};
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{self, Fd, SockAddr};
+
+/// Note what was dialled on a socket whose tunnel stands.
+pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) {
+    if let Some(cookie) = sys::cookie(fd) {
+        state.names().remember_peer(cookie, dialled);
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As getpeername(2).
+pub unsafe fn getpeername(
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> Verdict<c_int> {
+    if PENDING.socket_of(fd).is_some() {
+        return Verdict::Fail(Errno::ENOTCONN);
+    }
+    let Some(dialled) = dialled(fd) else {
+        return Verdict::Real;
+    };
+    // The real call fills both and reports bad pointers and lengths; then the address is put in its place.
+    let room = if sys::is_readable(length.cast(), size_of::<socklen_t>()) {
+        // SAFETY: readable, as the kernel said.
+        unsafe { *length }
+    } else {
+        return Verdict::Real;
+    };
+    // SAFETY: the program's own arguments.
+    match unsafe { real::getpeername(fd, address, length) } {
+        Some(0) => {
+            // SAFETY: the kernel wrote to both just now, `room` bytes at the most.
+            unsafe {
+                *length = room;
+                SockAddr::from(dialled).copy_to(address, length);
+            }
+            Verdict::Return(0)
+        }
+        // The kernel says what is wrong.
+        _ => Verdict::Real,
+    }
+}
+
+/// What was dialled on a socket that goes through a proxy.
+pub fn dialled(fd: Fd) -> Option<SocketAddr> {
+    let peer = sys::peer_address(fd).ok()?;
+    let state = state();
+    let through_proxy = match peer.inet() {
+        Some(peer) => state.is_proxy(peer),
+        None => peer.family() == libc::AF_UNIX && state.has_unix_proxy(),
+    };
+    if !through_proxy {
+        return None;
+    }
+    let dialled = state.names().peer_of(sys::cookie(fd)?)?;
+    // To an AF_INET6 socket, an IPv4 peer is IPv4-mapped (ipv6(7)).
+    Some(match (dialled.ip(), peer.family()) {
+        (IpAddr::V4(ip), libc::AF_INET6) => {
+            SocketAddr::new(ip.to_ipv6_mapped().into(), dialled.port())
+        }
+        _ => dialled,
+    })
+}

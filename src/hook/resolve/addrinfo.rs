@@ -1,0 +1,120 @@
+//! getaddrinfo(3) and getaddrinfo_a(3).
+
+use super::{answer, Answer};
+use crate::hook::boundary::Verdict;
+use crate::hook::table::real;
+use core::ffi::{c_char, c_int};
+use core::mem::MaybeUninit;
+use core::ptr;
+use libc::addrinfo;
+
+/// The body of the hook.
+///
+/// # Safety
+/// As getaddrinfo(3).
+pub unsafe fn getaddrinfo(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> Verdict<c_int> {
+    // SAFETY: the program's own arguments.
+    let (family, flags) = match unsafe { hints.as_ref() } {
+        Some(hints) => (hints.ai_family, hints.ai_flags),
+        None => (libc::AF_UNSPEC, 0),
+    };
+    let ours = matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
+        && flags & libc::AI_NUMERICHOST == 0;
+    if !ours {
+        return Verdict::Real;
+    }
+    // SAFETY: as above.
+    let (name, digits) = match unsafe { answer(node) } {
+        Answer::Local => return Verdict::Real,
+        Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
+        Answer::Fake { name, v6, .. } if family == libc::AF_INET6 => (name, v6),
+        Answer::Fake { name, v4, .. } => (name, v4),
+    };
+    // SAFETY: all zeroes is a valid addrinfo.
+    let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: as above.
+    if let Some(hints) = unsafe { hints.as_ref() } {
+        numeric.ai_socktype = hints.ai_socktype;
+        numeric.ai_protocol = hints.ai_protocol;
+    }
+    numeric.ai_family = family;
+    // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
+    numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
+    // SAFETY: as above.
+    let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) }) else {
+        return Verdict::Return(libc::EAI_FAIL);
+    };
+    if code == 0 && flags & libc::AI_CANONNAME != 0 {
+        // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
+        unsafe { rename(*result, name.as_str()) };
+    }
+    Verdict::Return(code)
+}
+
+/// Give the list its canonical name.
+///
+/// # Safety
+/// `list` is NULL or was made by getaddrinfo(3).
+unsafe fn rename(list: *mut addrinfo, name: &str) {
+    // SAFETY: the caller's contract.
+    let Some(first) = (unsafe { list.as_mut() }) else {
+        return;
+    };
+    // SAFETY: name has that many bytes; strndup adds the NUL.
+    let copy = unsafe { libc::strndup(name.as_ptr().cast(), name.len()) };
+    if !copy.is_null() {
+        // SAFETY: freeaddrinfo frees this string with free, so it came from malloc.
+        unsafe { libc::free(first.ai_canonname.cast()) };
+        first.ai_canonname = copy;
+    }
+}
+
+/// `struct gaicb` of getaddrinfo_a(3), as far as it is read here.
+#[repr(C)]
+pub struct Gaicb {
+    ar_name: *const c_char,
+    ar_service: *const c_char,
+    ar_request: *const addrinfo,
+    // What follows is libc's.
+}
+
+/// The body of the hook. Each name that the proxy is to resolve is replaced by its fake address in the request
+/// itself, which libc reads now or later on a thread of its own.
+///
+/// # Safety
+/// As getaddrinfo_a(3).
+pub unsafe fn getaddrinfo_a(
+    _mode: c_int,
+    list: *mut *mut Gaicb,
+    count: c_int,
+    _event: *mut libc::sigevent,
+) -> Verdict<c_int> {
+    for index in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: the program's own arguments: `count` pointers, NULL ones allowed.
+        let Some(request) = (unsafe { list.add(index).read().as_mut() }) else {
+            continue;
+        };
+        // SAFETY: as above.
+        let family = unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
+        // SAFETY: as above.
+        let digits = match unsafe { answer(request.ar_name) } {
+            Answer::Local => continue,
+            Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
+            Answer::Fake { v6, .. } if family == libc::AF_INET6 => v6,
+            Answer::Fake { v4, .. } => v4,
+        };
+        // From malloc, since some programs free ar_name. Those that do not leak some 20 bytes.
+        // SAFETY: a C string.
+        let copy = unsafe { libc::strdup(digits.as_ptr()) };
+        if ptr::eq(copy, ptr::null()) {
+            return Verdict::Return(libc::EAI_MEMORY);
+        }
+        request.ar_name = copy;
+    }
+    Verdict::Real
+}

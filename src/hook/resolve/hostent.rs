@@ -1,0 +1,294 @@
+//! gethostbyname(3), gethostbyaddr(3) and their relatives.
+//!
+//! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
+
+use super::{answer, digits, reverse, Answer, Reverse};
+use crate::hook::boundary::Verdict;
+use crate::hook::table::real;
+use crate::state::state;
+use core::cell::UnsafeCell;
+use core::ffi::{c_char, c_int, c_void, CStr};
+use core::ptr;
+use libc::{hostent, size_t, socklen_t};
+use std::ffi::CString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tailchain_core::host::HostName;
+
+/// h_errno (netdb.h).
+const HOST_NOT_FOUND: c_int = 1;
+const TRY_AGAIN: c_int = 2;
+
+extern "C" {
+    fn __h_errno_location() -> *mut c_int;
+}
+
+fn set_h_errno(value: c_int) {
+    // SAFETY: libc returns a valid pointer to this thread's h_errno.
+    unsafe { *__h_errno_location() = value }
+}
+
+/// Where the functions without `_r` keep the name. Like libc's own result it is overwritten by the next call,
+/// from whatever thread (gethostbyname(3), MT-Unsafe race).
+struct StaticName(UnsafeCell<[u8; HostName::MAX + 1]>);
+// SAFETY: callers of these functions must not call them from two threads at once.
+unsafe impl Sync for StaticName {}
+static NAME: StaticName = StaticName(UnsafeCell::new([0; HostName::MAX + 1]));
+
+/// Put `name` into libc's static result.
+///
+/// # Safety
+/// `entry` is NULL or libc's static hostent.
+unsafe fn named(entry: *mut hostent, name: &HostName) -> *mut hostent {
+    // SAFETY: the caller's contract.
+    if let Some(entry) = unsafe { entry.as_mut() } {
+        let buffer = NAME.0.get().cast::<u8>();
+        let bytes = name.as_str().as_bytes();
+        // SAFETY: a name has at most MAX bytes.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len());
+            *buffer.add(bytes.len()) = 0;
+        }
+        entry.h_name = buffer.cast();
+    }
+    entry
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyname(3).
+pub unsafe fn gethostbyname(name: *const c_char) -> Verdict<*mut hostent> {
+    // SAFETY: passed on.
+    unsafe { by_name(name, libc::AF_INET) }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyname2(3).
+pub unsafe fn gethostbyname2(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
+    // SAFETY: passed on.
+    unsafe { by_name(name, family) }
+}
+
+/// # Safety
+/// As gethostbyname2(3).
+unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
+    // SAFETY: passed on.
+    match unsafe { numeric(name, family) } {
+        Numeric::Local => Verdict::Real,
+        Numeric::NoRoom => {
+            set_h_errno(TRY_AGAIN);
+            Verdict::Return(ptr::null_mut())
+        }
+        Numeric::Fake(name, digits) => {
+            // SAFETY: a C string; libc returns its static hostent.
+            let entry = unsafe { real::gethostbyname2(digits.as_ptr(), family) };
+            // SAFETY: as above.
+            Verdict::Return(unsafe { named(entry.unwrap_or(ptr::null_mut()), &name) })
+        }
+    }
+}
+
+enum Numeric {
+    Local,
+    NoRoom,
+    Fake(HostName, CString),
+}
+
+/// # Safety
+/// `name` is NULL or a C string.
+unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
+    if !matches!(family, libc::AF_INET | libc::AF_INET6) {
+        return Numeric::Local;
+    }
+    // SAFETY: passed on.
+    match unsafe { answer(name) } {
+        Answer::Local => Numeric::Local,
+        Answer::NoRoom => Numeric::NoRoom,
+        Answer::Fake { name, v6, .. } if family == libc::AF_INET6 => Numeric::Fake(name, v6),
+        Answer::Fake { name, v4, .. } => Numeric::Fake(name, v4),
+    }
+}
+
+/// The arguments that all `_r` functions end with.
+#[derive(Clone, Copy)]
+struct Room {
+    entry: *mut hostent,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut hostent,
+    h_errno: *mut c_int,
+}
+
+impl Room {
+    /// Have libc fill it for an address in digits, and put the name in front.
+    ///
+    /// # Safety
+    /// As gethostbyname2_r(3).
+    unsafe fn fill(self, name: &HostName, digits: &CStr, family: c_int) -> Verdict<c_int> {
+        let taken = name.as_str().len() + 1;
+        if self.size < taken {
+            // SAFETY: the caller's contract.
+            return unsafe { self.fail(libc::ERANGE, -1) };
+        }
+        // SAFETY: the caller's contract; the buffer is longer than what is taken from it.
+        unsafe {
+            ptr::copy_nonoverlapping(name.as_str().as_ptr().cast(), self.buffer, taken - 1);
+            *self.buffer.add(taken - 1) = 0;
+            let code = real::gethostbyname2_r(
+                digits.as_ptr(),
+                family,
+                self.entry,
+                self.buffer.add(taken),
+                self.size - taken,
+                self.result,
+                self.h_errno,
+            );
+            if code == Some(0) && !(*self.result).is_null() {
+                (*self.entry).h_name = self.buffer;
+            }
+            match code {
+                Some(code) => Verdict::Return(code),
+                None => self.fail(libc::ENOSYS, TRY_AGAIN),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As gethostbyname2_r(3).
+    unsafe fn fail(self, code: c_int, h_errno: c_int) -> Verdict<c_int> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            *self.result = ptr::null_mut();
+            *self.h_errno = h_errno;
+        }
+        Verdict::Return(code)
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyname_r(3).
+pub unsafe fn gethostbyname_r(
+    name: *const c_char,
+    entry: *mut hostent,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut hostent,
+    h_errno: *mut c_int,
+) -> Verdict<c_int> {
+    // SAFETY: passed on.
+    unsafe { gethostbyname2_r(name, libc::AF_INET, entry, buffer, size, result, h_errno) }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyname2_r(3).
+pub unsafe fn gethostbyname2_r(
+    name: *const c_char,
+    family: c_int,
+    entry: *mut hostent,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut hostent,
+    h_errno: *mut c_int,
+) -> Verdict<c_int> {
+    let room = Room {
+        entry,
+        buffer,
+        size,
+        result,
+        h_errno,
+    };
+    // SAFETY: passed on.
+    match unsafe { numeric(name, family) } {
+        Numeric::Local => Verdict::Real,
+        // SAFETY: the program's own arguments. 0 with a NULL result: not found, gethostbyname(3).
+        Numeric::NoRoom => unsafe { room.fail(libc::EAGAIN, TRY_AGAIN) },
+        // SAFETY: as above.
+        Numeric::Fake(name, digits) => unsafe { room.fill(&name, &digits, family) },
+    }
+}
+
+/// The address argument of gethostbyaddr.
+///
+/// # Safety
+/// `address` is NULL or readable for `length` bytes.
+unsafe fn address(address: *const c_void, length: socklen_t, family: c_int) -> Option<IpAddr> {
+    if address.is_null() {
+        return None;
+    }
+    match (family, length) {
+        // SAFETY: the caller's contract.
+        (libc::AF_INET, 4..) => Some(Ipv4Addr::from(unsafe { address.cast::<[u8; 4]>().read() }).into()),
+        // SAFETY: the caller's contract.
+        (libc::AF_INET6, 16..) => Some(Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }).into()),
+        _ => None,
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyaddr(3).
+pub unsafe fn gethostbyaddr(
+    bytes: *const c_void,
+    length: socklen_t,
+    family: c_int,
+) -> Verdict<*mut hostent> {
+    // SAFETY: the program's own arguments.
+    let Some(ip) = (unsafe { address(bytes, length, family) }) else {
+        return Verdict::Real;
+    };
+    match reverse(state(), ip) {
+        Reverse::Local => Verdict::Real,
+        Reverse::Unknown => {
+            set_h_errno(HOST_NOT_FOUND);
+            Verdict::Return(ptr::null_mut())
+        }
+        Reverse::Name(name) => {
+            // SAFETY: a C string; libc returns its static hostent.
+            let entry = unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) };
+            // SAFETY: as above.
+            Verdict::Return(unsafe { named(entry.unwrap_or(ptr::null_mut()), &name) })
+        }
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As gethostbyaddr_r(3).
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn gethostbyaddr_r(
+    bytes: *const c_void,
+    length: socklen_t,
+    family: c_int,
+    entry: *mut hostent,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut hostent,
+    h_errno: *mut c_int,
+) -> Verdict<c_int> {
+    // SAFETY: the program's own arguments.
+    let Some(ip) = (unsafe { address(bytes, length, family) }) else {
+        return Verdict::Real;
+    };
+    let room = Room {
+        entry,
+        buffer,
+        size,
+        result,
+        h_errno,
+    };
+    match reverse(state(), ip) {
+        Reverse::Local => Verdict::Real,
+        // SAFETY: the program's own arguments. glibc returns ENOENT-like codes here; the result is NULL.
+        Reverse::Unknown => unsafe { room.fail(libc::ENOENT, HOST_NOT_FOUND) },
+        // SAFETY: as above.
+        Reverse::Name(name) => unsafe { room.fill(&name, &digits(ip), family) },
+    }
+}

@@ -1,0 +1,68 @@
+//! getnameinfo(3).
+
+use super::{reverse, Reverse};
+use crate::hook::boundary::Verdict;
+use crate::hook::table::real;
+use crate::state::state;
+use core::ffi::{c_char, c_int};
+use core::ptr;
+use libc::{sockaddr, socklen_t};
+use tailchain_core::sys::SockAddr;
+
+/// The body of the hook. The service part is always libc's.
+///
+/// # Safety
+/// As getnameinfo(3).
+pub unsafe fn getnameinfo(
+    address: *const sockaddr,
+    length: socklen_t,
+    host: *mut c_char,
+    host_size: socklen_t,
+    service: *mut c_char,
+    service_size: socklen_t,
+    flags: c_int,
+) -> Verdict<c_int> {
+    if host.is_null() || host_size == 0 || flags & libc::NI_NUMERICHOST != 0 {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    let Some(ip) = unsafe { SockAddr::copy_from(address, length) }.and_then(|a| a.inet()) else {
+        return Verdict::Real;
+    };
+    match reverse(state(), ip.ip()) {
+        Reverse::Local => Verdict::Real,
+        Reverse::Unknown if flags & libc::NI_NAMEREQD != 0 => Verdict::Return(libc::EAI_NONAME),
+        Reverse::Unknown => {
+            let numeric = flags | libc::NI_NUMERICHOST;
+            // SAFETY: the program's own arguments.
+            let code = unsafe {
+                real::getnameinfo(address, length, host, host_size, service, service_size, numeric)
+            };
+            Verdict::Return(code.unwrap_or(libc::EAI_FAIL))
+        }
+        Reverse::Name(name) => {
+            let bytes = name.as_str().as_bytes();
+            if bytes.len() >= host_size as usize {
+                return Verdict::Return(libc::EAI_OVERFLOW);
+            }
+            if !service.is_null() && service_size > 0 {
+                // SAFETY: the program's own arguments, without the host.
+                let code = unsafe {
+                    let flags = flags & !libc::NI_NAMEREQD;
+                    real::getnameinfo(address, length, ptr::null_mut(), 0, service, service_size, flags)
+                };
+                match code {
+                    Some(0) => {}
+                    Some(code) => return Verdict::Return(code),
+                    None => return Verdict::Return(libc::EAI_FAIL),
+                }
+            }
+            // SAFETY: host is writable for host_size bytes, more than the name has.
+            unsafe {
+                ptr::copy_nonoverlapping(bytes.as_ptr().cast(), host, bytes.len());
+                *host.add(bytes.len()) = 0;
+            }
+            Verdict::Return(0)
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! sendto(2), sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN: connect and send in one call (tcp(7)).
+//!
+//! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send.
+//! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
+
+use super::boundary::Verdict;
+use super::connect::{route_of, tunnel, Way};
+use super::table::real;
+use core::ffi::{c_int, c_uint, c_void};
+use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{self, Fd};
+
+/// The body of the hook.
+///
+/// # Safety
+/// As sendto(2).
+pub unsafe fn sendto(
+    fd: c_int,
+    buffer: *const c_void,
+    length: size_t,
+    flags: c_int,
+    address: *const sockaddr,
+    address_length: socklen_t,
+) -> Verdict<ssize_t> {
+    if flags & libc::MSG_FASTOPEN == 0 {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    match unsafe { connect_first(fd, address, address_length) } {
+        Verdict::Real => Verdict::Real,
+        Verdict::Fail(errno) => Verdict::Fail(errno),
+        // SAFETY: as above; the destination is connected by now.
+        Verdict::Return(()) => returned(unsafe {
+            real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0)
+        }),
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As sendmsg(2).
+pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdict<ssize_t> {
+    if flags & libc::MSG_FASTOPEN == 0 || !sys::is_readable(message.cast(), size_of::<msghdr>()) {
+        return Verdict::Real;
+    }
+    // SAFETY: readable, as the kernel said.
+    let mut plain_message = unsafe { *message };
+    // SAFETY: the program's own arguments.
+    match unsafe { connect_first(fd, plain_message.msg_name.cast(), plain_message.msg_namelen) } {
+        Verdict::Real => Verdict::Real,
+        Verdict::Fail(errno) => Verdict::Fail(errno),
+        Verdict::Return(()) => {
+            plain_message.msg_name = core::ptr::null_mut();
+            plain_message.msg_namelen = 0;
+            // SAFETY: as above.
+            returned(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
+        }
+    }
+}
+
+/// The body of the hook. The first message says where to connect to.
+///
+/// # Safety
+/// As sendmmsg(2).
+pub unsafe fn sendmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> Verdict<c_int> {
+    let fast_open = flags & libc::MSG_FASTOPEN != 0 && count > 0;
+    if !fast_open || !sys::is_readable(messages.cast(), size_of::<mmsghdr>()) {
+        return Verdict::Real;
+    }
+    // SAFETY: readable, as the kernel said.
+    let first = unsafe { (*messages).msg_hdr };
+    // SAFETY: the program's own arguments.
+    match unsafe { connect_first(fd, first.msg_name.cast(), first.msg_namelen) } {
+        Verdict::Real => Verdict::Real,
+        Verdict::Fail(errno) => Verdict::Fail(errno),
+        // A connected stream socket ignores the names in the messages (send(2)).
+        // SAFETY: as above.
+        Verdict::Return(()) => {
+            returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
+        }
+    }
+}
+
+/// The connect that MSG_FASTOPEN implies. `Return`: the tunnel stands.
+///
+/// # Safety
+/// As connect(2).
+unsafe fn connect_first(fd: Fd, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
+    if sys::peer_address(fd).is_ok() {
+        // Connected: the kernel ignores the address and the flag.
+        return Verdict::Real;
+    }
+    // SAFETY: passed on.
+    match unsafe { route_of(fd, address, length) } {
+        Way::Real => Verdict::Real,
+        Way::Refused(errno) => Verdict::Fail(errno),
+        Way::Elsewhere(address) => match sys::connect(fd, &address) {
+            Ok(()) => Verdict::Return(()),
+            Err(errno) => Verdict::Fail(errno),
+        },
+        Way::Tunnel(dialled, target) => match tunnel(fd, dialled, target) {
+            Ok(()) => Verdict::Return(()),
+            Err(errno) => Verdict::Fail(errno),
+        },
+    }
+}
+
+fn plain(flags: c_int) -> c_int {
+    flags & !libc::MSG_FASTOPEN
+}
+
+/// What a real function returned, with its errno.
+fn returned<T: PartialOrd + From<i8>>(value: Option<T>) -> Verdict<T> {
+    match value {
+        Some(value) if value >= T::from(0) => Verdict::Return(value),
+        Some(_) => Verdict::Fail(Errno::from_raw(sys::errno())),
+        None => Verdict::Fail(Errno::ENOSYS),
+    }
+}

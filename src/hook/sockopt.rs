@@ -1,0 +1,125 @@
+//! Options, names and shutdown of a socket that is being connected act on the socket, not on the placeholder;
+//! and SO_ERROR tells why a connect failed.
+
+use super::boundary::Verdict;
+use crate::pending::PENDING;
+use core::ffi::{c_int, c_void};
+use libc::{sockaddr, socklen_t};
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{self, Fd};
+
+/// The body of the hook.
+///
+/// # Safety
+/// As getsockopt(2).
+pub unsafe fn getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    length: *mut socklen_t,
+) -> Verdict<c_int> {
+    if level == libc::SOL_SOCKET && name == libc::SO_ERROR {
+        return match pending_error(fd) {
+            // SAFETY: the program's own arguments.
+            Some(error) => unsafe { give_error(fd, error, value, length) },
+            None => Verdict::Real,
+        };
+    }
+    match PENDING.socket_of(fd) {
+        // SAFETY: the program's own arguments, but for the number.
+        Some(socket) => done(unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) }),
+        None => Verdict::Real,
+    }
+}
+
+/// What SO_ERROR is to be where the kernel does not know it: 0 while a connect is pending, what is owed for one
+/// that failed.
+fn pending_error(fd: Fd) -> Option<c_int> {
+    if PENDING.count() > 0 {
+        match PENDING.orphan_end(fd) {
+            Some(None) => return Some(0),
+            Some(Some(result)) => return Some(result.err().map_or(0, Errno::raw)),
+            None => {}
+        }
+        if PENDING.socket_of(fd).is_some() {
+            return Some(0);
+        }
+    }
+    PENDING.owed_error(fd).map(Errno::raw)
+}
+
+/// # Safety
+/// As getsockopt(2).
+unsafe fn give_error(
+    fd: Fd,
+    error: c_int,
+    value: *mut c_void,
+    length: *mut socklen_t,
+) -> Verdict<c_int> {
+    // The real call checks the pointers, and clears the error that the kernel holds.
+    // SAFETY: the program's own arguments.
+    match unsafe { sys::raw_get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR, value, length) } {
+        Ok(()) => {
+            // SAFETY: the kernel has just written *length bytes there.
+            unsafe {
+                let size = (*length as usize).min(size_of::<c_int>());
+                core::ptr::copy_nonoverlapping((&raw const error).cast::<u8>(), value.cast(), size);
+            }
+            Verdict::Return(0)
+        }
+        Err(errno) => Verdict::Fail(errno),
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As setsockopt(2).
+pub unsafe fn setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    length: socklen_t,
+) -> Verdict<c_int> {
+    match PENDING.socket_of(fd) {
+        // SAFETY: the program's own arguments, but for the number.
+        Some(socket) => done(unsafe { sys::raw_set_option(socket.fd(), level, name, value, length) }),
+        None => Verdict::Real,
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As getsockname(2).
+pub unsafe fn getsockname(
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> Verdict<c_int> {
+    match PENDING.socket_of(fd) {
+        // SAFETY: the program's own arguments, but for the number.
+        Some(socket) => done(unsafe { sys::raw_local_address(socket.fd(), address, length) }),
+        None => Verdict::Real,
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As shutdown(2).
+pub unsafe fn shutdown(fd: c_int, _how: c_int) -> Verdict<c_int> {
+    if PENDING.cut_short(fd) {
+        return Verdict::Return(0);
+    }
+    Verdict::Real
+}
+
+fn done(result: Result<(), Errno>) -> Verdict<c_int> {
+    match result {
+        Ok(()) => Verdict::Return(0),
+        Err(errno) => Verdict::Fail(errno),
+    }
+}

@@ -1,0 +1,179 @@
+//! The hook table. Each entry says: what for, which man page, async-signal-safe or not, what after fork and
+//! vfork.
+
+use super::boundary::hooks;
+use super::resolve::{addrinfo, hostent, nameinfo};
+use super::{connect, epoll, fd, peer, send, sockopt};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use libc::{addrinfo as AddrInfo, epoll_event, hostent as HostEnt, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+
+hooks! {
+    /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket.
+    ///
+    /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
+    /// non-blocking connect blocks.
+    fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = connect::connect, fails -1;
+
+    /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); everything else is libc's.
+    ///
+    /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
+    fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
+        = send::sendto, fails -1;
+
+    /// sendmsg(2) with MSG_FASTOPEN, as sendto.
+    fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
+        = send::sendmsg, fails -1;
+
+    /// sendmmsg(2) with MSG_FASTOPEN, as sendto.
+    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
+        = send::sendmmsg, fails -1;
+
+    /// getpeername(2): the address that the program dialled, not the proxy's.
+    ///
+    /// Async-signal-safe. After fork and vfork: as before.
+    fn getpeername(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+        = peer::getpeername, fails -1;
+
+    /// getsockopt(2): SO_ERROR of a connect that failed; options of a connecting socket.
+    ///
+    /// Async-signal-safe. After fork: a child learns what became of a connect that its parent began. After
+    /// vfork: libc's.
+    fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
+        = sockopt::getsockopt, fails -1;
+
+    /// setsockopt(2): options of a connecting socket.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: libc's.
+    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int
+        = sockopt::setsockopt, fails -1;
+
+    /// getsockname(2): of a connecting socket.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: libc's.
+    fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+        = sockopt::getsockname, fails -1;
+
+    /// shutdown(2): on a connecting socket it ends the attempt.
+    ///
+    /// Async-signal-safe. After fork and vfork: libc's.
+    fn shutdown(fd: c_int, how: c_int) -> c_int
+        = sockopt::shutdown, fails -1;
+
+    /// epoll_ctl(2): remembers what is registered.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
+        = epoll::epoll_ctl, fails -1;
+
+    /// close(2): a pending connect ends with its last number.
+    ///
+    /// Async-signal-safe: signals are blocked while the books are open. After fork: as before. After vfork:
+    /// libc's.
+    fn close(fd: c_int) -> c_int
+        = fd::close, fails -1;
+
+    /// dup(2): one more number for a pending connect.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn dup(fd: c_int) -> c_int
+        = fd::dup, fails -1;
+
+    /// dup2(2): closes one number, and makes it one of another socket.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn dup2(old: c_int, new: c_int) -> c_int
+        = fd::dup2, fails -1;
+
+    /// dup3(2): as dup2.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int
+        = fd::dup3, fails -1;
+
+    /// fcntl(2): F_DUPFD as dup; F_SETFL without O_NONBLOCK on a connecting socket waits for it. It is
+    /// variadic in C; its one further argument is passed in a register like any other on the machines that
+    /// are supported.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+        = fd::fcntl, fails -1;
+
+    /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+        = fd::fcntl, fails -1;
+
+    /// ioctl(2): FIONBIO, as fcntl F_SETFL.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> c_int
+        = fd::ioctl, fails -1;
+
+    /// close_range(2): as close, around our own descriptors.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
+        = fd::close_range, fails -1;
+
+    /// closefrom(3): as close_range.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn closefrom(first: c_int) -> ()
+        = fd::closefrom, fails ();
+
+    /// getaddrinfo(3): a name that the proxy is to resolve gets a fake address.
+    ///
+    /// Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
+    fn getaddrinfo(node: *const c_char, service: *const c_char, hints: *const AddrInfo, result: *mut *mut AddrInfo) -> c_int
+        = addrinfo::getaddrinfo, fails libc::EAI_SYSTEM;
+
+    /// getaddrinfo_a(3): as getaddrinfo.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn getaddrinfo_a(mode: c_int, list: *mut *mut addrinfo::Gaicb, count: c_int, event: *mut libc::sigevent) -> c_int
+        = addrinfo::getaddrinfo_a, fails libc::EAI_SYSTEM;
+
+    /// getnameinfo(3): a fake address gets its name back; other addresses are not asked about outside.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn getnameinfo(address: *const sockaddr, length: socklen_t, host: *mut c_char, host_size: socklen_t, service: *mut c_char, service_size: socklen_t, flags: c_int) -> c_int
+        = nameinfo::getnameinfo, fails libc::EAI_SYSTEM;
+
+    /// gethostbyname(3): as getaddrinfo, IPv4.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyname(name: *const c_char) -> *mut HostEnt
+        = hostent::gethostbyname, fails core::ptr::null_mut();
+
+    /// gethostbyname2(3): as getaddrinfo.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyname2(name: *const c_char, family: c_int) -> *mut HostEnt
+        = hostent::gethostbyname2, fails core::ptr::null_mut();
+
+    /// gethostbyname_r(3): as getaddrinfo, IPv4.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyname_r(name: *const c_char, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+        = hostent::gethostbyname_r, fails libc::EAGAIN;
+
+    /// gethostbyname2_r(3): as getaddrinfo.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyname2_r(name: *const c_char, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+        = hostent::gethostbyname2_r, fails libc::EAGAIN;
+
+    /// gethostbyaddr(3): as getnameinfo.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyaddr(address: *const c_void, length: socklen_t, family: c_int) -> *mut HostEnt
+        = hostent::gethostbyaddr, fails core::ptr::null_mut();
+
+    /// gethostbyaddr_r(3): as getnameinfo.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn gethostbyaddr_r(address: *const c_void, length: socklen_t, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+        = hostent::gethostbyaddr_r, fails libc::EAGAIN;
+}

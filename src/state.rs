@@ -1,0 +1,190 @@
+//! What this process knows: its configuration and what follows from it. Made once, never changed.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use once_cell::race::OnceBox;
+use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use tailchain_core::chain::Draw;
+use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
+use tailchain_core::dial::endpoint::Resolver;
+use tailchain_core::errno::Errno;
+use tailchain_core::fake::FakeNet;
+use tailchain_core::host::{Host, HostName};
+use tailchain_core::hosts::{own_name, HostsFile};
+use tailchain_core::load;
+use tailchain_core::log::Log;
+use tailchain_core::shared_names::SharedNames;
+use tailchain_core::sys;
+
+/// Everything that the hooks look at.
+pub struct State {
+    pub config: Config,
+    pub log: Log,
+    pub fakes: FakeNet,
+    names: OnceBox<SharedNames>,
+    hosts: OnceBox<HostsFile>,
+}
+
+/// What an address is to the names table.
+pub enum Fake {
+    No,
+    /// In the fake range, but given to nobody, or so long ago that it was given to another name since.
+    Unknown,
+    Name(HostName),
+}
+
+// `race`, not `sync`: no lock that a forked child could find held. Two threads may both make it; one wins.
+static STATE: OnceBox<State> = OnceBox::new();
+
+/// The state, made on first use: a constructor of another library may connect before ours has run.
+pub fn state() -> &'static State {
+    STATE.get_or_init(|| Box::new(State::load()))
+}
+
+impl State {
+    /// Read the configuration. Without a usable one the program does not start (exit status 1): going on
+    /// would mean to go around the proxy.
+    fn load() -> State {
+        let loaded = match load::load(None, &variable) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let line = format!("[proxychains] tailchain: {error}\n");
+                sys::write_line(2, line.as_bytes());
+                // SAFETY: _exit ends the process without running anything of it.
+                unsafe { libc::_exit(1) }
+            }
+        };
+        let log = Log::new(&loaded.config);
+        for warning in &loaded.warnings {
+            log.message(&format!("warning: {warning}"));
+        }
+        State {
+            fakes: FakeNet::new(loaded.config.fake_subnet),
+            log,
+            names: OnceBox::new(),
+            hosts: OnceBox::new(),
+            config: loaded.config,
+        }
+    }
+
+    /// The names table, opened on first use.
+    pub fn names(&self) -> &SharedNames {
+        self.names
+            .get_or_init(|| Box::new(SharedNames::open(&variable)))
+    }
+
+    /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
+    pub fn knows(&self, name: &HostName) -> bool {
+        self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
+    }
+
+    /// Whether libc knows a name for `ip` without asking a server.
+    pub fn knows_address(&self, ip: IpAddr) -> bool {
+        self.hosts().names().has_address(ip)
+    }
+
+    fn hosts(&self) -> &HostsFile {
+        self.hosts
+            .get_or_init(|| Box::new(HostsFile::new("/etc/hosts")))
+    }
+
+    /// The one line at start that says that we are there.
+    pub fn announce(&self) {
+        self.log
+            .message(concat!("DLL init: tailchain ", env!("CARGO_PKG_VERSION")));
+    }
+
+    /// Numbers for the planner of one connection.
+    pub fn draw(&self) -> Draw {
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        // A Weyl sequence started by time and pid: cheap, and different in every process.
+        let mut seed = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let now = sys::now();
+        seed ^= (now.as_nanos() as u64).rotate_left(32) ^ sys::pid() as u64;
+        Draw {
+            turn: match self.config.chain {
+                ChainKind::RoundRobin { .. } => self.names().next_turn(),
+                _ => 0,
+            },
+            seed,
+        }
+    }
+
+    /// Whether `address` is where one of the proxies listens.
+    pub fn is_proxy(&self, address: SocketAddr) -> bool {
+        self.config.proxies.iter().any(|proxy| match &proxy.endpoint {
+            Endpoint::Tcp(target) => {
+                target.port == address.port()
+                    && match &target.host {
+                        Host::Ip(ip) => *ip == address.ip().to_canonical(),
+                        // A name may be at any address.
+                        Host::Name(_) => true,
+                    }
+            }
+            Endpoint::Unix(_) => false,
+        })
+    }
+
+    pub fn has_unix_proxy(&self) -> bool {
+        let is_unix = |proxy: &Proxy| matches!(proxy.endpoint, Endpoint::Unix(_));
+        self.config.proxies.iter().any(is_unix)
+    }
+
+    /// Whether a first proxy may have to be resolved, which may block.
+    pub fn has_named_proxy(&self) -> bool {
+        let is_named = |proxy: &Proxy| match &proxy.endpoint {
+            Endpoint::Tcp(target) => matches!(target.host, Host::Name(_)),
+            Endpoint::Unix(_) => false,
+        };
+        self.config.proxies.iter().any(is_named)
+    }
+
+    /// Whether `address` stands for a name.
+    pub fn fake_name(&self, address: SocketAddr) -> Fake {
+        if self.config.dns == Dns::Local {
+            return Fake::No;
+        }
+        match self.fakes.id_of(address.ip()) {
+            None => Fake::No,
+            Some(id) => self.names().name_of(id).map_or(Fake::Unknown, Fake::Name),
+        }
+    }
+
+    /// What the log and the C API call the configuration.
+    pub fn source(&self) -> String {
+        match &self.config.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Variable(name) => format!("${name}"),
+        }
+    }
+}
+
+/// An environment variable. Not std's: that takes a lock which a forked child could find held.
+pub fn variable(name: &str) -> Option<OsString> {
+    let mut terminated = name.as_bytes().to_vec();
+    terminated.push(0);
+    let name = CStr::from_bytes_with_nul(&terminated).ok()?;
+    // SAFETY: name ends with a NUL.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: getenv returned a C string; it is copied at once.
+    let value = unsafe { CStr::from_ptr(value) };
+    Some(OsStr::from_bytes(value.to_bytes()).to_owned())
+}
+
+/// Proxies' own names are resolved by libc: `name_policy` keeps them local.
+pub struct Libc;
+
+impl Resolver for Libc {
+    fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Errno> {
+        use std::net::ToSocketAddrs;
+        match (name, port).to_socket_addrs() {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(_) => Err(Errno::EHOSTUNREACH),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+"""Fixtures. A fixture that starts a daemon lives as long as the session; what records lives for one test."""
+
+import os
+from contextlib import ExitStack
+
+import pytest
+from support import daemons, paths, web
+from support.config import Configs
+from support.ports import deaf_port, refusing_port
+from support.proxy import Proxy
+from support.server import EchoServer
+
+
+def pytest_sessionstart():
+    """A preload library that is missing is only a warning of ld.so: every program would run bare, unnoticed."""
+    for path in [paths.LAUNCHER, paths.LIBRARY]:
+        if not path.exists():
+            pytest.exit(f"{path} does not exist: `make test` builds it", returncode=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Under TAILCHAIN_NO_SKIP=1 nothing may be skipped: what is not run is not known to work."""
+    report = yield
+    if report.skipped and os.environ.get("TAILCHAIN_NO_SKIP") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and TAILCHAIN_NO_SKIP=1 forbids it: {call.excinfo.value}"
+    return report
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """conf(proxies, *directives, chain=...) writes a config and gives its path."""
+    return Configs(tmp_path)
+
+
+@pytest.fixture
+def make_proxy():
+    """make_proxy(mood, …): proxies that are closed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(Proxy(*args, **options))
+
+
+@pytest.fixture
+def proxy(make_proxy):
+    return make_proxy()
+
+
+@pytest.fixture
+def make_echo():
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(EchoServer(*args, **options))
+
+
+@pytest.fixture
+def echo(make_echo):
+    return make_echo()
+
+
+@pytest.fixture
+def refusing():
+    with refusing_port() as port:
+        yield port
+
+
+@pytest.fixture
+def deaf():
+    with deaf_port() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """folder(name): a folder for a daemon; others may enter it, as daemons drop their privileges."""
+
+    def make(name):
+        path = tmp_path_factory.mktemp(name)
+        for parent in [path, path.parent, path.parent.parent]:
+            os.chmod(parent, 0o755)
+        return path
+
+    return make
+
+
+def _daemon(name):
+    @pytest.fixture(scope="session", name=name)
+    def fixture(folder):
+        with getattr(daemons, name)(folder(name)) as running:
+            yield running
+
+    return fixture
+
+
+postgres = _daemon("postgres")
+redis = _daemon("redis")
+sshd = _daemon("sshd")
+microsocks = _daemon("microsocks")
+danted = _daemon("danted")
+
+
+@pytest.fixture(scope="session")
+def web_port(folder):
+    """An HTTP server with a page, and a git repository at /repo.git."""
+    root = folder("web")
+    web.git_repository(root)
+    with web.web_server(root) as port:
+        yield port

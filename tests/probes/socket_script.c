@@ -1,0 +1,316 @@
+/* Runs the operations given as arguments on sockets, and prints what each one returned:
+ *
+ *   socket_script "socket inet stream" "connect 127.0.0.1 80" "peer"
+ *
+ * `fd` is the current socket, `other` the one before it. Nothing that differs from run to run is printed
+ * (no ephemeral port, no inode), so that two runs can be compared byte for byte.
+ */
+#include "probe.h"
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+static int fd = -1, other = -1;
+static ino_t marked;
+static char *words[8];
+
+struct name { const char *text; int value; };
+
+static const struct name NAMES[] = {
+    {"inet", AF_INET}, {"inet6", AF_INET6}, {"unix", AF_UNIX},
+    {"stream", SOCK_STREAM}, {"dgram", SOCK_DGRAM},
+    {"cloexec", SOCK_CLOEXEC}, {"nonblock", SOCK_NONBLOCK},
+    {"mptcp", IPPROTO_MPTCP}, {"sctp", IPPROTO_SCTP},
+    {"SOL_SOCKET", SOL_SOCKET}, {"IPPROTO_TCP", IPPROTO_TCP}, {"IPPROTO_IPV6", IPPROTO_IPV6}, {"IPPROTO_IP", IPPROTO_IP},
+    {"SO_KEEPALIVE", SO_KEEPALIVE}, {"SO_RCVBUF", SO_RCVBUF}, {"SO_SNDBUF", SO_SNDBUF}, {"SO_ERROR", SO_ERROR},
+    {"SO_REUSEADDR", SO_REUSEADDR}, {"SO_PRIORITY", SO_PRIORITY}, {"SO_OOBINLINE", SO_OOBINLINE}, {"SO_MARK", SO_MARK},
+    {"SO_LINGER", SO_LINGER}, {"SO_RCVTIMEO", SO_RCVTIMEO}, {"SO_SNDTIMEO", SO_SNDTIMEO}, {"SO_TYPE", SO_TYPE},
+    {"TCP_NODELAY", TCP_NODELAY}, {"TCP_KEEPIDLE", TCP_KEEPIDLE}, {"TCP_KEEPINTVL", TCP_KEEPINTVL},
+    {"TCP_KEEPCNT", TCP_KEEPCNT}, {"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT}, {"TCP_SYNCNT", TCP_SYNCNT},
+    {"TCP_FASTOPEN_CONNECT", TCP_FASTOPEN_CONNECT}, {"TCP_MAXSEG", TCP_MAXSEG}, {"TCP_QUICKACK", TCP_QUICKACK},
+    {"IPV6_V6ONLY", IPV6_V6ONLY}, {"IP_TOS", IP_TOS}, {"IP_TTL", IP_TTL},
+};
+
+/* The value of a symbolic name, or of a number. */
+static int value_of(const char *text)
+{
+    if (!text)
+        return 0;
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (strcmp(NAMES[i].text, text) == 0)
+            return NAMES[i].value;
+    char *end;
+    long number = strtol(text, &end, 0);
+    if (*end)
+        give_up(text);
+    return (int)number;
+}
+
+static void say(long result)
+{
+    int error = errno;
+    if (result < 0)
+        printf(" -> -1 %s\n", errno_name(error));
+    else
+        printf(" -> %ld\n", result);
+}
+
+static void say_address(int result, const struct address *a, int with_port)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (result < 0) {
+        say(-1);
+        return;
+    }
+    int six = a->any.sa_family == AF_INET6;
+    inet_ntop(a->any.sa_family, six ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr, text, sizeof text);
+    printf(" -> %s length %u", text, a->length);
+    if (with_port)
+        printf(" port %u", ntohs(six ? a->v6.sin6_port : a->v4.sin_port));
+    printf("\n");
+}
+
+/* -- operations; words[1] and on are their arguments */
+
+static void op_socket(void)
+{
+    other = fd;
+    fd = socket(value_of(words[1]), value_of(words[2]) | value_of(words[4]), value_of(words[3]));
+    say(fd);
+}
+
+static void op_bind(void)
+{
+    struct address a = address_of(words[1], words[2]);
+    say(bind(fd, &a.any, a.length));
+}
+
+/* connect HOST PORT [LENGTH] */
+static void op_connect(void)
+{
+    struct address a = address_of(words[1], words[2]);
+    say(connect(fd, &a.any, words[3] ? (socklen_t)value_of(words[3]) : a.length));
+}
+
+static void op_connect_null(void) { say(connect(fd, NULL, sizeof(struct sockaddr_in))); }
+
+/* connect_wild [LENGTH]: a pointer to a page that is not there. */
+static void op_connect_wild(void)
+{
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    say(connect(fd, page, words[1] ? (socklen_t)value_of(words[1]) : sizeof(struct sockaddr_in)));
+}
+
+/* connect_edge HOST PORT: a good address that ends at the last byte of the last page that is there. */
+static void op_connect_edge(void)
+{
+    struct address a = address_of(words[1], words[2]);
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(pages + 4096, 4096, PROT_NONE);
+    char *place = pages + 4096 - a.length;
+    memcpy(place, &a.any, a.length);
+    say(connect(fd, (struct sockaddr *)place, a.length));
+}
+
+/* connect_family NUMBER HOST PORT: with a family written over the right one. */
+static void op_connect_family(void)
+{
+    struct address a = address_of(words[2], words[3]);
+    a.any.sa_family = (sa_family_t)value_of(words[1]);
+    say(connect(fd, &a.any, a.length));
+}
+
+static void op_unspec(void)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    say(connect(fd, &none, sizeof none));
+}
+
+static void op_set(void)
+{
+    int value = value_of(words[3]);
+    say(setsockopt(fd, value_of(words[1]), value_of(words[2]), &value, sizeof value));
+}
+
+static void op_get(void)
+{
+    int value = 0;
+    socklen_t length = sizeof value;
+    int result = getsockopt(fd, value_of(words[1]), value_of(words[2]), &value, &length);
+    say(result < 0 ? -1 : value);
+}
+
+static void op_linger(void)
+{
+    struct linger value = {.l_onoff = 1, .l_linger = value_of(words[1])};
+    say(setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value));
+}
+
+static void op_get_linger(void)
+{
+    struct linger value = {0};
+    socklen_t length = sizeof value;
+    int result = getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &length);
+    say(result < 0 ? -1 : value.l_onoff * 1000 + value.l_linger);
+}
+
+/* set_time OPTION MS */
+static void op_set_time(void)
+{
+    int ms = value_of(words[2]);
+    struct timeval value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    say(setsockopt(fd, SOL_SOCKET, value_of(words[1]), &value, sizeof value));
+}
+
+static void op_get_time(void)
+{
+    struct timeval value = {0};
+    socklen_t length = sizeof value;
+    int result = getsockopt(fd, SOL_SOCKET, value_of(words[1]), &value, &length);
+    say(result < 0 ? -1 : value.tv_sec * 1000 + value.tv_usec / 1000);
+}
+
+static void op_peer(void)
+{
+    struct address a = {.length = sizeof a.storage};
+    int result = getpeername(fd, &a.any, &a.length);
+    say_address(result, &a, 1);
+}
+
+/* peer_room BYTES: how much of the address fits is the kernel's rule; the length tells the whole. */
+static void op_peer_room(void)
+{
+    struct address a = {.length = (socklen_t)value_of(words[1])};
+    int result = getpeername(fd, &a.any, &a.length);
+    say(result < 0 ? -1 : (long)a.length);
+}
+
+static void op_local(void)
+{
+    struct address a = {.length = sizeof a.storage};
+    int result = getsockname(fd, &a.any, &a.length);
+    say_address(result, &a, 0);
+}
+
+static void op_flags(void)
+{
+    printf(" -> %s%s\n", fcntl(fd, F_GETFD) & FD_CLOEXEC ? "cloexec" : "inherited",
+           fcntl(fd, F_GETFL) & O_NONBLOCK ? " nonblock" : " block");
+}
+
+static ino_t inode(void)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        give_up("fstat");
+    return info.st_ino;
+}
+
+static void op_mark(void)
+{
+    marked = inode();
+    printf(" -> 0\n");
+}
+
+static void op_same(void) { printf(" -> %s\n", inode() == marked ? "same" : "another"); }
+
+static void op_send(void) { say(send(fd, words[1], strlen(words[1]), MSG_NOSIGNAL)); }
+static void op_write(void) { say(write(fd, words[1], strlen(words[1]))); }
+
+/* recv BYTES: until so many, the end, or an error. */
+static void op_recv(void)
+{
+    char text[4096];
+    size_t want = (size_t)value_of(words[1]), got = 0;
+    ssize_t more = 1;
+    while (got < want && (more = recv(fd, text + got, want - got, 0)) > 0)
+        got += (size_t)more;
+    if (more < 0)
+        say(-1);
+    else
+        printf(" -> %zu %.*s\n", got, (int)got, text);
+}
+
+static void op_dup(void)
+{
+    other = fd;
+    fd = dup(fd);
+    say(fd);
+}
+
+static void op_swap(void)
+{
+    int saved = fd;
+    fd = other;
+    other = saved;
+    say(fd);
+}
+
+static void op_close(void) { say(close(words[1] ? value_of(words[1]) : fd)); }
+static void op_use(void) { say(fd = value_of(words[1])); }
+static void op_listen(void) { say(listen(fd, 8)); }
+static void op_shutdown(void) { say(shutdown(fd, SHUT_WR)); }
+static void op_close_range(void) { say(close_range(3, ~0U, 0)); }
+
+/* wait MS: for the current socket to become writable, as after a non-blocking connect. */
+static void op_wait(void)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    say(poll(&one, 1, value_of(words[1])));
+}
+
+static void op_sleep(void)
+{
+    usleep((useconds_t)value_of(words[1]) * 1000);
+    say(0);
+}
+
+/* errno_kept: a successful connect leaves errno alone. */
+static void op_errno_kept(void)
+{
+    struct address a = address_of(words[1], words[2]);
+    errno = ENOTTY;
+    int result = connect(fd, &a.any, a.length);
+    printf(" -> %d %s\n", result, errno_name(errno));
+}
+
+static void op_sendto_udp(void)
+{
+    struct address a = address_of(words[1], words[2]);
+    say(sendto(fd, words[3], strlen(words[3]), 0, &a.any, a.length));
+}
+
+struct op { const char *name; void (*run)(void); };
+
+static const struct op OPS[] = {
+    {"socket", op_socket}, {"bind", op_bind}, {"connect", op_connect}, {"connect_null", op_connect_null},
+    {"connect_wild", op_connect_wild}, {"connect_edge", op_connect_edge}, {"connect_family", op_connect_family},
+    {"unspec", op_unspec}, {"set", op_set}, {"get", op_get}, {"linger", op_linger}, {"get_linger", op_get_linger},
+    {"set_time", op_set_time}, {"get_time", op_get_time}, {"peer", op_peer}, {"peer_room", op_peer_room},
+    {"local", op_local}, {"flags", op_flags}, {"mark", op_mark}, {"same", op_same}, {"send", op_send},
+    {"write", op_write}, {"recv", op_recv}, {"dup", op_dup}, {"swap", op_swap}, {"close", op_close}, {"use", op_use},
+    {"listen", op_listen}, {"shutdown", op_shutdown}, {"close_range", op_close_range}, {"wait", op_wait},
+    {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp},
+};
+
+int main(int count, char **operations)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(120); /* a hang ends even when nobody waits for it */
+    for (int i = 1; i < count; i++) {
+        printf("%s", operations[i]);
+        memset(words, 0, sizeof words);
+        size_t n = 0;
+        for (char *word = strtok(operations[i], " "); word && n < 8; word = strtok(NULL, " "))
+            words[n++] = word;
+        size_t op = 0;
+        while (op < sizeof OPS / sizeof OPS[0] && strcmp(OPS[op].name, words[0]) != 0)
+            op++;
+        if (op == sizeof OPS / sizeof OPS[0])
+            give_up(words[0]);
+        errno = 0;
+        OPS[op].run();
+    }
+    return 0;
+}

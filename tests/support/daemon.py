@@ -1,0 +1,77 @@
+"""Real servers as child processes: on loopback, in a folder of their own, gone when pytest is gone."""
+
+import os
+import pwd
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+
+from .need import need
+from .ports import free_port
+from .run import clean_environment
+
+UNPRIVILEGED = "nobody"
+
+
+def drop_privileges():
+    """setpriv options that make root an ordinary user, for servers that refuse to run as root."""
+    if os.geteuid() != 0:
+        return []
+    user = pwd.getpwnam(UNPRIVILEGED)
+    return [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+def give_away(folder):
+    """Let the unprivileged user have a folder."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(UNPRIVILEGED)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def daemon(command, folder, log="log", unprivileged=False, patience=60):
+    """Run `command(port)` until it accepts TCP on that port; give the port. Another port is tried when somebody
+    else took it meanwhile."""
+    options = drop_privileges() if unprivileged else []
+    log_path = folder / log
+    for _ in range(3):
+        port = free_port()
+        with open(log_path, "ab") as output:
+            process = subprocess.Popen(
+                # PDEATHSIG: the daemon dies with pytest, however pytest dies.
+                [need("setpriv"), "--pdeathsig=KILL", *options, *map(str, command(port))],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env=clean_environment({"LC_ALL": "C"}),
+            )
+        deadline = time.monotonic() + patience
+        while process.poll() is None and time.monotonic() < deadline:
+            if answers(port):
+                break
+            time.sleep(0.05)
+        else:
+            process.kill()
+            process.wait()
+            continue
+        try:
+            yield port
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return
+    raise RuntimeError(f"{command(0)[0]} did not start; its log:\n{log_path.read_text(errors='replace')}")

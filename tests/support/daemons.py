@@ -1,0 +1,133 @@
+"""The servers and proxies of the real world that the tests talk to. Each is a context manager."""
+
+import getpass
+import os
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .daemon import daemon, drop_privileges, give_away
+from .need import need
+from .run import clean_environment
+
+
+@dataclass
+class RealProxy:
+    """A proxy program, its config line, and its log as the witness that a connection went through it."""
+
+    name: str
+    port: int
+    log: Path
+
+    host = "127.0.0.1"
+
+    @property
+    def address(self):
+        return f"{self.host}:{self.port}"
+
+    def line(self):
+        return f"socks5 {self.host} {self.port}"
+
+    def saw(self, port):
+        """Whether its log names a connection to `port` of loopback."""
+        text = self.log.read_text(errors="replace")
+        return f"127.0.0.1:{port}" in text or f"127.0.0.1.{port}" in text
+
+
+@contextmanager
+def microsocks(folder):
+    program = need("microsocks")
+    with daemon(lambda port: [program, "-i", "127.0.0.1", "-p", port], folder) as port:
+        yield RealProxy("microsocks", port, folder / "log")
+
+
+DANTED = """
+logoutput: stdout
+internal: 127.0.0.1 port = {port}
+external: 127.0.0.1
+socksmethod: none
+clientmethod: none
+user.unprivileged: {user}
+client pass {{ from: 127.0.0.0/8 to: 127.0.0.0/8 }}
+socks pass {{ from: 127.0.0.0/8 to: 127.0.0.0/8 log: connect error }}
+"""
+
+
+@contextmanager
+def danted(folder):
+    program = need("danted")
+    user = "nobody" if os.geteuid() == 0 else getpass.getuser()
+
+    def command(port):
+        config = folder / "danted.conf"
+        config.write_text(DANTED.format(port=port, user=user))
+        return [program, "-f", config, "-p", folder / "pid"]
+
+    with daemon(command, folder) as port:
+        yield RealProxy("danted", port, folder / "log")
+
+
+@contextmanager
+def postgres(folder):
+    """PostgreSQL with a database and a superuser `postgres`, trusted on loopback."""
+    give_away(folder)
+    data = folder / "data"
+    subprocess.run(
+        ["setpriv", *drop_privileges(), need("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=folder,
+        env=clean_environment({"LC_ALL": "C"}),
+    )
+    program = need("postgres")
+
+    def command(port):
+        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
+
+    with daemon(command, folder, log="../postgres.log", unprivileged=True) as port:
+        yield port
+
+
+@contextmanager
+def redis(folder):
+    program = need("redis-server")
+    with daemon(lambda port: [program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", folder], folder) as port:
+        yield port
+
+
+SSHD = """
+ListenAddress 127.0.0.1:{port}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/key.pub
+StrictModes no
+UsePAM no
+PidFile none
+PermitRootLogin yes
+PasswordAuthentication no
+"""
+
+
+@dataclass
+class Ssh:
+    port: int
+    options: list  # of the ssh command: key, no host key questions
+
+
+@contextmanager
+def sshd(folder):
+    program = need("sshd")
+    if os.geteuid() == 0:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+    for name in ["host_key", "key"]:
+        subprocess.run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+
+    def command(port):
+        config = folder / "sshd_config"
+        config.write_text(SSHD.format(port=port, folder=folder))
+        return [program, "-D", "-e", "-f", config]
+
+    with daemon(command, folder) as port:
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
+        yield Ssh(port, ["-F", "none", "-i", str(folder / "key"), *(word for o in options for word in ("-o", o))])

@@ -1,0 +1,31 @@
+"""Compile a probe when its source is newer, and run it."""
+
+import subprocess
+
+from . import paths
+from .need import need
+from .run import run_under
+
+FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+
+
+def probe(name):
+    """The path of the compiled tests/probes/NAME.c."""
+    source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / name
+    sources = [source, paths.PROBE_SOURCES / "probe.h"]
+    if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
+        paths.PROBES.mkdir(parents=True, exist_ok=True)
+        subprocess.run([need("cc"), *FLAGS, str(source), "-o", str(built)], check=True)
+    return built
+
+
+def run_probe(name, *args, conf=None, via="preload", **options):
+    return run_under(probe(name), args, conf=conf, via=via, **options)
+
+
+def script(*operations, conf=None, via="preload", **options):
+    """What tests/probes/socket_script.c prints for these operations: the answers only, one for each operation."""
+    result = run_probe("socket_script", *operations, conf=conf, via=via, **options).ok()
+    lines = result.out.splitlines()
+    assert len(lines) == len(operations), result.out
+    return [line.split(" -> ", 1)[1] for line in lines]

@@ -1,0 +1,51 @@
+"""An HTTP server inside of pytest: a known page, and a git repository by git's dumb protocol (plain files)."""
+
+import functools
+import http.server
+import subprocess
+import threading
+from contextlib import contextmanager
+
+from .need import need
+from .run import clean_environment
+
+PAGE = b'<a href="https://hello.ts.net">Found</a>.\n'
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def web_server(folder):
+    """Serves `folder`, with PAGE as its index.html; gives the port."""
+    (folder / "index.html").write_bytes(PAGE)
+    handler = functools.partial(_Files, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def git_repository(folder):
+    """Make folder/repo.git, with one commit of one file, ready to be served as plain files."""
+    git = need("git")
+    identity = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    for name in ["AUTHOR", "COMMITTER"]:
+        identity[f"GIT_{name}_NAME"], identity[f"GIT_{name}_EMAIL"] = "Tester", "tester@example.org"
+
+    def run(*words, cwd):
+        subprocess.run([git, *words], cwd=cwd, check=True, capture_output=True, env=clean_environment(identity))
+
+    work = folder / "work"
+    work.mkdir()
+    run("init", "-q", cwd=work)
+    (work / "hello.txt").write_text("through the proxy\n")
+    run("add", ".", cwd=work)
+    run("commit", "-q", "-m", "Say hello", cwd=work)
+    run("clone", "-q", "--bare", str(work), str(folder / "repo.git"), cwd=folder)
+    run("update-server-info", cwd=folder / "repo.git")

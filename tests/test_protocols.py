@@ -1,0 +1,115 @@
+"""What is said to each kind of proxy, and that its answer is read to the exact byte."""
+
+import pytest
+from support.probe import script
+from support.proxy import Mood
+from support.run import run_under
+
+KINDS = ["socks5", "socks4", "http"]
+ANN = {"ann": "s3cret-password"}
+BANNER = b"220 mail.example.org ESMTP ready"
+
+
+def talk(config, port, *more):
+    return script("socket inet stream", f"connect 127.0.0.1 {port}", "send hello", "recv 5", *more, conf=config)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_connection(conf, make_proxy, echo, kind):
+    proxy = make_proxy(kind=kind)
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+    [request] = proxy.requests
+    assert (request.kind, request.target) == (kind, ("127.0.0.1", echo.port))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_comes_byte_by_byte(conf, make_proxy, echo, kind):
+    proxy = make_proxy(Mood(drip=True), kind=kind)
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+
+
+@pytest.mark.parametrize("bound", ["ipv4", "ipv6", "name"])
+def test_a_bound_address_of_any_type_is_read_to_its_end(conf, make_proxy, echo, bound):
+    """A byte too few or too many would show in what comes after it."""
+    proxy = make_proxy(Mood(bound=bound))
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bound", ["ipv4", "name"])
+def test_a_banner_in_the_segment_of_the_answer_loses_no_byte(conf, make_proxy, echo, kind, bound):
+    """SMTP, SSH and others: the server speaks first, and the proxy sends that along with its reply."""
+    proxy = make_proxy(Mood(glue=BANNER, bound=bound), kind=kind)
+    answers = script("socket inet stream", f"connect 127.0.0.1 {echo.port}", f"recv {len(BANNER)}", "send hello", "recv 5",
+                     conf=conf([proxy]))
+    assert answers[1:] == ["0", f"{len(BANNER)} {BANNER.decode()}", "5", "5 hello"]
+
+
+def test_without_credentials_only_no_authentication_is_offered(conf, proxy, echo):
+    talk(conf([proxy]), echo.port)
+    assert proxy.requests[0].methods == b"\x00"
+
+
+def test_socks5_with_user_and_password(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(users=ANN), credentials=("ann", ANN["ann"]))
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+    assert 2 in proxy.requests[0].methods
+    assert (proxy.requests[0].user, proxy.requests[0].password) == ("ann", ANN["ann"])
+
+
+def test_a_password_reply_of_version_5_is_accepted(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(users=ANN, auth_version=5), credentials=("ann", ANN["ann"]))
+    assert talk(conf([proxy]), echo.port)[1] == "0"
+
+
+def test_credentials_of_255_bytes(conf, make_proxy, echo):
+    user, password = "u" * 255, "p" * 255
+    proxy = make_proxy(Mood(users={user: password}), credentials=(user, password))
+    assert talk(conf([proxy]), echo.port)[1] == "0"
+
+
+def test_socks4_sends_the_user(conf, make_proxy, echo):
+    proxy = make_proxy(kind="socks4", credentials=("ann",))
+    assert talk(conf([proxy]), echo.port)[1] == "0"
+    assert proxy.requests[0].user == "ann"
+
+
+def test_http_with_user_and_password(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(users=ANN), kind="http", credentials=("ann", ANN["ann"]))
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+
+
+def test_http_request_line_and_host(conf, make_proxy, echo):
+    proxy = make_proxy(kind="http")
+    talk(conf([proxy]), echo.port)
+    lines = proxy.requests[0].head.split("\r\n")
+    assert lines[0] == f"CONNECT 127.0.0.1:{echo.port} HTTP/1.0"
+    assert f"Host: 127.0.0.1:{echo.port}" in lines
+
+
+def test_http_puts_ipv6_in_brackets(conf, make_proxy, make_echo):
+    proxy, target = make_proxy(kind="http"), make_echo(host="::1")
+    script("socket inet6 stream", f"connect ::1 {target.port}", conf=conf([proxy]))
+    assert proxy.requests[0].head.startswith(f"CONNECT [::1]:{target.port} HTTP/1.0\r\n")
+
+
+@pytest.mark.parametrize("status", ["200 Connection established", "201 Created", "204 No Content"])
+def test_any_http_answer_of_200_to_299_is_good(conf, make_proxy, echo, status):
+    proxy = make_proxy(Mood(reply=status, headers=("Via: 1.1 tailnet", "X-Empty:")), kind="http")
+    assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_reaches_the_proxy_as_a_name(conf, make_proxy, echo, kind):
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", echo.port)}, kind=kind)
+    code = "import socket; s = socket.create_connection(('db.example', 5432)); s.sendall(b'hello'); print(s.recv(5).decode())"
+    result = run_under("python3", ["-c", code], conf=conf([proxy], "proxy_dns")).ok()
+    assert result.out == "hello\n"
+    assert proxy.targets == [("db.example", 5432)]
+
+
+def test_urls_name_proxies_too(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(users={"ann": "secret"}))
+    config = conf([f"socks5://ann:secret@{proxy.address}"])
+    assert talk(config, echo.port)[1] == "0"
+    assert proxy.requests[0].user == "ann"
