@@ -1,0 +1,89 @@
+# What can be done here: `make help`.
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+SYSCONFDIR ?= $(PREFIX)/etc
+DESTDIR    ?=
+
+CARGO      ?= cargo
+PYTHON     ?= python3
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+
+# The launcher looks for the library, and both look for a config, in these folders at last.
+export TAILCHAIN_LIBDIR = $(LIBDIR)
+export TAILCHAIN_SYSCONFDIR = $(SYSCONFDIR)
+
+RELEASE = $(CARGO_TARGET_DIR)/release
+VENV    = $(CARGO_TARGET_DIR)/venv
+LIBRARY = libtailchain.so
+# The name by which an LD_PRELOAD line of proxychains-ng knows it.
+COMPATIBLE = libproxychains4.so
+
+.PHONY: help
+help:
+	@echo "make demo       build, and watch curl go through a proxy of our own"
+	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
+	@echo "make bench      connects and start-up, beside Debian's proxychains4"
+	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
+	@echo "make uninstall  the reverse; a config stays"
+	@echo "make header     write include/tailchain.h anew from src/api.rs"
+	@echo "make lint       formatting and clippy"
+	@echo "make clean      remove what was built"
+
+.PHONY: build
+build:
+	$(CARGO) build --release
+
+.PHONY: demo
+demo: build
+	tests/install-tools curl
+	$(RELEASE)/tailchain demo
+
+.PHONY: test
+test: build $(VENV)/ready
+	tests/install-tools
+	$(CARGO) test --workspace
+	$(VENV)/bin/pytest tests $(PYTEST)
+
+$(VENV)/ready: tests/requirements.txt
+	tests/install-tools python
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement tests/requirements.txt
+	touch $@
+
+.PHONY: bench
+bench: build
+	tests/install-tools cc proxychains4
+	$(PYTHON) tests/bench/run.py
+
+.PHONY: lint
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+.PHONY: header
+header:
+	TAILCHAIN_WRITE_HEADER=1 $(CARGO) build --release
+
+.PHONY: install
+install: build
+	install -D -m 755 $(RELEASE)/proxychains4 $(DESTDIR)$(BINDIR)/proxychains4
+	install -D -m 755 $(RELEASE)/tailchain $(DESTDIR)$(BINDIR)/tailchain
+	install -D -m 755 $(RELEASE)/$(LIBRARY) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
+	ln -sf $(LIBRARY) $(DESTDIR)$(LIBDIR)/$(COMPATIBLE)
+	install -D -m 644 include/tailchain.h $(DESTDIR)$(INCLUDEDIR)/tailchain.h
+	test -e $(DESTDIR)$(SYSCONFDIR)/proxychains.conf || \
+		install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/proxychains4 $(DESTDIR)$(BINDIR)/tailchain
+	rm -f $(DESTDIR)$(LIBDIR)/$(COMPATIBLE) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
+	rm -f $(DESTDIR)$(INCLUDEDIR)/tailchain.h
+
+.PHONY: clean
+clean:
+	$(CARGO) clean
