@@ -49,8 +49,11 @@ fn link() {
         .map(|path| PathBuf::from(path.trim()))
         .filter(|path| path.is_absolute())
     {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--push-state,--whole-archive");
-        println!("cargo::rustc-cdylib-link-arg={}", archive.display());
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--pop-state");
+        // The launcher runs before every one of those programs, so it is spared that library as well.
+        for artifact in ["cdylib-link-arg", "link-arg-bin=proxychains4"] {
+            println!("cargo::rustc-{artifact}=-Wl,--push-state,--whole-archive");
+            println!("cargo::rustc-{artifact}={}", archive.display());
+            println!("cargo::rustc-{artifact}=-Wl,--pop-state");
+        }
     }
 }
