@@ -77,6 +77,8 @@
 //! | a system call | `sys` |
 //! | a C API function | `api`, then `make header` |
 
+// C names in a C API.
+#[allow(non_camel_case_types)]
 mod api;
 mod counters;
 mod hook;

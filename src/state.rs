@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
@@ -12,6 +12,7 @@ use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
 use tailchain_core::host::{Host, HostName};
+use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
 use tailchain_core::log::Log;
 use tailchain_core::shared_names::SharedNames;
@@ -23,6 +24,7 @@ pub struct State {
     pub log: Log,
     pub fakes: FakeNet,
     names: OnceBox<SharedNames>,
+    hosts: OnceBox<HostsFile>,
 }
 
 /// What an address is to the names table.
@@ -62,6 +64,7 @@ impl State {
             fakes: FakeNet::new(loaded.config.fake_subnet),
             log,
             names: OnceBox::new(),
+            hosts: OnceBox::new(),
             config: loaded.config,
         }
     }
@@ -73,8 +76,18 @@ impl State {
     }
 
     /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
-    pub fn knows(&self, _name: &HostName) -> bool {
-        false
+    pub fn knows(&self, name: &HostName) -> bool {
+        self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
+    }
+
+    /// Whether libc knows a name for `ip` without asking a server.
+    pub fn knows_address(&self, ip: IpAddr) -> bool {
+        self.hosts().names().has_address(ip)
+    }
+
+    fn hosts(&self) -> &HostsFile {
+        self.hosts
+            .get_or_init(|| Box::new(HostsFile::new("/etc/hosts")))
     }
 
     /// The one line at start that says that we are there.

@@ -113,10 +113,10 @@ fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
 /// (EINPROGRESS).
 pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     let state = state();
-    if let Some(errno) = earlier_attempt(fd) {
-        return Err(errno);
-    }
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+    if let Some(result) = earlier_attempt(fd, nonblocking) {
+        return result;
+    }
     let family = family(state, fd, dialled)?;
     if !nonblocking {
         let own_limit = sys::send_timeout(fd)?;
@@ -152,20 +152,39 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
 }
 
 /// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
-/// kernel answers the next connect(2) with it, too.
-fn earlier_attempt(fd: Fd) -> Option<Errno> {
+/// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
+/// it waits for the end.
+fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
     if PENDING.count() > 0 {
         match PENDING.orphan_end(fd) {
-            Some(None) => return Some(Errno::EALREADY),
-            Some(Some(Ok(()))) => return Some(Errno::EISCONN),
-            Some(Some(Err(errno))) => return Some(errno),
-            None if PENDING.socket_of(fd).is_some() => return Some(Errno::EALREADY),
+            Some(None) => return Some(Err(Errno::EALREADY)),
+            Some(Some(Ok(()))) => return Some(Err(Errno::EISCONN)),
+            Some(Some(Err(errno))) => return Some(Err(errno)),
             None => {}
+        }
+        if PENDING.socket_of(fd).is_some() {
+            if nonblocking {
+                return Some(Err(Errno::EALREADY));
+            }
+            PENDING.wait_for(fd);
+            return Some(end_of_attempt(fd));
         }
     }
     let owed = PENDING.owed_error(fd)?;
     forget_association(fd, owed);
-    Some(owed)
+    Some(Err(owed))
+}
+
+/// How a pending connect that is over ended.
+fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
+    if sys::peer_address(fd).is_ok() {
+        return Ok(());
+    }
+    let owed = PENDING.owed_error(fd);
+    let kernels = sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    let errno = owed.unwrap_or(Errno::from_raw(kernels));
+    forget_association(fd, errno);
+    Err(errno)
 }
 
 /// On the caller's thread, until the tunnel stands or the program's own limit is over.

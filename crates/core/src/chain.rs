@@ -106,3 +106,193 @@ fn split_mix(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint, ProxyKind};
+    use crate::host::{Host, Target};
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    const NO_DRAW: Draw = Draw { turn: 0, seed: 0 };
+
+    /// Proxies that are told apart by their ports: 0, 1, 2, …
+    fn proxies(count: u16) -> Vec<Proxy> {
+        (0..count)
+            .map(|port| Proxy {
+                kind: ProxyKind::Socks5,
+                endpoint: Endpoint::Tcp(Target {
+                    host: Host::parse("127.0.0.1").unwrap(),
+                    port,
+                }),
+                credentials: None,
+            })
+            .collect()
+    }
+
+    fn ports(path: Option<Vec<&Proxy>>) -> Option<Vec<u16>> {
+        path.map(|path| {
+            path.iter()
+                .map(|proxy| match &proxy.endpoint {
+                    Endpoint::Tcp(target) => target.port,
+                    Endpoint::Unix(path) => panic!("{path:?}"),
+                })
+                .collect()
+        })
+    }
+
+    #[test]
+    fn a_strict_chain_is_tried_once() {
+        let proxies = proxies(3);
+        for blame in [Blame::Hop(0), Blame::Hop(2), Blame::Target] {
+            let mut planner = Planner::new(ChainKind::Strict, &proxies, NO_DRAW);
+            assert_eq!(ports(planner.next_path()), Some(vec![0, 1, 2]));
+            planner.report(blame);
+            assert_eq!(planner.next_path(), None);
+        }
+    }
+
+    #[test]
+    fn a_dynamic_chain_goes_on_with_the_living_until_there_are_none() {
+        let proxies = proxies(3);
+        let mut planner = Planner::new(ChainKind::Dynamic, &proxies, NO_DRAW);
+        assert_eq!(ports(planner.next_path()), Some(vec![0, 1, 2]));
+        planner.report(Blame::Hop(1));
+        assert_eq!(ports(planner.next_path()), Some(vec![0, 2]));
+        planner.report(Blame::Hop(1));
+        assert_eq!(ports(planner.next_path()), Some(vec![0]));
+        planner.report(Blame::Hop(0));
+        assert_eq!(planner.next_path(), None);
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_reached_is_final() {
+        let proxies = proxies(3);
+        for kind in [
+            ChainKind::Dynamic,
+            ChainKind::Random { len: 1 },
+            ChainKind::RoundRobin { len: 1 },
+        ] {
+            let mut planner = Planner::new(kind, &proxies, NO_DRAW);
+            assert!(planner.next_path().is_some());
+            planner.report(Blame::Target);
+            assert_eq!(planner.next_path(), None);
+        }
+    }
+
+    #[test]
+    fn the_same_path_is_given_until_it_is_reported() {
+        let proxies = proxies(5);
+        let kind = ChainKind::Random { len: 3 };
+        let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed: 7 });
+        let path = planner.next_path();
+        assert_eq!(planner.next_path(), path);
+    }
+
+    #[test]
+    fn a_random_chain_replaces_the_dead_while_enough_live() {
+        let proxies = proxies(4);
+        let kind = ChainKind::Random { len: 2 };
+        let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed: 42 });
+        let mut dead = HashSet::new();
+        for _ in 0..3 {
+            let path = ports(planner.next_path()).unwrap();
+            assert_eq!(path.iter().collect::<HashSet<_>>().len(), 2);
+            assert!(path.iter().all(|port| !dead.contains(port)));
+            dead.insert(path[1]);
+            planner.report(Blame::Hop(1));
+        }
+        assert_eq!(planner.next_path(), None);
+    }
+
+    #[test]
+    fn neighbouring_seeds_draw_every_proxy_about_as_often() {
+        let proxies = proxies(4);
+        let mut drawn = [0_u32; 4];
+        for seed in 0..4000 {
+            let kind = ChainKind::Random { len: 1 };
+            let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed });
+            drawn[usize::from(ports(planner.next_path()).unwrap()[0])] += 1;
+        }
+        assert!(
+            drawn.iter().all(|times| (850..1150).contains(times)),
+            "{drawn:?}"
+        );
+    }
+
+    #[test]
+    fn round_robin_goes_on_where_the_last_turn_ended() {
+        let proxies = proxies(5);
+        let path = |turn| {
+            let kind = ChainKind::RoundRobin { len: 2 };
+            ports(Planner::new(kind, &proxies, Draw { turn, seed: 0 }).next_path()).unwrap()
+        };
+        let turns: Vec<_> = (0..6).map(path).collect();
+        assert_eq!(turns, [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4], [0, 1]]);
+    }
+
+    #[test]
+    fn round_robin_skips_the_dead_and_gives_up_when_too_few_are_left() {
+        let proxies = proxies(4);
+        let kind = ChainKind::RoundRobin { len: 2 };
+        let mut planner = Planner::new(kind, &proxies, Draw { turn: 1, seed: 0 });
+        assert_eq!(ports(planner.next_path()), Some(vec![2, 3]));
+        planner.report(Blame::Hop(0));
+        assert_eq!(ports(planner.next_path()), Some(vec![3, 0]));
+        planner.report(Blame::Hop(1));
+        assert_eq!(ports(planner.next_path()), Some(vec![3, 1]));
+        planner.report(Blame::Hop(0));
+        assert_eq!(planner.next_path(), None);
+    }
+
+    #[test]
+    fn a_chain_longer_than_the_list_and_an_empty_list_have_no_path() {
+        let (two, none) = (proxies(2), proxies(0));
+        for (kind, list) in [
+            (ChainKind::Random { len: 3 }, &two),
+            (ChainKind::RoundRobin { len: 3 }, &two),
+            (ChainKind::Strict, &none),
+            (ChainKind::Dynamic, &none),
+            (ChainKind::Random { len: 0 }, &none),
+            (ChainKind::RoundRobin { len: 0 }, &none),
+        ] {
+            assert_eq!(Planner::new(kind, list, NO_DRAW).next_path(), None);
+        }
+    }
+
+    fn kind() -> impl Strategy<Value = ChainKind> {
+        prop_oneof![
+            Just(ChainKind::Strict),
+            Just(ChainKind::Dynamic),
+            (0_usize..5).prop_map(|len| ChainKind::Random { len }),
+            (0_usize..5).prop_map(|len| ChainKind::RoundRobin { len }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_reported_paths_are_never_empty_and_come_to_an_end(
+            kind in kind(),
+            count in 0_u16..8,
+            turn: usize,
+            seed: u64,
+            blames in proptest::collection::vec(0_usize..9, 9),
+        ) {
+            let proxies = proxies(count);
+            let mut planner = Planner::new(kind, &proxies, Draw { turn, seed });
+            for blame in blames {
+                match ports(planner.next_path()) {
+                    Some(path) => {
+                        prop_assert!(!path.is_empty());
+                        let distinct: HashSet<_> = path.iter().collect();
+                        prop_assert_eq!(distinct.len(), path.len());
+                    }
+                    None => return Ok(()),
+                }
+                planner.report(Blame::Hop(blame));
+            }
+            prop_assert_eq!(planner.next_path(), None);
+        }
+    }
+}

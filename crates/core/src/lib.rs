@@ -17,12 +17,16 @@
 pub mod chain;
 pub mod config;
 pub mod dial;
+pub mod dns;
 pub mod errno;
+pub mod fake;
 pub mod host;
+pub mod hosts;
 pub mod load;
 pub mod lock;
 pub mod log;
 pub mod pending;
 pub mod proto;
 pub mod route;
+pub mod shared_names;
 pub mod sys;

@@ -63,6 +63,14 @@ pub enum LoadError {
 ///
 /// A file that was named cannot be read (another one is not what the user asked for); there is nothing.
 pub fn locate(file: Option<&Path>, env: Env<'_>) -> Result<Where, LoadError> {
+    locate_among(file, env, locate::candidates(env))
+}
+
+fn locate_among(
+    file: Option<&Path>,
+    env: Env<'_>,
+    candidates: Vec<PathBuf>,
+) -> Result<Where, LoadError> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     if let Some(path) = file {
         return named(path.to_owned(), "-f");
@@ -73,13 +81,12 @@ pub fn locate(file: Option<&Path>, env: Env<'_>) -> Result<Where, LoadError> {
     if let Some(path) = set(FILE_VARIABLE) {
         return named(path.into(), FILE_VARIABLE);
     }
-    let tried = locate::candidates(env);
-    if let Some(path) = tried.iter().find(|path| open(path).is_ok()) {
+    if let Some(path) = candidates.iter().find(|path| open(path).is_ok()) {
         return Ok(Where::File(path.clone()));
     }
     match FALLBACKS.into_iter().find(|name| set(name).is_some()) {
         Some(name) => Ok(Where::Variable(name)),
-        None => Err(LoadError::Nowhere { tried }),
+        None => Err(LoadError::Nowhere { tried: candidates }),
     }
 }
 
@@ -89,7 +96,11 @@ pub fn locate(file: Option<&Path>, env: Env<'_>) -> Result<Where, LoadError> {
 ///
 /// As [`locate()`]; besides, what is found cannot be read or is malformed.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
-    let parsed = match locate(file, env)? {
+    understand(locate(file, env)?, env)
+}
+
+fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
+    let parsed = match place {
         Where::File(path) => {
             let text = read(&path).map_err(|error| LoadError::Unreadable {
                 path: path.clone(),
@@ -187,5 +198,184 @@ impl fmt::Display for LoadError {
             }
             LoadError::Malformed(error) => error.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Dns;
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    const GOOD: &str = "strict_chain\n[ProxyList]\nsocks5 127.0.0.1 1080\n";
+
+    /// A folder of this test alone, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("tailchain-load-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Folder(path)
+        }
+
+        fn file(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    type Variables<'v> = &'v [(&'v str, &'v str)];
+
+    fn lookup(variables: Variables<'_>, name: &str) -> Option<OsString> {
+        let found = variables.iter().find(|(n, _)| *n == name);
+        found.map(|(_, value)| value.into())
+    }
+
+    fn find(
+        file: Option<&Path>,
+        variables: Variables<'_>,
+        candidates: &[&Path],
+    ) -> Result<Where, LoadError> {
+        let candidates = candidates.iter().map(|path| path.to_path_buf()).collect();
+        locate_among(file, &|name| lookup(variables, name), candidates)
+    }
+
+    fn read_from(place: Where, variables: Variables<'_>) -> Result<Loaded, LoadError> {
+        understand(place, &|name| lookup(variables, name))
+    }
+
+    #[test]
+    fn the_first_of_the_ways_to_name_a_configuration_wins() {
+        let folder = Folder::new();
+        let [option, variable, found] = ["o", "v", "f"].map(|name| folder.file(name, GOOD));
+        let all: Variables<'_> = &[
+            ("TAILCHAIN_PROXY", "socks5://h"),
+            ("PROXYCHAINS_CONF_FILE", variable.to_str().unwrap()),
+            ("ALL_PROXY", "socks5://h"),
+            ("all_proxy", "socks5://h"),
+        ];
+        let candidates = [Path::new("/nowhere/a.conf"), folder.0.as_path(), &found];
+        let from =
+            |first: usize, candidates: &[&Path]| find(None, &all[first..], candidates).unwrap();
+        let by_option = find(Some(&option), all, &candidates).unwrap();
+        assert_eq!(by_option, Where::File(option));
+        assert_eq!(from(0, &candidates), Where::Variable("TAILCHAIN_PROXY"));
+        assert_eq!(from(1, &candidates), Where::File(variable.clone()));
+        assert_eq!(from(2, &candidates), Where::File(found.clone()));
+        assert_eq!(from(2, &[]), Where::Variable("ALL_PROXY"));
+        assert_eq!(from(3, &[]), Where::Variable("all_proxy"));
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_none() {
+        let empty = [
+            ("TAILCHAIN_PROXY", ""),
+            ("PROXYCHAINS_CONF_FILE", ""),
+            ("ALL_PROXY", ""),
+            ("all_proxy", "socks5://h"),
+        ];
+        let place = find(None, &empty, &[]).unwrap();
+        assert_eq!(place, Where::Variable("all_proxy"));
+    }
+
+    #[test]
+    fn a_file_that_was_named_and_cannot_be_read_is_an_error_though_others_could() {
+        let folder = Folder::new();
+        let good = folder.file("good", GOOD);
+        for (path, reason) in [
+            (folder.0.join("missing"), "No such file"),
+            (folder.0.clone(), "directory"),
+        ] {
+            let text = path.to_str().unwrap();
+            let by_option = find(Some(&path), &[], &[&good]).unwrap_err().to_string();
+            assert!(by_option.starts_with(text), "{by_option}");
+            assert!(by_option.contains("(named by -f)"), "{by_option}");
+            assert!(by_option.contains(reason), "{by_option}");
+
+            let variables = [("PROXYCHAINS_CONF_FILE", text)];
+            let by_variable = find(None, &variables, &[&good]).unwrap_err().to_string();
+            assert!(
+                by_variable.contains("(named by PROXYCHAINS_CONF_FILE)"),
+                "{by_variable}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_at_all_tells_what_was_tried_and_what_to_do() {
+        let error = find(None, &[], &[Path::new("/nowhere/a.conf")]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("tried /nowhere/a.conf, ALL_PROXY"), "{text}");
+        assert!(text.contains("-f"), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_read_and_its_errors_name_it() {
+        let folder = Folder::new();
+        let good = read_from(Where::File(folder.file("good", GOOD)), &[]).unwrap();
+        assert_eq!(good.config.proxies.len(), 1);
+        assert!(!good.config.quiet && good.warnings.is_empty());
+
+        let bad = folder.file("bad", "chain_len = x\n");
+        let place = format!("{}:1: ", bad.display());
+        let error = read_from(Where::File(bad), &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&place), "{error}");
+    }
+
+    #[test]
+    fn load_finds_and_reads_in_one_step() {
+        let folder = Folder::new();
+        let file = folder.file("good", "quiet_mode\n[ProxyList]\nraw ::1 1\n");
+        let loaded = load(Some(&file), &|_| None).unwrap();
+        assert_eq!(loaded.config.source, Source::File(file));
+        let missing = load(Some(&folder.0.join("missing")), &|_| None);
+        assert!(matches!(missing, Err(LoadError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn quiet_comes_from_the_file_or_from_the_variable() {
+        let folder = Folder::new();
+        let file = Where::File(folder.file("good", GOOD));
+        for (value, quiet) in [("1", true), ("0", false), ("", false)] {
+            let variables = [("PROXYCHAINS_QUIET_MODE", value)];
+            let loaded = read_from(file.clone(), &variables).unwrap();
+            assert_eq!(loaded.config.quiet, quiet, "{value}");
+        }
+        let own = Where::File(folder.file("own", &format!("quiet_mode\n{GOOD}")));
+        assert!(read_from(own, &[]).unwrap().config.quiet);
+    }
+
+    #[test]
+    fn exceptions_belong_to_all_proxy_and_not_to_the_option_x() {
+        let variables = [
+            ("ALL_PROXY", "socks5h://h"),
+            ("TAILCHAIN_PROXY", "socks5h://h"),
+            ("NO_PROXY", ""),
+            ("no_proxy", "10.0.0.0/8"),
+        ];
+        let read = |name| read_from(Where::Variable(name), &variables).unwrap().config;
+        assert!(!read("ALL_PROXY").local_nets.is_empty());
+        assert!(read("TAILCHAIN_PROXY").local_nets.is_empty());
+        assert_eq!(read("ALL_PROXY").dns, Dns::Remote);
+    }
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_an_error() {
+        use std::os::unix::ffi::OsStringExt;
+        let env = |_: &str| Some(OsString::from_vec(b"socks5://\xff".to_vec()));
+        let error = understand(Where::Variable("ALL_PROXY"), &env).unwrap_err();
+        assert!(error.to_string().starts_with("ALL_PROXY: "));
     }
 }

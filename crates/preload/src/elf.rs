@@ -1,24 +1,19 @@
 //! The few facts about an ELF file that decide whether a library can be preloaded into it (elf(5)).
 //!
-//! Only headers, notes and one string table are read, never the whole file: the launcher looks at every
-//! program that it starts.
+//! Program headers only: section headers are far away in the file, and may have been stripped.
 
 #![forbid(unsafe_code)]
 
-use elf::abi::{DT_STRSZ, DT_STRTAB, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE};
+use crate::image::Image;
+use elf::abi::{DT_STRSZ, DT_STRTAB, EI_NIDENT, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE};
+use elf::dynamic::DynamicTable;
 use elf::endian::AnyEndian;
-use elf::note::Note;
-use elf::segment::ProgramHeader;
-use elf::ElfStream;
+use elf::file::{parse_ident, Class, FileHeader, ELF32_EHDR_TAILSIZE, ELF64_EHDR_TAILSIZE};
+use elf::note::{Note, NoteIterator};
+use elf::segment::{ProgramHeader, SegmentTable};
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
-
-type Stream = ElfStream<AnyEndian, File>;
-
-/// A string table over this many bytes is not searched: no real program has one (1 GiB is corruption).
-const LONGEST_STRING_TABLE: u64 = 256 << 20;
 
 /// What an ELF file is made for: a library can be loaded only into a program with an equal `Target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,101 +31,132 @@ pub struct Elf {
     pub interpreter: Option<OsString>,
     /// Made by the Go linker: its network code makes raw system calls, even when it is linked with libc.
     pub is_go: bool,
-    /// `connect` is among the names of its dynamic string table.
+    /// `connect` is among the names of its dynamic string table. Looked up for Go programs only: for a
+    /// browser it would mean reading megabytes.
     pub names_connect: bool,
 }
 
 impl Elf {
-    /// `None` when the file cannot be read or is no well-formed ELF file, as a script is.
-    pub fn read(path: &Path) -> Option<Elf> {
-        let mut stream = Stream::open_stream(File::open(path).ok()?).ok()?;
-        let is_go = is_go(&mut stream);
+    /// `None` when this is no well-formed ELF file, as a script is not.
+    pub fn of(image: &Image) -> Option<Elf> {
+        let file = Parsed::of(image)?;
+        let is_go = file.is_go();
         Some(Elf {
-            target: target(&stream),
-            interpreter: interpreter(&mut stream),
+            target: file.target(),
+            interpreter: file.interpreter(),
             is_go,
-            // Only of interest for Go programs; for a browser it would mean reading megabytes.
-            names_connect: is_go && names(&mut stream, b"connect").unwrap_or(false),
+            names_connect: is_go && file.names(b"connect").unwrap_or(false),
         })
     }
 }
 
-/// `None` when the file cannot be read or is no ELF file.
-pub fn target_of(path: &Path) -> Option<Target> {
-    let stream = Stream::open_stream(File::open(path).ok()?).ok()?;
-    Some(target(&stream))
+/// `None` when this is no ELF file.
+pub fn target_of(image: &Image) -> Option<Target> {
+    Some(Parsed::of(image)?.target())
 }
 
-fn target(stream: &Stream) -> Target {
-    Target {
-        bits: match stream.ehdr.class {
-            elf::file::Class::ELF32 => 32,
-            elf::file::Class::ELF64 => 64,
-        },
-        machine: stream.ehdr.e_machine,
+struct Parsed<'i> {
+    image: &'i Image,
+    header: FileHeader<AnyEndian>,
+    segments: Vec<ProgramHeader>,
+}
+
+impl<'i> Parsed<'i> {
+    fn of(image: &'i Image) -> Option<Parsed<'i>> {
+        let (ident, rest) = image.start().split_at_checked(EI_NIDENT)?;
+        let ident = parse_ident(ident).ok()?;
+        let tail = match ident.1 {
+            Class::ELF32 => ELF32_EHDR_TAILSIZE,
+            Class::ELF64 => ELF64_EHDR_TAILSIZE,
+        };
+        let header = FileHeader::parse_tail(ident, rest.get(..tail)?).ok()?;
+        let size = u64::from(header.e_phentsize) * u64::from(header.e_phnum);
+        let table = image.bytes(header.e_phoff, size)?;
+        let segments = SegmentTable::new(header.endianness, header.class, &table)
+            .iter()
+            .collect();
+        Some(Parsed {
+            image,
+            header,
+            segments,
+        })
     }
-}
 
-fn segments(stream: &Stream, kind: u32) -> Vec<ProgramHeader> {
-    let of_kind = |segment: &&ProgramHeader| segment.p_type == kind;
-    stream.segments().iter().filter(of_kind).copied().collect()
-}
-
-fn interpreter(stream: &mut Stream) -> Option<OsString> {
-    let segment = segments(stream, PT_INTERP).first().copied()?;
-    let path = stream.segment_data(&segment).ok()?;
-    let path = path.split(|byte| *byte == 0).next()?;
-    Some(OsString::from_vec(path.to_vec()))
-}
-
-/// The Go linker leaves its build id in a note whose owner is `Go`, also when another linker finishes the job.
-fn is_go(stream: &mut Stream) -> bool {
-    segments(stream, PT_NOTE).iter().any(|segment| {
-        stream
-            .segment_data_as_notes(segment)
-            .is_ok_and(|mut notes| {
-                notes.any(|note| matches!(note, Note::Unknown(note) if note.name_str().is_ok_and(|owner| owner == "Go")))
-            })
-    })
-}
-
-/// Whether the dynamic string table (DT_STRTAB) holds `name`. The program headers lead there, so a program
-/// whose section headers were stripped is understood too.
-fn names(stream: &mut Stream, name: &[u8]) -> Option<bool> {
-    segments(stream, PT_DYNAMIC).first()?;
-    let (mut address, mut size) = (None, None);
-    for entry in stream.dynamic().ok()??.iter() {
-        match entry.d_tag {
-            DT_STRTAB => address = Some(entry.d_ptr()),
-            DT_STRSZ => size = Some(entry.d_val()),
-            _ => {}
+    fn target(&self) -> Target {
+        Target {
+            bits: match self.header.class {
+                Class::ELF32 => 32,
+                Class::ELF64 => 64,
+            },
+            machine: self.header.e_machine,
         }
     }
-    let (address, size) = (address?, size?);
-    let loaded = segments(stream, PT_LOAD);
-    let holder = loaded.iter().find(|load| {
-        address
-            .checked_sub(load.p_vaddr)
-            .is_some_and(|at| at < load.p_filesz)
-    })?;
-    let table = ProgramHeader {
-        p_offset: holder.p_offset.checked_add(address - holder.p_vaddr)?,
-        p_filesz: size.min(LONGEST_STRING_TABLE),
-        ..*holder
-    };
-    let strings = stream.segment_data(&table).ok()?;
-    Some(strings.split(|byte| *byte == 0).any(|text| text == name))
+
+    fn of_kind(&self, kind: u32) -> impl Iterator<Item = &ProgramHeader> {
+        self.segments
+            .iter()
+            .filter(move |segment| segment.p_type == kind)
+    }
+
+    fn data(&self, segment: &ProgramHeader) -> Option<Cow<'i, [u8]>> {
+        self.image.bytes(segment.p_offset, segment.p_filesz)
+    }
+
+    fn interpreter(&self) -> Option<OsString> {
+        let path = self.data(self.of_kind(PT_INTERP).next()?)?;
+        let path = path.split(|byte| *byte == 0).next()?;
+        Some(OsString::from_vec(path.to_vec()))
+    }
+
+    /// The Go linker leaves its build id in a note whose owner is `Go`, also when another linker finishes.
+    fn is_go(&self) -> bool {
+        let is_owner = |note: Note<'_>| match note {
+            Note::Unknown(note) => note.name_str().is_ok_and(|owner| owner == "Go"),
+            _ => false,
+        };
+        self.of_kind(PT_NOTE).any(|segment| {
+            let (align, data) = (usize::try_from(segment.p_align), self.data(segment));
+            let (Ok(align), Some(data)) = (align, data) else {
+                return false;
+            };
+            NoteIterator::new(self.header.endianness, self.header.class, align, &data).any(is_owner)
+        })
+    }
+
+    /// Whether the dynamic string table (DT_STRTAB) holds `name`.
+    fn names(&self, name: &[u8]) -> Option<bool> {
+        let dynamic = self.data(self.of_kind(PT_DYNAMIC).next()?)?;
+        let dynamic = DynamicTable::new(self.header.endianness, self.header.class, &dynamic);
+        let value = |tag| {
+            dynamic
+                .iter()
+                .find(|entry| entry.d_tag == tag)
+                .map(|entry| entry.d_val())
+        };
+        let (address, size) = (value(DT_STRTAB)?, value(DT_STRSZ)?);
+        let offset = self.of_kind(PT_LOAD).find_map(|load| {
+            let inside = address
+                .checked_sub(load.p_vaddr)
+                .filter(|inside| *inside < load.p_filesz)?;
+            load.p_offset.checked_add(inside)
+        })?;
+        let strings = self.image.bytes(offset, size)?;
+        Some(strings.split(|byte| *byte == 0).any(|text| text == name))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+
+    fn this() -> Image {
+        Image::open(&std::env::current_exe().unwrap()).unwrap()
+    }
 
     #[test]
     fn a_dynamic_program_has_a_loader_and_the_target_of_this_machine() {
-        let this = std::env::current_exe().unwrap();
-        let elf = Elf::read(&this).unwrap();
+        let this = this();
+        let elf = Elf::of(&this).unwrap();
         assert!(elf.interpreter.is_some());
         assert_eq!(elf.target.bits, usize::BITS as u8);
         assert_eq!(Some(elf.target), target_of(&this));
@@ -139,26 +165,33 @@ mod tests {
 
     #[test]
     fn the_string_table_is_found_through_the_program_headers() {
-        let this = std::env::current_exe().unwrap();
-        let mut stream = Stream::open_stream(File::open(this).unwrap()).unwrap();
-        assert_eq!(names(&mut stream, b"getpid"), Some(true));
-        assert_eq!(names(&mut stream, b"getpid_of_nobody"), Some(false));
+        let this = this();
+        let file = Parsed::of(&this).unwrap();
+        assert_eq!(file.names(b"getpid"), Some(true));
+        assert_eq!(file.names(b"getpid_of_nobody"), Some(false));
     }
 
     #[test]
     fn what_is_not_elf_or_is_cut_off_is_nothing() {
-        let folder = std::env::temp_dir().join(format!("tailchain-elf-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        for (name, bytes) in [
+        let whole = this().start().to_vec();
+        let endless = {
+            let mut start = whole.clone();
+            // e_phoff, far behind the end of the file.
+            start[32..40].fill(0x7f);
+            start
+        };
+        let cases = [
             ("script", &b"#!/bin/sh\n"[..]),
             ("short", &whole[..40]),
             ("empty", b""),
-        ] {
-            let path = folder.join(name);
-            File::create(&path).unwrap().write_all(bytes).unwrap();
-            assert_eq!(Elf::read(&path), None, "{name}");
+            ("endless", &endless),
+        ];
+        for (name, bytes) in cases {
+            let path =
+                std::env::temp_dir().join(format!("tailchain-elf-{name}-{}", std::process::id()));
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(Elf::of(&Image::open(&path).unwrap()), None, "{name}");
+            std::fs::remove_file(path).unwrap();
         }
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod elf;
 pub mod environment;
+pub mod image;
 pub mod library;
 pub mod obstacle;
 pub mod program;

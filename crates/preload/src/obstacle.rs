@@ -1,6 +1,7 @@
 //! Why a program cannot take a preloaded library, or would not use it.
 
-use crate::elf::{Elf, Target};
+use crate::elf::{self, Elf, Target};
+use crate::image::Image;
 use crate::program;
 use std::ffi::{CString, OsStr};
 use std::fmt;
@@ -25,6 +26,21 @@ pub enum Obstacle {
     Capabilities,
 }
 
+impl Obstacle {
+    /// What the user can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Obstacle::Static => "use a dynamically linked build of it",
+            Obstacle::Go => "set HTTPS_PROXY or its own proxy option, if it has one",
+            Obstacle::OtherTarget { .. } => "use a build of tailchain for that kind of program",
+            Obstacle::OtherLibc => "use a build of tailchain for that libc",
+            Obstacle::SetId | Obstacle::Capabilities => {
+                "run a copy without these rights, or as the user who has them"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,14 +62,20 @@ impl fmt::Display for Obstacle {
 /// interpreter when `name` is a script) and the reason. `None` also for what cannot be told.
 pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathBuf, Obstacle)> {
     let file = program::in_path(name, path)?;
+    let image = Image::open(&file).ok()?;
     // The kernel ignores the set-ID bits of a script, so only the file that is really loaded counts.
-    let file = program::interpreter(&file, path).unwrap_or(file);
-    of_file(&file, library).map(|obstacle| (file, obstacle))
-}
-
-fn of_file(file: &Path, library: &Path) -> Option<Obstacle> {
-    let elf = Elf::read(file)?;
-    of_elf(&elf, crate::elf::target_of(library)).or_else(|| gained_rights(file))
+    let (file, image) = match program::interpreter(&image, path) {
+        Some(interpreter) => {
+            let image = Image::open(&interpreter).ok()?;
+            (interpreter, image)
+        }
+        None => (file, image),
+    };
+    let library = Image::open(library)
+        .ok()
+        .and_then(|library| elf::target_of(&library));
+    let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gained_rights(&file, &image))?;
+    Some((file, obstacle))
 }
 
 fn of_elf(elf: &Elf, library: Option<Target>) -> Option<Obstacle> {
@@ -81,8 +103,8 @@ fn is_musl(interpreter: &OsStr) -> bool {
     name.as_bytes().starts_with(b"ld-musl")
 }
 
-fn gained_rights(file: &Path) -> Option<Obstacle> {
-    let about = file.metadata().ok()?;
+fn gained_rights(file: &Path, image: &Image) -> Option<Obstacle> {
+    let about = image.metadata().ok()?;
     // SAFETY: both only read this process's credentials and cannot fail (getuid(2), getgid(2)).
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let changes_user = about.mode() & libc::S_ISUID != 0 && about.uid() != uid;

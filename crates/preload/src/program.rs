@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::image::Image;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,15 +29,11 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
-/// The program that the kernel, or `env` for it, will run to interpret the script `file`; `None` when it is
-/// no script. One level: an interpreter that is itself a script is not followed.
-pub fn interpreter(file: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
-    let mut start = Vec::new();
-    File::open(file)
-        .ok()?
-        .take(LONGEST_SHEBANG as u64)
-        .read_to_end(&mut start)
-        .ok()?;
+/// The program that the kernel, or `env` for it, will run to interpret `script`; `None` when it is no script.
+/// One level: an interpreter that is itself a script is not followed.
+pub fn interpreter(script: &Image, path: Option<&OsStr>) -> Option<PathBuf> {
+    let start = script.start();
+    let start = start.get(..LONGEST_SHEBANG).unwrap_or(start);
     let line = start
         .strip_prefix(b"#!")?
         .split(|byte| *byte == b'\n')
@@ -70,7 +65,7 @@ mod tests {
 
     fn interpreter_of(name: &str, text: &str) -> Option<PathBuf> {
         let path = script(name, text);
-        let found = interpreter(&path, Some(OsStr::new("/bin")));
+        let found = interpreter(&Image::open(&path).unwrap(), Some(OsStr::new("/bin")));
         std::fs::remove_file(path).unwrap();
         found
     }

@@ -5,7 +5,8 @@
 //! and the program would not find the process as its caller left it. It also starts faster.
 
 #![cfg_attr(not(test), no_main)]
-#![cfg_attr(test, allow(clippy::panic, dead_code, unused_imports))]
+// The tests are of the parts: nothing of theirs calls `launch`.
+#![cfg_attr(test, allow(clippy::panic, dead_code))]
 
 mod exec;
 mod options;
@@ -14,13 +15,11 @@ use options::{Options, Request};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tailchain_core::config::{Config, Source};
+use tailchain_core::load::{self, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
 use tailchain_preload::{environment, library, obstacle};
 
-const CONFIG_FILE: &str = "PROXYCHAINS_CONF_FILE";
-const QUIET: &str = "PROXYCHAINS_QUIET_MODE";
-const PROXY: &str = "TAILCHAIN_PROXY";
 const PRELOAD: &str = "LD_PRELOAD";
 
 /// Every failure of the launcher itself.
@@ -53,7 +52,7 @@ fn run(options: &Options) -> libc::c_int {
     let mut environment = Environment::inherited();
     choose_source(&mut environment, options);
     let named = options.file.as_deref().map(Path::new);
-    let loaded = match tailchain_core::load::load(named, &|name| environment.get(name)) {
+    let loaded = match load::load(named, &|name| environment.get(name)) {
         Ok(loaded) => loaded,
         Err(error) => return fail(error),
     };
@@ -64,8 +63,7 @@ fn run(options: &Options) -> libc::c_int {
     };
     let quiet = options.quiet || config.quiet;
     if !quiet {
-        announce(config, &library);
-        loaded.warnings.iter().for_each(say);
+        announce(options, config, &library);
     }
     if let Err(status) = check_program(options, quiet, &environment, &library) {
         return status;
@@ -88,20 +86,30 @@ fn run(options: &Options) -> libc::c_int {
 /// What the command line says about the proxies wins over what an outer launcher left in the environment.
 fn choose_source(environment: &mut Environment, options: &Options) {
     if options.file.is_some() {
-        environment.remove(PROXY);
+        environment.remove(URL_VARIABLE);
     }
     if let Some(proxy) = &options.proxy {
-        environment.remove(CONFIG_FILE);
-        environment.set(PROXY, proxy.clone());
+        environment.remove(FILE_VARIABLE);
+        environment.set(URL_VARIABLE, proxy.clone());
     }
 }
 
-fn announce(config: &Config, library: &Path) {
+/// Warnings about the configuration are the library's to give: it is there without the launcher too.
+fn announce(options: &Options, config: &Config, library: &Path) {
     match &config.source {
-        Source::File(path) => say(format_args!("config file found: {}", path.display())),
+        Source::File(path) if options.file.is_some() => found(path),
+        Source::File(path) => found(&absolute(path)),
         Source::Variable(name) => say(format_args!("proxies taken from {name}")),
     }
     say(format_args!("preloading {}", library.display()));
+}
+
+fn found(path: &Path) {
+    say(format_args!("config file found: {}", path.display()));
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A program that cannot be preloaded would connect around the proxy: say so, or do not start it.
@@ -135,11 +143,10 @@ fn check_program(
 fn prepare(environment: &mut Environment, options: &Options, config: &Config, library: &Path) {
     if let Source::File(path) = &config.source {
         // Absolute: the program may change its folder and then start others.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        environment.set(CONFIG_FILE, path.into());
+        environment.set(FILE_VARIABLE, absolute(path).into());
     }
     if options.quiet {
-        environment.set(QUIET, "1".into());
+        environment.set(QUIET_VARIABLE, "1".into());
     }
     let before = environment.get(PRELOAD);
     environment.set(PRELOAD, environment::ld_preload(library, before.as_deref()));

@@ -77,16 +77,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
 pub fn usage(command: &OsStr) -> String {
     let command = command.to_string_lossy();
     format!(
-        "Usage: {command} [-q] [-f FILE | -x URL] [--strict] PROGRAM [ARGUMENT...]\n\
-         Runs PROGRAM with its TCP connections sent through proxies.\n\
-         \n  -f FILE    read this configuration instead of the first one found\
-         \n  -x URL     no configuration: use this proxy, such as socks5h://localhost:1055;\
-         \n             several of them, separated by commas, make a chain\
-         \n  -q         quiet: no messages, whatever the configuration says\
-         \n  --strict   do not start a program that would go around the proxy\
-         \n  --version  print the version\
-         \n  --help     print this text\
-         \n\nFurther help: `tailchain --help`.\n"
+        "Usage: {command} [-q] [-f config_file | -x URL] [--strict] program [argument...]\n\
+         Runs the program with its TCP connections sent through proxies.\n\
+         \n  -f config_file  read this configuration instead of the first one found\
+         \n  -x URL          no configuration: use this proxy, such as socks5h://localhost:1055;\
+         \n                  several of them, separated by commas, make a chain\
+         \n  -q              quiet: no messages, whatever the configuration says\
+         \n  --strict        do not start a program that would go around the proxy\
+         \n  --version       print the version\
+         \n  --help          print this text\
+         \n\nSee `tailchain --help` for what checks and explains a configuration.\n"
     )
 }
 

@@ -2,11 +2,26 @@
 //!
 //! One file for each subcommand; `report` is how findings look, `socks_server` the embedded proxy.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod check;
+mod configuration;
 mod demo;
+mod doctor;
+mod explain;
 mod hello;
+mod probe;
 mod proxy;
 mod report;
 mod socks_server;
@@ -23,12 +38,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Args),
+    Explain(explain::Args),
+    Doctor(doctor::Args),
     Proxy(proxy::Args),
     Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(args),
         Command::Demo(args) => demo::run(&args),
     }

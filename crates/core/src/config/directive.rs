@@ -6,19 +6,14 @@ use super::draft::{Draft, Order};
 use super::error::Problem;
 use super::proxy_parts::parse_kind;
 use super::rules::{Dnat, Net, Suffix};
+use super::words::{Remark, Words};
 use super::{Dns, LogFormat, ProxyDown, RawDns};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What `tailnet_only` stands for: Tailscale's CGNAT range, its IPv6 prefix and its MagicDNS domain.
 const TAILNET_NETS: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
 const TAILNET_DOMAIN: &str = ".ts.net";
 
-/// poll(2) takes milliseconds in a C int.
-const MS_MAX: u64 = i32::MAX as u64;
-
-/// What is remarked about a line that was understood, if anything.
-type Remark = Option<Problem>;
 type Apply = fn(&mut Draft, &Words<'_>, u32) -> Result<Remark, Problem>;
 
 /// One row for each directive. None of tailchain's own begins with a name that proxychains-ng matches as a
@@ -183,116 +178,268 @@ fn unknown(keyword: &str) -> Problem {
     }
 }
 
-/// A line before `[ProxyList]`: `KEYWORD VALUE...`, `KEYWORD = VALUE` or `KEYWORD=VALUE`.
-pub(super) struct Words<'l> {
-    pub keyword: &'l str,
-    /// `None` when the line is not UTF-8: no directive takes such a value.
-    values: Option<Vec<&'l str>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{parse, ChainKind, Config, Source, Warning};
+    use crate::host::HostName;
+    use std::time::Duration;
 
-impl<'l> Words<'l> {
-    /// The words, and a remark when a comment was cut off behind them.
-    pub fn split(line: &'l [u8]) -> (Words<'l>, Remark) {
-        let end = line
+    fn read(directives: &str) -> Result<(Config, Vec<Warning>), String> {
+        let proxy = "socks5 127.0.0.1 1080\n";
+        let text = format!("{directives}\n[ProxyList]\n{proxy}{proxy}{proxy}");
+        parse(text.as_bytes(), Source::File("p.conf".into())).map_err(|error| error.to_string())
+    }
+
+    type Holds = fn(&Config) -> bool;
+
+    /// A line and what must hold of the configuration then.
+    const GOOD: &[(&str, Holds)] = &[
+        ("", |c| c.chain == ChainKind::Dynamic),
+        ("strict_chain", |c| c.chain == ChainKind::Strict),
+        ("dynamic_chain", |c| c.chain == ChainKind::Dynamic),
+        ("random_chain", |c| c.chain == ChainKind::Random { len: 1 }),
+        ("round_robin_chain", |c| {
+            c.chain == ChainKind::RoundRobin { len: 1 }
+        }),
+        ("random_chain\nchain_len = 2", |c| {
+            c.chain == ChainKind::Random { len: 2 }
+        }),
+        ("random_chain\nchain_len=2", |c| {
+            c.chain == ChainKind::Random { len: 2 }
+        }),
+        ("chain_len 3\nround_robin_chain", |c| {
+            c.chain == ChainKind::RoundRobin { len: 3 }
+        }),
+        ("chain_len = 0\nrandom_chain", |c| {
+            c.chain == ChainKind::Random { len: 1 }
+        }),
+        ("", |c| !c.quiet),
+        ("quiet_mode", |c| c.quiet),
+        ("", |c| c.dns == Dns::Local),
+        ("proxy_dns", |c| c.dns == Dns::Remote),
+        ("proxy_dns_old", |c| c.dns == Dns::Remote),
+        ("proxy_dns_daemon 127.0.0.1:1053", |c| c.dns == Dns::Remote),
+        ("", |c| c.raw_dns == RawDns::Allow),
+        ("raw_dns allow", |c| c.raw_dns == RawDns::Allow),
+        ("raw_dns deny", |c| c.raw_dns == RawDns::Deny),
+        ("", |c| c.fake_subnet == 224),
+        ("remote_dns_subnet 0", |c| c.fake_subnet == 0),
+        ("remote_dns_subnet 255", |c| c.fake_subnet == 255),
+        ("remote_dns_subnet\t10", |c| c.fake_subnet == 10),
+        ("", |c| c.read_timeout == Duration::from_millis(4000)),
+        ("tcp_read_time_out 15000", |c| {
+            c.read_timeout == Duration::from_millis(15_000)
+        }),
+        ("", |c| c.connect_timeout == Duration::from_millis(10_000)),
+        ("tcp_connect_time_out 8000", |c| {
+            c.connect_timeout == Duration::from_millis(8000)
+        }),
+        ("localnet 10.0.0.0/8", |c| {
+            c.local_nets.matches([10, 0, 0, 1].into(), 1) == Some(1)
+        }),
+        ("dnat 1.1.1.1:80 2.2.2.2", |c| {
+            c.dnat.apply("1.1.1.1:80".parse().unwrap()) == "2.2.2.2:80".parse().ok()
+        }),
+        ("localdomain .internal", |c| {
+            holds(&c.local_domains, "db.internal")
+        }),
+        ("proxynet 10.0.0.0/8:80", |c| {
+            c.allow_nets.matches([10, 0, 0, 1].into(), 80) == Some(1)
+        }),
+        ("proxynet 10.0.0.0/8:80", |c| {
+            c.allow_nets.matches([10, 0, 0, 1].into(), 81).is_none()
+        }),
+        ("proxydomain ts.net", |c| {
+            holds(&c.allow_domains, "db.ts.net")
+        }),
+        ("tailnet_only", |c| holds(&c.allow_domains, "db.ts.net")),
+        ("tailnet_only", |c| {
+            c.allow_nets.matches([100, 127, 0, 1].into(), 1) == Some(1)
+        }),
+        ("tailnet_only", |c| {
+            c.allow_nets.matches([100, 128, 0, 1].into(), 1).is_none()
+        }),
+        ("tailnet_only", |c| {
+            let ip = "fd7a:115c:a1e0:1::1".parse().unwrap();
+            c.allow_nets.matches(ip, 1) == Some(1)
+        }),
+        ("", |c| c.wait.is_zero()),
+        ("proxy_wait 30000", |c| c.wait == Duration::from_secs(30)),
+        ("proxy_wait 0", |c| c.wait.is_zero()),
+        ("", |c| c.retry == 0),
+        ("proxy_retry 2", |c| c.retry == 2),
+        ("", |c| c.proxy_down == ProxyDown::Fail),
+        ("proxy_down fail", |c| c.proxy_down == ProxyDown::Fail),
+        ("proxy_down direct", |c| c.proxy_down == ProxyDown::Direct),
+        ("", |c| c.log_file.is_none()),
+        ("log_file /var/log/t.log", |c| {
+            c.log_file == Some("/var/log/t.log".into())
+        }),
+        ("", |c| c.log_format == LogFormat::Text),
+        ("log_format text", |c| c.log_format == LogFormat::Text),
+        ("log_format json", |c| c.log_format == LogFormat::Json),
+    ];
+
+    /// Lines that must be errors: a wrong value, a missing value, too many values.
+    const BAD: &[&str] = &[
+        "strict_chain yes",
+        "dynamic_chain 1",
+        "random_chain 2",
+        "round_robin_chain = 2",
+        "chain_len",
+        "chain_len =",
+        "chain_len two",
+        "chain_len = -1",
+        "chain_len = 65536",
+        "quiet_mode on",
+        "proxy_dns yes",
+        "proxy_dns_old yes",
+        "proxy_dns_daemon",
+        "proxy_dns_daemon 127.0.0.1",
+        "raw_dns",
+        "raw_dns maybe",
+        "remote_dns_subnet",
+        "remote_dns_subnet 256",
+        "remote_dns_subnet -1",
+        "remote_dns_subnet 10.0.0.0",
+        "remote_dns_subnet 224 10",
+        "tcp_read_time_out",
+        "tcp_read_time_out 0",
+        "tcp_read_time_out 1.5",
+        "tcp_read_time_out 2147483648",
+        "tcp_read_time_out 99999999999999999999999",
+        "tcp_connect_time_out",
+        "tcp_connect_time_out 8s",
+        "tcp_connect_time_out 8000 ms",
+        "localnet",
+        "localnet 10.0.0.0 / 8",
+        "localnet 10.0.0.0/33",
+        "dnat",
+        "dnat 1.1.1.1",
+        "dnat 1.1.1.1 2.2.2.2 3.3.3.3",
+        "dnat ::1 ::2",
+        "localdomain",
+        "localdomain 10.0.0.1",
+        "proxynet",
+        "proxynet db.example",
+        "proxydomain",
+        "proxydomain a b",
+        "tailnet_only yes",
+        "proxy_wait",
+        "proxy_wait long",
+        "proxy_retry",
+        "proxy_retry -1",
+        "proxy_down",
+        "proxy_down perhaps",
+        "log_file",
+        "log_file relative.log",
+        "log_format",
+        "log_format xml",
+    ];
+
+    fn holds(set: &crate::config::DomainSet, name: &str) -> bool {
+        set.matches(&HostName::new(name.as_bytes()).unwrap()) == Some(1)
+    }
+
+    #[test]
+    fn every_directive_does_what_it_says() {
+        for (line, holds) in GOOD {
+            let (config, _) = read(line).unwrap();
+            assert!(holds(&config), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_that_names_place_and_text_and_what_is_expected() {
+        for line in BAD {
+            let error = read(&format!("# first\n{line}")).unwrap_err();
+            let place = format!("p.conf:2: `{line}`: ");
+            assert!(error.starts_with(&place), "{line}: {error}");
+            assert!(error.contains("; "), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_directive_is_left_out_of_these_tables() {
+        let keyword = |line: &str| line.split([' ', '\t', '=']).next().unwrap().to_owned();
+        let good: Vec<String> = GOOD
             .iter()
-            .position(|b| b.is_ascii_whitespace() || *b == b'=')
-            .unwrap_or(line.len());
-        let (keyword, rest) = line.split_at(end);
-        let rest = rest.trim_ascii_start();
-        let rest = rest.strip_prefix(b"=").unwrap_or(rest);
-        let keyword = core::str::from_utf8(keyword).unwrap_or_default();
-        let Ok(rest) = core::str::from_utf8(rest) else {
-            let words = Words {
-                keyword,
-                values: None,
-            };
-            return (words, None);
-        };
-        let mut values: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let comment = values.iter().position(|word| word.starts_with('#'));
-        let remark = comment.filter(|_| is_known(keyword)).map(|at| {
-            values.truncate(at);
-            Problem::new(
-                "proxychains-ng takes # for a comment only at the start of a line",
-                "put the comment on a line of its own",
-            )
-        });
-        let values = Some(values);
-        (Words { keyword, values }, remark)
+            .flat_map(|(text, _)| text.lines().map(keyword))
+            .collect();
+        let bad: Vec<String> = BAD.iter().map(|line| keyword(line)).collect();
+        for (name, _) in DIRECTIVES {
+            assert!(good.contains(&name.to_string()), "{name} is not in GOOD");
+            assert!(bad.contains(&name.to_string()), "{name} is not in BAD");
+        }
     }
 
-    fn values(&self) -> Result<&[&'l str], Problem> {
-        self.values
-            .as_deref()
-            .ok_or_else(|| Problem::new("the line is not UTF-8", "save the file as UTF-8"))
-    }
-
-    fn flag(&self, set: impl FnOnce()) -> Result<Remark, Problem> {
-        match self.values()? {
-            [] => {
-                set();
-                Ok(None)
+    #[test]
+    fn proxychains_ng_would_not_take_ours_for_its_own() {
+        let prefixes = [
+            "localnet",
+            "dnat",
+            "chain_len",
+            "tcp_read_time_out",
+            "tcp_connect_time_out",
+            "remote_dns_subnet",
+            "proxy_dns_daemon",
+        ];
+        for (name, _) in DIRECTIVES {
+            for prefix in prefixes {
+                assert!(*name == prefix || !name.starts_with(prefix), "{name}");
             }
-            _ => Err(Problem::new(
-                "this directive takes no value",
-                "take out what follows it",
-            )),
         }
     }
 
-    fn one(&self, expected: &str) -> Result<&'l str, Problem> {
-        match self.values()? {
-            [value] => Ok(value),
-            [] => Err(Problem::new(
-                "the value is missing",
-                expected_text(expected),
-            )),
-            _ => Err(Problem::new(
-                "there is more than one value",
-                expected_text(expected),
-            )),
+    #[test]
+    fn what_means_something_else_than_in_proxychains_ng_is_warned_about() {
+        for line in ["proxy_dns_old", "proxy_dns_daemon 127.0.0.1:1053"] {
+            let (_, warnings) = read(line).unwrap();
+            assert_eq!(warnings.len(), 1, "{line}");
+            assert!(warnings[0].to_string().contains("proxy_dns"));
         }
     }
 
-    fn two(&self, expected: &str) -> Result<(&'l str, &'l str), Problem> {
-        match self.values()? {
-            [first, second] => Ok((first, second)),
-            values => Err(Problem::new(
-                format!("there are {} values and not 2", values.len()),
-                expected_text(expected),
-            )),
+    #[test]
+    fn an_unknown_directive_is_a_warning_that_guesses_what_was_meant() {
+        for (line, hint) in [
+            ("frobnicate 3", "correct it"),
+            ("Strict_Chain", "strict_chain"),
+            ("proxy-dns", "proxy_dns"),
+            ("localnets 10.0.0.0/8", "localnet"),
+            ("quiet", "quiet_mode"),
+            ("[proxylist]", "[ProxyList]"),
+            ("socks5 127.0.0.1 1080", "below [ProxyList]"),
+            ("socks5://127.0.0.1:1080", "below [ProxyList]"),
+        ] {
+            let (_, warnings) = read(line).unwrap();
+            let text: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+            let place = format!("p.conf:1: `{line}`: ");
+            assert!(text.len() == 1 && text[0].starts_with(&place), "{text:?}");
+            assert!(text[0].contains(hint), "{text:?}");
         }
     }
 
-    /// A whole number in decimal digits.
-    fn number(&self, min: u64, max: u64, what: &str) -> Result<u64, Problem> {
-        let expected = format!("{what}, a number from {min} to {max}");
-        let text = self.one(&expected)?;
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        let number = text
-            .parse()
-            .ok()
-            .filter(|n| digits && (min..=max).contains(n));
-        number.ok_or_else(|| Problem::new("the value is wrong", expected_text(&expected)))
+    #[test]
+    fn of_two_lines_that_say_different_things_the_last_one_counts() {
+        let (config, _) = read(
+            "strict_chain\nrandom_chain\nchain_len 1\nchain_len 2\ntcp_read_time_out 1\n\
+             tcp_read_time_out 2\nremote_dns_subnet 10\nremote_dns_subnet 127",
+        )
+        .unwrap();
+        assert_eq!(config.chain, ChainKind::Random { len: 2 });
+        assert_eq!(config.read_timeout, Duration::from_millis(2));
+        assert_eq!(config.fake_subnet, 127);
     }
 
-    fn milliseconds(&self, min: u64) -> Result<Duration, Problem> {
-        self.number(min, MS_MAX, "milliseconds")
-            .map(Duration::from_millis)
+    #[test]
+    fn a_comment_behind_a_directive_is_cut_off_and_warned_about() {
+        let (config, warnings) = read("strict_chain # all of them\nchain_len = 2 #two").unwrap();
+        assert_eq!(config.chain, ChainKind::Strict);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[1]
+            .to_string()
+            .starts_with("p.conf:2: `chain_len = 2 #two`"));
     }
-
-    fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Problem> {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let expected = names.join(" or ");
-        let text = self.one(&expected)?;
-        choices
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, value)| *value)
-            .ok_or_else(|| Problem::new("the value is wrong", expected_text(&expected)))
-    }
-}
-
-fn expected_text(what: &str) -> String {
-    format!("expected {what}")
 }

@@ -15,6 +15,7 @@ mod proxy_line;
 mod proxy_parts;
 mod rules;
 mod url;
+mod words;
 
 pub mod environment;
 pub mod locate;

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::directive::{self, Words};
+use super::directive;
 use super::draft::{Draft, Order};
 use super::error::{shown, shown_proxy, Finding, Problem};
+use super::words::Words;
 use super::{proxy_line, Config, ConfigError, Source, Warning};
 
 /// Understands the bytes of a config file. `source` is only named in what is reported.
@@ -102,5 +103,194 @@ impl File {
             })
             .map_err(ConfigError)?;
         Ok((config, self.warnings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ChainKind, Dns};
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<(Config, Vec<Warning>), String> {
+        parse(text.as_bytes(), Source::File("p.conf".into())).map_err(|error| error.to_string())
+    }
+
+    /// Everything that the sample files of proxychains-ng and Debian show, in use or in a comment.
+    const ALL_CONSTRUCTS: &str = "\
+# a comment\n\
+\n\
+  \t strict_chain \t \n\
+#dynamic_chain\n\
+round_robin_chain\n\
+chain_len = 2\n\
+quiet_mode\n\
+proxy_dns \n\
+remote_dns_subnet 127 \n\
+remote_dns_subnet 224\n\
+tcp_read_time_out 15000\n\
+tcp_connect_time_out 8000\n\
+localnet 192.168.1.0:80/255.255.255.0\n\
+localnet 192.168.100.0/255.255.255.0\n\
+localnet 0.0.0.0:81/0.0.0.0\n\
+localnet [::]:81/0\n\
+localnet 127.0.0.0/255.0.0.0\n\
+localnet ::1/128\n\
+dnat 1.1.1.1:1234  1.1.1.2:443\n\
+dnat 1.1.1.2:443  1.1.1.2\n\
+dnat 1.1.1.1  1.1.1.2:443\n\
+dnat 1.1.1.1  1.1.1.2\n\
+[ProxyList]\n\
+# add proxy here ...\n\
+  \tsocks5\t192.168.67.78\t1080\tlamer\tsecret\n\
+http\t192.168.89.3\t8080\tjustu\thidden\n\
+socks4\t192.168.1.49\t1080\n\
+raw \t127.0.0.1 9050 \t\n";
+
+    #[test]
+    fn all_constructs_of_proxychains_ng_are_understood() {
+        for text in [
+            ALL_CONSTRUCTS.to_owned(),
+            ALL_CONSTRUCTS.replace('\n', "\r\n"),
+            format!("\u{feff}{ALL_CONSTRUCTS}"),
+            ALL_CONSTRUCTS.trim_end().to_owned(),
+        ] {
+            let (config, warnings) = read(&text).unwrap();
+            assert_eq!(warnings, []);
+            assert_eq!(config.chain, ChainKind::RoundRobin { len: 2 });
+            assert_eq!(config.dns, Dns::Remote);
+            assert_eq!(config.fake_subnet, 224);
+            assert_eq!(config.proxies.len(), 4);
+            let line = config.local_nets.matches([8, 8, 8, 8].into(), 81);
+            assert_eq!(line, Some(15));
+            let login = config.proxies[0].credentials.as_ref().unwrap();
+            assert_eq!(login.password.reveal(), b"secret");
+        }
+    }
+
+    #[test]
+    fn without_proxies_there_is_an_error_that_says_what_to_add() {
+        for (text, problem) in [
+            ("", "there is no [ProxyList]"),
+            (
+                "strict_chain\nsocks5 127.0.0.1 1080",
+                "there is no [ProxyList]",
+            ),
+            ("[ProxyList]", "the proxy list is empty"),
+            (
+                "[ProxyList]\n# socks5 127.0.0.1 1080\n",
+                "the proxy list is empty",
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            let expected = format!("p.conf: {problem}; add ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_proxy_line_is_an_error_without_its_password() {
+        for line in [
+            "socks5 127.0.0.1 0 user s3cret",
+            "socks5 127.0.0.1 user s3cret",
+            "socks5://user:s3cret@127.0.0.1:0",
+            "socks9 127.0.0.1 1080 user s3cret",
+        ] {
+            let error = read(&format!("[ProxyList]\n{line}")).unwrap_err();
+            assert!(error.starts_with("p.conf:2: `"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_above_the_list_is_warned_about_without_its_password() {
+        let line = "socks5 127.0.0.1 1080 user s3cret";
+        let (_, warnings) = read(&format!("{line}\n[ProxyList]\nraw ::1 1")).unwrap();
+        let text = warnings[0].to_string();
+        assert!(
+            !text.contains("s3cret") && text.contains("below [ProxyList]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_proxy_that_resolves_names_turns_remote_names_on() {
+        for (line, dns) in [
+            ("socks5 ::1 1080", Dns::Local),
+            ("socks5h ::1 1080", Dns::Remote),
+            ("socks5h://[::1]:1080", Dns::Remote),
+            ("http ::1 1080", Dns::Local),
+        ] {
+            let (config, _) = read(&format!("[ProxyList]\n{line}")).unwrap();
+            assert_eq!(config.dns, dns, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_chain_longer_than_the_list_is_an_error_at_its_line() {
+        let error = read("chain_len = 2\nrandom_chain\n[ProxyList]\nraw ::1 1").unwrap_err();
+        assert!(error.starts_with("p.conf:1: chain_len is 2, but the list has 1; "));
+        let strict = read("chain_len = 2\nstrict_chain\n[ProxyList]\nraw ::1 1");
+        assert!(strict.is_ok());
+    }
+
+    #[test]
+    fn a_unix_socket_can_only_be_first() {
+        let with = |head: &str, list: &str| read(&format!("{head}\n[ProxyList]\n{list}"));
+        let (unix, tcp) = ("socks5 unix:/run/p.sock", "socks5 ::1 1080");
+        assert!(with("strict_chain", &format!("{unix}\n{tcp}")).is_ok());
+        assert!(with("random_chain", &format!("{tcp}\n{unix}")).is_ok());
+        for head in ["strict_chain", "dynamic_chain", "random_chain\nchain_len 2"] {
+            let error = with(head, &format!("{tcp}\n{unix}")).unwrap_err();
+            assert!(error.contains("unix socket"), "{head}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_line_is_read_whole_and_reported_short() {
+        let long = "x".repeat(1 << 20);
+        let error = read(&format!("localnet {long}\n")).unwrap_err();
+        assert!(error.len() < 500, "{}", error.len());
+        let comment = format!("# {long}\n[ProxyList]\nraw ::1 1 {}", "u".repeat(255));
+        assert!(read(&comment).is_ok());
+    }
+
+    #[test]
+    fn a_directive_that_is_not_utf8_is_an_error() {
+        let text = b"localdomain \xff.example\n[ProxyList]\nraw ::1 1";
+        let error = parse(text, Source::File("p.conf".into())).unwrap_err();
+        assert!(error.to_string().contains("not UTF-8"));
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_any_bytes_does_not_panic(text in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&text, Source::File("p.conf".into()));
+        }
+
+        #[test]
+        fn parsing_any_mixture_of_real_words_does_not_panic(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("\n"), Just(" "), Just("="), Just("#"), Just("[ProxyList]\n"), Just("localnet"),
+                    Just("dnat"), Just("chain_len"), Just("socks5"), Just("://"), Just("@"), Just(":"),
+                    Just("unix:/"), Just("10.0.0.0/8"), Just("[::1]"), Just("1080"), Just("tailnet_only"),
+                    Just("\u{e9}"), Just("\0"),
+                ],
+                0..60,
+            ),
+        ) {
+            let _ = read(&words.concat());
+        }
+
+        #[test]
+        fn a_password_shows_in_no_message(head in "[a-z0-9 :/.@#]{0,20}", tail in "[a-z0-9 :/.@#]{0,20}") {
+            let text = format!("[ProxyList]\nsocks5://u{head}:S3CRET{tail}@h:x");
+            let told = match read(&text) {
+                Ok((config, warnings)) => format!("{config:?} {warnings:?}"),
+                Err(error) => error,
+            };
+            prop_assert!(!told.contains("S3CRET"));
+        }
     }
 }

@@ -66,7 +66,6 @@ const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Pause before a general failure is tried again (`proxy_retry`).
 const RETRY_STEP: Duration = Duration::from_millis(50);
 
-#[derive(Debug)]
 enum Phase<'c> {
     Connect,
     Tunnel(Tunnel<'c>),

@@ -100,6 +100,25 @@ impl Failure {
         }
     }
 
+    /// Whether a proxy answered, and the answer was no (proxychains' `<--denied`); else it did not answer in time
+    /// or in order.
+    pub fn is_denial(&self) -> bool {
+        match &self.kind {
+            FailureKind::Reply(_)
+            | FailureKind::UnassignedReply(_)
+            | FailureKind::Socks4(_)
+            | FailureKind::Http { .. }
+            | FailureKind::AuthRefused
+            | FailureKind::NoAcceptableMethod { .. }
+            | FailureKind::NoIpv6 => true,
+            FailureKind::Nonsense(_)
+            | FailureKind::Closed
+            | FailureKind::TimedOut
+            | FailureKind::TooLong(_)
+            | FailureKind::Unsupported(_) => false,
+        }
+    }
+
     /// Who is dead, in a path of `path_len` proxies.
     ///
     /// A proxy that says it cannot reach the next one accuses that one, the last proxy accuses the target. A
@@ -261,5 +280,212 @@ fn reply_text(reply: Reply) -> &'static str {
         Reply::TtlExpired => "TTL expired",
         Reply::CommandNotSupported => "command not supported",
         Reply::AddressTypeNotSupported => "address type not supported",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const LATE: Duration = SLOW_DIAL;
+
+    /// Whom a failure of the first of two proxies accuses.
+    const ITSELF: Blame = Blame::Hop(0);
+    const NEXT: Blame = Blame::Hop(1);
+
+    fn http(status: u16, reason: Option<&str>) -> FailureKind {
+        FailureKind::Http {
+            status,
+            reason: reason.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn every_failure_has_its_errno_its_culprit_and_its_generality() {
+        use FailureKind::*;
+        let table = [
+            (
+                Reply(super::Reply::GeneralFailure),
+                Errno::ECONNREFUSED,
+                NEXT,
+                true,
+            ),
+            (
+                Reply(super::Reply::ConnectionNotAllowed),
+                Errno::EACCES,
+                NEXT,
+                false,
+            ),
+            (
+                Reply(super::Reply::NetworkUnreachable),
+                Errno::ENETUNREACH,
+                NEXT,
+                false,
+            ),
+            (
+                Reply(super::Reply::HostUnreachable),
+                Errno::EHOSTUNREACH,
+                NEXT,
+                false,
+            ),
+            (
+                Reply(super::Reply::ConnectionRefused),
+                Errno::ECONNREFUSED,
+                NEXT,
+                false,
+            ),
+            (
+                Reply(super::Reply::TtlExpired),
+                Errno::ETIMEDOUT,
+                NEXT,
+                false,
+            ),
+            (
+                Reply(super::Reply::CommandNotSupported),
+                Errno::EOPNOTSUPP,
+                ITSELF,
+                false,
+            ),
+            (
+                Reply(super::Reply::AddressTypeNotSupported),
+                Errno::EAFNOSUPPORT,
+                ITSELF,
+                false,
+            ),
+            (UnassignedReply(9), Errno::ECONNREFUSED, NEXT, false),
+            (UnassignedReply(255), Errno::ECONNREFUSED, NEXT, false),
+            (Socks4(91), Errno::ECONNREFUSED, NEXT, true),
+            (Socks4(92), Errno::EACCES, ITSELF, false),
+            (Socks4(93), Errno::EACCES, ITSELF, false),
+            (Socks4(0), Errno::ECONNREFUSED, ITSELF, false),
+            (http(302, None), Errno::ECONNREFUSED, ITSELF, false),
+            (http(400, None), Errno::ECONNREFUSED, ITSELF, false),
+            (http(403, None), Errno::EACCES, NEXT, false),
+            (http(404, None), Errno::ECONNREFUSED, NEXT, false),
+            (http(405, None), Errno::ECONNREFUSED, ITSELF, false),
+            (http(407, None), Errno::EACCES, ITSELF, false),
+            (http(500, None), Errno::ECONNREFUSED, NEXT, true),
+            (http(501, None), Errno::ECONNREFUSED, ITSELF, false),
+            (http(502, None), Errno::ECONNREFUSED, NEXT, true),
+            (http(503, None), Errno::ECONNREFUSED, NEXT, true),
+            (http(504, None), Errno::ETIMEDOUT, NEXT, false),
+            (AuthRefused, Errno::EACCES, ITSELF, false),
+            (
+                NoAcceptableMethod {
+                    password_offered: true,
+                },
+                Errno::EACCES,
+                ITSELF,
+                false,
+            ),
+            (Nonsense("x"), Errno::ECONNRESET, ITSELF, false),
+            (Closed, Errno::ECONNRESET, ITSELF, false),
+            (TimedOut, Errno::ETIMEDOUT, ITSELF, false),
+            (TooLong("x"), Errno::EINVAL, ITSELF, false),
+            (NoIpv6, Errno::EAFNOSUPPORT, ITSELF, false),
+            (Unsupported("x"), Errno::EOPNOTSUPP, ITSELF, false),
+        ];
+        for (kind, errno, blame, general) in table {
+            let first = Failure::new(0, kind.clone());
+            assert_eq!(first.errno(SOON), errno, "{kind:?}");
+            assert_eq!(first.blame(2), blame, "{kind:?}");
+            assert_eq!(first.is_general(), general, "{kind:?}");
+            let last = Failure::new(1, kind.clone()).blame(2);
+            let expected = if blame == NEXT {
+                Blame::Target
+            } else {
+                Blame::Hop(1)
+            };
+            assert_eq!(last, expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_general_failure_that_came_late_is_a_timeout() {
+        let general = Failure::new(0, FailureKind::Reply(Reply::GeneralFailure));
+        assert_eq!(general.errno(LATE), Errno::ETIMEDOUT);
+        assert_eq!(
+            general.errno(LATE - Duration::from_millis(1)),
+            Errno::ECONNREFUSED
+        );
+        let refused = Failure::new(0, FailureKind::Reply(Reply::ConnectionRefused));
+        assert_eq!(refused.errno(LATE), Errno::ECONNREFUSED);
+    }
+
+    #[test]
+    fn a_reason_of_tailscale_decides_and_makes_the_failure_particular() {
+        for (reason, errno) in [
+            (
+                "connect tcp 100.64.0.2:9: connection was refused",
+                Errno::ECONNREFUSED,
+            ),
+            (
+                "dial tcp 127.0.0.1:9: connect: connection refused",
+                Errno::ECONNREFUSED,
+            ),
+            (
+                "connect tcp 100.64.0.2:9: operation timed out",
+                Errno::ETIMEDOUT,
+            ),
+            ("dial tcp 100.64.0.2:9: i/o timeout", Errno::ETIMEDOUT),
+            ("context deadline exceeded", Errno::ETIMEDOUT),
+            ("lookup db: no such host", Errno::EHOSTUNREACH),
+            (
+                "connect tcp 100.64.0.2:9: No route to host",
+                Errno::EHOSTUNREACH,
+            ),
+            (
+                "connect tcp 100.64.0.2:9: host is down",
+                Errno::EHOSTUNREACH,
+            ),
+            (
+                "connect tcp 100.64.0.2:9: network is unreachable",
+                Errno::ENETUNREACH,
+            ),
+            ("connection reset by peer", Errno::ECONNRESET),
+        ] {
+            let failure = Failure::new(0, http(500, Some(reason)));
+            assert_eq!(failure.errno(SOON), errno, "{reason}");
+            assert!(!failure.is_general(), "{reason}");
+        }
+        let unknown = Failure::new(0, http(500, Some("something went wrong")));
+        assert_eq!(unknown.errno(SOON), Errno::ECONNREFUSED);
+        assert!(unknown.is_general());
+    }
+
+    #[test]
+    fn a_timeout_after_a_greeting_accuses_the_next_one() {
+        let failure = Failure {
+            hop: 0,
+            kind: FailureKind::TimedOut,
+            asked: true,
+        };
+        assert_eq!(failure.blame(2), NEXT);
+        assert_eq!(failure.blame(1), Blame::Target);
+    }
+
+    #[test]
+    fn a_failure_says_what_happened_in_a_clause() {
+        for (kind, text) in [
+            (
+                FailureKind::Reply(Reply::ConnectionNotAllowed),
+                "refused by the proxy: connection not allowed",
+            ),
+            (
+                http(500, Some("connection was refused")),
+                "refused by the proxy: HTTP 500, connection was refused",
+            ),
+            (
+                FailureKind::Nonsense("a reply that is not HTTP"),
+                "the proxy sent a reply that is not HTTP",
+            ),
+            (
+                FailureKind::TooLong("the user"),
+                "the user is longer than 255 bytes",
+            ),
+        ] {
+            assert_eq!(Failure::new(0, kind).to_string(), text);
+        }
     }
 }

@@ -19,5 +19,8 @@ mod socks5;
 mod talk;
 mod tunnel;
 
+#[cfg(test)]
+mod tests;
+
 pub use failure::{Failure, FailureKind};
 pub use tunnel::{Step, Tunnel};

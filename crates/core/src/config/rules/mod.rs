@@ -5,10 +5,11 @@
 mod dnat;
 mod domain;
 mod net;
+mod net_set;
 
 pub use dnat::DnatTable;
 pub use domain::DomainSet;
-pub use net::NetSet;
+pub use net_set::NetSet;
 
 pub(super) use dnat::Dnat;
 pub(super) use domain::Suffix;

@@ -1,4 +1,4 @@
-//! Sets of networks: `localnet`, `proxynet`, the addresses of `NO_PROXY`.
+//! One network: the value of `localnet` and `proxynet`, an address of `NO_PROXY`.
 
 #![forbid(unsafe_code)]
 
@@ -15,13 +15,13 @@ const MAPPED_MASK: u128 = !0xffff_ffff;
 /// The addresses of one network, on one port or on all of them.
 ///
 /// Addresses and masks are the bits of the address as a number, an IPv4 address in the lowest 32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Net {
-    v6: bool,
-    mask: u128,
-    base: u128,
+    pub v6: bool,
+    pub mask: u128,
+    pub base: u128,
     /// 0: every port.
-    port: u16,
+    pub port: u16,
 }
 
 impl Net {
@@ -53,7 +53,13 @@ impl Net {
         ]
     }
 
-    fn new(address: IpAddr, mask: u128, port: u16) -> Net {
+    /// A mask of ones and then zeros, as nearly all are.
+    pub fn has_contiguous_mask(&self) -> bool {
+        let host = !self.mask & if self.v6 { u128::MAX } else { !MAPPED_MASK };
+        host & host.wrapping_add(1) == 0
+    }
+
+    pub(super) fn new(address: IpAddr, mask: u128, port: u16) -> Net {
         let (v6, bits) = bits_of(address);
         // A network inside ::ffff:0:0/96 is an IPv4 network: addresses are looked up as IPv4.
         let mapped = v6 && bits & MAPPED_MASK == MAPPED && mask & MAPPED_MASK == MAPPED_MASK;
@@ -68,7 +74,7 @@ impl Net {
     }
 }
 
-fn bits_of(address: IpAddr) -> (bool, u128) {
+pub(super) fn bits_of(address: IpAddr) -> (bool, u128) {
     match address {
         IpAddr::V4(ip) => (false, u128::from(u32::from(ip))),
         IpAddr::V6(ip) => (true, u128::from(ip)),
@@ -125,75 +131,9 @@ fn parse_mask(text: &str, address: IpAddr) -> Result<u128, Problem> {
     Ok(u128::MAX.checked_shl(host_bits).unwrap_or(0))
 }
 
-/// Networks, grouped by mask: one binary search for each different mask. Real sets have few masks, so ten
-/// thousand networks are looked up about as fast as ten.
-#[derive(Clone, Debug, Default)]
-pub struct NetSet {
-    v4: Vec<SameMask>,
-    v6: Vec<SameMask>,
-}
-
-#[derive(Clone, Debug)]
-struct SameMask {
-    mask: u128,
-    /// Base, port (0: every port) and line; sorted, no base and port twice.
-    nets: Vec<(u128, u16, u32)>,
-}
-
-impl NetSet {
-    pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
-    }
-
-    /// The line of the first network in the configuration that holds this address and port.
-    pub fn matches(&self, ip: IpAddr, port: u16) -> Option<u32> {
-        let (v6, bits) = bits_of(ip.to_canonical());
-        let groups = if v6 { &self.v6 } else { &self.v4 };
-        groups
-            .iter()
-            .filter_map(|group| group.find(bits, port))
-            .min()
-    }
-}
-
-impl SameMask {
-    fn find(&self, bits: u128, port: u16) -> Option<u32> {
-        let base = bits & self.mask;
-        // The entry for every port, if there is one, stands before those for one port.
-        let from = self.nets.partition_point(|net| net.0 < base);
-        let same = self.nets.get(from..)?;
-        let any = same.first().filter(|net| net.0 == base && net.1 == 0);
-        let one = same
-            .binary_search_by(|net| (net.0, net.1).cmp(&(base, port)))
-            .ok()
-            .and_then(|at| same.get(at));
-        any.into_iter().chain(one).map(|net| net.2).min()
-    }
-}
-
-/// From networks and the lines that they stand on.
-impl FromIterator<(Net, u32)> for NetSet {
-    fn from_iter<I: IntoIterator<Item = (Net, u32)>>(entries: I) -> NetSet {
-        let mut entries: Vec<(Net, u32)> = entries.into_iter().collect();
-        entries.sort_unstable();
-        entries.dedup_by_key(|entry| entry.0);
-        let mut set = NetSet::default();
-        for group in entries.chunk_by(|a, b| (a.0.v6, a.0.mask) == (b.0.v6, b.0.mask)) {
-            let Some((first, _)) = group.first() else {
-                continue;
-            };
-            let family = if first.v6 { &mut set.v6 } else { &mut set.v4 };
-            family.push(SameMask {
-                mask: first.mask,
-                nets: group.iter().map(|(n, l)| (n.base, n.port, *l)).collect(),
-            });
-        }
-        set
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::NetSet;
     use super::*;
     use proptest::prelude::*;
 
@@ -295,60 +235,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_line_that_matches_is_named() {
-        let set = set(&["10.1.0.0/16", "10.0.0.0/8", "10.1.0.0:80/16", "10.1.0.0/16"]);
-        let line = |ip: &str, port| set.matches(ip.parse().unwrap(), port);
-        assert_eq!(line("10.1.0.1", 80), Some(1));
-        assert_eq!(line("10.2.0.1", 80), Some(2));
-        assert_eq!(line("11.2.0.1", 80), None);
-    }
-
-    #[test]
-    fn everything_holds_both_families_and_an_empty_set_holds_nothing() {
-        let all: NetSet = Net::everything().map(|net| (net, 1)).into_iter().collect();
-        for ip in ["0.0.0.0", "255.255.255.255", "::", "2001:db8::1"] {
-            assert_eq!(all.matches(ip.parse().unwrap(), 1), Some(1));
-            assert_eq!(NetSet::default().matches(ip.parse().unwrap(), 1), None);
-        }
-        assert!(NetSet::default().is_empty() && !all.is_empty());
-    }
-
-    fn any_net() -> impl Strategy<Value = Net> {
-        // Few different bits, so that networks overlap and addresses hit.
-        let address = prop_oneof![
-            (0u32..8).prop_map(|n| IpAddr::from(Ipv4Addr::from(n << 28 | n))),
-            (0u128..8).prop_map(|n| IpAddr::from(Ipv6Addr::from(n << 124 | n))),
-        ];
-        let mask = prop_oneof![
-            Just(0u128),
-            Just(u128::MAX),
-            Just(7),
-            Just(0xf000_0000),
-            any::<u128>()
-        ];
-        (address, mask, 0u16..3).prop_map(|(a, m, p)| Net::new(a, m, p))
-    }
-
     proptest! {
-        #[test]
-        fn a_set_agrees_with_looking_at_every_network(
-            nets in proptest::collection::vec(any_net(), 0..40),
-            n in 0u32..8, v6: bool, port in 1u16..3,
-        ) {
-            let ip: IpAddr = if v6 {
-                Ipv6Addr::from(u128::from(n) << 124 | u128::from(n)).into()
-            } else {
-                Ipv4Addr::from(n << 28 | n).into()
-            };
-            let (_, bits) = bits_of(ip);
-            let expected = nets.iter().position(|net| {
-                net.v6 == v6 && bits & net.mask == net.base && (net.port == 0 || net.port == port)
-            });
-            let set: NetSet = nets.iter().copied().zip(0u32..).collect();
-            prop_assert_eq!(set.matches(ip, port), expected.map(|at| at as u32));
-        }
-
         #[test]
         fn parsing_any_text_does_not_panic(text in "[0-9a-f.:/\\[\\]%]{0,40}") {
             let _ = Net::parse(&text);

@@ -1,0 +1,188 @@
+//! The names that this machine knows by itself: those of `/etc/hosts` and its own. They are resolved by libc
+//! and never sent to a proxy.
+
+#![forbid(unsafe_code)]
+
+use crate::host::HostName;
+use crate::shared_names::sys;
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// The names and addresses of a hosts file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownNames {
+    names: HashSet<HostName>,
+    addresses: HashSet<IpAddr>,
+}
+
+impl KnownNames {
+    /// Reads a file in the format of hosts(5): an address, blanks, names; `#` begins a comment. A line that does
+    /// not begin with an address is passed over, as libc does it.
+    pub fn parse(bytes: &[u8]) -> KnownNames {
+        let mut known = KnownNames::default();
+        for line in bytes.split(|&b| b == b'\n') {
+            known.add_line(line);
+        }
+        known
+    }
+
+    fn add_line(&mut self, line: &[u8]) {
+        let text = line.split(|&b| b == b'#').next().unwrap_or_default();
+        let mut words = text
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let Some(address) = words.next().and_then(address_of) else {
+            return;
+        };
+        for name in words.filter_map(|word| HostName::new(word).ok()) {
+            self.names.insert(name);
+            self.addresses.insert(address.to_canonical());
+        }
+    }
+
+    pub fn contains(&self, name: &HostName) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether a name is given for this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address.to_canonical())
+    }
+}
+
+/// An IPv6 address may end in `%scope`.
+fn address_of(word: &[u8]) -> Option<IpAddr> {
+    let bare = word.split(|&b| b == b'%').next().unwrap_or_default();
+    std::str::from_utf8(bare).ok()?.parse().ok()
+}
+
+/// A hosts file, read again when it changed.
+pub struct HostsFile {
+    path: PathBuf,
+    cache: Mutex<Option<(Version, Arc<KnownNames>)>>,
+}
+
+/// What tells one content of a file from another: inode, size, time of the last change (seconds, nanoseconds).
+type Version = (u64, u64, i64, i64);
+
+impl HostsFile {
+    /// `path` is `/etc/hosts` everywhere but in tests.
+    pub fn new(path: impl Into<PathBuf>) -> HostsFile {
+        HostsFile {
+            path: path.into(),
+            cache: Mutex::new(None),
+        }
+    }
+
+    /// The names that are in the file now; none when it cannot be read.
+    ///
+    /// A cache that is busy is done without, not waited for: a child that was forked while another
+    /// thread held it would wait for ever.
+    pub fn names(&self) -> Arc<KnownNames> {
+        let Some(version) = fs::metadata(&self.path).ok().map(version_of) else {
+            return Arc::default();
+        };
+        let Ok(mut cache) = self.cache.try_lock() else {
+            return self.read();
+        };
+        match &*cache {
+            Some((cached, names)) if *cached == version => Arc::clone(names),
+            _ => {
+                let names = self.read();
+                *cache = Some((version, Arc::clone(&names)));
+                names
+            }
+        }
+    }
+
+    fn read(&self) -> Arc<KnownNames> {
+        Arc::new(KnownNames::parse(&fs::read(&self.path).unwrap_or_default()))
+    }
+}
+
+fn version_of(file: Metadata) -> Version {
+    (file.ino(), file.size(), file.mtime(), file.mtime_nsec())
+}
+
+/// The machine's own name, gethostname(2); `None` when it has none that a program could ask for. Ask each time:
+/// sethostname(2) may change it.
+pub fn own_name() -> Option<HostName> {
+    HostName::new(&sys::host_name()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> HostName {
+        HostName::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_name_of_a_line_is_known_and_comments_are_not() {
+        let file = b"127.0.0.1 localhost\n\t10.0.0.7\tDB.example db # old-db\r\n#10.0.0.8 gone\n\
+            fe80::1%lo0 scoped\n10.0.0.9\nnoaddress name\n::1 last";
+        let names = KnownNames::parse(file);
+        for known in ["localhost", "db.example", "db", "scoped", "last"] {
+            assert!(names.contains(&name(known)), "{known}");
+        }
+        for unknown in ["old-db", "gone", "noaddress", "name", "10.0.0.7"] {
+            assert!(!names.contains(&name(unknown)), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_name_is_known() {
+        let known = KnownNames::parse(b"10.0.0.7 db\n::ffff:10.0.0.8 mapped\n10.0.0.9\n");
+        assert!(known.has_address("10.0.0.7".parse().unwrap()));
+        assert!(known.has_address("10.0.0.8".parse().unwrap()));
+        assert!(!known.has_address("10.0.0.9".parse().unwrap()), "no name");
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_missing_one_has_no_names() {
+        let path = std::env::temp_dir().join(format!("tailchain-hosts-{}", std::process::id()));
+        let hosts = HostsFile::new(&path);
+        assert_eq!(*hosts.names(), KnownNames::default());
+        fs::write(&path, "10.0.0.1 one").unwrap();
+        assert!(hosts.names().contains(&name("one")));
+        assert!(Arc::ptr_eq(&hosts.names(), &hosts.names()), "read once");
+        fs::write(&path, "10.0.0.1 one another").unwrap();
+        assert!(hosts.names().contains(&name("another")));
+        fs::remove_file(&path).unwrap();
+        assert!(!hosts.names().contains(&name("one")));
+    }
+
+    #[test]
+    fn a_busy_cache_is_not_waited_for() {
+        let path =
+            std::env::temp_dir().join(format!("tailchain-busy-hosts-{}", std::process::id()));
+        fs::write(&path, "10.0.0.1 one").unwrap();
+        let hosts = HostsFile::new(&path);
+        let held = hosts.cache.lock().unwrap();
+        assert!(hosts.names().contains(&name("one")));
+        drop(held);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_own_name_is_the_kernels() {
+        let uname = std::process::Command::new("uname")
+            .arg("-n")
+            .output()
+            .unwrap();
+        let expected = HostName::new(uname.stdout.trim_ascii()).ok();
+        assert_eq!(own_name(), expected);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_hosts_file(bytes: Vec<u8>) {
+            KnownNames::parse(&bytes);
+        }
+    }
+}

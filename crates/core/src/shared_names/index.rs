@@ -1,0 +1,152 @@
+//! From a name's hash to the ids that it may have: a set-associative table, as in a processor's cache.
+//!
+//! A set is one cache line of 16 half words, each an id and 8 bits of the hash. There are no chains to follow
+//! and nothing to lock; whatever a word says is a hint that the entry itself has to confirm. A full
+//! set loses its oldest word: then that name gets a second address when it is next asked for.
+
+#![forbid(unsafe_code)]
+
+use super::layout::{SETS, SET_SIZE, WAYS};
+use super::memory::Memory;
+use super::sys::Access;
+use crate::fake::FakeId;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An index at byte `offset` of a mapping.
+pub struct Index<'a> {
+    memory: &'a Memory,
+    offset: usize,
+}
+
+impl<'a> Index<'a> {
+    pub fn new(memory: &'a Memory, offset: usize) -> Index<'a> {
+        Index { memory, offset }
+    }
+
+    /// The ids whose names may have this hash.
+    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = FakeId> + 'a {
+        let set = self.set(hash, Access::Read).unwrap_or_default();
+        let tag = tag_of(hash);
+        // Acquire: what was published before the word was stored can be read by whoever found the word.
+        set.iter()
+            .filter_map(move |word| unpack(word.load(Ordering::Acquire)))
+            .filter(move |&(its_tag, _)| its_tag == tag)
+            .map(|(_, id)| id)
+    }
+
+    /// Adds an id, in the place of `outdated` if that is there, else in an empty place, else in the place
+    /// of the oldest. Gives up, without harm, when others keep changing the set.
+    pub fn insert(&self, hash: u64, id: FakeId, outdated: Option<FakeId>) {
+        let Some(set) = self.set(hash, Access::Write) else {
+            return;
+        };
+        let word = pack(tag_of(hash), id);
+        for _ in 0..WAYS {
+            let victim = set
+                .iter()
+                .map(|place| (place, place.load(Ordering::Relaxed)))
+                .max_by_key(|&(_, old)| replaceability(old, id, outdated));
+            let Some((place, old)) = victim else { return };
+            if old == word
+                || place
+                    .compare_exchange(old, word, Ordering::Release, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    fn set(&self, hash: u64, access: Access) -> Option<&'a [AtomicU32]> {
+        let number = hash as usize % SETS;
+        self.memory
+            .half_words(self.offset + number * SET_SIZE, WAYS, access)
+    }
+}
+
+/// The rather to be replaced, the larger.
+fn replaceability(word: u32, id: FakeId, outdated: Option<FakeId>) -> u32 {
+    match unpack(word) {
+        None => u32::MAX - 1,
+        Some((_, old)) if old == id || Some(old) == outdated => u32::MAX,
+        Some((_, old)) => id.since(old),
+    }
+}
+
+/// From bits that do not choose the set.
+fn tag_of(hash: u64) -> u8 {
+    (hash >> 56) as u8
+}
+
+/// Never 0, which is an empty place.
+fn pack(tag: u8, id: FakeId) -> u32 {
+    u32::from(tag) << 24 | (id.value() + 1)
+}
+
+fn unpack(word: u32) -> Option<(u8, FakeId)> {
+    let id = FakeId::new((word & 0x00ff_ffff).checked_sub(1)?)?;
+    Some(((word >> 24) as u8, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::INDEX_SIZE;
+    use super::super::sys::Backing;
+    use super::*;
+
+    fn id(value: u32) -> FakeId {
+        FakeId::new(value).unwrap()
+    }
+
+    fn memory() -> Memory {
+        Memory::map(Backing::Private, INDEX_SIZE).unwrap()
+    }
+
+    #[test]
+    fn what_was_inserted_is_a_candidate_and_nothing_else_is() {
+        let memory = memory();
+        let index = Index::new(&memory, 0);
+        index.insert(77, id(5), None);
+        assert_eq!(index.candidates(77).collect::<Vec<_>>(), [id(5)]);
+        assert_eq!(index.candidates(78).count(), 0);
+        assert_eq!(index.candidates(77 | 1 << 56).count(), 0, "another tag");
+    }
+
+    #[test]
+    fn a_full_set_loses_its_oldest_id_even_across_the_wrap() {
+        let memory = memory();
+        let index = Index::new(&memory, 0);
+        let first = FakeId::COUNT - 3;
+        let ids: Vec<_> = (0..=WAYS as u64)
+            .map(|n| FakeId::of_ticket(u64::from(first) + n))
+            .collect();
+        for &id in &ids {
+            index.insert(1, id, None);
+        }
+        let found: Vec<_> = index.candidates(1).collect();
+        assert_eq!(found.len(), WAYS);
+        assert!(!found.contains(&ids[0]));
+    }
+
+    #[test]
+    fn an_outdated_id_is_replaced_and_the_same_id_is_not_entered_twice() {
+        let memory = memory();
+        let index = Index::new(&memory, 0);
+        index.insert(1, id(10), None);
+        index.insert(1, id(20), Some(id(10)));
+        index.insert(1, id(20), None);
+        assert_eq!(index.candidates(1).collect::<Vec<_>>(), [id(20)]);
+    }
+
+    #[test]
+    fn words_that_are_no_ids_are_no_candidates() {
+        let memory = memory();
+        let index = Index::new(&memory, 0);
+        for word in memory.half_words(0, WAYS, Access::Write).unwrap() {
+            word.store(0x00ff_ffff, Ordering::Relaxed);
+        }
+        assert_eq!(index.candidates(0).count(), 0);
+        index.insert(0, id(1), None);
+        assert_eq!(index.candidates(0).collect::<Vec<_>>(), [id(1)]);
+    }
+}

@@ -1,0 +1,192 @@
+//! Finds the table's memory: a file that all processes of the user share, at last memory of our own.
+//!
+//! The folders are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In them `tailchain-UID` must be a
+//! real folder of ours that nobody else may enter: whoever else made one there first (the last two are open to
+//! everybody) is passed by. A file that is not a table of this layout is left alone and the next name is
+//! taken; nothing is ever cut off, replaced or repaired, because others may have it mapped. A new
+//! table gets its name, by link(2), only when its header stands.
+//!
+//! Once mapped, neither chroot(2), setuid(2) nor the removal of the file matters; no descriptor stays open.
+
+#![forbid(unsafe_code)]
+
+use super::layout::{header, seed_of, HEADER_WORDS, SIZE, VERSION, WORD};
+use super::memory::Memory;
+use super::sys::{self, Backing};
+use std::ffi::{CStr, CString, OsString};
+use std::fmt;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// How many file names are tried in a folder when those before hold something else.
+const FILES: usize = 4;
+
+/// Where a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All processes of the user share this file.
+    File(PathBuf),
+    /// This process and the children that it forks from now on share it; no folder could be used.
+    Memory,
+    /// Nowhere: not even memory could be had, and no name can be entered.
+    Nowhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) => path.display().fmt(f),
+            Place::Memory => f.write_str("memory of this process and its children"),
+            Place::Nowhere => f.write_str("nowhere: out of memory"),
+        }
+    }
+}
+
+/// A table's mapping and the seed of its hashes.
+pub struct Found {
+    pub place: Place,
+    pub memory: Option<Memory>,
+    pub seed: u64,
+}
+
+/// Never fails: see [`Place`].
+pub fn find(env: &dyn Fn(&str) -> Option<OsString>) -> Found {
+    let runtime = env("XDG_RUNTIME_DIR").map(PathBuf::from);
+    // A relative one is to be ignored: XDG Base Directory Specification.
+    let runtime = runtime.filter(|path| path.is_absolute());
+    let folders = runtime
+        .into_iter()
+        .chain(["/dev/shm", "/tmp"].map(PathBuf::from));
+    for folder in folders {
+        if let Ok((path, memory, seed)) = in_folder(&folder) {
+            return Found {
+                place: Place::File(path),
+                memory: Some(memory),
+                seed,
+            };
+        }
+    }
+    let memory = Memory::map(Backing::Shared, SIZE).ok();
+    Found {
+        place: match memory {
+            Some(_) => Place::Memory,
+            None => Place::Nowhere,
+        },
+        memory,
+        seed: random(),
+    }
+}
+
+/// A number nobody can foresee (from the standard library's source of hash keys, getrandom(2)).
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn in_folder(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
+    let user = sys::effective_user();
+    let own_name = c_string(format!("tailchain-{user}"))?;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let base_fd = sys::open_at(None, &CString::new(base.as_os_str().as_bytes())?, flags, 0)?;
+    match sys::make_folder(base_fd.as_fd(), &own_name, 0o700) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let flags = flags | libc::O_NOFOLLOW;
+    let folder = File::from(sys::open_at(Some(base_fd.as_fd()), &own_name, flags, 0)?);
+    check_private(&folder)?;
+    for number in 0..FILES {
+        let name = c_string(match number {
+            0 => format!("names-{VERSION}"),
+            _ => format!("names-{VERSION}.{number}"),
+        })?;
+        let table = match open_table(folder.as_fd(), &name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match create_table(folder.as_fd(), &name) {
+                    // Another process was faster.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        open_table(folder.as_fd(), &name)
+                    }
+                    created => Ok(created?),
+                }
+            }
+            opened => opened,
+        };
+        if let Ok((memory, seed)) = table {
+            let name = OsString::from_vec(name.into_bytes());
+            let folder = format!("tailchain-{user}");
+            return Ok((base.join(folder).join(name), memory, seed));
+        }
+    }
+    Err(wrong("no file in the folder is a table of this version"))
+}
+
+/// Errors: of another user, or others may read or write it.
+fn check_private(file: &File) -> io::Result<()> {
+    let status = file.metadata()?;
+    if status.uid() != sys::effective_user() || status.mode() & 0o077 != 0 {
+        return Err(wrong("not a file of this user alone"));
+    }
+    Ok(())
+}
+
+/// Errors: ENOENT, or it is not a table of ours.
+fn open_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
+    // O_NONBLOCK: somebody may have put a FIFO there.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::from(sys::open_at(Some(folder), name, flags, 0)?);
+    check_private(&file)?;
+    let status = file.metadata()?;
+    if !status.is_file() || status.len() != SIZE as u64 {
+        return Err(wrong("not of a table's size"));
+    }
+    let mut bytes = [0; HEADER_WORDS * WORD];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut words = [0; HEADER_WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(WORD)) {
+        *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+    }
+    let seed = seed_of(words).ok_or_else(|| wrong("not a table of this version"))?;
+    Ok((Memory::map(Backing::File(file.as_fd()), SIZE)?, seed))
+}
+
+/// Errors: EEXIST when the name is taken by now; ENOSPC when the whole table would not fit (a sparse file would
+/// be made gladly, and fail later); what else openat(2), ftruncate(2), pwrite(2) and linkat(2) give.
+fn create_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
+    if sys::free_space(folder)? < SIZE as u64 {
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+    }
+    let seed = random();
+    let draft = c_string(format!("new-{}-{:x}", std::process::id(), random()))?;
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let file = File::from(sys::open_at(Some(folder), &draft, flags, 0o600)?);
+    let made = fill(&file, seed).and_then(|memory| {
+        sys::link(folder, &draft, name)?;
+        Ok((memory, seed))
+    });
+    // A draft that stays behind takes one page and harms nobody.
+    let _ = sys::unlink(folder, &draft);
+    made
+}
+
+fn fill(file: &File, seed: u64) -> io::Result<Memory> {
+    let bytes: Vec<u8> = header(seed)
+        .into_iter()
+        .flat_map(u64::to_ne_bytes)
+        .collect();
+    file.set_len(SIZE as u64)?;
+    file.write_all_at(&bytes, 0)?;
+    Memory::map(Backing::File(file.as_fd()), SIZE)
+}
+
+fn c_string(text: String) -> io::Result<CString> {
+    Ok(CString::new(text)?)
+}
+
+fn wrong(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

@@ -1,0 +1,137 @@
+//! The system calls of the shared table that the standard library does not have, each as a safe function.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The user that the process acts as: geteuid(2).
+pub fn effective_user() -> u32 {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Bytes in a page of memory: sysconf(3).
+pub fn page_size() -> usize {
+    // SAFETY: sysconf only reads its argument.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
+/// The machine's name: gethostname(2). `None` when it is empty or too long for Linux.
+pub fn host_name() -> Option<Vec<u8>> {
+    let mut buffer = [0u8; 256];
+    // SAFETY: the buffer is writable for the length that is given.
+    check(unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) }).ok()?;
+    let name = CStr::from_bytes_until_nul(&buffer).ok()?.to_bytes();
+    (!name.is_empty()).then(|| name.to_vec())
+}
+
+/// openat(2) below `folder`, or from the root for an absolute path. O_CLOEXEC is added.
+pub fn open_at(
+    folder: Option<BorrowedFd>,
+    path: &CStr,
+    flags: libc::c_int,
+    mode: libc::mode_t,
+) -> io::Result<OwnedFd> {
+    let folder = folder.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
+    // SAFETY: `path` is NUL-terminated and lives through the call; the mode is given whatever the flags are.
+    let fd = check(unsafe { libc::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    // SAFETY: the descriptor is new and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// mkdirat(2).
+pub fn make_folder(parent: BorrowedFd, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and lives through the call.
+    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// linkat(2) within one folder: fails with EEXIST when `new` is there, and never replaces it.
+pub fn link(folder: BorrowedFd, old: &CStr, new: &CStr) -> io::Result<()> {
+    let fd = folder.as_raw_fd();
+    // SAFETY: both names are NUL-terminated and live through the call.
+    check(unsafe { libc::linkat(fd, old.as_ptr(), fd, new.as_ptr(), 0) }).map(drop)
+}
+
+/// unlinkat(2) of a file.
+pub fn unlink(folder: BorrowedFd, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and lives through the call.
+    check(unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// Bytes that a user may still write to the file system of `fd`: fstatvfs(3).
+pub fn free_space(fd: BorrowedFd) -> io::Result<u64> {
+    let mut answer = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `answer` is writable and as large as the structure.
+    check(unsafe { libc::fstatvfs(fd.as_raw_fd(), answer.as_mut_ptr()) })?;
+    // SAFETY: zeroed and then filled in: every field is an integer.
+    let answer = unsafe { answer.assume_init() };
+    Ok(answer.f_bavail.saturating_mul(answer.f_frsize))
+}
+
+/// What a mapping is made of.
+#[derive(Clone, Copy)]
+pub enum Backing<'a> {
+    /// Shared with everybody who maps the file.
+    File(BorrowedFd<'a>),
+    /// Shared with the children that this process will fork.
+    Shared,
+    /// This process alone; a forked child gets a copy.
+    Private,
+}
+
+/// mmap(2): `len` bytes, readable and writable, page-aligned, zero unless the file says otherwise.
+pub fn map(backing: Backing, len: usize) -> io::Result<NonNull<u8>> {
+    let (flags, fd) = match backing {
+        Backing::File(fd) => (libc::MAP_SHARED, fd.as_raw_fd()),
+        Backing::Shared => (libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1),
+        Backing::Private => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+    };
+    // Most of a table is never touched: it must not count against the system's memory in advance.
+    let flags = flags | libc::MAP_NORESERVE;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: no address is asked for, so no existing mapping can be replaced.
+    let base = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, fd, 0) };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(base.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+/// munmap(2).
+///
+/// # Safety
+/// `base` and `len` are those of one [`map`], and nothing refers to its memory any more.
+pub unsafe fn unmap(base: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's promise. It fails only for a bad range, and then the mapping stays: nothing to do.
+    unsafe { libc::munmap(base.as_ptr().cast(), len) };
+}
+
+/// Which access a page must be able to take.
+#[derive(Clone, Copy)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// Makes the pages of a mapping present: madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE. Where an
+/// access would raise SIGBUS (the file was cut off, its file system is full), this fails instead: EFAULT.
+///
+/// Errors: EINVAL before Linux 5.14.
+pub fn populate(base: NonNull<u8>, len: usize, access: Access) -> io::Result<()> {
+    let advice = match access {
+        Access::Read => libc::MADV_POPULATE_READ,
+        Access::Write => libc::MADV_POPULATE_WRITE,
+    };
+    // SAFETY: populating neither changes nor frees memory, whatever the range holds.
+    check(unsafe { libc::madvise(base.as_ptr().cast(), len, advice) }).map(drop)
+}
