@@ -60,9 +60,11 @@ bench: build
 	$(PYTHON) tests/bench/run.py
 
 .PHONY: lint
-lint:
+lint: $(VENV)/ready
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(VENV)/bin/ruff format --check --quiet tests
+	$(VENV)/bin/ruff check --quiet tests
 
 .PHONY: header
 header:

@@ -3,8 +3,10 @@
 import os
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
+
 from support import paths
 from support.need import need
 from support.probe import probe
@@ -155,7 +157,11 @@ def test_the_config_is_searched_in_order(conf, proxy, home, tmp_path, first):
     current = tmp_path / "current"
     current.mkdir()
     text = conf([proxy]).read_text()
-    places = [current / "proxychains.conf", home / ".proxychains/proxychains.conf", home / "config/settings/proxychains.conf"]
+    places = [
+        current / "proxychains.conf",
+        home / ".proxychains/proxychains.conf",
+        home / "config/settings/proxychains.conf",
+    ]
     for place in places[first:]:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
@@ -250,7 +256,7 @@ def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_
 
 def test_a_setuid_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
     program = tmp_path / "setuid-true"
-    program.write_bytes(open("/bin/true", "rb").read())
+    program.write_bytes(Path("/bin/true").read_bytes())
     program.chmod(0o755 | stat.S_ISUID)
     config = conf([proxy])
     assert "setuid" in run_under(program, conf=config).err
