@@ -92,7 +92,9 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         }
         Route::Refuse(errno, refusal) => {
             count(Counter::Refused);
-            state.log.message(&format!("{dialled} refused ({errno}): {refusal}"));
+            state
+                .log
+                .message(&format!("{dialled} refused ({errno}): {refusal}"));
             Way::Refused(errno)
         }
         Route::Chain(target) => Way::Tunnel(dialled, target),
@@ -131,10 +133,20 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
     let start = Start {
         dialled,
         ends: &Accounts,
-        first: if state.has_named_proxy() { First::Helper } else { First::Here },
+        first: if state.has_named_proxy() {
+            First::Helper
+        } else {
+            First::Here
+        },
     };
     let begun = PENDING.begin(fd, start, |own| {
-        let dial = Dial::new(&state.config, target.clone(), state.draw(), &state.log, sys::now());
+        let dial = Dial::new(
+            &state.config,
+            target.clone(),
+            state.draw(),
+            &state.log,
+            sys::now(),
+        );
         Driver::new(dial, own, family, Mode::NonBlocking, &Libc)
     });
     match begun {
@@ -166,7 +178,8 @@ pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
             None => {}
         }
         if PENDING.socket_of(fd).is_some() {
-            let nonblocking = sys::status_flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0);
+            let nonblocking =
+                sys::status_flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0);
             if nonblocking {
                 return Some(Err(Errno::EALREADY));
             }
@@ -247,7 +260,10 @@ fn go_on_meanwhile(
 /// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
 /// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
 fn forget_association(fd: Fd, errno: Errno) {
-    let in_use = matches!(errno, Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK);
+    let in_use = matches!(
+        errno,
+        Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK
+    );
     if !in_use {
         let _ = sys::disconnect(fd);
     }
@@ -266,7 +282,11 @@ fn family(state: &State, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
         (libc::AF_INET, SocketAddr::V4(_)) => Ok(Family::Inet),
         (libc::AF_INET6, SocketAddr::V6(_)) => {
             let v6_only: c_int = sys::get_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
-            Ok(if v6_only == 0 { Family::Inet6 } else { Family::Inet6Only })
+            Ok(if v6_only == 0 {
+                Family::Inet6
+            } else {
+                Family::Inet6Only
+            })
         }
         _ => Err(Errno::EAFNOSUPPORT),
     }

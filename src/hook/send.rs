@@ -81,8 +81,8 @@ pub unsafe fn sendmmsg(
         Verdict::Real => Verdict::Real,
         Verdict::Fail(errno) => Verdict::Fail(errno),
         // A connected stream socket ignores the names in the messages (send(2)).
-        // SAFETY: as above.
         Verdict::Return(()) => {
+            // SAFETY: as above.
             returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
         }
     }

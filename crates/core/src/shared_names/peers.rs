@@ -62,12 +62,7 @@ fn pack(cookie: u64, address: SocketAddr) -> [u64; PEER_WORDS - 1] {
     };
     let bits = ip.to_bits();
     let port = u64::from(address.port());
-    [
-        cookie,
-        (bits >> 64) as u64,
-        bits as u64,
-        rest | port,
-    ]
+    [cookie, (bits >> 64) as u64, bits as u64, rest | port]
 }
 
 fn unpack(cookie: u64, words: [u64; PEER_WORDS - 1]) -> Option<SocketAddr> {

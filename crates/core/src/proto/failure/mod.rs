@@ -76,18 +76,18 @@ impl Failure {
         }
     }
 
-    /// Whether a proxy answered, and the answer was no (proxychains' `<--denied`); else it did not answer in time
-    /// or in order.
+    /// Whether proxychains calls it `<--denied`, which it keeps for what the proxy itself refuses. A SOCKS5 reply
+    /// is none: there it says `<--socket error or timeout!`, as for a proxy that does not answer.
     pub fn is_denial(&self) -> bool {
         match &self.kind {
-            FailureKind::Reply(_)
-            | FailureKind::UnassignedReply(_)
-            | FailureKind::Socks4(_)
+            FailureKind::Socks4(_)
             | FailureKind::Http { .. }
             | FailureKind::AuthRefused
             | FailureKind::NoAcceptableMethod { .. }
             | FailureKind::NoIpv6 => true,
-            FailureKind::Nonsense(_)
+            FailureKind::Reply(_)
+            | FailureKind::UnassignedReply(_)
+            | FailureKind::Nonsense(_)
             | FailureKind::Closed
             | FailureKind::TimedOut
             | FailureKind::TooLong(_)
@@ -249,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_is_a_denial() {
+    fn a_denial_is_what_proxychains_calls_one() {
         for (kind, denial) in [
-            (FailureKind::Reply(R::ConnectionRefused), true),
+            (FailureKind::Reply(R::ConnectionRefused), false),
             (FailureKind::Socks4(91), true),
             (http(403, None), true),
             (FailureKind::AuthRefused, true),
