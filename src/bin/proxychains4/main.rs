@@ -10,6 +10,8 @@
 
 mod exec;
 mod options;
+#[path = "../../unwind.rs"]
+mod unwind;
 
 use options::{Options, Request};
 use std::ffi::OsString;
