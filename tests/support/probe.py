@@ -12,7 +12,7 @@ FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 def probe(name):
     """The path of the compiled tests/probes/NAME.c."""
     source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / name
-    sources = [source, paths.PROBE_SOURCES / "probe.h"]
+    sources = [source, *paths.PROBE_SOURCES.glob("*.h")]
     if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
         paths.PROBES.mkdir(parents=True, exist_ok=True)
         subprocess.run([need("cc"), *FLAGS, str(source), "-o", str(built)], check=True)

@@ -2,11 +2,14 @@
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 
 class Server:
     """Listens on loopback, on a port that the kernel picks. Subclasses write `handle`."""
+
+    QUEUE = 1024
 
     def __init__(self, host="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -15,7 +18,7 @@ class Server:
         if family == socket.AF_INET6:
             self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         self.listener.bind((host, port))
-        self.listener.listen(1024)
+        self.listener.listen(self.QUEUE)
         self.host, self.port = self.listener.getsockname()[:2]
         self.lock = threading.Lock()
         self.open = set()
@@ -63,10 +66,12 @@ class Server:
 
 
 class EchoServer(Server):
-    """Sends `banner`, then gives back what it gets, and keeps it in `received`, one entry for each connection."""
+    """Sends `banner` (after `delay` seconds), then gives back what it gets, and keeps it in `received`, one entry for
+    each connection."""
 
-    def __init__(self, banner=b"", **where):
+    def __init__(self, banner=b"", delay=0, **where):
         self.banner = banner
+        self.delay = delay
         self.received = []
         self.peers = []
         super().__init__(**where)
@@ -77,7 +82,30 @@ class EchoServer(Server):
             self.received.append(record)
             self.peers.append(connection.getpeername()[:2])
         if self.banner:
+            time.sleep(self.delay)
             connection.sendall(self.banner)
         while data := connection.recv(65536):
             record += data
             connection.sendall(data)
+
+
+class SlowServer(EchoServer):
+    """Answers no SYN before its gate is open, then echoes. A client's SYN is sent again after a second (RFC 6298)."""
+
+    QUEUE = 0
+
+    def __init__(self, gate, **options):
+        self.gate = gate
+        super().__init__(**options)
+        # A queue of 0 holds one connection; the later ones stay in SYN-SENT.
+        self.fillers = [socket.socket() for _ in range(4)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex((self.host, self.port))
+
+    def _accept(self):
+        self.gate.wait()
+        self.listener.listen(1024)
+        for filler in self.fillers:
+            filler.close()
+        super()._accept()
