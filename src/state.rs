@@ -114,17 +114,20 @@ impl State {
 
     /// Whether `address` is where one of the proxies listens.
     pub fn is_proxy(&self, address: SocketAddr) -> bool {
-        self.config.proxies.iter().any(|proxy| match &proxy.endpoint {
-            Endpoint::Tcp(target) => {
-                target.port == address.port()
-                    && match &target.host {
-                        Host::Ip(ip) => *ip == address.ip().to_canonical(),
-                        // A name may be at any address.
-                        Host::Name(_) => true,
-                    }
-            }
-            Endpoint::Unix(_) => false,
-        })
+        self.config
+            .proxies
+            .iter()
+            .any(|proxy| match &proxy.endpoint {
+                Endpoint::Tcp(target) => {
+                    target.port == address.port()
+                        && match &target.host {
+                            Host::Ip(ip) => *ip == address.ip().to_canonical(),
+                            // A name may be at any address.
+                            Host::Name(_) => true,
+                        }
+                }
+                Endpoint::Unix(_) => false,
+            })
     }
 
     pub fn has_unix_proxy(&self) -> bool {

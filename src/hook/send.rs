@@ -4,7 +4,7 @@
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
 use super::boundary::Verdict;
-use super::connect::{route_of, tunnel, Way};
+use super::connect::{earlier_attempt, route_of, tunnel, Way};
 use super::table::real;
 use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
@@ -81,8 +81,8 @@ pub unsafe fn sendmmsg(
         Verdict::Real => Verdict::Real,
         Verdict::Fail(errno) => Verdict::Fail(errno),
         // A connected stream socket ignores the names in the messages (send(2)).
-        // SAFETY: as above.
         Verdict::Return(()) => {
+            // SAFETY: as above.
             returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
         }
     }
@@ -93,6 +93,11 @@ pub unsafe fn sendmmsg(
 /// # Safety
 /// As connect(2).
 unsafe fn connect_first(fd: Fd, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
+    match earlier_attempt(fd) {
+        Some(Ok(())) => return Verdict::Return(()),
+        Some(Err(errno)) => return Verdict::Fail(errno),
+        None => {}
+    }
     if sys::peer_address(fd).is_ok() {
         // Connected: the kernel ignores the address and the flag.
         return Verdict::Real;

@@ -46,7 +46,8 @@ pub unsafe fn getaddrinfo(
     // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
     numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
     // SAFETY: as above.
-    let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) }) else {
+    let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) })
+    else {
         return Verdict::Return(libc::EAI_FAIL);
     };
     if code == 0 && flags & libc::AI_CANONNAME != 0 {
@@ -100,7 +101,8 @@ pub unsafe fn getaddrinfo_a(
             continue;
         };
         // SAFETY: as above.
-        let family = unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
+        let family =
+            unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
         // SAFETY: as above.
         let digits = match unsafe { answer(request.ar_name) } {
             Answer::Local => continue,

@@ -221,11 +221,17 @@ unsafe fn address(address: *const c_void, length: socklen_t, family: c_int) -> O
     if address.is_null() {
         return None;
     }
-    match (family, length) {
-        // SAFETY: the caller's contract.
-        (libc::AF_INET, 4..) => Some(Ipv4Addr::from(unsafe { address.cast::<[u8; 4]>().read() }).into()),
-        // SAFETY: the caller's contract.
-        (libc::AF_INET6, 16..) => Some(Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }).into()),
+    // SAFETY: the caller's contract, for as many bytes as `length` says.
+    let (v4, v6) = unsafe {
+        let readable = length as usize;
+        (
+            (readable >= 4).then(|| address.cast::<[u8; 4]>().read()),
+            (readable >= 16).then(|| address.cast::<[u8; 16]>().read()),
+        )
+    };
+    match family {
+        libc::AF_INET => v4.map(|bytes| Ipv4Addr::from(bytes).into()),
+        libc::AF_INET6 => v6.map(|bytes| Ipv6Addr::from(bytes).into()),
         _ => None,
     }
 }

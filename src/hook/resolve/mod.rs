@@ -18,7 +18,11 @@ pub enum Answer {
     /// libc resolves it.
     Local,
     /// With this address in digits.
-    Fake { name: HostName, v4: CString, v6: CString },
+    Fake {
+        name: HostName,
+        v4: CString,
+        v6: CString,
+    },
     /// The table cannot take it: fail, for libc would ask a name server.
     NoRoom,
 }
