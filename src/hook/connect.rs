@@ -77,7 +77,10 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     let state = state();
     let mut name = None;
     let what = match state.fake_name(dialled) {
-        Fake::No => Dialled::Address(dialled),
+        Fake::No => match state.local_addresses.name_of(dialled.ip()) {
+            Some(name) => Dialled::Local(dialled, name),
+            None => Dialled::Address(dialled),
+        },
         Fake::Unknown => Dialled::UnknownFake(dialled),
         Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
     };
