@@ -148,13 +148,13 @@ impl Registrations {
     }
 
     /// Take the file that is now under `fd` out of every epoll instance that has it; what was there. The kernel is
-    /// asked where nothing is known, which takes time in proportion to all that is registered.
+    /// asked where nothing that is known was true, which takes time in proportion to all that is registered.
     pub fn take_out(&self, fd: Fd) -> Vec<Registration> {
-        let mut found = self.of(fd);
-        if found.is_empty() && self.instance_count.load(Ordering::Acquire) > 0 {
-            found = self.ask_kernel(fd);
+        let known = self.take_out_known(fd);
+        if known.is_empty() && self.instance_count.load(Ordering::Acquire) > 0 {
+            return self.take_out_of(self.ask_kernel(fd));
         }
-        self.take_out_of(found)
+        known
     }
 
     /// As [`Registrations::take_out`], for a socket that is about to be connected: what is registered by then went
