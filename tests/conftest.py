@@ -31,6 +31,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_shared_table():
+    """Processes of one user share names and the turn of round robin; another run of the tests must not take part."""
+    with tempfile.TemporaryDirectory(prefix="tailchain-run-") as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", path)
+        yield
+
+
 @pytest.fixture
 def conf(tmp_path):
     """conf(proxies, *directives, chain=...) writes a config and gives its path."""
