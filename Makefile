@@ -55,9 +55,9 @@ $(VENV)/ready: tests/requirements.txt
 	touch $@
 
 .PHONY: bench
-bench: build
-	tests/install-tools cc proxychains4
-	$(PYTHON) tests/bench/run.py
+bench: build $(VENV)/ready
+	tests/install-tools cc microsocks setpriv proxychains4
+	$(VENV)/bin/python tests/bench/run.py
 
 .PHONY: lint
 lint: $(VENV)/ready

@@ -14,6 +14,7 @@ use tailchain_core::fake::FakeNet;
 use tailchain_core::host::{Host, HostName};
 use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
+use tailchain_core::local_addresses::LocalAddresses;
 use tailchain_core::log::Log;
 use tailchain_core::shared_names::SharedNames;
 use tailchain_core::sys;
@@ -23,6 +24,7 @@ pub struct State {
     pub config: Config,
     pub log: Log,
     pub fakes: FakeNet,
+    pub local_addresses: LocalAddresses,
     names: OnceBox<SharedNames>,
     hosts: OnceBox<HostsFile>,
 }
@@ -62,6 +64,7 @@ impl State {
         }
         State {
             fakes: FakeNet::new(loaded.config.fake_subnet),
+            local_addresses: LocalAddresses::new(),
             log,
             names: OnceBox::new(),
             hosts: OnceBox::new(),

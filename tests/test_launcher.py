@@ -1,6 +1,7 @@
 """The command `proxychains4`: options, environment, messages and exit status are those of proxychains-ng."""
 
 import os
+import pwd
 import stat
 import subprocess
 from pathlib import Path
@@ -254,16 +255,21 @@ def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_
     assert str(program) in refused.err
 
 
-def test_a_setuid_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
-    program = tmp_path / "setuid-true"
+def setuid_program(folder):
+    """A program that belongs to somebody else: with one's own, setuid changes nothing, and ld.so preloads."""
+    if os.geteuid() != 0:
+        return need("su")
+    program = folder / "setuid-true"
     program.write_bytes(Path("/bin/true").read_bytes())
-    if os.geteuid() == 0:
-        # To root, a program that is setuid to root is like any other.
-        os.chown(program, 65534, 65534)
+    os.chown(program, pwd.getpwnam("nobody").pw_uid, -1)
     program.chmod(0o755 | stat.S_ISUID)
-    config = conf([proxy])
-    assert "setuid" in run_under(program, conf=config).err
-    assert run_under(program, conf=config, options=["--strict"]).code == 1
+    return program
+
+
+def test_a_setuid_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
+    program, config = setuid_program(tmp_path), conf([proxy])
+    assert "setuid" in run_under(program, ["--version"], conf=config).err
+    assert run_under(program, ["--version"], conf=config, options=["--strict"]).code == 1
 
 
 def test_x_names_the_proxy_without_a_config(make_proxy, echo, home):

@@ -119,6 +119,10 @@ def test_getpeername_of_an_ipv6_connection_is_what_was_dialled(conf, proxy, make
     assert proxy.targets == [("::1", target.port)]
 
 
+def test_getpeername_of_a_mapped_address_is_what_was_dialled(through):
+    through("socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "send hello", "recv 5")
+
+
 def test_errno_is_left_alone_by_a_connect_that_succeeds(through):
     assert "0 ENOTTY" in through("socket inet stream", "errno_kept 127.0.0.1 {port}")
 

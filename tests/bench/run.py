@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import paths  # noqa: E402
 from support.config import config_text  # noqa: E402
+from support.daemons import microsocks  # noqa: E402
 from support.run import clean_environment  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -80,13 +81,9 @@ class Closing(Server):
 
 @contextmanager
 def proxy_and_server():
-    """`tailchain proxy` and a server; gives their ports."""
-    words = [paths.COMMAND, "proxy", "--listen", "127.0.0.1:0"]
-    with Closing() as server, subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as proxy:
-        try:
-            yield int(proxy.stdout.readline().rsplit(":", 1)[1]), server.port
-        finally:
-            proxy.kill()
+    """microsocks, which is nobody's own of the contestants, and a server; gives their ports."""
+    with tempfile.TemporaryDirectory() as folder, Closing() as server, microsocks(Path(folder)) as proxy:
+        yield proxy.port, server.port
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ use std::ffi::CString;
 use std::net::{IpAddr, SocketAddr};
 use tailchain_core::config::Dns;
 use tailchain_core::host::HostName;
-use tailchain_core::route::{self, NamePolicy};
+use tailchain_core::route::{self, NamePolicy, NameReason};
 
 /// What to do about a name.
 pub enum Answer {
     /// libc resolves it.
     Local,
+    /// libc resolves it, and what it finds is to be connected to directly.
+    Watched(HostName),
     /// With this address in digits.
     Fake {
         name: HostName,
@@ -33,7 +35,8 @@ pub enum Answer {
 /// `node` is NULL or a C string.
 pub unsafe fn answer(node: *const c_char) -> Answer {
     let state = state();
-    if node.is_null() || state.config.dns == Dns::Local {
+    let libc_resolves_all = state.config.dns == Dns::Local && state.config.local_domains.is_empty();
+    if node.is_null() || libc_resolves_all {
         return Answer::Local;
     }
     // SAFETY: the caller's contract.
@@ -46,6 +49,7 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
         return Answer::Local;
     };
     match route::name_policy(&state.config, &name, &mut |name| state.knows(name)) {
+        NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
         NamePolicy::Local(_) => Answer::Local,
         NamePolicy::Remote => match state.names().assign(&name) {
             Some(id) => Answer::Fake {
