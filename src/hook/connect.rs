@@ -147,8 +147,10 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
         let own_limit = sys::send_timeout(fd)?;
         return block(state, fd, dialled, target, family, own_limit);
     }
-    if sys::peer_address(fd).is_ok() {
-        return Err(Errno::EISCONN);
+    if let Ok(proxy) = sys::peer_address(fd) {
+        // Connected: the kernel says 0 to the first who calls again, EISCONN to the later ones. It does not look at
+        // the address; that it is the proxy's keeps this harmless whatever another thread does to the socket.
+        return sys::connect(fd, &proxy);
     }
     let start = Start {
         dialled,
@@ -193,9 +195,8 @@ pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
     if PENDING.count() > 0 {
         match PENDING.orphan_end(fd) {
             Some(None) => return Some(Err(Errno::EALREADY)),
-            Some(Some(Ok(()))) => return Some(Err(Errno::EISCONN)),
             Some(Some(Err(errno))) => return Some(Err(errno)),
-            None => {}
+            Some(Some(Ok(()))) | None => {}
         }
         if PENDING.socket_of(fd).is_some() {
             let nonblocking =

@@ -19,6 +19,8 @@ pub unsafe fn epoll_ctl(
     fd: c_int,
     event: *mut epoll_event,
 ) -> Verdict<c_int> {
+    // What the kernel does and what is noted belong together: no exchange may come between.
+    let _held = PENDING.hold(fd);
     // SAFETY: the program's own arguments.
     match unsafe { real::epoll_ctl(epoll, operation, fd, event) } {
         Some(0) => {}

@@ -105,7 +105,10 @@ class SlowServer(EchoServer):
 
     def _accept(self):
         self.gate.wait()
-        self.listener.listen(1024)
+        with self.lock:
+            if self.closing:
+                return
+            self.listener.listen(1024)
         for filler in self.fillers:
             filler.close()
         super()._accept()
