@@ -2,13 +2,18 @@
 errno. Most tests run one script twice: bare, to a server that answers no SYN before a gate is open, and through a
 proxy that gives no answer before its gate is open."""
 
+import errno
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support.gate import Gate
+from support.ports import free_port
 from support.probe import run_probe, script
-from support.proxy import Mood
+from support.proxy import CLOSE, RESET, SILENCE, Mood, Proxy, RawRelay
+from support.run import run_under
 from support.server import EchoServer, SlowServer
 
 SOCKET = "socket inet stream 0 nonblock"
@@ -72,10 +77,25 @@ def test_a_thread_asleep_is_woken(both, how, events):
 
 
 @pytest.mark.parametrize("delay", [0, 0.5], ids=["speaks first", "speaks late"])
-@pytest.mark.parametrize("how", POLLS)
+@pytest.mark.parametrize("how", POLLS[:-1])
 def test_a_thread_asleep_for_reading_is_woken_by_the_first_byte(both, how, delay):
     answers = both(SOCKET, CONNECT, f"asleep {how} IN", OPEN, "woken", "recv 4", ERROR, banner=b"220 ", delay=delay)
     assert answers[4:] == ["IN", "4 220 ", "0"]
+
+
+@pytest.mark.parametrize("delay", [0, 0.5], ids=["speaks first", "speaks late"])
+def test_io_uring_asleep_for_reading_is_woken_by_the_first_byte(conf, tmp_path, make_proxy, make_echo, delay):
+    """It holds the file that it was given, which hangs up in the end: the program learns more events than in the
+    kernel, but neither earlier nor later."""
+    server = make_echo(banner=b"220 ", delay=delay)
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {server.port}", "asleep uring IN", f"open {gate.path}", "woken", "recv 4", ERROR,
+            conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert "IN" in answers[4]
+    assert answers[5:] == ["4 220 ", "0"]
 
 
 def test_several_threads_asleep_are_all_woken(both):
@@ -179,13 +199,20 @@ def refused(conf, tmp_path, make_proxy, refusing):
     return compare
 
 
-@pytest.mark.parametrize("how", POLLS)
+@pytest.mark.parametrize("how", POLLS[:-1])
 @pytest.mark.parametrize("events", ["OUT", "IN", "IN+OUT", "IN+OUT+RDHUP"])
 def test_a_refusal_tells_the_same_events(refused, how, events):
     if "RDHUP" in events and "select" in how:
         events = "IN+OUT+PRI"
     answers = refused(SOCKET, CONNECT, f"ready {how} {events} 20000", ERROR, ERROR, f"ready {how} {events} 100", "peer")
     assert answers[3:5] == ["111", "0"]
+
+
+@pytest.mark.parametrize("events", ["OUT", "IN", "IN+OUT"])
+def test_a_refusal_wakes_io_uring(conf, proxy, refusing, events):
+    answers = script(SOCKET, f"connect 127.0.0.1 {refusing}", f"ready uring {events} 0", ERROR, conf=conf([proxy]))
+    assert set(answers[2].split("+")) & set(events.split("+"))
+    assert answers[3] == "111"
 
 
 @pytest.mark.parametrize("mode", [*MODES, "IN", "IN+ET"])
@@ -409,3 +436,159 @@ def test_waiting_for_a_proxy_that_refuses_costs_no_time_of_the_processor(conf, r
         SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", ERROR, "cpu 600", "left", conf=config
     )
     assert answers[1:5] == ["-1 EINPROGRESS", "OUT+ERR+HUP", "111", "less"]
+
+
+# -- every kind of proxy, every kind of chain, every kind of end
+
+KINDS = ["socks5", "socks5 with a password", "socks4", "socks4a", "http", "http with a password"]
+CHAINS = ["strict_chain", "dynamic_chain", "random_chain", "round_robin_chain"]
+WAIT = ["ready poll OUT 30000", ERROR]
+
+
+def proxy_of(make_proxy, kind, **mood):
+    word, _, secret = kind.partition(" ")
+    credentials = ("ann", "secret") if secret else None
+    users = {"ann": "secret"} if secret else {}
+    return make_proxy(Mood(users=users, **mood), kind=word.rstrip("a"), credentials=credentials)
+
+
+def ends(config, port, *more):
+    """What poll and SO_ERROR say after a connect that must be pending."""
+    answers = script(SOCKET, f"connect 127.0.0.1 {port}", *WAIT, *more, conf=config)
+    assert answers[1] == "-1 EINPROGRESS"
+    return answers[2:]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_proxy_in_every_kind_of_chain(conf, make_proxy, echo, kind, chain):
+    config = conf([proxy_of(make_proxy, kind, drip=True)], chain=chain)
+    assert ends(config, echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_a_raw_proxy(conf, echo):
+    with RawRelay((echo.host, echo.port)) as relay:
+        assert ends(conf([relay]), echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_a_long_chain_of_mixed_kinds(conf, make_proxy, echo):
+    chain = [proxy_of(make_proxy, kind) for kind in KINDS]
+    assert ends(conf(chain), echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_what_the_server_says_at_once_is_not_lost(conf, make_proxy, make_echo):
+    for kind in KINDS:
+        proxy = proxy_of(make_proxy, kind, glue=b"220 ")
+        answers = ends(conf([proxy]), make_echo().port, "ready poll IN 20000", "recv 4")
+        assert answers == ["OUT", "0", "IN", "4 220 "]
+
+
+REFUSALS = [
+    *[("socks5", 1 + code, name) for code, name in enumerate(
+        "ECONNREFUSED EACCES ENETUNREACH EHOSTUNREACH ECONNREFUSED ETIMEDOUT EOPNOTSUPP EAFNOSUPPORT".split()
+    )],
+    ("socks4", 91, "ECONNREFUSED"),
+    ("socks4", 92, "EACCES"),
+    ("http", "403 Forbidden", "EACCES"),
+    ("http", "407 Proxy Authentication Required", "EACCES"),
+    ("http", "502 Bad Gateway", "ECONNREFUSED"),
+    ("http", "504 Gateway Timeout", "ETIMEDOUT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "reply", "name"), REFUSALS)
+def test_a_refusal_has_its_errno_in_so_error(conf, make_proxy, echo, kind, reply, name):
+    config = conf([make_proxy(Mood(reply=reply), kind=kind)])
+    assert ends(config, echo.port, ERROR) == ["OUT+ERR+HUP", str(getattr(errno, name)), "0"]
+    answers = script(SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "connect 127.0.0.1 1", conf=config)
+    assert answers[3] == f"-1 {name}"
+
+
+@pytest.mark.parametrize("stage", ["greeting", "request"])
+@pytest.mark.parametrize(("instead", "number"), [(CLOSE, 104), (RESET, 104), (SILENCE, 110), (b"\xff" * 8, 104)])
+def test_a_proxy_that_misbehaves(conf, make_proxy, echo, stage, instead, number):
+    config = conf([make_proxy(Mood(instead={stage: instead}))], "tcp_read_time_out 300")
+    assert ends(config, echo.port) == ["OUT+ERR+HUP", str(number)]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_dead_proxy(conf, echo, refusing, deaf, chain):
+    assert ends(conf([f"socks5 127.0.0.1 {refusing}"], chain=chain), echo.port) == ["OUT+ERR+HUP", "111"]
+    config = conf([f"socks5 127.0.0.1 {deaf}"], "tcp_connect_time_out 300", chain=chain)
+    assert ends(config, echo.port) == ["OUT+ERR+HUP", "110"]
+
+
+def test_dynamic_skips_the_dead_while_the_program_goes_on(conf, proxy, echo, refusing, deaf):
+    chain = [f"socks5 127.0.0.1 {refusing}", f"socks5 127.0.0.1 {deaf}", proxy]
+    config = conf(chain, "tcp_connect_time_out 300", chain="dynamic_chain")
+    assert ends(config, echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_proxy_wait_waits_for_a_proxy_that_comes_late(conf, echo):
+    port = free_port()
+
+    def open_late():
+        time.sleep(0.7)
+        return Proxy(port=port)
+
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(open_late)
+        assert ends(conf([f"socks5 127.0.0.1 {port}"], "proxy_wait 60000"), echo.port, *TALK)[:2] == ["OUT", "0"]
+        late.result().close()
+
+
+def test_proxy_retry_tries_again(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(reply=1))
+    assert ends(conf([proxy], "proxy_retry 2"), echo.port) == ["OUT+ERR+HUP", "111"]
+    assert len(proxy.requests) == 3
+
+
+def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path, make_proxy, echo):
+    """An IPv4 socket and an IPv6 proxy: the socket at the end is another one."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate), host="::1")
+        write, read = SET["TCP_KEEPIDLE"]
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", write, f"open {gate.path}", *WAIT, read, "flags", *TALK,
+            conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert answers[4:] == ["OUT", "0", "77", "inherited nonblock", "5", "IN", "5 hello"]
+
+
+# -- time
+
+
+PYTHON_TIMEOUT = """
+import socket, sys
+for how in ("timeout", "settimeout"):
+    try:
+        if how == "timeout":
+            socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=0.5)
+        else:
+            with socket.socket() as s:
+                s.settimeout(0.5)
+                s.connect(("127.0.0.1", int(sys.argv[1])))
+        print("connected")
+    except TimeoutError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_pythons_time_limit_is_kept(conf, make_proxy, echo, deaf):
+    proxy = make_proxy(Mood(instead={"request": SILENCE}))
+    bare = run_under(sys.executable, ["-c", PYTHON_TIMEOUT, deaf], via="bare").ok()
+    through = run_under(sys.executable, ["-c", PYTHON_TIMEOUT, echo.port], conf=conf([proxy], *PATIENT)).ok()
+    assert through.out == bare.out == "TimeoutError timed out\n" * 2
+
+
+def test_connect_returns_at_once_a_thousand_times(conf, make_proxy, echo, record_property):
+    """Through a proxy that takes 300 ms for each. The bound is for a busy machine; the figure is in the report."""
+    proxy = make_proxy(Mood(delay=0.3))
+    result = run_probe("connect_times", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"]).ok()
+    figures = dict(pair.split("=") for pair in result.out.split())
+    record_property("connect_times", result.out.strip())
+    print(result.out)
+    assert figures["connected"] == "1000"
+    assert int(figures["median_us"]) < 10_000
+    assert int(figures["longest_us"]) < 100_000
+    assert (figures["threads"], figures["descriptors"]) == ("1", "as_before")

@@ -26,8 +26,10 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
     // SAFETY: passed on.
-    if PENDING.count() > 0 && unsafe { is_dissolution(address, length) } {
+    if PENDING.has_news() && unsafe { is_dissolution(address, length) } {
         PENDING.cut_short(fd);
+        // How the attempt ended is of no interest to the next.
+        let _ = PENDING.owed_error(fd);
         return Verdict::Real;
     }
     if let Some(result) = earlier_attempt(fd) {

@@ -137,7 +137,7 @@ static void op_forks(void)
 
 /* -- limits */
 
-/* limit nofile SPARE: so many numbers are left to open. limit nproc: no further thread, for an ordinary user. */
+/* limit nofile SPARE: so many numbers are left to open, for good. limit nproc: no further thread, for an ordinary user. */
 static void op_limit(void)
 {
     struct rlimit limit;
@@ -145,7 +145,7 @@ static void op_limit(void)
         getrlimit(RLIMIT_NOFILE, &limit);
         int lowest = dup(0);
         close(lowest);
-        limit.rlim_cur = (rlim_t)(lowest + value_of(words[2]));
+        limit.rlim_cur = limit.rlim_max = (rlim_t)(lowest + value_of(words[2]));
         say(setrlimit(RLIMIT_NOFILE, &limit));
     } else {
         limit.rlim_cur = limit.rlim_max = 0;

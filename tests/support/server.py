@@ -67,25 +67,28 @@ class Server:
 
 class EchoServer(Server):
     """Sends `banner` (after `delay` seconds), then gives back what it gets, and keeps it in `received`, one entry for
-    each connection."""
+    each connection (or nothing of it, with `keep` false: for many)."""
 
-    def __init__(self, banner=b"", delay=0, **where):
+    def __init__(self, banner=b"", delay=0, keep=True, **where):
         self.banner = banner
         self.delay = delay
+        self.keep = keep
         self.received = []
         self.peers = []
         super().__init__(**where)
 
     def handle(self, connection):
         record = bytearray()
-        with self.lock:
-            self.received.append(record)
-            self.peers.append(connection.getpeername()[:2])
+        if self.keep:
+            with self.lock:
+                self.received.append(record)
+                self.peers.append(connection.getpeername()[:2])
         if self.banner:
             time.sleep(self.delay)
             connection.sendall(self.banner)
         while data := connection.recv(65536):
-            record += data
+            if self.keep:
+                record += data
             connection.sendall(data)
 
 

@@ -313,6 +313,11 @@ impl Pending {
         }
     }
 
+    /// Whether anything is pending, or some program has yet to learn of a failure.
+    pub fn has_news(&self) -> bool {
+        self.count() > 0 || !self.owed.is_empty()
+    }
+
     /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
     pub fn owed_error(&self, fd: Fd) -> Option<Errno> {
         if self.owed.is_empty() {
