@@ -417,9 +417,7 @@ impl Pending {
         }
         loop {
             let seen = self.settled.now();
-            let pending = self
-                .open()
-                .is_some_and(|mut books| books.is_pending(fd));
+            let pending = self.open().is_some_and(|mut books| books.is_pending(fd));
             if !pending {
                 return;
             }
