@@ -91,8 +91,8 @@ def test_io_uring_asleep_for_reading_is_woken_by_the_first_byte(conf, tmp_path, 
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(
-            SOCKET, f"connect 127.0.0.1 {server.port}", "asleep uring IN", f"open {gate.path}", "woken", "recv 4", ERROR,
-            conf=conf([proxy], *PATIENT),
+            SOCKET, f"connect 127.0.0.1 {server.port}", "asleep uring IN", f"open {gate.path}", "woken", "recv 4",
+            ERROR, conf=conf([proxy], *PATIENT),
         )  # fmt: skip
     assert "IN" in answers[4]
     assert answers[5:] == ["4 220 ", "0"]
