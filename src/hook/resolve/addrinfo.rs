@@ -29,12 +29,13 @@ pub unsafe fn getaddrinfo(
         return Verdict::Real;
     }
     // SAFETY: as above.
-    let (name, digits) = match unsafe { answer(node) } {
+    let host = match unsafe { answer(node) } {
         Answer::Local => return Verdict::Real,
         Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
-        Answer::Fake { name, v6, .. } if family == libc::AF_INET6 => (name, v6),
-        Answer::Fake { name, v4, .. } => (name, v4),
+        Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
+        Answer::Fake(host) => host,
     };
+    let digits = host.digits(family);
     // SAFETY: all zeroes is a valid addrinfo.
     let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: as above.
@@ -51,7 +52,7 @@ pub unsafe fn getaddrinfo(
     };
     if code == 0 && flags & libc::AI_CANONNAME != 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
-        unsafe { rename(*result, name.as_str()) };
+        unsafe { rename(*result, host.name.as_str()) };
     }
     Verdict::Return(code)
 }
@@ -105,8 +106,8 @@ pub unsafe fn getaddrinfo_a(
         let digits = match unsafe { answer(request.ar_name) } {
             Answer::Local => continue,
             Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
-            Answer::Fake { v6, .. } if family == libc::AF_INET6 => v6,
-            Answer::Fake { v4, .. } => v4,
+            Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
+            Answer::Fake(host) => host.digits(family),
         };
         // From malloc, since some programs free ar_name. Those that do not leak some 20 bytes.
         // SAFETY: a C string.
