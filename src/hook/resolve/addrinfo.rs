@@ -21,7 +21,7 @@ pub unsafe fn getaddrinfo(
     // SAFETY: the program's own arguments.
     let (family, flags) = match unsafe { hints.as_ref() } {
         Some(hints) => (hints.ai_family, hints.ai_flags),
-        None => (libc::AF_UNSPEC, 0),
+        None => (libc::AF_UNSPEC, libc::AI_V4MAPPED | libc::AI_ADDRCONFIG),
     };
     let ours = matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
         && flags & libc::AI_NUMERICHOST == 0;
@@ -50,11 +50,29 @@ pub unsafe fn getaddrinfo(
     let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) }) else {
         return Verdict::Return(libc::EAI_FAIL);
     };
-    if code == 0 && flags & libc::AI_CANONNAME != 0 {
+    if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
-        unsafe { rename(*result, host.name.as_str()) };
+        unsafe {
+            restore_flags(*result, flags);
+            if flags & libc::AI_CANONNAME != 0 {
+                rename(*result, host.name.as_str());
+            }
+        }
     }
     Verdict::Return(code)
+}
+
+/// libc repeats the caller's flags in every entry.
+///
+/// # Safety
+/// `list` is NULL or was made by getaddrinfo(3).
+unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
+    let mut next = list;
+    // SAFETY: the caller's contract.
+    while let Some(entry) = unsafe { next.as_mut() } {
+        entry.ai_flags = flags;
+        next = entry.ai_next;
+    }
 }
 
 /// Give the list its canonical name.
