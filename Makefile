@@ -55,14 +55,16 @@ $(VENV)/ready: tests/requirements.txt
 	touch $@
 
 .PHONY: bench
-bench: build
-	tests/install-tools cc proxychains4
-	$(PYTHON) tests/bench/run.py
+bench: build $(VENV)/ready
+	tests/install-tools cc microsocks setpriv proxychains4
+	$(VENV)/bin/python tests/bench/run.py
 
 .PHONY: lint
-lint:
+lint: $(VENV)/ready
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(VENV)/bin/ruff format --check --quiet tests
+	$(VENV)/bin/ruff check --quiet tests
 
 .PHONY: header
 header:

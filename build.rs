@@ -25,7 +25,10 @@ fn header() -> Result<(), Error> {
         .generate()?;
     let made = PathBuf::from(env::var("OUT_DIR")?).join("tailchain.h");
     bindings.write_to_file(&made);
-    println!("cargo::rustc-env=TAILCHAIN_GENERATED_HEADER={}", made.display());
+    println!(
+        "cargo::rustc-env=TAILCHAIN_GENERATED_HEADER={}",
+        made.display()
+    );
     if env::var_os("TAILCHAIN_WRITE_HEADER").is_some() {
         fs::copy(&made, root.join("include/tailchain.h"))?;
     }
@@ -36,7 +39,11 @@ fn header() -> Result<(), Error> {
 /// catches panics at the hooks, is linked in: as libgcc_s.so.1 it would be one more library to find, map and
 /// relocate at every exec of the user.
 fn link() {
-    for argument in ["-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"] {
+    for argument in [
+        "-Wl,-z,relro,-z,now",
+        "-Wl,-z,noexecstack",
+        "-Wl,--hash-style=gnu",
+    ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -49,8 +56,11 @@ fn link() {
         .map(|path| PathBuf::from(path.trim()))
         .filter(|path| path.is_absolute())
     {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--push-state,--whole-archive");
-        println!("cargo::rustc-cdylib-link-arg={}", archive.display());
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--pop-state");
+        // The launcher runs before every one of those programs, so it is spared that library as well.
+        for artifact in ["cdylib-link-arg", "link-arg-bin=proxychains4"] {
+            println!("cargo::rustc-{artifact}=-Wl,--push-state,--whole-archive");
+            println!("cargo::rustc-{artifact}={}", archive.display());
+            println!("cargo::rustc-{artifact}=-Wl,--pop-state");
+        }
     }
 }

@@ -8,6 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// How a connection would be routed.
+typedef enum tailchain_route {
+  // Not proxied.
+  TAILCHAIN_DIRECT = 0,
+  // Through the proxies.
+  TAILCHAIN_CHAIN = 1,
+  // It would fail.
+  TAILCHAIN_REFUSE = 2,
+} tailchain_route;
+
 // How many connections of this process went which way. A forked child goes on with its parent's numbers.
 typedef struct tailchain_counters {
   // Tunnels that stood.

@@ -106,9 +106,7 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
                     let text = format!("resolved by libc ({reason}); the address rules decide");
                     return (tailchain_route::TAILCHAIN_DIRECT, text);
                 }
-                NamePolicy::Remote => {
-                    route::decide(&state.config, Dialled::Name(name, port), &[])
-                }
+                NamePolicy::Remote => route::decide(&state.config, Dialled::Name(name, port), &[]),
             }
         }
         Host::Ip(ip) => {
@@ -116,17 +114,16 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
             match state.fake_name(address) {
                 Fake::No => route::decide(&state.config, Dialled::Address(address), &[]),
                 Fake::Unknown => route::decide(&state.config, Dialled::UnknownFake(address), &[]),
-                Fake::Name(name) => {
-                    route::decide(&state.config, Dialled::Name(&name, port), &[])
-                }
+                Fake::Name(name) => route::decide(&state.config, Dialled::Name(&name, port), &[]),
             }
         }
     };
     match route {
         Route::Direct { reason, .. } => (tailchain_route::TAILCHAIN_DIRECT, reason.to_string()),
-        Route::Refuse(errno, refusal) => {
-            (tailchain_route::TAILCHAIN_REFUSE, format!("{errno}: {refusal}"))
-        }
+        Route::Refuse(errno, refusal) => (
+            tailchain_route::TAILCHAIN_REFUSE,
+            format!("{errno}: {refusal}"),
+        ),
         Route::Chain(target) => {
             let Target { .. } = &target;
             let mut text = String::from("through");

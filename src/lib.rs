@@ -84,6 +84,7 @@ mod counters;
 mod hook;
 mod pending;
 mod state;
+mod unwind;
 
 /// Run when the dynamic loader has loaded us, before the program's own code. A constructor of another library
 /// may have called a hook already: everything here can be made on first use as well.

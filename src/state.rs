@@ -14,6 +14,7 @@ use tailchain_core::fake::FakeNet;
 use tailchain_core::host::{Host, HostName};
 use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
+use tailchain_core::local_addresses::LocalAddresses;
 use tailchain_core::log::Log;
 use tailchain_core::shared_names::SharedNames;
 use tailchain_core::sys;
@@ -23,6 +24,7 @@ pub struct State {
     pub config: Config,
     pub log: Log,
     pub fakes: FakeNet,
+    pub local_addresses: LocalAddresses,
     names: OnceBox<SharedNames>,
     hosts: OnceBox<HostsFile>,
 }
@@ -62,6 +64,7 @@ impl State {
         }
         State {
             fakes: FakeNet::new(loaded.config.fake_subnet),
+            local_addresses: LocalAddresses::new(),
             log,
             names: OnceBox::new(),
             hosts: OnceBox::new(),
@@ -114,17 +117,20 @@ impl State {
 
     /// Whether `address` is where one of the proxies listens.
     pub fn is_proxy(&self, address: SocketAddr) -> bool {
-        self.config.proxies.iter().any(|proxy| match &proxy.endpoint {
-            Endpoint::Tcp(target) => {
-                target.port == address.port()
-                    && match &target.host {
-                        Host::Ip(ip) => *ip == address.ip().to_canonical(),
-                        // A name may be at any address.
-                        Host::Name(_) => true,
-                    }
-            }
-            Endpoint::Unix(_) => false,
-        })
+        self.config
+            .proxies
+            .iter()
+            .any(|proxy| match &proxy.endpoint {
+                Endpoint::Tcp(target) => {
+                    target.port == address.port()
+                        && match &target.host {
+                            Host::Ip(ip) => *ip == address.ip().to_canonical(),
+                            // A name may be at any address.
+                            Host::Name(_) => true,
+                        }
+                }
+                Endpoint::Unix(_) => false,
+            })
     }
 
     pub fn has_unix_proxy(&self) -> bool {

@@ -4,6 +4,7 @@ import os
 from contextlib import ExitStack
 
 import pytest
+
 from support import daemons, paths, web
 from support.config import Configs
 from support.island import Island

@@ -1,8 +1,10 @@
 """The files that are shipped: what they export, what they need, how they are linked."""
 
 import re
+from pathlib import Path
 
 import pytest
+
 from support import elf, paths
 
 COMMANDS = ["proxychains4", "tailchain"]
@@ -42,7 +44,7 @@ def test_no_command_defines_a_libc_symbol(name):
 
 def libc():
     """The libc that this very Python is linked with."""
-    maps = open("/proc/self/maps").read()
+    maps = Path("/proc/self/maps").read_text()
     return re.search(r"(/\S*/libc\.so\.6|/\S*/libc-\S*\.so)", maps).group(1)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from support.ports import refusing_port
 from support.probe import run_probe, script
 from support.proxy import CLOSE, Mood, RawRelay
@@ -85,7 +86,9 @@ def test_with_every_proxy_dead_connect_fails_and_ends(conf, echo, chain):
 def test_a_target_that_refuses_is_no_dead_proxy(conf, make_proxy, refusing):
     """Only the last proxy can tell, and the answer is the program's."""
     one, two = make_proxy(), make_proxy()
-    answers = script("socket inet stream", f"connect 127.0.0.1 {refusing}", conf=conf([one, two], chain="dynamic_chain"))
+    answers = script(
+        "socket inet stream", f"connect 127.0.0.1 {refusing}", conf=conf([one, two], chain="dynamic_chain")
+    )
     assert answers[1] == "-1 ECONNREFUSED"
     assert two.targets[-1] == ("127.0.0.1", refusing)
 

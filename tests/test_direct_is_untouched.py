@@ -1,6 +1,7 @@
 """Direct means untouched: each probe prints the same bare, and with the library on a route that is direct."""
 
 import pytest
+
 from support.probe import run_probe, script
 
 CONNECTED = [
@@ -28,27 +29,76 @@ CONNECTED = [
 
 SCRIPTS = {
     "connected": CONNECTED,
-    "refused": ["socket inet stream", "connect 127.0.0.1 {refusing}", "connect 127.0.0.1 {port}", "send hello", "recv 5"],
-    "nonblocking": ["socket inet stream 0 nonblock", "connect 127.0.0.1 {port}", "wait 5000", "get SOL_SOCKET SO_ERROR",
-                    "flags", "connect 127.0.0.1 {port}", "connect 127.0.0.1 {port}"],
-    "nonblocking refused": ["socket inet stream 0 nonblock", "connect 127.0.0.1 {refusing}", "wait 5000",
-                            "get SOL_SOCKET SO_ERROR", "get SOL_SOCKET SO_ERROR"],
-    "send time limit": ["socket inet stream", "set_time SO_SNDTIMEO 200", "connect 127.0.0.1 {deaf}", "connect 127.0.0.1 {deaf}"],
+    "refused": [
+        "socket inet stream",
+        "connect 127.0.0.1 {refusing}",
+        "connect 127.0.0.1 {port}",
+        "send hello",
+        "recv 5",
+    ],
+    "nonblocking": [
+        "socket inet stream 0 nonblock",
+        "connect 127.0.0.1 {port}",
+        "wait 5000",
+        "get SOL_SOCKET SO_ERROR",
+        "flags",
+        "connect 127.0.0.1 {port}",
+        "connect 127.0.0.1 {port}",
+    ],
+    "nonblocking refused": [
+        "socket inet stream 0 nonblock",
+        "connect 127.0.0.1 {refusing}",
+        "wait 5000",
+        "get SOL_SOCKET SO_ERROR",
+        "get SOL_SOCKET SO_ERROR",
+    ],
+    "send time limit": [
+        "socket inet stream",
+        "set_time SO_SNDTIMEO 200",
+        "connect 127.0.0.1 {deaf}",
+        "connect 127.0.0.1 {deaf}",
+    ],
     "ipv6": ["socket inet6 stream", "connect ::1 {port6}", "peer", "local", "send hello", "recv 5"],
     "mapped": ["socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "local", "send hello", "recv 5"],
     "any address": ["socket inet stream", "connect 0.0.0.0 {port}", "peer", "send hello", "recv 5"],
     "bad descriptor": ["connect 127.0.0.1 {port}", "use 999", "connect 127.0.0.1 {port}", "peer"],
     "not a socket": ["use 1", "connect 127.0.0.1 {port}", "peer"],
-    "bad pointers": ["socket inet stream", "connect_null", "connect_wild", "connect_wild 2", "connect_wild 0", "connect_wild 128",
-                     "connect_wild 4096", "connect_wild -1"],
-    "lengths": ["socket inet stream", "connect 127.0.0.1 {port} 0", "connect 127.0.0.1 {port} 1", "connect 127.0.0.1 {port} 2",
-                "connect 127.0.0.1 {port} 8", "connect 127.0.0.1 {port} 15", "connect 127.0.0.1 {port} 129",
-                "connect 127.0.0.1 {port} -1", "connect 127.0.0.1 {port} 128", "peer"],
-    "short length of IPv6": ["socket inet6 stream", "connect ::1 {port6} 16", "connect ::1 {port6} 24", "connect ::1 {port6} 28"],
+    "bad pointers": [
+        "socket inet stream",
+        "connect_null",
+        "connect_wild",
+        "connect_wild 2",
+        "connect_wild 0",
+        "connect_wild 128",
+        "connect_wild 4096",
+        "connect_wild -1",
+    ],
+    "lengths": [
+        "socket inet stream",
+        "connect 127.0.0.1 {port} 0",
+        "connect 127.0.0.1 {port} 1",
+        "connect 127.0.0.1 {port} 2",
+        "connect 127.0.0.1 {port} 8",
+        "connect 127.0.0.1 {port} 15",
+        "connect 127.0.0.1 {port} 129",
+        "connect 127.0.0.1 {port} -1",
+        "connect 127.0.0.1 {port} 128",
+        "peer",
+    ],
+    "short length of IPv6": [
+        "socket inet6 stream",
+        "connect ::1 {port6} 16",
+        "connect ::1 {port6} 24",
+        "connect ::1 {port6} 28",
+    ],
     "address at the edge of a page": ["socket inet stream", "connect_edge 127.0.0.1 {port}", "send hello", "recv 5"],
     "IPv6 address on an IPv4 socket": ["socket inet stream", "connect ::1 {port6}", "peer"],
     "IPv4 address on an IPv6 socket": ["socket inet6 stream", "connect 127.0.0.1 {port}", "peer"],
-    "IPv6 only and a mapped address": ["socket inet6 stream", "set IPPROTO_IPV6 IPV6_V6ONLY 1", "connect ::ffff:127.0.0.1 {port}"],
+    "IPv6 only and a mapped address": [
+        "socket inet6 stream",
+        "set IPPROTO_IPV6 IPV6_V6ONLY 1",
+        "connect ::ffff:127.0.0.1 {port}",
+    ],
     "unknown family": ["socket inet stream", "connect_family 77 127.0.0.1 {port}", "connect_family 1 127.0.0.1 {port}"],
     "listening": ["socket inet stream", "bind 127.0.0.1 0", "listen", "connect 127.0.0.1 {port}", "peer"],
     "udp": ["socket inet dgram", "connect 127.0.0.1 {port}", "peer", "unspec", "sendto 127.0.0.1 {port} datagram"],
@@ -56,7 +106,17 @@ SCRIPTS = {
     "sctp": ["socket inet stream sctp", "connect 127.0.0.1 {port}"],
     "mptcp": ["socket inet stream mptcp", "connect 127.0.0.1 {port}", "peer", "send hello", "recv 5"],
     "everything closed": ["close_range", "socket inet stream", "connect 127.0.0.1 {port}", "send hello", "recv 5"],
-    "dup": ["socket inet stream", "dup", "connect 127.0.0.1 {port}", "swap", "peer", "close", "swap", "send hello", "recv 5"],
+    "dup": [
+        "socket inet stream",
+        "dup",
+        "connect 127.0.0.1 {port}",
+        "swap",
+        "peer",
+        "close",
+        "swap",
+        "send hello",
+        "recv 5",
+    ],
 }
 
 

@@ -1,6 +1,7 @@
 """What went wrong at a proxy arrives as the errno that a kernel would give for it (connect(2))."""
 
 import pytest
+
 from support.probe import run_probe, script
 from support.proxy import CLOSE, RESET, SILENCE, Mood
 
@@ -124,7 +125,10 @@ NONSENSE = {
     "closes at the request": ("socks5", Mood(instead={"request": CLOSE})),
     "resets at the request": ("socks5", Mood(instead={"request": RESET})),
     "replies as version 1": ("socks5", Mood(instead={"request": b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"})),
-    "bound address of an unknown type": ("socks5", Mood(instead={"request": b"\x05\x00\x00\x07\x00\x00\x00\x00\x00\x00"})),
+    "bound address of an unknown type": (
+        "socks5",
+        Mood(instead={"request": b"\x05\x00\x00\x07\x00\x00\x00\x00\x00\x00"}),
+    ),
     "socks4 closes": ("socks4", Mood(instead={"request": CLOSE})),
     "socks4 replies as version 5": ("socks4", Mood(instead={"request": b"\x05\x5a\x00\x00\x00\x00\x00\x00"})),
     "http closes": ("http", Mood(instead={"request": CLOSE})),
@@ -187,7 +191,9 @@ def test_a_send_time_limit_ends_connect_as_in_the_kernel(conf, make_proxy, echo,
     """SO_SNDTIMEO limits connect: EINPROGRESS when it is over (socket(7))."""
     bare = script("socket inet stream", "set_time SO_SNDTIMEO 300", f"connect 127.0.0.1 {deaf}", via="bare")
     proxy = make_proxy(Mood(instead={"request": SILENCE}))
-    proxied = script("socket inet stream", "set_time SO_SNDTIMEO 300", f"connect 127.0.0.1 {echo.port}", conf=conf([proxy], *PATIENT))
+    proxied = script(
+        "socket inet stream", "set_time SO_SNDTIMEO 300", f"connect 127.0.0.1 {echo.port}", conf=conf([proxy], *PATIENT)
+    )
     assert proxied == bare
 
 

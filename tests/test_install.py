@@ -4,18 +4,32 @@ import os
 import subprocess
 
 import pytest
+
 from support import paths
 from support.need import need
 from support.probe import probe
 from support.run import clean_environment, run_under
 
-INSTALLED = ["bin/proxychains4", "bin/tailchain", "lib/libtailchain.so", "lib/libproxychains4.so", "include/tailchain.h"]
+INSTALLED = [
+    "bin/proxychains4",
+    "bin/tailchain",
+    "lib/libtailchain.so",
+    "lib/libproxychains4.so",
+    "include/tailchain.h",
+]
 
 
 def make(target, destination):
     # As a user types it: nothing of an outer make may leak in.
-    environment = {name: value for name, value in clean_environment().items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    subprocess.run([need("make"), "-C", paths.ROOT, target, f"DESTDIR={destination}"], check=True, capture_output=True, env=environment)
+    environment = {
+        name: value for name, value in clean_environment().items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    }
+    subprocess.run(
+        [need("make"), "-C", paths.ROOT, target, f"DESTDIR={destination}"],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The command `proxychains4`: options, environment, messages and exit status are those of proxychains-ng."""
 
 import os
+import pwd
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
+
 from support import paths
 from support.need import need
 from support.probe import probe
@@ -155,7 +158,11 @@ def test_the_config_is_searched_in_order(conf, proxy, home, tmp_path, first):
     current = tmp_path / "current"
     current.mkdir()
     text = conf([proxy]).read_text()
-    places = [current / "proxychains.conf", home / ".proxychains/proxychains.conf", home / "config/settings/proxychains.conf"]
+    places = [
+        current / "proxychains.conf",
+        home / ".proxychains/proxychains.conf",
+        home / "config/settings/proxychains.conf",
+    ]
     for place in places[first:]:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
@@ -248,13 +255,21 @@ def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_
     assert str(program) in refused.err
 
 
-def test_a_setuid_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
-    program = tmp_path / "setuid-true"
-    program.write_bytes(open("/bin/true", "rb").read())
+def setuid_program(folder):
+    """A program that belongs to somebody else: with one's own, setuid changes nothing, and ld.so preloads."""
+    if os.geteuid() != 0:
+        return need("su")
+    program = folder / "setuid-true"
+    program.write_bytes(Path("/bin/true").read_bytes())
+    os.chown(program, pwd.getpwnam("nobody").pw_uid, -1)
     program.chmod(0o755 | stat.S_ISUID)
-    config = conf([proxy])
-    assert "setuid" in run_under(program, conf=config).err
-    assert run_under(program, conf=config, options=["--strict"]).code == 1
+    return program
+
+
+def test_a_setuid_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
+    program, config = setuid_program(tmp_path), conf([proxy])
+    assert "setuid" in run_under(program, ["--version"], conf=config).err
+    assert run_under(program, ["--version"], conf=config, options=["--strict"]).code == 1
 
 
 def test_x_names_the_proxy_without_a_config(make_proxy, echo, home):

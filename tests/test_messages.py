@@ -1,6 +1,7 @@
 """The lines on stderr about a chain are those of proxychains-ng, byte for byte."""
 
 import pytest
+
 from support.probe import probe, run_probe
 from support.proxy import CLOSE, Mood
 from support.run import run_under
@@ -15,7 +16,9 @@ NAMES = {
 
 def connect(port, conf, via="launcher"):
     """Everything after the three lines at start."""
-    result = run_under(probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {port}"], conf=conf, via=via).ok()
+    result = run_under(
+        probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {port}"], conf=conf, via=via
+    ).ok()
     lines = result.err.splitlines(keepends=True)
     start = 3 if via == "launcher" else 1
     return "".join(lines[start:])
@@ -51,7 +54,9 @@ def test_the_first_proxy_does_not_answer(conf, deaf, echo):
     assert said == f"[proxychains] Strict chain  ...  127.0.0.1:{deaf}  ...  timeout\n"
 
 
-@pytest.mark.parametrize("kind, mood", [("http", Mood(reply="403 Forbidden")), ("socks4", Mood(reply=91)), ("socks5", Mood(method=0xFF))])
+@pytest.mark.parametrize(
+    "kind, mood", [("http", Mood(reply="403 Forbidden")), ("socks4", Mood(reply=91)), ("socks5", Mood(method=0xFF))]
+)
 def test_the_proxy_denies(conf, make_proxy, echo, kind, mood):
     proxy = make_proxy(mood, kind=kind)
     said = connect(echo.port, conf([proxy]))

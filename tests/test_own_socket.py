@@ -1,6 +1,7 @@
 """Through a proxy, the program keeps the socket that it made: number, dups, flags, options, address."""
 
 import pytest
+
 from support.probe import script
 
 # (how to set it, how to read it)
@@ -56,7 +57,7 @@ def test_an_option_that_was_set_before_connect_stays(through, name):
 
 
 def test_every_option_at_once_stays(through):
-    writes, reads = zip(*OPTIONS.values())
+    writes, reads = zip(*OPTIONS.values(), strict=True)
     through("socket inet stream", *writes, "connect 127.0.0.1 {port}", *reads)
 
 
@@ -111,9 +112,15 @@ def test_getpeername_cuts_the_address_as_the_kernel_does(through, room):
 
 def test_getpeername_of_an_ipv6_connection_is_what_was_dialled(conf, proxy, make_echo):
     target = make_echo(host="::1")
-    answers = script("socket inet6 stream", f"connect ::1 {target.port}", "peer", "send hello", "recv 5", conf=conf([proxy]))
+    answers = script(
+        "socket inet6 stream", f"connect ::1 {target.port}", "peer", "send hello", "recv 5", conf=conf([proxy])
+    )
     assert answers[1:] == ["0", f"::1 length 28 port {target.port}", "5", "5 hello"]
     assert proxy.targets == [("::1", target.port)]
+
+
+def test_getpeername_of_a_mapped_address_is_what_was_dialled(through):
+    through("socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "send hello", "recv 5")
 
 
 def test_errno_is_left_alone_by_a_connect_that_succeeds(through):
@@ -121,17 +128,39 @@ def test_errno_is_left_alone_by_a_connect_that_succeeds(through):
 
 
 def test_a_second_connect_is_eisconn(through):
-    assert "-1 EISCONN" in through("socket inet stream", "connect 127.0.0.1 {port}", "connect 127.0.0.1 {port}", "send hello", "recv 5")
+    assert "-1 EISCONN" in through(
+        "socket inet stream", "connect 127.0.0.1 {port}", "connect 127.0.0.1 {port}", "send hello", "recv 5"
+    )
 
 
 def test_af_unspec_dissolves_and_the_socket_connects_anew(through):
-    through("socket inet stream", "mark", "connect 127.0.0.1 {port}", "unspec", "peer", "connect 127.0.0.1 {port}", "same", "send hello",
-            "recv 5")
+    through(
+        "socket inet stream",
+        "mark",
+        "connect 127.0.0.1 {port}",
+        "unspec",
+        "peer",
+        "connect 127.0.0.1 {port}",
+        "same",
+        "send hello",
+        "recv 5",
+    )
 
 
 def test_a_socket_that_was_refused_connects_at_the_next_try(conf, proxy, echo, refusing):
-    operations = ["socket inet stream 0 cloexec", "set IPPROTO_TCP TCP_KEEPIDLE 77", "mark", f"connect 127.0.0.1 {refusing}",
-                  f"connect 127.0.0.1 {echo.port}", "same", "get IPPROTO_TCP TCP_KEEPIDLE", "flags", "peer", "send hello", "recv 5"]
+    operations = [
+        "socket inet stream 0 cloexec",
+        "set IPPROTO_TCP TCP_KEEPIDLE 77",
+        "mark",
+        f"connect 127.0.0.1 {refusing}",
+        f"connect 127.0.0.1 {echo.port}",
+        "same",
+        "get IPPROTO_TCP TCP_KEEPIDLE",
+        "flags",
+        "peer",
+        "send hello",
+        "recv 5",
+    ]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
     assert proxy.targets == [("127.0.0.1", refusing), ("127.0.0.1", echo.port)]
 
@@ -144,16 +173,27 @@ def test_a_refused_socket_is_not_connected_to_the_proxy(conf, proxy, refusing):
 
 def test_a_socket_whose_number_was_stderr_gets_no_log_line(conf, proxy, echo):
     """2 is closed, and socket(2) then gives 2: a line written there would be data for the server."""
-    answers = script("close 2", "socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5",
-                     conf=conf([proxy]))
+    answers = script(
+        "close 2", "socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5", conf=conf([proxy])
+    )
     assert answers == ["0", "2", "0", "5", "5 hello"]
     assert bytes(echo.received[0]) == b"hello"
 
 
 def test_a_socket_in_place_of_stderr_gets_no_line_about_another_one(conf, proxy, echo, make_echo):
     other = make_echo()
-    script("close 2", "socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5",
-           "socket inet stream", f"connect 127.0.0.1 {other.port}", "send other", "recv 5", conf=conf([proxy]))
+    script(
+        "close 2",
+        "socket inet stream",
+        f"connect 127.0.0.1 {echo.port}",
+        "send hello",
+        "recv 5",
+        "socket inet stream",
+        f"connect 127.0.0.1 {other.port}",
+        "send other",
+        "recv 5",
+        conf=conf([proxy]),
+    )
     assert bytes(echo.received[0]) == b"hello"
     assert bytes(other.received[0]) == b"other"
 

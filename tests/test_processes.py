@@ -1,6 +1,7 @@
 """Threads, forks, spawned children, prefork servers: nothing breaks, nothing is left behind."""
 
 import pytest
+
 from support.ports import refusing_port
 from support.probe import run_probe
 from support.run import run_under
@@ -29,7 +30,9 @@ def test_threads_through_a_random_chain(conf, make_proxy, echo):
 
 
 def test_forks_while_other_threads_connect(conf, proxy, echo):
-    result = run_probe("fork_threads", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"], timeout=280).ok()
+    result = run_probe(
+        "fork_threads", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"], timeout=280
+    ).ok()
     assert result.out == "children 1000 of 1000, threads connected yes, failed 0\n"
 
 
@@ -47,7 +50,9 @@ def test_a_prefork_server(conf, proxy, echo):
 
 
 def test_connects_leave_no_descriptor_and_no_thread_behind(conf, proxy, echo, refusing):
-    result = run_probe("descriptors", "127.0.0.1", echo.port, refusing, 1000, conf=conf([proxy]), options=["-q"], timeout=280).ok()
+    result = run_probe(
+        "descriptors", "127.0.0.1", echo.port, refusing, 1000, conf=conf([proxy]), options=["-q"], timeout=280
+    ).ok()
     assert result.out.splitlines() == ["connected 1000 failed 1000", "descriptors as before", "threads as before"]
     assert len(proxy.requests) == 2000
 

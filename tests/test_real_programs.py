@@ -4,6 +4,7 @@ whether the connection went through it."""
 import sys
 
 import pytest
+
 from support.need import need
 from support.run import run_under
 from support.web import PAGE
@@ -55,7 +56,9 @@ def test_a_large_result_and_a_large_upload(postgres, config, witness):
     """A megabyte both ways: after connect nothing of ours is in between."""
     text = "x" * 1_000_000
     words = [*psql_words(postgres)[:-2], "-f", "-"]
-    result = run_under(need("psql"), words, conf=config, input=f"select md5('{text}'), repeat('y', 1000000);".encode()).ok()
+    result = run_under(
+        need("psql"), words, conf=config, input=f"select md5('{text}'), repeat('y', 1000000);".encode()
+    ).ok()
     digest, filler = result.out.strip().split("|")
     assert len(digest) == 32 and filler == "y" * 1_000_000
     assert witness.saw(postgres)
@@ -65,7 +68,9 @@ def test_pgbench_with_a_connection_for_each_transaction(postgres, conf, proxy):
     config = conf([proxy])
     address = ["-h", "127.0.0.1", "-p", postgres, "-U", "postgres", "postgres"]
     run_under(need("pgbench"), ["-i", "-q", "-s", "1", *address], conf=config).ok()
-    result = run_under(need("pgbench"), ["-C", "-S", "-n", "-c", "4", "-j", "2", "-t", "25", *address], conf=config).ok()
+    result = run_under(
+        need("pgbench"), ["-C", "-S", "-n", "-c", "4", "-j", "2", "-t", "25", *address], conf=config
+    ).ok()
     assert "number of transactions actually processed: 100/100" in result.out
     assert sum(request.dialled for request in proxy.requests) >= 100
 
@@ -132,8 +137,12 @@ def test_wget(web_port, witness, config):
 
 def test_git_clone(web_port, witness, config, tmp_path):
     copy = tmp_path / "copy"
-    run_under(need("git"), ["clone", "-q", f"http://127.0.0.1:{web_port}/repo.git", copy], conf=config,
-              env={"GIT_CONFIG_GLOBAL": "/dev/null"}).ok()
+    run_under(
+        need("git"),
+        ["clone", "-q", f"http://127.0.0.1:{web_port}/repo.git", copy],
+        conf=config,
+        env={"GIT_CONFIG_GLOBAL": "/dev/null"},
+    ).ok()
     assert (copy / "hello.txt").read_text() == "through the proxy\n"
     assert witness.saw(web_port)
 

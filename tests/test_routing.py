@@ -1,9 +1,10 @@
-"""Which connections go through the proxy: dnat, localnet, allow-lists, names; and what happens while the proxy is down."""
+"""Which connections go through the proxy: dnat, localnet, allow-lists, names; and what happens while it is down."""
 
 import json
 import threading
 
 import pytest
+
 from support.ports import free_port
 from support.probe import probe, script
 from support.proxy import Mood, Proxy
@@ -17,8 +18,15 @@ def talk(config, host, port, family="inet"):
     return script(f"socket {family} stream", f"connect {host} {port}", *HELLO, conf=config)[1:]
 
 
-LOCALNET_MATCHES = ["127.0.0.0/255.0.0.0", "127.0.0.0/8", "127.0.0.1/32", "0.0.0.0/0.0.0.0", "127.0.0.0:{port}/255.0.0.0",
-                    "127.0.0.0:{port}/8", "0.0.0.0:{port}/0.0.0.0"]
+LOCALNET_MATCHES = [
+    "127.0.0.0/255.0.0.0",
+    "127.0.0.0/8",
+    "127.0.0.1/32",
+    "0.0.0.0/0.0.0.0",
+    "127.0.0.0:{port}/255.0.0.0",
+    "127.0.0.0:{port}/8",
+    "0.0.0.0:{port}/0.0.0.0",
+]
 LOCALNET_MISSES = ["10.0.0.0/8", "127.0.0.2/32", "127.0.0.0:1/255.0.0.0", "0.0.0.0:1/0.0.0.0"]
 
 
@@ -81,7 +89,9 @@ def test_with_an_allow_list_what_it_names_is_proxied(conf, proxy, echo, net):
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
-@pytest.mark.parametrize("rule", ["proxynet 100.64.0.0/10", "proxynet 127.0.0.0/8:1", "proxydomain .ts.net", "tailnet_only"])
+@pytest.mark.parametrize(
+    "rule", ["proxynet 100.64.0.0/10", "proxynet 127.0.0.0/8:1", "proxydomain .ts.net", "tailnet_only"]
+)
 def test_with_an_allow_list_everything_else_is_direct(conf, proxy, echo, rule):
     assert talk(conf([proxy], rule), "127.0.0.1", echo.port) == CONNECTED
     assert proxy.requests == []
@@ -92,20 +102,28 @@ def test_localnet_beats_the_allow_list(conf, proxy, echo):
     assert proxy.requests == []
 
 
-FETCH = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30); s.sendall(b'hello'); print(s.recv(5).decode())"
+FETCH = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+s.sendall(b'hello')
+print(s.recv(5).decode())
+"""
 
 
 def by_name(config, name, port, **options):
     return run_under("python3", ["-c", FETCH, name, port], conf=config, **options)
 
 
-@pytest.mark.parametrize("rules", [
-    [],
-    ["proxydomain .ts.net"],
-    ["proxydomain ts.net"],
-    ["tailnet_only"],
-    ["proxydomain hello.ts.net"],
-])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        ["proxydomain .ts.net"],
+        ["proxydomain ts.net"],
+        ["tailnet_only"],
+        ["proxydomain hello.ts.net"],
+    ],
+)
 def test_a_name_of_the_allow_list_is_resolved_by_the_proxy(conf, make_proxy, echo, rules):
     proxy = make_proxy(names={"hello.ts.net": ("127.0.0.1", echo.port)})
     assert by_name(conf([proxy], "proxy_dns", *rules), "hello.ts.net", 80).ok().out == "hello\n"
@@ -143,7 +161,9 @@ def test_without_proxy_dns_libc_resolves_and_addresses_are_sent(conf, proxy, ech
 def test_proxy_wait_waits_for_a_proxy_that_starts_late(conf, echo):
     port = free_port()
     config = conf([f"socks5 127.0.0.1 {port}"], "proxy_wait 30000")
-    process = start(probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO], conf=config)
+    process = start(
+        probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO], conf=config
+    )
     late = []
     timer = threading.Timer(1.0, lambda: late.append(Proxy(port=port)))
     timer.start()
@@ -202,7 +222,9 @@ def test_proxy_retry_does_not_repeat_a_clear_answer(conf, make_proxy, echo, code
 
 def test_proxy_down_direct_connects_directly_and_says_so(conf, echo, refusing):
     config = conf([f"socks5 127.0.0.1 {refusing}"], "proxy_down direct")
-    result = run_under(probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO], conf=config).ok()
+    result = run_under(
+        probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO], conf=config
+    ).ok()
     assert "5 hello" in result.out
     assert "direct" in result.err
 
@@ -222,8 +244,11 @@ def test_proxy_down_direct_is_not_for_refusals_by_the_proxy(conf, make_proxy, ec
 
 def test_the_proxys_own_address_is_reached_directly(conf, proxy, echo):
     """A program that honours ALL_PROXY itself talks to the proxy: that must not become a loop."""
-    code = ("import socket; s = socket.create_connection(('127.0.0.1', %d)); s.sendall(b'\\x05\\x01\\x00'); print(s.recv(2))" % proxy.port)
-    assert run_under("python3", ["-c", code], conf=conf([proxy])).ok().out == "b'\\x05\\x00'\n"
+    code = (
+        "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
+        "s.sendall(bytes([5, 1, 0])); print(s.recv(2).hex())"
+    )
+    assert run_under("python3", ["-c", code, proxy.port], conf=conf([proxy])).ok().out == "0500\n"
     assert proxy.requests == []
 
 
@@ -239,7 +264,9 @@ def test_a_proxy_may_be_named(conf, make_proxy, echo):
 def test_log_file_and_json(conf, proxy, echo, tmp_path):
     log = tmp_path / "log.json"
     config = conf([proxy], f"log_file {log}", "log_format json")
-    result = run_under(probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}"], conf=config, via="preload").ok()
+    result = run_under(
+        probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {echo.port}"], conf=config, via="preload"
+    ).ok()
     assert result.chains == []
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert any(event.get("result") == "connected" for event in events)

@@ -1,13 +1,18 @@
 """Which sockets go through the proxy: TCP over IPv4 and IPv6, and nothing else."""
 
 import pytest
+
 from support.probe import run_probe, script
 
 HELLO = ["send hello", "recv 5"]
 
 
 def test_ipv4_tcp(conf, proxy, echo):
-    assert script("socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO, conf=conf([proxy]))[1:] == ["0", "5", "5 hello"]
+    assert script("socket inet stream", f"connect 127.0.0.1 {echo.port}", *HELLO, conf=conf([proxy]))[1:] == [
+        "0",
+        "5",
+        "5 hello",
+    ]
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
@@ -18,7 +23,11 @@ def test_ipv4_tcp_by_its_protocol_number(conf, proxy, echo):
 
 def test_ipv6_tcp(conf, proxy, make_echo):
     target = make_echo(host="::1")
-    assert script("socket inet6 stream", f"connect ::1 {target.port}", *HELLO, conf=conf([proxy]))[1:] == ["0", "5", "5 hello"]
+    assert script("socket inet6 stream", f"connect ::1 {target.port}", *HELLO, conf=conf([proxy]))[1:] == [
+        "0",
+        "5",
+        "5 hello",
+    ]
     assert proxy.targets == [("::1", target.port)]
 
 
@@ -31,17 +40,32 @@ def test_an_ipv4_mapped_target_is_ipv4(conf, proxy, echo):
 def test_ipv6_only_socket_through_an_ipv4_proxy(conf, proxy, make_echo):
     """The exception where a fresh socket is needed: options and FD_CLOEXEC are copied."""
     target = make_echo(host="::1")
-    operations = ["socket inet6 stream 0 cloexec", "set IPPROTO_IPV6 IPV6_V6ONLY 1", "set IPPROTO_TCP TCP_KEEPIDLE 77",
-                  "set IPPROTO_TCP TCP_NODELAY 1", f"connect ::1 {target.port}", "get IPPROTO_TCP TCP_KEEPIDLE",
-                  "get IPPROTO_TCP TCP_NODELAY", "flags", *HELLO]
+    operations = [
+        "socket inet6 stream 0 cloexec",
+        "set IPPROTO_IPV6 IPV6_V6ONLY 1",
+        "set IPPROTO_TCP TCP_KEEPIDLE 77",
+        "set IPPROTO_TCP TCP_NODELAY 1",
+        f"connect ::1 {target.port}",
+        "get IPPROTO_TCP TCP_KEEPIDLE",
+        "get IPPROTO_TCP TCP_NODELAY",
+        "flags",
+        *HELLO,
+    ]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
     assert proxy.targets == [("::1", target.port)]
 
 
 def test_ipv4_socket_through_an_ipv6_proxy(conf, make_proxy, echo):
     proxy = make_proxy(host="::1")
-    operations = ["socket inet stream 0 cloexec", "set IPPROTO_TCP TCP_KEEPIDLE 77", f"connect 127.0.0.1 {echo.port}",
-                  "get IPPROTO_TCP TCP_KEEPIDLE", "flags", "peer", *HELLO]
+    operations = [
+        "socket inet stream 0 cloexec",
+        "set IPPROTO_TCP TCP_KEEPIDLE 77",
+        f"connect 127.0.0.1 {echo.port}",
+        "get IPPROTO_TCP TCP_KEEPIDLE",
+        "flags",
+        "peer",
+        *HELLO,
+    ]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
@@ -64,11 +88,14 @@ def test_the_any_address_is_loopback(conf, proxy, echo):
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
-@pytest.mark.parametrize("operations", [
-    ["socket inet dgram", "connect 127.0.0.1 {port}", "peer", "send hello", "sendto 127.0.0.1 {port} hello"],
-    ["socket unix stream", "connect /nonexistent/socket"],
-    ["socket inet dgram", "sendto 127.0.0.1 {port} hello"],
-])
+@pytest.mark.parametrize(
+    "operations",
+    [
+        ["socket inet dgram", "connect 127.0.0.1 {port}", "peer", "send hello", "sendto 127.0.0.1 {port} hello"],
+        ["socket unix stream", "connect /nonexistent/socket"],
+        ["socket inet dgram", "sendto 127.0.0.1 {port} hello"],
+    ],
+)
 def test_what_is_not_tcp_is_untouched(conf, proxy, echo, operations):
     operations = [operation.format(port=echo.port) for operation in operations]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")

@@ -97,7 +97,7 @@ macro_rules! hooks {
         }
 
         /// The real functions, for hooks that look at what they return. `None`: libc has no such symbol.
-        #[allow(dead_code, clippy::missing_safety_doc)]
+        #[allow(dead_code, clippy::missing_safety_doc, clippy::too_many_arguments)]
         pub mod real {
             use super::*;
             $(

@@ -25,6 +25,12 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
+    if let Some(result) = earlier_attempt(fd) {
+        return match result {
+            Ok(()) => Verdict::Return(0),
+            Err(errno) => Verdict::Fail(errno),
+        };
+    }
     // SAFETY: passed on.
     match unsafe { route_of(fd, address, length) } {
         Way::Real => Verdict::Real,
@@ -78,7 +84,10 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     let state = state();
     let mut name = None;
     let what = match state.fake_name(dialled) {
-        Fake::No => Dialled::Address(dialled),
+        Fake::No => match state.local_addresses.name_of(dialled.ip()) {
+            Some(name) => Dialled::Local(dialled, name),
+            None => Dialled::Address(dialled),
+        },
         Fake::Unknown => Dialled::UnknownFake(dialled),
         Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
     };
@@ -99,7 +108,9 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         }
         Route::Refuse(errno, refusal) => {
             count(Counter::Refused);
-            state.log.message(&format!("{dialled} refused ({errno}): {refusal}"));
+            state
+                .log
+                .message(&format!("{dialled} refused ({errno}): {refusal}"));
             Way::Refused(errno)
         }
         Route::Chain(target) => Way::Tunnel(dialled, target),
@@ -127,9 +138,6 @@ fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
 pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     let state = state();
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
-    if let Some(result) = earlier_attempt(fd, nonblocking) {
-        return result;
-    }
     let family = family(state, fd, dialled)?;
     if !nonblocking {
         let own_limit = sys::send_timeout(fd)?;
@@ -141,10 +149,20 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
     let start = Start {
         dialled,
         ends: &Accounts,
-        first: if state.has_named_proxy() { First::Helper } else { First::Here },
+        first: if state.has_named_proxy() {
+            First::Helper
+        } else {
+            First::Here
+        },
     };
     let begun = PENDING.begin(fd, start, |own| {
-        let dial = Dial::new(&state.config, target.clone(), state.draw(), &state.log, sys::now());
+        let dial = Dial::new(
+            &state.config,
+            target.clone(),
+            state.draw(),
+            &state.log,
+            sys::now(),
+        );
         Driver::new(dial, own, family, Mode::NonBlocking, &Libc)
     });
     match begun {
@@ -167,7 +185,7 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
 /// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
 /// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
 /// it waits for the end.
-fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
+pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
     if PENDING.count() > 0 {
         match PENDING.orphan_end(fd) {
             Some(None) => return Some(Err(Errno::EALREADY)),
@@ -176,6 +194,8 @@ fn earlier_attempt(fd: Fd, nonblocking: bool) -> Option<Result<(), Errno>> {
             None => {}
         }
         if PENDING.socket_of(fd).is_some() {
+            let nonblocking =
+                sys::status_flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0);
             if nonblocking {
                 return Some(Err(Errno::EALREADY));
             }
@@ -256,7 +276,10 @@ fn go_on_meanwhile(
 /// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
 /// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
 fn forget_association(fd: Fd, errno: Errno) {
-    let in_use = matches!(errno, Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK);
+    let in_use = matches!(
+        errno,
+        Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK
+    );
     if !in_use {
         let _ = sys::disconnect(fd);
     }
@@ -275,7 +298,11 @@ fn family(state: &State, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
         (libc::AF_INET, SocketAddr::V4(_)) => Ok(Family::Inet),
         (libc::AF_INET6, SocketAddr::V6(_)) => {
             let v6_only: c_int = sys::get_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
-            Ok(if v6_only == 0 { Family::Inet6 } else { Family::Inet6Only })
+            Ok(if v6_only == 0 {
+                Family::Inet6
+            } else {
+                Family::Inet6Only
+            })
         }
         _ => Err(Errno::EAFNOSUPPORT),
     }

@@ -10,7 +10,7 @@ use crate::pending::PENDING;
 use crate::state::{state, State};
 use core::ffi::c_int;
 use libc::{sockaddr, socklen_t};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, SockAddr};
 
@@ -69,12 +69,5 @@ pub fn dialled(fd: Fd) -> Option<SocketAddr> {
     if !through_proxy {
         return None;
     }
-    let dialled = state.names().peer_of(sys::cookie(fd)?)?;
-    // To an AF_INET6 socket, an IPv4 peer is IPv4-mapped (ipv6(7)).
-    Some(match (dialled.ip(), peer.family()) {
-        (IpAddr::V4(ip), libc::AF_INET6) => {
-            SocketAddr::new(ip.to_ipv6_mapped().into(), dialled.port())
-        }
-        _ => dialled,
-    })
+    state.names().peer_of(sys::cookie(fd)?)
 }

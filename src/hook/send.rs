@@ -5,7 +5,7 @@
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
 use super::boundary::Verdict;
-use super::connect::{route_of, tunnel, Way};
+use super::connect::{earlier_attempt, route_of, tunnel, Way};
 use super::raw_dns;
 use super::table::real;
 use crate::state::state;
@@ -100,8 +100,8 @@ pub unsafe fn sendmmsg(
         Verdict::Real => Verdict::Real,
         Verdict::Fail(errno) => Verdict::Fail(errno),
         // A connected stream socket ignores the names in the messages (send(2)).
-        // SAFETY: as above.
         Verdict::Return(()) => {
+            // SAFETY: as above.
             returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
         }
     }
@@ -148,6 +148,11 @@ unsafe fn send_until_denied(
 /// # Safety
 /// As connect(2).
 unsafe fn connect_first(fd: Fd, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
+    match earlier_attempt(fd) {
+        Some(Ok(())) => return Verdict::Return(()),
+        Some(Err(errno)) => return Verdict::Fail(errno),
+        None => {}
+    }
     if sys::peer_address(fd).is_ok() {
         // Connected: the kernel ignores the address and the flag.
         return Verdict::Real;

@@ -28,7 +28,10 @@ pub unsafe fn getsockopt(
     }
     match PENDING.socket_of(fd) {
         // SAFETY: the program's own arguments, but for the number.
-        Some(socket) => done(unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) }),
+        Some(socket) => {
+            // SAFETY: as above.
+            done(unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) })
+        }
         None => Verdict::Real,
     }
 }
@@ -85,7 +88,10 @@ pub unsafe fn setsockopt(
 ) -> Verdict<c_int> {
     match PENDING.socket_of(fd) {
         // SAFETY: the program's own arguments, but for the number.
-        Some(socket) => done(unsafe { sys::raw_set_option(socket.fd(), level, name, value, length) }),
+        Some(socket) => {
+            // SAFETY: as above.
+            done(unsafe { sys::raw_set_option(socket.fd(), level, name, value, length) })
+        }
         None => Verdict::Real,
     }
 }

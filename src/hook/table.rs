@@ -5,7 +5,10 @@ use super::boundary::hooks;
 use super::resolve::{addrinfo, hostent, nameinfo, query};
 use super::{connect, epoll, fd, peer, send, sockopt};
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
-use libc::{addrinfo as AddrInfo, epoll_event, hostent as HostEnt, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{
+    addrinfo as AddrInfo, epoll_event, hostent as HostEnt, mmsghdr, msghdr, size_t, sockaddr,
+    socklen_t, ssize_t,
+};
 
 hooks! {
     /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket.

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import paths  # noqa: E402
 from support.config import config_text  # noqa: E402
+from support.daemons import microsocks  # noqa: E402
 from support.run import clean_environment  # noqa: E402
+from support.server import Server  # noqa: E402
 
 ROUNDS = 7
 STARTS = 200
@@ -69,21 +72,18 @@ def reported(argv):
     return float(subprocess.run(argv, check=True, env=clean_environment(), capture_output=True, text=True).stdout)
 
 
-class proxy_and_server:
-    """`tailchain proxy`, and a server that accepts and waits for the end."""
+class Closing(Server):
+    """Accepts, and closes at once."""
 
-    def __enter__(self):
-        self.proxy = subprocess.Popen([paths.COMMAND, "proxy", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
-        proxy_port = int(self.proxy.stdout.readline().rsplit(":", 1)[1])
-        code = ("import socket\nl = socket.create_server(('127.0.0.1', 0), backlog=1024)\nprint(l.getsockname()[1], flush=True)\n"
-                "while True:\n    c, _ = l.accept()\n    c.close()\n")
-        self.server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        return proxy_port, int(self.server.stdout.readline())
+    def handle(self, connection):
+        pass
 
-    def __exit__(self, *_):
-        for process in [self.proxy, self.server]:
-            process.kill()
-            process.wait()
+
+@contextmanager
+def proxy_and_server():
+    """microsocks, which is nobody's own of the contestants, and a server; gives their ports."""
+    with tempfile.TemporaryDirectory() as folder, Closing() as server, microsocks(Path(folder)) as proxy:
+        yield proxy.port, server.port
 
 
 if __name__ == "__main__":

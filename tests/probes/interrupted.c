@@ -40,6 +40,7 @@ int main(int count, char **words)
             break;
         usleep(100 * 1000);
     }
-    printf("again %s echo %d\n", result == 0 || errno == EISCONN ? "connected" : errno_name(errno), echoes(fd, "again"));
+    printf("again %s ", result == 0 || errno == EISCONN ? "connected" : errno_name(errno));
+    printf("echo %d\n", echoes(fd, "again"));
     return 0;
 }

@@ -75,7 +75,20 @@ def postgres(folder):
     give_away(folder)
     data = folder / "data"
     subprocess.run(
-        ["setpriv", *drop_privileges(), need("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"],
+        [
+            "setpriv",
+            *drop_privileges(),
+            need("initdb"),
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=folder,
@@ -94,7 +107,9 @@ def postgres(folder):
 @contextmanager
 def redis(folder):
     program = need("redis-server")
-    with daemon(lambda port: [program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", folder], folder) as port:
+    with daemon(
+        lambda port: [program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", folder], folder
+    ) as port:
         yield port
 
 

@@ -12,7 +12,11 @@ def _tool(name, *words):
 
 def defined_symbols(path):
     """The names of the dynamic symbols that a file defines."""
-    return {line.split()[-1].split("@")[0] for line in _tool("nm", "-D", "--defined-only", path).splitlines() if line.strip()}
+    return {
+        line.split()[-1].split("@")[0]
+        for line in _tool("nm", "-D", "--defined-only", path).splitlines()
+        if line.strip()
+    }
 
 
 def needed_libraries(path):

@@ -16,9 +16,7 @@ EXTRA_FOLDERS = ["/usr/sbin", "/sbin"]
 def find(command):
     """The path of a command, or None."""
     postgres = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
-    return shutil.which(command) or shutil.which(
-        command, path=os.pathsep.join(postgres + EXTRA_FOLDERS)
-    )
+    return shutil.which(command) or shutil.which(command, path=os.pathsep.join(postgres + EXTRA_FOLDERS))
 
 
 def need(command):

@@ -182,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn blame_beyond_the_path_is_final() {
+        let proxies = proxies(3);
+        let kind = ChainKind::RoundRobin { len: 1 };
+        let mut planner = Planner::new(kind, &proxies, NO_DRAW);
+        assert_eq!(ports(planner.next_path()), Some(vec![0]));
+        planner.report(Blame::Hop(1));
+        assert_eq!(planner.next_path(), None);
+    }
+
+    #[test]
     fn the_same_path_is_given_until_it_is_reported() {
         let proxies = proxies(5);
         let kind = ChainKind::Random { len: 3 };

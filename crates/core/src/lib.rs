@@ -23,6 +23,7 @@ pub mod fake;
 pub mod host;
 pub mod hosts;
 pub mod load;
+pub mod local_addresses;
 pub mod lock;
 pub mod log;
 pub mod pending;

@@ -112,16 +112,32 @@ fn text_line(attempt: &Attempt<'_>) -> String {
             let _ = write!(line, "  ...  {}  ...  OK", attempt.target);
         }
         AttemptEnd::Unreachable(_) => {
-            attempt.path.iter().take(1).for_each(|proxy| hop(&mut line, proxy));
+            attempt
+                .path
+                .iter()
+                .take(1)
+                .for_each(|proxy| hop(&mut line, proxy));
             line.push_str("  ...  timeout");
         }
         AttemptEnd::WentDirect(errno) => {
-            attempt.path.iter().take(1).for_each(|proxy| hop(&mut line, proxy));
-            let _ = write!(line, "  ...  down ({errno}); {} is connected to directly", attempt.target);
+            attempt
+                .path
+                .iter()
+                .take(1)
+                .for_each(|proxy| hop(&mut line, proxy));
+            let _ = write!(
+                line,
+                "  ...  down ({errno}); {} is connected to directly",
+                attempt.target
+            );
         }
         AttemptEnd::Failed(failure, _) => {
             let reached = failure.hop + 1;
-            attempt.path.iter().take(reached).for_each(|proxy| hop(&mut line, proxy));
+            attempt
+                .path
+                .iter()
+                .take(reached)
+                .for_each(|proxy| hop(&mut line, proxy));
             match attempt.path.get(reached) {
                 Some(next) => hop(&mut line, next),
                 None => {

@@ -203,14 +203,14 @@ fn local_reason<'c>(
     name: &HostName,
     known_locally: &mut dyn FnMut(&HostName) -> bool,
 ) -> Option<NameReason<'c>> {
-    if config.dns == Dns::Local {
-        return Some(NameReason::DnsIsLocal);
-    }
     if name.is_within("localhost") {
         return Some(NameReason::Localhost);
     }
     if let Some(line) = config.local_domains.matches(name) {
         return Some(NameReason::LocalDomain(rule(config, "localdomain", line)));
+    }
+    if config.dns == Dns::Local {
+        return Some(NameReason::DnsIsLocal);
     }
     if names_a_proxy(config, name) {
         return Some(NameReason::OwnProxy);

@@ -210,7 +210,10 @@ impl SockAddr {
     ///
     /// # Safety
     /// `address` is NULL or readable for `length` bytes.
-    pub unsafe fn copy_from(address: *const libc::sockaddr, length: libc::socklen_t) -> Option<SockAddr> {
+    pub unsafe fn copy_from(
+        address: *const libc::sockaddr,
+        length: libc::socklen_t,
+    ) -> Option<SockAddr> {
         if address.is_null() || length as usize > mem::size_of::<libc::sockaddr_storage>() {
             return None;
         }
@@ -315,11 +318,19 @@ pub fn bind(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_bind, fd, &raw const address.storage, address.length).map(drop)
 }
 
-/// connect(2) to AF_UNSPEC: dissolve the association; the options and an explicit bind stay.
+/// connect(2) to AF_UNSPEC: dissolve the association; the options and an explicit bind stay. The ECONNRESET that
+/// the kernel leaves on a socket that was connected is taken away: the program never was.
 pub fn disconnect(fd: Fd) -> Result<(), Errno> {
     // SAFETY: all zeroes is a valid sockaddr, and AF_UNSPEC is 0.
     let address: libc::sockaddr = unsafe { mem::zeroed() };
-    syscall!(SYS_connect, fd, &raw const address, mem::size_of_val(&address)).map(drop)
+    syscall!(
+        SYS_connect,
+        fd,
+        &raw const address,
+        mem::size_of_val(&address)
+    )?;
+    let _: Result<c_int, Errno> = get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR);
+    Ok(())
 }
 
 /// getsockname(2).
@@ -351,8 +362,16 @@ pub fn send(fd: Fd, bytes: &[u8]) -> Result<usize, Errno> {
 pub fn receive(fd: Fd, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
     let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
     let none = core::ptr::null_mut::<libc::sockaddr>();
-    syscall!(SYS_recvfrom, fd, buffer.as_mut_ptr(), buffer.len(), flags, none, none)
-        .map(|n| n as usize)
+    syscall!(
+        SYS_recvfrom,
+        fd,
+        buffer.as_mut_ptr(),
+        buffer.len(),
+        flags,
+        none,
+        none
+    )
+    .map(|n| n as usize)
 }
 
 /// A plain value that a socket option holds: any bytes are a valid one.
@@ -373,13 +392,25 @@ unsafe impl OptionValue for libc::linger {}
 pub fn get_option<T: OptionValue>(fd: Fd, level: c_int, name: c_int) -> Result<T, Errno> {
     let mut value = MaybeUninit::<T>::zeroed();
     let mut length = mem::size_of::<T>() as libc::socklen_t;
-    syscall!(SYS_getsockopt, fd, level, name, value.as_mut_ptr(), &raw mut length)?;
+    syscall!(
+        SYS_getsockopt,
+        fd,
+        level,
+        name,
+        value.as_mut_ptr(),
+        &raw mut length
+    )?;
     // SAFETY: zeroed, then at most filled by the kernel; any bytes are valid.
     Ok(unsafe { value.assume_init() })
 }
 
 /// setsockopt(2).
-pub fn set_option<T: OptionValue>(fd: Fd, level: c_int, name: c_int, value: &T) -> Result<(), Errno> {
+pub fn set_option<T: OptionValue>(
+    fd: Fd,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> Result<(), Errno> {
     let length = mem::size_of::<T>() as libc::socklen_t;
     syscall!(SYS_setsockopt, fd, level, name, &raw const *value, length).map(drop)
 }
@@ -463,7 +494,15 @@ pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<usize
     });
     let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     let no_mask = core::ptr::null::<libc::sigset_t>();
-    syscall!(SYS_ppoll, fds.as_mut_ptr(), fds.len(), time, no_mask, 0usize).map(|n| n as usize)
+    syscall!(
+        SYS_ppoll,
+        fds.as_mut_ptr(),
+        fds.len(),
+        time,
+        no_mask,
+        0usize
+    )
+    .map(|n| n as usize)
 }
 
 /// Wait for one descriptor; `false` when the time is over.

@@ -96,15 +96,21 @@ fn processes_killed_while_they_insert_leave_only_whole_names() {
     let runtime = Runtime::new();
     let names = runtime.open();
     for round in 0..40 {
-        let before = names.next_turn();
+        // How far it is shows in the ring of peers: a cookie for each name of each round.
+        let cookie = |n: u64| 1 + round * 65_536 + n;
+        let any = "10.0.0.1:1".parse().unwrap();
         let child = Child::run(|| {
-            for n in 0u64.. {
+            // Fewer than the ring holds, so that the parent cannot miss the one it waits for.
+            for n in 0..60_000 {
                 names.assign(&name(&format!("host-{round}-{n}.tail1234.ts.net")));
-                names.next_turn();
+                names.remember_peer(cookie(n), any);
+            }
+            loop {
+                std::thread::park();
             }
         });
         // Let it insert some, then stop it wherever it is.
-        while names.next_turn() < before + 200 + round * 7 {
+        while names.peer_of(cookie(200 + round * 7)).is_none() {
             std::thread::yield_now();
         }
         child.kill();

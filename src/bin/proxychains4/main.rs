@@ -10,6 +10,9 @@
 
 mod exec;
 mod options;
+// The unwinder is linked in, as it is in the library (see build.rs), and needs the same of an older glibc.
+#[path = "../../unwind.rs"]
+mod unwind;
 
 use options::{Options, Request};
 use std::ffi::OsString;

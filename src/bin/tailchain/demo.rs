@@ -132,16 +132,21 @@ async fn start_servers() -> io::Result<(SocketAddr, UnboundedReceiver<String>)> 
 async fn run_curl(launcher: &Path, config: &Path, curl: &Path) -> Result<Output, String> {
     let mut command = Command::new(launcher);
     command.arg("-f").arg(config).arg(curl).args(["-sS", URL]);
+    // What the launcher and the library say is part of the show.
     command
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
     for variable in PROXY_VARIABLES {
         command.env_remove(variable);
     }
-    match tokio::time::timeout(PATIENCE, command.output()).await {
+    let curl = command
+        .spawn()
+        .map_err(|error| format!("cannot run {}: {error}", launcher.display()))?;
+    match tokio::time::timeout(PATIENCE, curl.wait_with_output()).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(format!("cannot run {}: {error}", launcher.display())),
+        Ok(Err(error)) => Err(format!("cannot read what curl says: {error}")),
         Err(_) => Err(format!("curl did not end within {} s", PATIENCE.as_secs())),
     }
 }

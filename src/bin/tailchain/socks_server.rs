@@ -232,3 +232,130 @@ fn line(wanted: &Wanted, answer: &Result<(TcpStream, SocketAddr), Reply>) -> Str
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver};
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn start(rules: Rules) -> (SocketAddr, UnboundedReceiver<String>) {
+        let (listener, address) = listener().await;
+        let (send, log) = unbounded_channel();
+        let patient = Rules {
+            connect_timeout: Duration::from_secs(20),
+            ..rules
+        };
+        tokio::spawn(serve(
+            listener,
+            Arc::new(patient),
+            Arc::new(move |line| send.send(line).unwrap()),
+        ));
+        (address, log)
+    }
+
+    /// A request for `name`, with the greeting before it; the reply code, and the stream after the reply.
+    async fn request(server: SocketAddr, command: u8, name: &str, port: u16) -> (u8, TcpStream) {
+        let mut stream = TcpStream::connect(server).await.unwrap();
+        let mut bytes = vec![5, 1, 0, 5, command, 0, 3, name.len() as u8];
+        bytes.extend(name.as_bytes());
+        bytes.extend(port.to_be_bytes());
+        stream.write_all(&bytes).await.unwrap();
+        // The choice of the method, and a reply with an IPv4 address.
+        let mut answer = [0; 2 + 10];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[..3], [5, 0, 5]);
+        (answer[3], stream)
+    }
+
+    #[tokio::test]
+    async fn a_name_of_the_table_leads_to_its_address_and_port() {
+        let (web, place) = listener().await;
+        let names = [("db.ts.net".to_owned(), (place.ip(), Some(place.port())))].into();
+        let (server, mut log) = start(Rules {
+            names,
+            ..Rules::default()
+        })
+        .await;
+        let (code, mut client) = request(server, 1, "DB.ts.net", 5432).await;
+        assert_eq!(code, 0);
+        assert_eq!(
+            log.recv().await,
+            Some(format!("CONNECT db.ts.net:5432 -> {place}"))
+        );
+
+        let (mut target, _) = web.accept().await.unwrap();
+        client.write_all(b"ping").await.unwrap();
+        let mut heard = [0; 4];
+        target.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"ping");
+        drop(target);
+        assert_eq!(client.read(&mut heard).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_listens_on_is_refused() {
+        let (gone, place) = listener().await;
+        drop(gone);
+        let (server, mut log) = start(Rules::default()).await;
+        assert_eq!(request(server, 1, "127.0.0.1", place.port()).await.0, 5);
+        let line = format!(
+            "CONNECT 127.0.0.1:{} -> reply 5 ConnectionRefused",
+            place.port()
+        );
+        assert_eq!(log.recv().await, Some(line));
+    }
+
+    #[tokio::test]
+    async fn a_host_with_a_reply_of_its_own_gets_it() {
+        let replies = [("no.way".to_owned(), Reply::ConnectionNotAllowed)].into();
+        let (server, _log) = start(Rules {
+            replies,
+            ..Rules::default()
+        })
+        .await;
+        assert_eq!(request(server, 1, "no.way", 80).await.0, 2);
+    }
+
+    #[tokio::test]
+    async fn what_it_cannot_do_is_said_in_the_words_of_the_protocol() {
+        let (server, _log) = start(Rules::default()).await;
+        for command in [2, 3, 9] {
+            assert_eq!(
+                request(server, command, "any.name", 80).await.0,
+                7,
+                "command {command}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_lets_nobody_in() {
+        let credentials = Some(("u".to_owned(), "p".to_owned()));
+        let (server, mut log) = start(Rules {
+            credentials,
+            ..Rules::default()
+        })
+        .await;
+        for (password, status) in [(b'p', 0), (b'x', 255)] {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            stream
+                .write_all(&[5, 2, 0, 2, 1, 1, b'u', 1, password])
+                .await
+                .unwrap();
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, [5, 2, 1, status]);
+        }
+        assert_eq!(
+            log.recv().await.as_deref(),
+            Some("REFUSED a client with a wrong user or password")
+        );
+    }
+}

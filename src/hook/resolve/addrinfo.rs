@@ -3,10 +3,13 @@
 use super::{answer, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
+use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use core::ptr;
 use libc::addrinfo;
+use tailchain_core::host::HostName;
+use tailchain_core::sys::SockAddr;
 
 /// The body of the hook.
 ///
@@ -31,6 +34,8 @@ pub unsafe fn getaddrinfo(
     // SAFETY: as above.
     let host = match unsafe { answer(node) } {
         Answer::Local => return Verdict::Real,
+        // SAFETY: as above.
+        Answer::Watched(name) => return unsafe { watched(&name, node, service, hints, result) },
         Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
         Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
         Answer::Fake(host) => host,
@@ -47,7 +52,8 @@ pub unsafe fn getaddrinfo(
     // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
     numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
     // SAFETY: as above.
-    let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) }) else {
+    let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) })
+    else {
         return Verdict::Return(libc::EAI_FAIL);
     };
     if code == 0 {
@@ -73,6 +79,35 @@ unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
         entry.ai_flags = flags;
         next = entry.ai_next;
     }
+}
+
+/// libc's own answer, with its addresses remembered as those of a name that is connected to directly.
+///
+/// # Safety
+/// As getaddrinfo(3).
+unsafe fn watched(
+    name: &HostName,
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> Verdict<c_int> {
+    // SAFETY: the program's own arguments.
+    let code = unsafe { real::getaddrinfo(node, service, hints, result) };
+    if code == Some(0) {
+        // SAFETY: libc made the list just now.
+        let mut next = unsafe { *result };
+        // SAFETY: as above; the last entry's ai_next is NULL.
+        while let Some(entry) = unsafe { next.as_ref() } {
+            // SAFETY: libc's own address, of that length.
+            let address = unsafe { SockAddr::copy_from(entry.ai_addr, entry.ai_addrlen) };
+            if let Some(address) = address.and_then(|address| address.inet()) {
+                state().local_addresses.remember(address.ip(), name);
+            }
+            next = entry.ai_next;
+        }
+    }
+    Verdict::Return(code.unwrap_or(libc::EAI_FAIL))
 }
 
 /// Give the list its canonical name.
@@ -119,10 +154,12 @@ pub unsafe fn getaddrinfo_a(
             continue;
         };
         // SAFETY: as above.
-        let family = unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
+        let family =
+            unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
         // SAFETY: as above.
         let digits = match unsafe { answer(request.ar_name) } {
-            Answer::Local => continue,
+            // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
+            Answer::Local | Answer::Watched(_) => continue,
             Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
             Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
             Answer::Fake(host) => host.digits(family),

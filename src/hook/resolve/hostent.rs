@@ -64,6 +64,13 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
     // SAFETY: passed on.
     match unsafe { numeric(name, family) } {
         Numeric::Local => Verdict::Real,
+        Numeric::Watched(watched) => {
+            // SAFETY: the program's own argument; libc returns its static hostent.
+            let entry = unsafe { real::gethostbyname2(name, family) }.unwrap_or(ptr::null_mut());
+            // SAFETY: as above.
+            unsafe { remember(entry, &watched) };
+            Verdict::Return(entry)
+        }
         Numeric::NoRoom => {
             set_h_errno(TRY_AGAIN);
             Verdict::Return(ptr::null_mut())
@@ -81,8 +88,35 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
     }
 }
 
+/// Remember the addresses of a name that is connected to directly.
+///
+/// # Safety
+/// `entry` is NULL or a hostent that libc filled.
+unsafe fn remember(entry: *mut hostent, name: &HostName) {
+    // SAFETY: the caller's contract.
+    let Some(entry) = (unsafe { entry.as_ref() }) else {
+        return;
+    };
+    let mut next = entry.h_addr_list;
+    loop {
+        // SAFETY: the list ends with a NULL pointer.
+        let bytes = unsafe { *next };
+        if bytes.is_null() {
+            return;
+        }
+        // SAFETY: h_length bytes of an address of that family.
+        let ip = unsafe { address(bytes.cast(), entry.h_length as socklen_t, entry.h_addrtype) };
+        if let Some(ip) = ip {
+            state().local_addresses.remember(ip, name);
+        }
+        // SAFETY: not beyond the NULL that ends the list.
+        next = unsafe { next.add(1) };
+    }
+}
+
 enum Numeric {
     Local,
+    Watched(HostName),
     NoRoom,
     NoName,
     Fake(HostName, CString),
@@ -97,6 +131,7 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
     // SAFETY: passed on.
     match unsafe { answer(name) } {
         Answer::Local => Numeric::Local,
+        Answer::Watched(name) => Numeric::Watched(name),
         Answer::NoRoom => Numeric::NoRoom,
         Answer::NoName => Numeric::NoName,
         Answer::Fake(host) => {
@@ -201,6 +236,21 @@ pub unsafe fn gethostbyname2_r(
     // SAFETY: passed on.
     match unsafe { numeric(name, family) } {
         Numeric::Local => Verdict::Real,
+        Numeric::Watched(watched) => {
+            // SAFETY: the program's own arguments.
+            let code = unsafe {
+                real::gethostbyname2_r(name, family, entry, buffer, size, result, h_errno)
+            };
+            if code == Some(0) {
+                // SAFETY: libc wrote it just now.
+                unsafe { remember(*result, &watched) };
+            }
+            match code {
+                Some(code) => Verdict::Return(code),
+                // SAFETY: the program's own arguments.
+                None => unsafe { room.fail(libc::ENOSYS, TRY_AGAIN) },
+            }
+        }
         // SAFETY: the program's own arguments.
         Numeric::NoRoom => unsafe { room.fail(libc::EAGAIN, TRY_AGAIN) },
         // SAFETY: as above. 0 with a NULL result: not found, gethostbyname(3).
@@ -218,11 +268,17 @@ unsafe fn address(address: *const c_void, length: socklen_t, family: c_int) -> O
     if address.is_null() {
         return None;
     }
-    match (family, length) {
-        // SAFETY: the caller's contract.
-        (libc::AF_INET, 4..) => Some(Ipv4Addr::from(unsafe { address.cast::<[u8; 4]>().read() }).into()),
-        // SAFETY: the caller's contract.
-        (libc::AF_INET6, 16..) => Some(Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }).into()),
+    // SAFETY: the caller's contract, for as many bytes as `length` says.
+    let (v4, v6) = unsafe {
+        let readable = length as usize;
+        (
+            (readable >= 4).then(|| address.cast::<[u8; 4]>().read()),
+            (readable >= 16).then(|| address.cast::<[u8; 16]>().read()),
+        )
+    };
+    match family {
+        libc::AF_INET => v4.map(|bytes| Ipv4Addr::from(bytes).into()),
+        libc::AF_INET6 => v6.map(|bytes| Ipv6Addr::from(bytes).into()),
         _ => None,
     }
 }

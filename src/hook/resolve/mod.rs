@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tailchain_core::config::Dns;
 use tailchain_core::host::{BadHostName, HostName};
-use tailchain_core::route::{self, Dialled, NamePolicy, Route};
+use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
 
 /// h_errno (netdb.h).
 const HOST_NOT_FOUND: c_int = 1;
@@ -32,6 +32,8 @@ fn set_h_errno(value: c_int) {
 pub enum Answer {
     /// libc resolves it.
     Local,
+    /// libc resolves it, and what it finds is to be connected to directly.
+    Watched(HostName),
     /// The proxy does: the program is told this address.
     Fake(FakeHost),
     /// The table cannot take it: fail, for libc would ask a name server.
@@ -63,7 +65,8 @@ impl FakeHost {
 /// `node` is NULL or a C string.
 pub unsafe fn answer(node: *const c_char) -> Answer {
     let state = state();
-    if node.is_null() || state.config.dns == Dns::Local {
+    let libc_resolves_all = state.config.dns == Dns::Local && state.config.local_domains.is_empty();
+    if node.is_null() || libc_resolves_all {
         return Answer::Local;
     }
     // SAFETY: the caller's contract.
@@ -81,6 +84,7 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
 /// Look at a name.
 pub fn answer_for(state: &State, name: HostName) -> Answer {
     match route::name_policy(&state.config, &name, &mut |name| state.knows(name)) {
+        NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
         NamePolicy::Local(_) => Answer::Local,
         NamePolicy::Remote => match state.names().assign(&name) {
             Some(id) => Answer::Fake(FakeHost {

@@ -36,7 +36,15 @@ pub unsafe fn getnameinfo(
             let numeric = flags | libc::NI_NUMERICHOST;
             // SAFETY: the program's own arguments.
             let code = unsafe {
-                real::getnameinfo(address, length, host, host_size, service, service_size, numeric)
+                real::getnameinfo(
+                    address,
+                    length,
+                    host,
+                    host_size,
+                    service,
+                    service_size,
+                    numeric,
+                )
             };
             Verdict::Return(code.unwrap_or(libc::EAI_FAIL))
         }
@@ -49,7 +57,15 @@ pub unsafe fn getnameinfo(
                 // SAFETY: the program's own arguments, without the host.
                 let code = unsafe {
                     let flags = flags & !libc::NI_NAMEREQD;
-                    real::getnameinfo(address, length, ptr::null_mut(), 0, service, service_size, flags)
+                    real::getnameinfo(
+                        address,
+                        length,
+                        ptr::null_mut(),
+                        0,
+                        service,
+                        service_size,
+                        flags,
+                    )
                 };
                 match code {
                     Some(0) => {}

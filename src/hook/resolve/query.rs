@@ -58,7 +58,7 @@ fn ask_for_address(state: &State, question: &Question) -> Said {
         return Said::Here(dns::Answer::NoSuchName);
     };
     match answer_for(state, name) {
-        Answer::Local => Said::Libc,
+        Answer::Local | Answer::Watched(_) => Said::Libc,
         Answer::NoRoom => Said::NoRoom,
         Answer::NoName => Said::Here(dns::Answer::NoSuchName),
         Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {

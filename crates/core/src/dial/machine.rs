@@ -157,7 +157,10 @@ impl<'c> Dial<'c> {
 
     /// The first proxy cannot be reached.
     pub fn refused(&mut self, errno: Errno, now: Duration) {
-        let refuses = matches!(errno, Errno::ECONNREFUSED | Errno::ENOENT | Errno::ECONNRESET);
+        let refuses = matches!(
+            errno,
+            Errno::ECONNREFUSED | Errno::ENOENT | Errno::ECONNRESET
+        );
         if refuses && now < self.wait_until {
             self.sleep(now, WAIT_STEP.min(self.wait_until - now));
             return;
@@ -171,7 +174,11 @@ impl<'c> Dial<'c> {
         }
         self.tell(AttemptEnd::Unreachable(errno));
         // A unix socket that is not there is a proxy that is not there.
-        let errno = if errno == Errno::ENOENT { Errno::ECONNREFUSED } else { errno };
+        let errno = if errno == Errno::ENOENT {
+            Errno::ECONNREFUSED
+        } else {
+            errno
+        };
         self.go_on(next, errno, now);
     }
 

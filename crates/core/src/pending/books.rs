@@ -307,7 +307,8 @@ impl Pending {
 
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
     pub fn is_internal(&self, fd: Fd) -> bool {
-        self.open().is_some_and(|books| books.internal().contains(&fd))
+        self.open()
+            .is_some_and(|books| books.internal().contains(&fd))
     }
 
     /// Our own descriptors between two numbers, in order.
@@ -383,7 +384,9 @@ impl Pending {
     pub fn wait_for(&self, fd: Fd) {
         loop {
             let seen = self.settled.now();
-            let pending = self.open().is_some_and(|books| books.numbers.contains_key(&fd));
+            let pending = self
+                .open()
+                .is_some_and(|books| books.numbers.contains_key(&fd));
             if !pending {
                 return;
             }
@@ -402,7 +405,11 @@ impl Pending {
                 self.recount(&books);
                 return;
             }
-            if let Some(orphan) = books.orphans.iter_mut().find(|orphan| orphan.fds.contains(&old)) {
+            if let Some(orphan) = books
+                .orphans
+                .iter_mut()
+                .find(|orphan| orphan.fds.contains(&old))
+            {
                 orphan.fds.push(new);
                 self.recount(&books);
                 return;

@@ -15,7 +15,10 @@ pub fn make(fd: Fd) {
     let _ = sys::disconnect(fd);
     let family = sys::get_option::<i32>(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
     let ways: &[SocketAddr] = match family {
-        Ok(libc::AF_INET) => &[SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0)],
+        Ok(libc::AF_INET) => &[SocketAddr::new(
+            std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
+            0,
+        )],
         _ => &[
             SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
             SocketAddr::new(

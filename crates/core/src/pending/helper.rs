@@ -38,7 +38,13 @@ pub struct Job {
 pub fn spawn(pending: &'static Pending) -> Result<Address, Errno> {
     let epoll = sys::epoll()?.raised();
     let wake = sys::event_counter()?.raised();
-    sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, wake.fd(), libc::EPOLLIN as u32, Token::Wake.pack())?;
+    sys::epoll_set(
+        epoll.fd(),
+        libc::EPOLL_CTL_ADD,
+        wake.fd(),
+        libc::EPOLLIN as u32,
+        Token::Wake.pack(),
+    )?;
     let address = Address {
         epoll: epoll.fd(),
         wake: wake.fd(),
@@ -233,7 +239,11 @@ impl Helper {
                     *current = deadline;
                 }
                 self.deadlines.insert((deadline, id));
-                self.watch(fd, events as u32 | libc::EPOLLONESHOT as u32, Token::Socket(id));
+                self.watch(
+                    fd,
+                    events as u32 | libc::EPOLLONESHOT as u32,
+                    Token::Socket(id),
+                );
             }
             Progress::Finished(result) => self.finish(id, result),
         }
@@ -282,7 +292,9 @@ impl Helper {
             self.pending.leave_error(&job.socket, Errno::ECONNABORTED);
             job.ends
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
-            let _ = self.pending.put_back(id, &job.socket, Err(Errno::ECONNABORTED));
+            let _ = self
+                .pending
+                .put_back(id, &job.socket, Err(Errno::ECONNABORTED));
         }
         self.deadlines.clear();
         self.sleepers.clear();

@@ -81,7 +81,9 @@ fn orphan_all(books: &mut Books) {
         sys::close(helper.wake);
     }
     // The drivers in it hold nothing but memory; the sockets are those of the entries.
-    std::mem::take(&mut books.inbox).into_iter().for_each(std::mem::forget);
+    std::mem::take(&mut books.inbox)
+        .into_iter()
+        .for_each(std::mem::forget);
     books.dropped.clear();
     books.cut.clear();
     books.numbers.clear();
@@ -103,7 +105,10 @@ impl Pending {
     /// no orphan. `Some(None)`: still pending.
     pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
         let mut books = self.open()?;
-        let index = books.orphans.iter().position(|orphan| orphan.fds.contains(&fd))?;
+        let index = books
+            .orphans
+            .iter()
+            .position(|orphan| orphan.fds.contains(&fd))?;
         let result = match told(fd) {
             Told::NotYet => return Some(None),
             Told::Ended(result) => result,

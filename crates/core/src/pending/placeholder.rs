@@ -58,7 +58,10 @@ impl FarEnd {
     /// Whether nobody refers to the near end any more: no sleeper, no child, no other number.
     pub fn is_deserted(&self) -> bool {
         // No event is asked for: POLLHUP is always told.
-        matches!(sys::poll_one(self.fd(), 0, Some(std::time::Duration::ZERO)), Ok(true))
+        matches!(
+            sys::poll_one(self.fd(), 0, Some(std::time::Duration::ZERO)),
+            Ok(true)
+        )
     }
 }
 

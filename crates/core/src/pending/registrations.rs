@@ -60,9 +60,12 @@ impl Registrations {
                 return None;
             }
             slots = new_chunk()?;
-            if let Err(theirs) =
-                chunk.compare_exchange(core::ptr::null_mut(), slots, Ordering::AcqRel, Ordering::Acquire)
-            {
+            if let Err(theirs) = chunk.compare_exchange(
+                core::ptr::null_mut(),
+                slots,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 // SAFETY: ours was published nowhere.
                 unsafe { libc::munmap(slots.cast(), CHUNK * size_of::<Slot>()) };
                 slots = theirs;
@@ -83,7 +86,9 @@ impl Registrations {
             slot.data.store(new.data, Ordering::Relaxed);
             slot.epoll.store(new.epoll + 1, Ordering::Release);
             if self.other_count.load(Ordering::Relaxed) > 0 {
-                self.with_others(|others| others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd)));
+                self.with_others(|others| {
+                    others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd))
+                });
             }
             return;
         }
@@ -202,7 +207,10 @@ mod tests {
         table.set(registration(7, 2000, 1));
         table.set(registration(8, 2000, 2));
         table.set(registration(8, 2000, 3));
-        assert_eq!(table.of(2000), [registration(7, 2000, 1), registration(8, 2000, 3)]);
+        assert_eq!(
+            table.of(2000),
+            [registration(7, 2000, 1), registration(8, 2000, 3)]
+        );
         table.remove(7, 2000);
         assert_eq!(table.of(2000), [registration(8, 2000, 3)]);
         table.remove(8, 2000);
@@ -227,7 +235,10 @@ mod tests {
         assert_eq!(table.take_out(near.fd()), []);
         sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, near.fd(), 4, 5).unwrap();
         table.set(registration(epoll.fd(), near.fd(), 5));
-        assert_eq!(table.take_out(near.fd()), [registration(epoll.fd(), near.fd(), 5)]);
+        assert_eq!(
+            table.take_out(near.fd()),
+            [registration(epoll.fd(), near.fd(), 5)]
+        );
         assert_eq!(table.take_out(near.fd()), []);
     }
 }

@@ -44,8 +44,8 @@ pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind
 pub(super) fn belonging(reply: &[u8], seen: &[u8]) -> usize {
     let (mut before, mut last) = match reply {
         [.., before, last] => (*before, *last),
-        [last] => (0, *last),
-        [] => (0, 0),
+        // Too short to end in a line, see `PREFIX`.
+        _ => (0, 0),
     };
     for (at, byte) in seen.iter().enumerate() {
         if matches!(

@@ -11,8 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod failure;
+
 mod base64;
-mod failure;
 mod http;
 mod socks4;
 mod socks5;

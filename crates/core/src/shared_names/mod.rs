@@ -138,7 +138,7 @@ impl SharedNames {
         }
     }
 
-    /// The address that a socket was dialled to, if it is still known. An IPv4-mapped one comes back as IPv4.
+    /// The address that a socket was dialled to, if it is still known. An IPv4-mapped one comes back as that.
     pub fn peer_of(&self, cookie: u64) -> Option<SocketAddr> {
         self.peers()?.find(cookie)
     }

@@ -10,7 +10,7 @@ use super::hash::hash;
 use super::layout::{PEERS, PEER_COUNT, PEER_WORDS, WORD};
 use super::memory::Memory;
 use super::sys::Access;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The ring in a table's mapping.
@@ -51,30 +51,29 @@ impl Peers<'_> {
     }
 }
 
-/// Cookie, address (an IPv4 address as an IPv4-mapped one), then port and IPv6 scope.
+/// In the last word: the address is of family AF_INET. An IPv4-mapped address of an AF_INET6 socket is not.
+const IPV4: u64 = 1 << 63;
+
+/// Cookie, address (an IPv4 address as an IPv4-mapped one), then port, IPv6 scope and family.
 fn pack(cookie: u64, address: SocketAddr) -> [u64; PEER_WORDS - 1] {
-    let (ip, scope) = match address {
-        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
-        SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+    let (ip, rest) = match address {
+        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), IPV4),
+        SocketAddr::V6(v6) => (*v6.ip(), u64::from(v6.scope_id()) << 16),
     };
     let bits = ip.to_bits();
     let port = u64::from(address.port());
-    [
-        cookie,
-        (bits >> 64) as u64,
-        bits as u64,
-        u64::from(scope) << 16 | port,
-    ]
+    [cookie, (bits >> 64) as u64, bits as u64, rest | port]
 }
 
 fn unpack(cookie: u64, words: [u64; PEER_WORDS - 1]) -> Option<SocketAddr> {
     let [its_cookie, high, low, rest] = words;
     let ip = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
     let port = rest as u16;
-    let scope = u32::try_from(rest >> 16).ok()?;
-    let address = match ip.to_canonical() {
-        IpAddr::V4(v4) => SocketAddr::new(v4.into(), port),
-        IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, scope).into(),
+    let address = if rest & IPV4 == 0 {
+        let scope = u32::try_from(rest >> 16).ok()?;
+        SocketAddrV6::new(ip, port, 0, scope).into()
+    } else {
+        SocketAddr::new(ip.to_ipv4_mapped()?.into(), port)
     };
     (its_cookie == cookie).then_some(address)
 }
@@ -99,6 +98,7 @@ mod tests {
         for (cookie, text) in [
             (1, "100.64.0.7:5432"),
             (2, "[fe80::1%3]:80"),
+            (4, "[::ffff:10.0.0.1]:80"),
             (u64::MAX, "[fd00::1]:1"),
         ] {
             let address = text.parse().unwrap();
