@@ -65,14 +65,15 @@ socks pass {{ from: 127.0.0.0/8 to: 127.0.0.0/8 log: connect error }}
 
 
 @contextmanager
-def danted(folder):
+def danted(folder, wrap=lambda words: words):
+    """`wrap` changes its command line."""
     program = need("danted")
     user = "nobody" if os.geteuid() == 0 else getpass.getuser()
 
     def command(port):
         config = folder / "danted.conf"
         config.write_text(DANTED.format(port=port, user=user))
-        return [program, "-f", config, "-p", folder / "pid"]
+        return wrap([program, "-f", config, "-p", folder / "pid"])
 
     with daemon(command, folder) as port:
         yield RealProxy("danted", port, folder / "log")
