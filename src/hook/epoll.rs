@@ -1,4 +1,5 @@
-//! epoll_ctl(2): only to remember what is registered, for the exchange of the file under a number.
+//! epoll_ctl(2) and its instances: only to remember what is registered, for the exchange of the file under a
+//! number.
 
 use super::boundary::Verdict;
 use super::table::real;
@@ -19,12 +20,15 @@ pub unsafe fn epoll_ctl(
     fd: c_int,
     event: *mut epoll_event,
 ) -> Verdict<c_int> {
+    // In the middle of an exchange it would be about a file that is going.
+    let steady = PENDING.steady();
     // SAFETY: the program's own arguments.
     match unsafe { real::epoll_ctl(epoll, operation, fd, event) } {
         Some(0) => {}
         Some(_) => return Verdict::Fail(Errno::from_raw(sys::errno())),
         None => return Verdict::Fail(Errno::ENOSYS),
     }
+    drop(steady);
     if operation == libc::EPOLL_CTL_DEL {
         PENDING.registrations.remove(epoll, fd);
     } else {
@@ -38,4 +42,33 @@ pub unsafe fn epoll_ctl(
         });
     }
     Verdict::Return(0)
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As epoll_create1(2).
+pub unsafe fn epoll_create1(flags: c_int) -> Verdict<c_int> {
+    // SAFETY: the program's own argument.
+    made(unsafe { real::epoll_create1(flags) })
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As epoll_create(2).
+pub unsafe fn epoll_create(size: c_int) -> Verdict<c_int> {
+    // SAFETY: the program's own argument.
+    made(unsafe { real::epoll_create(size) })
+}
+
+fn made(result: Option<c_int>) -> Verdict<c_int> {
+    match result {
+        Some(-1) => Verdict::Fail(Errno::from_raw(sys::errno())),
+        Some(epoll) => {
+            PENDING.registrations.rings.epoll_made(epoll);
+            Verdict::Return(epoll)
+        }
+        None => Verdict::Fail(Errno::ENOSYS),
+    }
 }

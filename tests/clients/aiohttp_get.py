@@ -1,4 +1,4 @@
-"""aiohttp_get.py URL COUNT: COUNT requests at once, each on a connection of its own; prints status and length of each."""
+"""aiohttp_get.py URL COUNT: COUNT requests at once, each on a connection of its own; prints each status and length."""
 
 import asyncio
 import sys

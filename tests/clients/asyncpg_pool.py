@@ -1,4 +1,4 @@
-"""asyncpg_pool.py PORT COUNT: a pool that opens COUNT connections at once; prints how many distinct backends answered."""
+"""asyncpg_pool.py PORT COUNT: a pool that opens COUNT connections at once; prints how many backends answered."""
 
 import asyncio
 import sys

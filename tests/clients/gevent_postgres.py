@@ -1,4 +1,4 @@
-"""gevent_postgres.py PORT COUNT: COUNT greenlets of psycopg2 by way of psycogreen; prints how many backends answered."""
+"""gevent_postgres.py PORT COUNT: COUNT greenlets of psycopg2 with psycogreen; prints how many backends answered."""
 
 from gevent import monkey
 

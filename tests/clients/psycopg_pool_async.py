@@ -1,4 +1,4 @@
-"""psycopg_pool_async.py PORT COUNT: COUNT connections of psycopg's AsyncConnection at once; prints how many backends."""
+"""psycopg_pool_async.py PORT COUNT: a pool that opens COUNT connections at once; prints how many backends answered."""
 
 import asyncio
 import sys

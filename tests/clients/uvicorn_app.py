@@ -1,5 +1,8 @@
-"""uvicorn_app.py PORT DATABASE_PORT COUNT: serves on PORT. /alive answers at once; /start begins to fill a pool of COUNT
-connections; /backends waits for the pool, and says how many backends answered."""
+"""uvicorn_app.py PORT DATABASE_PORT COUNT: serves on PORT, on uvloop.
+
+/alive answers at once; /start begins to fill a pool of COUNT connections; /backends waits for the pool, and says how
+many backends answered.
+"""
 
 import asyncio
 import sys
@@ -39,4 +42,4 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+uvicorn.run(app, host="127.0.0.1", port=port, loop="uvloop", log_level="warning", lifespan="off")

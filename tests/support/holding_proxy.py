@@ -1,4 +1,4 @@
-"""A proxy that keeps its clients waiting on purpose, so that "connect does not block" is a matter of order, not of time."""
+"""A proxy that keeps its clients waiting: "connect does not block" becomes a matter of order, not of time."""
 
 import threading
 

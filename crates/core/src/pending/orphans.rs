@@ -45,6 +45,7 @@ extern "C" fn before() {
         }
         dups.seize();
         pending.registrations.lock().seize();
+        pending.registrations.rings.lock().seize();
     }
 }
 
@@ -67,6 +68,7 @@ fn release() {
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         unsafe {
+            pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
             dups.release();
             books.release();
@@ -121,10 +123,7 @@ impl Pending {
             dead_end::make(orphan.socket.fd());
         }
         for &fd in &orphan.fds {
-            let there = self.registrations.take_out(fd);
-            let _ = sys::closes_on_exec(fd)
-                .and_then(|on_exec| sys::replace(orphan.socket.fd(), fd, on_exec));
-            self.registrations.put_back(&there);
+            let _ = self.registrations.exchange(orphan.socket.fd(), fd);
         }
         Some(Some(result))
     }

@@ -7,6 +7,8 @@
 //! One slot for each descriptor number in a sparse table; reading and writing one takes no lock. A number in
 //! two or more epoll instances is rare: the others are in a small list.
 
+use super::rings::{self, Rings};
+use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -34,6 +36,7 @@ pub struct Registrations {
     chunks: [AtomicPtr<Slot>; CHUNKS],
     others: Lock<Vec<Registration>>,
     other_count: AtomicUsize,
+    pub rings: Rings,
 }
 
 impl Default for Registrations {
@@ -48,6 +51,7 @@ impl Registrations {
             chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
             others: Lock::new(Vec::new()),
             other_count: AtomicUsize::new(0),
+            rings: Rings::new(),
         }
     }
 
@@ -130,8 +134,38 @@ impl Registrations {
         found
     }
 
+    /// Make the number `fd` refer to the open file of `new`, with the same FD_CLOEXEC and in the same epoll
+    /// instances as before.
+    pub fn exchange(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
+        let ringed = self.rings.instances();
+        if ringed.is_empty() {
+            let there = self.take_out(fd);
+            let replaced = Self::replace(new, fd);
+            self.put_back(&there);
+            return replaced;
+        }
+        // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
+        let old = sys::duplicate(fd)?;
+        let inode = sys::file_id(fd)?.inode();
+        let mut there = rings::registered(&ringed, fd, inode);
+        there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
+        there.extend(self.take_out(fd));
+        let replaced = Self::replace(new, fd);
+        self.put_back(&there);
+        if replaced.is_ok() {
+            self.put_back(&rings::registered(&ringed, fd, inode));
+        }
+        drop(old);
+        replaced
+    }
+
+    fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {
+        let on_exec = sys::closes_on_exec(fd)?;
+        sys::replace(new, fd, on_exec)
+    }
+
     /// Take the file that is now under `fd` out of every epoll instance that has it; what was there.
-    pub fn take_out(&self, fd: Fd) -> Vec<Registration> {
+    fn take_out(&self, fd: Fd) -> Vec<Registration> {
         let mut found = self.of(fd);
         found.retain(|r| {
             let was_there = sys::epoll_remove(r.epoll, r.fd).is_ok();
@@ -144,7 +178,7 @@ impl Registrations {
     }
 
     /// Put the file that is now under the number in again.
-    pub fn put_back(&self, registrations: &[Registration]) {
+    fn put_back(&self, registrations: &[Registration]) {
         for r in registrations {
             let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
         }
