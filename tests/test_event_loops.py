@@ -4,6 +4,7 @@ Most run through a proxy that answers nobody until all have asked (support/holdi
 still inside of connect would never get there, so that the result says it all, without a clock.
 """
 
+import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,7 +73,7 @@ POOLS = ["asyncpg_pool", "psycopg_pool_async"]
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_pools_through_the_embedded_proxy_with_a_delay(postgres, conf, tmp_path, pool):
-    with embedded_proxy(delay=300, folder=tmp_path) as proxy:
+    with embedded_proxy(tmp_path, delay=300) as proxy:
         assert run_client(clients.python(pool, postgres, COUNT), conf, [proxy]).out == f"{COUNT}\n"
         assert proxy.count(postgres) == COUNT
 
@@ -162,6 +163,17 @@ def test_netty(echo, conf, hold):
     words = clients.java("NettyEcho", echo.port, COUNT, classpath=NETTY.parent.glob("netty-*.jar"))
     assert run_client(words, conf, [proxy]).out == f"{COUNT}\n"
     assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
+
+
+def test_a_storm_of_connects_of_which_most_fail_leaves_nothing_behind(echo, conf, tmp_path, refusing, deaf):
+    count = 400
+    environment = {"REFUSING": refusing, "DEAF": deaf, "LIMIT": 2}
+    words = clients.python("connect_storm", "mixed", "127.0.0.1", echo.port, count)
+    with embedded_proxy(tmp_path, delay=200) as proxy:
+        told = json.loads(run_client(words, conf, [proxy], env=environment).out)
+    ends = {"ConnectionRefusedError": 5, "CancelledError": 1, "TimeoutError": 1, "connected": 3}
+    assert told["ends"] == {name: tenths * count // 10 for name, tenths in ends.items()}
+    assert (told["files left"], told["threads left"]) == (0, 0)
 
 
 # -- HTTP, by a name that only the proxy knows
