@@ -69,17 +69,17 @@ hooks! {
     fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
         = epoll::epoll_ctl, fails -1;
 
-    /// epoll_create(2): remembers that there is one.
+    /// epoll_create1(2): an instance whose registrations may not pass through libc.
     ///
-    /// Async-signal-safe. After fork: as before. After vfork: not to be called.
-    fn epoll_create(size: c_int) -> c_int
-        = epoll::epoll_create, fails -1;
-
-    /// epoll_create1(2): as epoll_create.
-    ///
-    /// Async-signal-safe, after fork and vfork: as epoll_create.
+    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
     fn epoll_create1(flags: c_int) -> c_int
         = epoll::epoll_create1, fails -1;
+
+    /// epoll_create(2): as epoll_create1.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    fn epoll_create(size: c_int) -> c_int
+        = epoll::epoll_create, fails -1;
 
     /// close(2): a pending connect ends with its last number.
     ///

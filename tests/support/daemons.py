@@ -108,6 +108,8 @@ def postgres(folder):
 
     def command(port):
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        # Tests fill pools one after the other; the backends of the last may still be ending.
+        settings["max_connections"] = 400
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
 
     with daemon(command, folder, unprivileged=True) as port:

@@ -183,11 +183,8 @@ impl Pending {
             let id = books.next;
             books.next += 1;
             for &fd in &fds {
-                let there = self.registrations.take_out_known(fd);
-                let replaced = sys::closes_on_exec(fd)
-                    .and_then(|on_exec| sys::replace(placeholder.near.fd(), fd, on_exec));
-                self.registrations.put_back(&there);
-                if replaced.is_ok() {
+                let placed = self.registrations.exchange(placeholder.near.fd(), fd);
+                if placed.is_ok() {
                     books.numbers.insert(fd, id);
                 }
             }
@@ -259,10 +256,7 @@ impl Pending {
                 if back.is_none() {
                     let _ = sys::set_nonblocking(socket.fd(), blocking != Ok(true));
                 }
-                let there = self.registrations.take_out(fd);
-                let _ = sys::closes_on_exec(fd)
-                    .and_then(|on_exec| sys::replace(socket.fd(), fd, on_exec));
-                self.registrations.put_back(&there);
+                let _ = self.registrations.exchange(socket.fd(), fd);
                 back = Some(fd);
             }
             self.recount(&books);
@@ -303,6 +297,12 @@ impl Pending {
         }
         let id = books.numbers.get(&fd)?;
         books.entries.get(id).map(|entry| entry.socket.clone())
+    }
+
+    /// Keeps the numbers of pending connects what they are while it lives: for a hook whose system call must
+    /// not happen in the middle of an exchange.
+    pub fn steady(&self) -> Option<impl Drop + '_> {
+        self.open()
     }
 
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.

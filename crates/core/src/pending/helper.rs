@@ -162,14 +162,11 @@ impl Helper {
 
     /// Look into the books. `false`, and no longer in them, when there is nothing to do.
     fn take_in(&mut self) -> bool {
+        if self.retire() {
+            return false;
+        }
         let (jobs, dropped, cut) = {
             let mut books = self.pending.lock();
-            let idle = self.jobs.is_empty() && self.sleepers.is_empty();
-            // An entry without a job is being begun by its caller this moment.
-            if idle && books.inbox.is_empty() && books.entries.is_empty() {
-                books.helper = None;
-                return false;
-            }
             (
                 std::mem::take(&mut books.inbox),
                 std::mem::take(&mut books.dropped),
@@ -196,7 +193,20 @@ impl Helper {
                 }
             }
         }
-        true
+        // What was taken in may have ended all there was, and then nobody will wake this thread again.
+        !self.retire()
+    }
+
+    /// Strike this thread from the books if there is nothing left to do; whether there was not.
+    fn retire(&self) -> bool {
+        let idle = self.jobs.is_empty() && self.sleepers.is_empty();
+        let mut books = self.pending.lock();
+        // An entry without a job is being begun by its caller this moment.
+        let over = idle && books.inbox.is_empty() && books.entries.is_empty();
+        if over {
+            books.helper = None;
+        }
+        over
     }
 
     fn accept(&mut self, job: Job) {
