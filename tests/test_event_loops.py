@@ -128,16 +128,26 @@ def test_a_celery_worker(redis, conf, make_proxy, pool):
 # -- bytes there and back
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_streams_of_asyncio(echo, conf, hold, loop):
+def test_streams_of_asyncio(echo, conf, hold):
     proxy = hold(COUNT)
-    assert run_client(clients.python("asyncio_echo", loop, echo.port, COUNT), conf, [proxy]).out == f"{COUNT}\n"
+    assert run_client(clients.python("asyncio_echo", "asyncio", echo.port, COUNT), conf, [proxy]).out == f"{COUNT}\n"
     assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
 
 
-def test_net_of_node(echo, conf, hold):
+# libuv may register with epoll by io_uring, past every function of libc.
+@pytest.mark.parametrize("io_uring", [0, 1])
+def test_streams_of_uvloop(echo, conf, hold, io_uring):
     proxy = hold(COUNT)
-    assert run_client(clients.node("net", echo.port, COUNT), conf, [proxy]).out == f"{COUNT}\n"
+    words = clients.python("asyncio_echo", "uvloop", echo.port, COUNT)
+    assert run_client(words, conf, [proxy], env={"UV_USE_IO_URING": io_uring}).out == f"{COUNT}\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
+
+
+@pytest.mark.parametrize("io_uring", [0, 1])
+def test_net_of_node(echo, conf, hold, io_uring):
+    proxy = hold(COUNT)
+    words = clients.node("net", echo.port, COUNT)
+    assert run_client(words, conf, [proxy], env={"UV_USE_IO_URING": io_uring}).out == f"{COUNT}\n"
     assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
 
 
@@ -165,9 +175,10 @@ def test_netty(echo, conf, hold):
     assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
 
 
-def test_a_storm_of_connects_of_which_most_fail_leaves_nothing_behind(echo, conf, tmp_path, refusing, deaf):
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_storm_of_connects_of_which_most_fail_leaves_nothing_behind(echo, conf, tmp_path, refusing, deaf, loop):
     count = 400
-    environment = {"REFUSING": refusing, "DEAF": deaf, "LIMIT": 2}
+    environment = {"REFUSING": refusing, "DEAF": deaf, "LIMIT": 2, "LOOP": loop}
     words = clients.python("connect_storm", "mixed", "127.0.0.1", echo.port, count)
     with embedded_proxy(tmp_path, delay=200) as proxy:
         told = json.loads(run_client(words, conf, [proxy], env=environment).out)

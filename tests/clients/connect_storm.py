@@ -5,7 +5,8 @@
 `mixed`: all at once. By its number modulo 10, a connect has a target that refuses (0 to 4: port REFUSING), is cancelled
 (5), has a target that never answers and a limit of LIMIT seconds (6: port DEAF), or is to succeed (7 to 9).
 
-Meanwhile the loop keeps a heart beating. In the end it is counted what is left over of descriptors and threads.
+LOOP=uvloop chooses that loop. Meanwhile it keeps a heart beating. In the end it is counted what is left over of
+descriptors and threads.
 """
 
 import asyncio
@@ -125,4 +126,8 @@ async def main(mode, host, port, count):
 
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8192), most))
-print(json.dumps(asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))))
+if os.environ.get("LOOP") == "uvloop":
+    import uvloop as chosen
+else:
+    import asyncio as chosen
+print(json.dumps(chosen.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))))

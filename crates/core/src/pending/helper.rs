@@ -199,10 +199,12 @@ impl Helper {
 
     /// Strike this thread from the books if there is nothing left to do; whether there was not.
     fn retire(&self) -> bool {
-        let idle = self.jobs.is_empty() && self.sleepers.is_empty();
+        if !(self.jobs.is_empty() && self.sleepers.is_empty()) {
+            return false;
+        }
         let mut books = self.pending.lock();
         // An entry without a job is being begun by its caller this moment.
-        let over = idle && books.inbox.is_empty() && books.entries.is_empty();
+        let over = books.inbox.is_empty() && books.entries.is_empty();
         if over {
             books.helper = None;
         }
