@@ -59,4 +59,6 @@ def test_the_header_is_c_and_cxx_and_declares_nothing_of_libc():
         command = ["cc", "-x", language, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-"]
         subprocess.run(command, input=f'#include "{header}"\n', text=True, check=True)
     text = re.sub(r"/\*.*?\*/|//[^\n]*", "", header.read_text(), flags=re.S)
-    assert set(re.findall(r"\b(\w+)\s*\(", text)) <= {name for name in re.findall(r"\w+", text) if name.startswith("tailchain_")}
+    assert set(re.findall(r"\b(\w+)\s*\(", text)) <= {
+        name for name in re.findall(r"\w+", text) if name.startswith("tailchain_")
+    }

@@ -24,7 +24,16 @@ def talk(tmp_path):
         hide = 'mount -t tmpfs none /etc && exec "$@"'
         settings = {"LD_PRELOAD": paths.LIBRARY, "HOME": tmp_path, **environment}
         operations = ["socket inet stream", f"connect 127.0.0.1 {port}", "send hello", "recv 5"]
-        words = [*user, "--mount", "sh", "-c", hide, "sh", "env", *(f"{name}={value}" for name, value in settings.items())]
+        words = [
+            *user,
+            "--mount",
+            "sh",
+            "-c",
+            hide,
+            "sh",
+            "env",
+            *(f"{name}={value}" for name, value in settings.items()),
+        ]
         result = run_under(need("unshare"), [*words, probe("socket_script"), *operations], via="bare", cwd=tmp_path)
         return result
 

@@ -82,9 +82,10 @@ def test_pools_through_the_embedded_proxy_with_a_delay(postgres, conf, tmp_path,
 @pytest.mark.parametrize("pool", POOLS)
 def test_pools_through_a_slow_proxy_and_a_real_one_behind_it(postgres, conf, make_proxy, request, pool, real):
     slow, real = make_proxy(Mood(delay=0.2)), request.getfixturevalue(real)
+    saw = real.witness()
     assert run_client(clients.python(pool, postgres, COUNT), conf, [slow, real]).out == f"{COUNT}\n"
     assert slow.targets == [("127.0.0.1", real.port)] * COUNT
-    assert real.saw(postgres)
+    assert saw(postgres)
 
 
 def test_psycopg2_in_greenlets(postgres, conf, hold):

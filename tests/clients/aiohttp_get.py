@@ -7,7 +7,9 @@ import aiohttp
 
 
 async def main(url, count):
-    connector = aiohttp.TCPConnector(limit=count, force_close=True)
+    # Where aiodns is installed, aiohttp would ask the name servers itself, past libc.
+    resolver = aiohttp.ThreadedResolver()
+    connector = aiohttp.TCPConnector(limit=count, force_close=True, resolver=resolver)
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def one():

@@ -80,8 +80,8 @@ def main(folder, *command):
     raise_loopback()
     bind_mount(folder / "hosts", "/etc/hosts")
     bind_mount(folder / "resolv.conf", "/etc/resolv.conf")
-    lines = open(folder / "queries", "a", buffering=1)
-    serve(lambda line: lines.write(line + "\n"))
+    queries = os.open(folder / "queries", os.O_WRONLY | os.O_APPEND)
+    serve(lambda line: os.write(queries, f"{line}\n".encode()))
     environment = dict(os.environ)
     preload = environment.pop("ISLAND_PRELOAD", None)
     if preload:
