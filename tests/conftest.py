@@ -1,7 +1,9 @@
 """Fixtures. A fixture that starts a daemon lives as long as the session; what records lives for one test."""
 
 import os
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,14 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"skipped, and TAILCHAIN_NO_SKIP=1 forbids it: {call.excinfo.value}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_shared_table():
+    """Processes of one user share names and the turn of round robin; another run of the tests must not take part."""
+    with tempfile.TemporaryDirectory(prefix="tailchain-run-") as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", path)
+        yield
 
 
 @pytest.fixture
@@ -89,16 +99,17 @@ def island(make_island):
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """folder(name): a folder for a daemon; others may enter it, as daemons drop their privileges."""
+def folder():
+    """folder(name): a folder for a daemon, which others may enter, as daemons drop their privileges. Not below
+    pytest's own temporary folder: each pytest that starts shuts that to others."""
+    with ExitStack() as stack:
 
-    def make(name):
-        path = tmp_path_factory.mktemp(name)
-        for parent in [path, path.parent, path.parent.parent]:
-            os.chmod(parent, 0o755)
-        return path
+        def make(name):
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"tailchain-{name}-")))
+            path.chmod(0o755)
+            return path
 
-    return make
+        yield make
 
 
 def _daemon(name):
@@ -115,6 +126,7 @@ redis = _daemon("redis")
 sshd = _daemon("sshd")
 microsocks = _daemon("microsocks")
 danted = _daemon("danted")
+embedded = _daemon("embedded")
 
 
 @pytest.fixture(scope="session")

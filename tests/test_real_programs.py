@@ -20,11 +20,11 @@ class Witness:
         self.saw = saw
 
 
-@pytest.fixture(params=["microsocks", "danted", "socks5", "socks4", "http"])
+@pytest.fixture(params=["microsocks", "danted", "embedded", "socks5", "socks4", "http"])
 def witness(request, make_proxy):
-    if request.param in ("microsocks", "danted"):
+    if request.param in ("microsocks", "danted", "embedded"):
         daemon = request.getfixturevalue(request.param)
-        return Witness(daemon, daemon.saw)
+        return Witness(daemon, daemon.witness())
     proxy = make_proxy(kind=request.param)
     return Witness(proxy, lambda port: ("127.0.0.1", port) in proxy.targets)
 

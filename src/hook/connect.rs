@@ -25,6 +25,11 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
+    // SAFETY: passed on.
+    if PENDING.count() > 0 && unsafe { is_dissolution(address, length) } {
+        PENDING.cut_short(fd);
+        return Verdict::Real;
+    }
     if let Some(result) = earlier_attempt(fd) {
         return match result {
             Ok(()) => Verdict::Return(0),
@@ -41,6 +46,18 @@ pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) ->
             Err(errno) => Verdict::Fail(errno),
         },
     }
+}
+
+/// Whether the address is AF_UNSPEC: connect(2) then dissolves what there is, also an attempt.
+///
+/// # Safety
+/// As connect(2), but a bad pointer is an error.
+unsafe fn is_dissolution(address: *const sockaddr, length: socklen_t) -> bool {
+    (length as usize) >= size_of::<libc::sa_family_t>()
+        && sys::is_readable(address.cast(), size_of::<libc::sa_family_t>())
+        // SAFETY: readable, as the kernel said.
+        && unsafe { address.cast::<libc::sa_family_t>().read_unaligned() }
+            == libc::AF_UNSPEC as libc::sa_family_t
 }
 
 /// Where a connect of a program's socket goes.

@@ -1,4 +1,4 @@
-//! epoll_ctl(2): only to remember what is registered, for the exchange of the file under a number.
+//! epoll_create(2), epoll_ctl(2): only to remember what is registered, for the exchange of the file under a number.
 
 use super::boundary::Verdict;
 use super::table::real;
@@ -38,4 +38,33 @@ pub unsafe fn epoll_ctl(
         });
     }
     Verdict::Return(0)
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As epoll_create(2).
+pub unsafe fn epoll_create(size: c_int) -> Verdict<c_int> {
+    // SAFETY: the program's own argument.
+    created(unsafe { real::epoll_create(size) })
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As epoll_create1(2).
+pub unsafe fn epoll_create1(flags: c_int) -> Verdict<c_int> {
+    // SAFETY: the program's own argument.
+    created(unsafe { real::epoll_create1(flags) })
+}
+
+fn created(epoll: Option<c_int>) -> Verdict<c_int> {
+    match epoll {
+        Some(epoll) if epoll >= 0 => {
+            PENDING.registrations.created(epoll);
+            Verdict::Return(epoll)
+        }
+        Some(_) => Verdict::Fail(Errno::from_raw(sys::errno())),
+        None => Verdict::Fail(Errno::ENOSYS),
+    }
 }

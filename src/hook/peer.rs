@@ -33,29 +33,26 @@ pub unsafe fn getpeername(
     if PENDING.socket_of(fd).is_some() {
         return Verdict::Fail(Errno::ENOTCONN);
     }
-    let Some(dialled) = dialled(fd) else {
+    if !sys::is_readable(length.cast(), size_of::<socklen_t>()) {
         return Verdict::Real;
-    };
-    // The real call fills both and reports bad pointers and lengths; then the address is put in its place.
-    let room = if sys::is_readable(length.cast(), size_of::<socklen_t>()) {
-        // SAFETY: readable, as the kernel said.
-        unsafe { *length }
-    } else {
-        return Verdict::Real;
-    };
+    }
+    // SAFETY: readable, as the kernel said.
+    let room = unsafe { *length };
+    // The real call fills both and reports what is wrong with them.
     // SAFETY: the program's own arguments.
     match unsafe { real::getpeername(fd, address, length) } {
-        Some(0) => {
-            // SAFETY: the kernel wrote to both just now, `room` bytes at the most.
-            unsafe {
-                *length = room;
-                SockAddr::from(dialled).copy_to(address, length);
-            }
-            Verdict::Return(0)
-        }
-        // The kernel says what is wrong.
-        _ => Verdict::Real,
+        Some(0) => {}
+        Some(_) => return Verdict::Fail(Errno::from_raw(sys::errno())),
+        None => return Verdict::Fail(Errno::ENOSYS),
     }
+    if let Some(dialled) = dialled(fd) {
+        // SAFETY: the kernel wrote to both just now, `room` bytes at the most.
+        unsafe {
+            *length = room;
+            SockAddr::from(dialled).copy_to(address, length);
+        }
+    }
+    Verdict::Return(0)
 }
 
 /// What was dialled on a socket that goes through a proxy.

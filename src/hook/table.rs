@@ -69,6 +69,18 @@ hooks! {
     fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
         = epoll::epoll_ctl, fails -1;
 
+    /// epoll_create(2): remembers that there is one.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: not to be called.
+    fn epoll_create(size: c_int) -> c_int
+        = epoll::epoll_create, fails -1;
+
+    /// epoll_create1(2): as epoll_create.
+    ///
+    /// Async-signal-safe, after fork and vfork: as epoll_create.
+    fn epoll_create1(flags: c_int) -> c_int
+        = epoll::epoll_create1, fails -1;
+
     /// close(2): a pending connect ends with its last number.
     ///
     /// Async-signal-safe: signals are blocked while the books are open. After fork: as before. After vfork:

@@ -38,11 +38,11 @@ def answers(port):
 
 
 @contextmanager
-def daemon(command, folder, log="log", unprivileged=False, patience=60):
+def daemon(command, folder, unprivileged=False, patience=60):
     """Run `command(port)` until it accepts TCP on that port; give the port. Another port is tried when somebody
     else took it meanwhile."""
     options = drop_privileges() if unprivileged else []
-    log_path = folder / log
+    log_path = folder / "log"
     for _ in range(3):
         port = free_port()
         with open(log_path, "ab") as output:

@@ -2,11 +2,13 @@
 
 import getpass
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import paths
 from .daemon import daemon, drop_privileges, give_away
 from .need import need
 from .run import clean_environment
@@ -29,10 +31,10 @@ class RealProxy:
     def line(self):
         return f"socks5 {self.host} {self.port}"
 
-    def saw(self, port):
-        """Whether its log names a connection to `port` of loopback."""
-        text = self.log.read_text(errors="replace")
-        return f"127.0.0.1:{port}" in text or f"127.0.0.1.{port}" in text
+    def witness(self):
+        """saw(port): whether from now on its log names a connection to `port` of loopback."""
+        before = self.log.stat().st_size
+        return lambda port: bool(re.search(rf"127\.0\.0\.1[.:]{port}\b".encode(), self.log.read_bytes()[before:]))
 
 
 @contextmanager
@@ -40,6 +42,14 @@ def microsocks(folder):
     program = need("microsocks")
     with daemon(lambda port: [program, "-i", "127.0.0.1", "-p", port], folder) as port:
         yield RealProxy("microsocks", port, folder / "log")
+
+
+@contextmanager
+def embedded(folder):
+    """`tailchain proxy`."""
+    words = [paths.COMMAND, "proxy", "--log", "--listen"]
+    with daemon(lambda port: [*words, f"127.0.0.1:{port}"], folder) as port:
+        yield RealProxy("embedded", port, folder / "log")
 
 
 DANTED = """
@@ -100,7 +110,7 @@ def postgres(folder):
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
 
-    with daemon(command, folder, log="../postgres.log", unprivileged=True) as port:
+    with daemon(command, folder, unprivileged=True) as port:
         yield port
 
 

@@ -45,10 +45,6 @@ macro_rules! syscall {
 #[derive(Debug)]
 pub struct OwnFd(Fd);
 
-/// Our descriptors are numbered from here up where the limit allows: out of the way of programs that expect
-/// the lowest free number, or that close everything below some small one.
-const HIGH: c_long = 512;
-
 impl OwnFd {
     /// Take over a descriptor that nobody else will close.
     pub fn adopt(fd: Fd) -> OwnFd {
@@ -65,11 +61,6 @@ impl OwnFd {
         mem::forget(self);
         fd
     }
-
-    /// The same open file under a high number.
-    pub fn raised(self) -> OwnFd {
-        duplicate(self.0).unwrap_or(self)
-    }
 }
 
 impl Drop for OwnFd {
@@ -83,15 +74,91 @@ pub fn close(fd: Fd) {
     let _ = syscall!(SYS_close, fd);
 }
 
-/// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC.
-pub fn duplicate(fd: Fd) -> Result<OwnFd, Errno> {
-    let high = syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, HIGH);
-    let fd = match high {
-        // The soft limit of open files is at or below HIGH: any number will do.
-        Err(Errno::EINVAL) => syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3 as c_long)?,
-        other => other?,
+/// While this lives, descriptors can have numbers beyond what the program may use.
+///
+/// RLIMIT_NOFILE (getrlimit(2)) bounds the numbers that are handed out, not those that are open. So the soft limit
+/// is raised for an instant where the hard one allows, and our descriptors are put above it: there they take
+/// nothing from the program's allowance, and a daemon that closes all that it could have opened does not meet
+/// them. Only one thread may do this at a time: the caller holds a lock.
+pub struct RaisedLimit {
+    before: Option<libc::rlimit>,
+    /// Where our numbers begin.
+    base: libc::rlim_t,
+}
+
+/// How far up. The kernel allocates one bit for each number, and two words, as they are used.
+const HEADROOM: libc::rlim_t = 1 << 16;
+/// Where the limit cannot be raised: at least out of the way of those who expect the lowest free number.
+const HIGH: libc::rlim_t = 512;
+
+impl RaisedLimit {
+    pub fn new() -> RaisedLimit {
+        let Ok(before) = limit_open_files(None) else {
+            return RaisedLimit {
+                before: None,
+                base: HIGH,
+            };
+        };
+        let raised = libc::rlimit {
+            rlim_cur: before
+                .rlim_max
+                .min(before.rlim_cur.saturating_add(HEADROOM)),
+            rlim_max: before.rlim_max,
+        };
+        if raised.rlim_cur > before.rlim_cur && limit_open_files(Some(&raised)).is_ok() {
+            RaisedLimit {
+                base: before.rlim_cur,
+                before: Some(before),
+            }
+        } else {
+            RaisedLimit {
+                before: None,
+                base: HIGH.min(before.rlim_cur / 2),
+            }
+        }
+    }
+
+    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC.
+    pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
+        let at_or_above = |base: libc::rlim_t| {
+            syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
+        };
+        match at_or_above(self.base) {
+            // Full up there.
+            Err(Errno::EINVAL | Errno::EMFILE) => at_or_above(0),
+            other => other,
+        }
+    }
+
+    /// The same open file under a high number.
+    pub fn raise(&self, fd: OwnFd) -> OwnFd {
+        self.duplicate(fd.0).unwrap_or(fd)
+    }
+}
+
+impl Default for RaisedLimit {
+    fn default() -> RaisedLimit {
+        RaisedLimit::new()
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = limit_open_files(Some(before));
+        }
+    }
+}
+
+/// prlimit(2) of this process: the limit as it was.
+fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
     };
-    Ok(OwnFd(fd as Fd))
+    let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
+    syscall!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, new, &raw mut before)?;
+    Ok(before)
 }
 
 /// Make `to` refer to the open file of `from`, dup3(2), atomically.
@@ -153,6 +220,25 @@ pub fn open_append(path: &core::ffi::CStr) -> Result<OwnFd, Errno> {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
     let fd = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600)?;
     Ok(OwnFd(fd as Fd))
+}
+
+/// The contents of a file of proc(5); `path` ends with a NUL. Through no function of libc: the caller may hold
+/// a lock that one of our own hooks would want.
+pub fn read_small(path: &str) -> Option<Vec<u8>> {
+    let path = core::ffi::CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let file = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags).ok()?;
+    let file = OwnFd(file as Fd);
+    let mut contents = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        match syscall!(SYS_read, file.fd(), buffer.as_mut_ptr(), buffer.len()) {
+            Ok(0) => return Some(contents),
+            Ok(n) => contents.extend_from_slice(buffer.get(..n as usize)?),
+            Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// getpid(2), asked of the kernel each time: a cached one would be wrong after vfork.

@@ -31,7 +31,7 @@ const BUFFERS: &[c_int] = &[libc::SO_RCVBUF, libc::SO_SNDBUF];
 
 /// A stream socket of `family` with every option of `model` that can be read, close-on-exec, blocking.
 pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
-    let fresh = sys::socket(family, libc::SOCK_STREAM, 0)?.raised();
+    let fresh = sys::socket(family, libc::SOCK_STREAM, 0)?;
     let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
     for &(level, name) in INTEGERS {
         copy(model, &plain, &fresh, level, name, 1);

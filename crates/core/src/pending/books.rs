@@ -8,7 +8,7 @@ use super::registrations::Registrations;
 use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
-use crate::sys::{self, Fd, FileId, OwnFd};
+use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -165,24 +165,25 @@ impl Pending {
             first,
         } = start;
         self.guard_forks();
-        let socket = Arc::new(sys::duplicate(fd)?);
-        let placeholder = Placeholder::new()?;
-        let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
-        sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
         let fds = self.numbers_of(fd);
-        let id = {
+        let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+        let (id, socket) = {
             let mut books = self.books.lock();
             if books.numbers.contains_key(&fd) {
                 return Err(Errno::EALREADY);
             }
+            let limit = RaisedLimit::new();
+            let socket = Arc::new(limit.duplicate(fd)?);
+            let placeholder = Placeholder::new(&limit)?;
+            sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
             if books.helper.is_none() {
-                books.helper = Some(helper::spawn(self)?);
+                books.helper = Some(helper::spawn(self, &limit)?);
             }
             self.set_owner();
             let id = books.next;
             books.next += 1;
             for &fd in &fds {
-                let there = self.registrations.take_out(fd);
+                let there = self.registrations.take_out_known(fd);
                 let replaced = sys::closes_on_exec(fd)
                     .and_then(|on_exec| sys::replace(placeholder.near.fd(), fd, on_exec));
                 self.registrations.put_back(&there);
@@ -201,9 +202,8 @@ impl Pending {
                 },
             );
             self.recount(&books);
-            id
+            (id, socket)
         };
-        drop(placeholder.near);
         let mut driver = driver(socket.fd());
         let progress = match first {
             First::Here => Some(driver.go()),

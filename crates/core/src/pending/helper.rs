@@ -4,7 +4,7 @@ use super::books::{Ends, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
-use crate::sys::{self, Fd, OwnFd};
+use crate::sys::{self, Fd, OwnFd, RaisedLimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -35,9 +35,9 @@ pub struct Job {
 }
 
 /// Start a helper. Called with the books locked and so with all signals blocked, which the thread inherits.
-pub fn spawn(pending: &'static Pending) -> Result<Address, Errno> {
-    let epoll = sys::epoll()?.raised();
-    let wake = sys::event_counter()?.raised();
+pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, Errno> {
+    let epoll = limit.raise(sys::epoll()?);
+    let wake = limit.raise(sys::event_counter()?);
     sys::epoll_set(
         epoll.fd(),
         libc::EPOLL_CTL_ADD,
@@ -239,11 +239,13 @@ impl Helper {
                     *current = deadline;
                 }
                 self.deadlines.insert((deadline, id));
-                self.watch(
-                    fd,
-                    events as u32 | libc::EPOLLONESHOT as u32,
-                    Token::Socket(id),
-                );
+                if events == 0 {
+                    // An unconnected socket always has a hangup to tell: while the driver sleeps, do not look.
+                    let _ = sys::epoll_remove(self.epoll.fd(), fd);
+                } else {
+                    let events = events as u32 | libc::EPOLLONESHOT as u32;
+                    self.watch(fd, events, Token::Socket(id));
+                }
             }
             Progress::Finished(result) => self.finish(id, result),
         }

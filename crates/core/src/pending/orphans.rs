@@ -44,7 +44,9 @@ extern "C" fn before() {
             entry.forked = true;
         }
         dups.seize();
-        pending.registrations.lock().seize();
+        let (others, instances) = pending.registrations.locks();
+        others.seize();
+        instances.seize();
     }
 }
 
@@ -65,9 +67,11 @@ extern "C" fn in_child() {
 fn release() {
     if let Some(pending) = guarded() {
         let (books, dups) = pending.raw_locks();
+        let (others, instances) = pending.registrations.locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         unsafe {
-            pending.registrations.lock().release();
+            instances.release();
+            others.release();
             dups.release();
             books.release();
         }

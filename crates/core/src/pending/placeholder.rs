@@ -5,7 +5,7 @@
 //! any data call is needed.
 
 use crate::errno::Errno;
-use crate::sys::{self, Fd, FileId, OwnFd};
+use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit};
 
 pub struct Placeholder {
     /// The end that the program sees.
@@ -20,9 +20,8 @@ pub struct Placeholder {
 pub struct FarEnd(OwnFd);
 
 impl Placeholder {
-    pub fn new() -> Result<Placeholder, Errno> {
+    pub fn new(limit: &RaisedLimit) -> Result<Placeholder, Errno> {
         let (near, far) = sys::stream_pair()?;
-        let near = near.raised();
         // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
         sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
         // One call fills it: the kernel takes what it can.
@@ -30,7 +29,7 @@ impl Placeholder {
         let id = sys::file_id(near.fd())?;
         Ok(Placeholder {
             near,
-            far: FarEnd(far.raised()),
+            far: FarEnd(limit.raise(far)),
             id,
         })
     }
