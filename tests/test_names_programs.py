@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+
 from support import naming_proxies
 from support.need import need
 from support.run import run_under
@@ -50,7 +51,11 @@ def test_wget_of_busybox(under, proxy, web_port):
 
 
 def test_git(under, proxy, web_port, tmp_path):
-    under("git", ["clone", "-q", f"http://{NAME}:{web_port}/repo.git", tmp_path / "copy"], env={"GIT_CONFIG_GLOBAL": "/dev/null"})
+    under(
+        "git",
+        ["clone", "-q", f"http://{NAME}:{web_port}/repo.git", tmp_path / "copy"],
+        env={"GIT_CONFIG_GLOBAL": "/dev/null"},
+    )
     assert (tmp_path / "copy" / "hello.txt").read_text() == "through the proxy\n"
     assert proxy.saw_name(NAME, web_port)
 
@@ -79,7 +84,8 @@ with psycopg.connect(host=sys.argv[1], port=sys.argv[2], user="postgres") as con
 ASYNCPG = """
 import asyncio, asyncpg, sys
 async def main():
-    connection = await asyncpg.connect(host=sys.argv[1], port=int(sys.argv[2]), user="postgres", database="postgres", ssl=False)
+    host, port = sys.argv[1], int(sys.argv[2])
+    connection = await asyncpg.connect(host=host, port=port, user="postgres", database="postgres", ssl=False)
     print(await connection.fetchval("select 6 * 7"))
     await connection.close()
 asyncio.run(main())
@@ -93,14 +99,21 @@ def test_python_drivers_of_postgres(code, under, proxy, postgres):
 
 
 # Each connects to HOST PORT of its arguments, asks for / and prints the page.
-PYTHON = "import sys, urllib.request as u; print(u.urlopen('http://%s:%s/' % tuple(sys.argv[1:])).read().decode(), end='')"
+PYTHON = (
+    "import sys, urllib.request as u; print(u.urlopen('http://%s:%s/' % tuple(sys.argv[1:])).read().decode(), end='')"
+)
 NODE = """require('http').get(`http://${process.argv[1]}:${process.argv[2]}/`, answer => answer.pipe(process.stdout))"""
 RUBY = "require 'net/http'; print Net::HTTP.get(ARGV[0], '/', ARGV[1].to_i)"
 PHP = 'echo file_get_contents("http://$argv[1]:$argv[2]/");'
 PERL = """use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die "$@";
 print $s "GET / HTTP/1.0\\r\\n\\r\\n"; local $/; my $t = <$s>; $t =~ s/^.*?\\r\\n\\r\\n//s; print $t;"""
-LANGUAGES = {"python": (sys.executable, ["-c", PYTHON]), "node": ("node", ["-e", NODE]), "ruby": ("ruby", ["-e", RUBY]),
-             "php": ("php", ["-r", PHP, "--"]), "perl": ("perl", ["-e", PERL])}
+LANGUAGES = {
+    "python": (sys.executable, ["-c", PYTHON]),
+    "node": ("node", ["-e", NODE]),
+    "ruby": ("ruby", ["-e", RUBY]),
+    "php": ("php", ["-r", PHP, "--"]),
+    "perl": ("perl", ["-e", PERL]),
+}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -113,7 +126,8 @@ def test_a_web_client_of(language, under, proxy, web_port):
 JAVA = """
 public class Fetch {
     public static void main(String[] words) throws Exception {
-        try (var in = new java.net.URL("http://" + words[0] + ":" + words[1] + "/").openStream()) { in.transferTo(System.out); }
+        var page = new java.net.URL("http://" + words[0] + ":" + words[1] + "/");
+        try (var in = page.openStream()) { in.transferTo(System.out); }
     }
 }
 """

@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+
 from support.need import need
-from support.probe import probe
+from support.probe import probe, script
+from support.proxy import Mood
 from support.run import run_under
 
 PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
@@ -97,18 +99,33 @@ def test_datagrams_to_port_53_are_refused_and_to_others_are_not(how, island, con
 
 def test_sendmmsg_sends_what_comes_before_a_datagram_to_port_53(island, conf):
     config = conf([PROXY], "raw_dns deny")
-    assert island.run(probe("datagrams"), ["together", "54", "55", "53", "56"], conf=config).ok().out == "together -> 2\n"
-    assert island.run(probe("datagrams"), ["together", "54", "55", "53", "56"], via="bare").ok().out == "together -> 4\n"
+    assert (
+        island.run(probe("datagrams"), ["together", "54", "55", "53", "56"], conf=config).ok().out == "together -> 2\n"
+    )
+    assert (
+        island.run(probe("datagrams"), ["together", "54", "55", "53", "56"], via="bare").ok().out == "together -> 4\n"
+    )
 
 
-def test_tcp_to_port_53_through_the_proxy_is_not_refused(conf, proxy):
-    run_under(probe("socket_script"), ["socket inet stream", "connect 192.0.2.1 53"], conf=conf([proxy], "raw_dns deny"), timeout=30)
+def test_tcp_to_port_53_through_the_proxy_is_not_refused(conf, make_proxy):
+    proxy = make_proxy(Mood(reply=2))
+    config = conf([proxy], "raw_dns deny")
+    assert script("socket inet stream", "connect 192.0.2.1 53", conf=config)[1] == "-1 EACCES"
     assert proxy.targets == [("192.0.2.1", 53)]
 
 
 def test_other_ports_and_sockets_are_untouched(conf, proxy, echo):
-    operations = ["socket inet dgram", f"connect 127.0.0.1 {echo.port}", "peer", "socket unix dgram", "connect /nonexistent/socket",
-                  "socket inet dgram", f"sendto 127.0.0.1 {echo.port} hello", "connect_null", "connect_wild"]
+    operations = [
+        "socket inet dgram",
+        f"connect 127.0.0.1 {echo.port}",
+        "peer",
+        "socket unix dgram",
+        "connect /nonexistent/socket",
+        "socket inet dgram",
+        f"sendto 127.0.0.1 {echo.port} hello",
+        "connect_null",
+        "connect_wild",
+    ]
     config = conf([proxy], "raw_dns deny")
     bare = run_under(probe("socket_script"), operations, via="bare").ok().out
     assert run_under(probe("socket_script"), operations, conf=config).ok().out == bare
