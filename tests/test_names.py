@@ -173,7 +173,7 @@ def test_a_fake_address_has_its_name_back(remote):
         "0 - http",
         "OVERFLOW",
         "0 db.example domain",
-        f"72 qr 1 tc 0 rcode 0 questions 1 answers 1 [{reverse}.in-addr.arpa 10 class 1 ptr db.example]".replace(
+        f"72 qr 1 tc 0 rcode 0 answers 1 [{reverse}.in-addr.arpa 10 class 1 ptr db.example]".replace(
             "72", str(12 + len(reverse) + len(".in-addr.arpa") + 2 + 4 + 12 + len("db.example") + 2)
         ),
     ]
@@ -224,23 +224,23 @@ def test_what_no_host_can_be_called_is_not_found_and_nobody_is_asked(name, islan
 # -- DNS messages.
 
 MESSAGES = {
-    "res_query db.example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_query db.example aaaa 512": "56 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 aaaa FAKE]",
-    "res_query db.example any 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "__res_query db.example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_search db a 512": "36 qr 1 tc 0 rcode 0 questions 1 answers 1 [db 10 class 1 a FAKE]",
-    "res_querydomain db example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_querydomain db.example NULL a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_nquery db.example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_nsearch db aaaa 512": "48 qr 1 tc 0 rcode 0 questions 1 answers 1 [db 10 class 1 aaaa FAKE]",
-    "res_nquerydomain db example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_send db.example a 512": "44 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 a FAKE]",
-    "res_nsend db.example aaaa 512": "56 qr 1 tc 0 rcode 0 questions 1 answers 1 [db.example 10 class 1 aaaa FAKE]",
-    "res_query db.example a 43": "28 qr 1 tc 1 rcode 0 questions 1 answers 0",
+    "res_query db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_query db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
+    "res_query db.example any 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "__res_query db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_search db a 512": "36 qr 1 tc 0 rcode 0 answers 1 [db 10 class 1 a FAKE]",
+    "res_querydomain db example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_querydomain db.example NULL a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nquery db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nsearch db aaaa 512": "48 qr 1 tc 0 rcode 0 answers 1 [db 10 class 1 aaaa FAKE]",
+    "res_nquerydomain db example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_send db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nsend db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
+    "res_query db.example a 43": "28 qr 1 tc 1 rcode 0 answers 0",
     "res_query db.example a 5": "-1 0 0",
     "res_query 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
     "res_nquery 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
-    "res_send 192.0.2.1 a 512": "27 qr 1 tc 0 rcode 3 questions 1 answers 0",
+    "res_send 192.0.2.1 a 512": "27 qr 1 tc 0 rcode 3 answers 0",
     "res_query a..b a 512": "-1 NO_RECOVERY NO_RECOVERY",
 }
 

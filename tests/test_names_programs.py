@@ -84,8 +84,8 @@ with psycopg.connect(host=sys.argv[1], port=sys.argv[2], user="postgres") as con
 ASYNCPG = """
 import asyncio, asyncpg, sys
 async def main():
-    where = dict(host=sys.argv[1], port=int(sys.argv[2]), database="postgres")
-    connection = await asyncpg.connect(**where, user="postgres", ssl=False)
+    host, port = sys.argv[1], int(sys.argv[2])
+    connection = await asyncpg.connect(host=host, port=port, user="postgres", database="postgres", ssl=False)
     print(await connection.fetchval("select 6 * 7"))
     await connection.close()
 asyncio.run(main())
@@ -126,8 +126,8 @@ def test_a_web_client_of(language, under, proxy, web_port):
 JAVA = """
 public class Fetch {
     public static void main(String[] words) throws Exception {
-        var url = new java.net.URL("http://" + words[0] + ":" + words[1] + "/");
-        try (var in = url.openStream()) { in.transferTo(System.out); }
+        var page = new java.net.URL("http://" + words[0] + ":" + words[1] + "/");
+        try (var in = page.openStream()) { in.transferTo(System.out); }
     }
 }
 """

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from support.need import need
-from support.probe import probe
+from support.probe import probe, script
+from support.proxy import Mood
 from support.run import run_under
 
 PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
@@ -106,13 +107,10 @@ def test_sendmmsg_sends_what_comes_before_a_datagram_to_port_53(island, conf):
     )
 
 
-def test_tcp_to_port_53_through_the_proxy_is_not_refused(conf, proxy):
-    run_under(
-        probe("socket_script"),
-        ["socket inet stream", "connect 192.0.2.1 53"],
-        conf=conf([proxy], "raw_dns deny"),
-        timeout=30,
-    )
+def test_tcp_to_port_53_through_the_proxy_is_not_refused(conf, make_proxy):
+    proxy = make_proxy(Mood(reply=2))
+    config = conf([proxy], "raw_dns deny")
+    assert script("socket inet stream", "connect 192.0.2.1 53", conf=config)[1] == "-1 EACCES"
     assert proxy.targets == [("192.0.2.1", 53)]
 
 

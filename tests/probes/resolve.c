@@ -235,9 +235,10 @@ static void print_message(int length, const unsigned char *message, int size, in
         printf("%d malformed", length);
         return;
     }
-    printf("%d qr %d tc %d rcode %d questions %d answers %d", length, ns_msg_getflag(parsed, ns_f_qr),
-           ns_msg_getflag(parsed, ns_f_tc), ns_msg_getflag(parsed, ns_f_rcode), ns_msg_count(parsed, ns_s_qd),
-           ns_msg_count(parsed, ns_s_an));
+    printf("%d qr %d tc %d rcode %d answers %d", length, ns_msg_getflag(parsed, ns_f_qr),
+           ns_msg_getflag(parsed, ns_f_tc), ns_msg_getflag(parsed, ns_f_rcode), ns_msg_count(parsed, ns_s_an));
+    if (ns_msg_count(parsed, ns_s_qd) != 1)
+        printf(" WITHOUT ITS QUESTION");
     for (int i = 0; i < ns_msg_count(parsed, ns_s_an); i++) {
         if (ns_parserr(&parsed, ns_s_an, i, &record) != 0) {
             printf(" malformed");

@@ -6,6 +6,7 @@ gets a line in `queries` for each query. ISLAND_PRELOAD is LD_PRELOAD for the pr
 
 import ctypes
 import fcntl
+import functools
 import os
 import socket
 import struct
@@ -75,13 +76,17 @@ def serve(log):
         threading.Thread(target=loop, daemon=True).start()
 
 
+def note(file, line):
+    with open(file, "a") as lines:
+        lines.write(line + "\n")
+
+
 def main(folder, *command):
     folder = Path(folder)
     raise_loopback()
     bind_mount(folder / "hosts", "/etc/hosts")
     bind_mount(folder / "resolv.conf", "/etc/resolv.conf")
-    queries = os.open(folder / "queries", os.O_WRONLY | os.O_APPEND)
-    serve(lambda line: os.write(queries, f"{line}\n".encode()))
+    serve(functools.partial(note, folder / "queries"))
     environment = dict(os.environ)
     preload = environment.pop("ISLAND_PRELOAD", None)
     if preload:
