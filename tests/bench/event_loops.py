@@ -25,7 +25,7 @@ from support.server import Server  # noqa: E402
 
 # (name, mode of tests/clients/connect_storm.py, delay of the proxy in ms, connects, connects for proxychains-ng)
 RUNS = [
-    ("one after the other, seen from inside", "inside", 300, 1000, 20),
+    ("100 at a time, seen from inside", "inside", 300, 1000, 20),
     ("all at once", "together", 100, 1000, 20),
     ("half refused, some cancelled or timing out", "mixed", 100, 1000, 20),
 ]
