@@ -26,8 +26,10 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
     // SAFETY: passed on.
-    if PENDING.count() > 0 && unsafe { is_dissolution(address, length) } {
+    if PENDING.has_news() && unsafe { is_dissolution(address, length) } {
         PENDING.cut_short(fd);
+        // How the attempt ended is of no interest to the next.
+        let _ = PENDING.owed_error(fd);
         return Verdict::Real;
     }
     if let Some(result) = earlier_attempt(fd) {
@@ -160,8 +162,10 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
         let own_limit = sys::send_timeout(fd)?;
         return block(state, fd, dialled, target, family, own_limit);
     }
-    if sys::peer_address(fd).is_ok() {
-        return Err(Errno::EISCONN);
+    if let Ok(proxy) = sys::peer_address(fd) {
+        // Connected: the kernel says 0 to the first who calls again, EISCONN to the later ones. It does not look at
+        // the address; that it is the proxy's keeps this harmless whatever another thread does to the socket.
+        return sys::connect(fd, &proxy);
     }
     let start = Start {
         dialled,
@@ -206,9 +210,8 @@ pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
     if PENDING.count() > 0 {
         match PENDING.orphan_end(fd) {
             Some(None) => return Some(Err(Errno::EALREADY)),
-            Some(Some(Ok(()))) => return Some(Err(Errno::EISCONN)),
             Some(Some(Err(errno))) => return Some(Err(errno)),
-            None => {}
+            Some(Some(Ok(()))) | None => {}
         }
         if PENDING.socket_of(fd).is_some() {
             let nonblocking =

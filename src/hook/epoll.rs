@@ -20,8 +20,8 @@ pub unsafe fn epoll_ctl(
     fd: c_int,
     event: *mut epoll_event,
 ) -> Verdict<c_int> {
-    // In the middle of an exchange it would be about a file that is going; and the next exchange must know of it.
-    let _steady = PENDING.steady();
+    // What the kernel does and what is noted belong together: no exchange may come between.
+    let _held = PENDING.hold(fd);
     // SAFETY: the program's own arguments.
     match unsafe { real::epoll_ctl(epoll, operation, fd, event) } {
         Some(0) => {}

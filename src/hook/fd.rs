@@ -29,7 +29,7 @@ pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
 /// As dup(2).
 pub unsafe fn dup(fd: c_int) -> Verdict<c_int> {
     // SAFETY: the program's own argument.
-    duplicated(fd, unsafe { real::dup(fd) })
+    duplicating(fd, || unsafe { real::dup(fd) })
 }
 
 /// The body of the hook.
@@ -43,7 +43,7 @@ pub unsafe fn dup2(old: c_int, new: c_int) -> Verdict<c_int> {
     match making_way(old, new) {
         Some(refusal) => refusal,
         // SAFETY: the program's own arguments.
-        None => duplicated(old, unsafe { real::dup2(old, new) }),
+        None => duplicating(old, || unsafe { real::dup2(old, new) }),
     }
 }
 
@@ -58,7 +58,7 @@ pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
     match making_way(old, new) {
         Some(refusal) => refusal,
         // SAFETY: the program's own arguments.
-        None => duplicated(old, unsafe { real::dup3(old, new, flags) }),
+        None => duplicating(old, || unsafe { real::dup3(old, new, flags) }),
     }
 }
 
@@ -74,14 +74,21 @@ fn making_way(old: c_int, new: c_int) -> Option<Verdict<c_int>> {
     None
 }
 
-fn duplicated(old: c_int, new: Option<c_int>) -> Verdict<c_int> {
-    match new {
+/// A placeholder may not be exchanged between the call and the note of it.
+fn duplicating(old: c_int, real: impl FnOnce() -> Option<c_int>) -> Verdict<c_int> {
+    let held = PENDING.hold(old);
+    let verdict = returned(real());
+    if let Verdict::Return(new) = verdict {
+        PENDING.duplicated(held, old, new);
+    }
+    verdict
+}
+
+fn returned(value: Option<c_int>) -> Verdict<c_int> {
+    match value {
         None => Verdict::Fail(Errno::ENOSYS),
-        Some(new) if new < 0 => Verdict::Fail(Errno::from_raw(sys::errno())),
-        Some(new) => {
-            PENDING.duplicated(old, new);
-            Verdict::Return(new)
-        }
+        Some(value) if value < 0 => Verdict::Fail(Errno::from_raw(sys::errno())),
+        Some(value) => Verdict::Return(value),
     }
 }
 
@@ -93,12 +100,18 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
     match command {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => {
             // SAFETY: the program's own arguments.
-            duplicated(fd, unsafe { real::fcntl(fd, command, argument) })
+            duplicating(fd, || unsafe { real::fcntl(fd, command, argument) })
         }
         libc::F_SETFL if argument as c_int & libc::O_NONBLOCK == 0 && PENDING.count() > 0 => {
             PENDING.wait_for(fd);
             Verdict::Real
         }
+        // The exchange carries the flags over: not while they are being changed.
+        libc::F_SETFL | libc::F_SETFD => match PENDING.hold(fd) {
+            // SAFETY: the program's own arguments.
+            Some(_held) => returned(unsafe { real::fcntl(fd, command, argument) }),
+            None => Verdict::Real,
+        },
         _ => Verdict::Real,
     }
 }

@@ -2,20 +2,19 @@
  *
  *   socket_script "socket inet stream" "connect 127.0.0.1 80" "peer"
  *
- * `fd` is the current socket, `other` the one before it. Nothing that differs from run to run is printed
+ * Nothing that differs from run to run is printed
  * (no ephemeral port, no inode), so that two runs can be compared byte for byte.
  */
-#include "probe.h"
+#include "script.h"
+#include "script_process.h"
+#include "script_waits.h"
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
-static int fd = -1, other = -1;
 static ino_t marked;
-static char *words[8];
-
-struct name { const char *text; int value; };
 
 static const struct name NAMES[] = {
     {"inet", AF_INET}, {"inet6", AF_INET6}, {"unix", AF_UNIX},
@@ -45,15 +44,6 @@ static int value_of(const char *text)
     if (*end)
         give_up(text);
     return (int)number;
-}
-
-static void say(long result)
-{
-    int error = errno;
-    if (result < 0)
-        printf(" -> -1 %s\n", errno_name(error));
-    else
-        printf(" -> %ld\n", result);
 }
 
 static void say_address(int result, const struct address *a, int with_port)
@@ -239,6 +229,42 @@ static void op_dup(void)
     say(fd);
 }
 
+/* dup2 NUMBER [cloexec]: the current socket under this number, too. */
+static void op_dup2(void)
+{
+    other = fd;
+    fd = words[2] ? dup3(fd, value_of(words[1]), O_CLOEXEC) : dup2(fd, value_of(words[1]));
+    say(fd);
+}
+
+/* cover: stderr in the place of the current socket, whose number stays in use. */
+static void op_cover(void) { say(dup2(2, fd)); }
+
+/* nonblock 0|1 and fionbio 0|1: two ways to the same flag. cloexec 0|1. */
+static void op_nonblock(void)
+{
+    int flags = fcntl(fd, F_GETFL);
+    say(fcntl(fd, F_SETFL, value_of(words[1]) ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}
+
+static void op_fionbio(void)
+{
+    int on = value_of(words[1]);
+    say(ioctl(fd, FIONBIO, &on));
+}
+
+static void op_cloexec(void) { say(fcntl(fd, F_SETFD, value_of(words[1]) ? FD_CLOEXEC : 0)); }
+
+/* reuse: another file under the lowest free number. kind: what is under the current number. */
+static void op_reuse(void) { say(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+static void op_kind(void)
+{
+    struct stat info;
+    int result = fstat(fd, &info);
+    printf(" -> %s\n", result < 0 ? errno_name(errno) : S_ISSOCK(info.st_mode) ? "socket" : "something else");
+}
+
 static void op_swap(void)
 {
     int saved = fd;
@@ -250,8 +276,14 @@ static void op_swap(void)
 static void op_close(void) { say(close(words[1] ? value_of(words[1]) : fd)); }
 static void op_use(void) { say(fd = value_of(words[1])); }
 static void op_listen(void) { say(listen(fd, 8)); }
-static void op_shutdown(void) { say(shutdown(fd, SHUT_WR)); }
-static void op_close_range(void) { say(close_range(3, ~0U, 0)); }
+/* shutdown [HOW]: 0 reading, 1 writing (the default), 2 both. */
+static void op_shutdown(void) { say(shutdown(fd, words[1] ? value_of(words[1]) : SHUT_WR)); }
+
+/* close_range [FIRST LAST] */
+static void op_close_range(void)
+{
+    say(close_range(words[1] ? (unsigned)value_of(words[1]) : 3, words[1] ? (unsigned)value_of(words[2]) : ~0U, 0));
+}
 
 /* wait MS: for the current socket to become writable, as after a non-blocking connect. */
 static void op_wait(void)
@@ -291,7 +323,9 @@ static const struct op OPS[] = {
     {"local", op_local}, {"flags", op_flags}, {"mark", op_mark}, {"same", op_same}, {"send", op_send},
     {"write", op_write}, {"recv", op_recv}, {"dup", op_dup}, {"swap", op_swap}, {"close", op_close}, {"use", op_use},
     {"listen", op_listen}, {"shutdown", op_shutdown}, {"close_range", op_close_range}, {"wait", op_wait},
-    {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp},
+    {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp}, {"dup2", op_dup2},
+    {"cover", op_cover}, {"nonblock", op_nonblock}, {"fionbio", op_fionbio}, {"cloexec", op_cloexec},
+    {"reuse", op_reuse}, {"kind", op_kind}, WAIT_OPS, PROCESS_OPS,
 };
 
 int main(int count, char **operations)
@@ -299,7 +333,12 @@ int main(int count, char **operations)
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(120); /* a hang ends even when nobody waits for it */
     for (int i = 1; i < count; i++) {
-        printf("%s", operations[i]);
+        if (skip_to && strcmp(skip_to, operations[i]) != 0)
+            continue;
+        skip_to = NULL;
+        rest = operations + i + 1;
+        if (strcmp(operations[i], "end") != 0)
+            printf("%s", operations[i]);
         memset(words, 0, sizeof words);
         size_t n = 0;
         for (char *word = strtok(operations[i], " "); word && n < 8; word = strtok(NULL, " "))

@@ -1,6 +1,7 @@
 """Compile a probe when its source is newer, and run it."""
 
 import subprocess
+import threading
 
 from . import paths
 from .need import need
@@ -8,14 +9,17 @@ from .run import run_under
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
+_compiling = threading.Lock()
+
 
 def probe(name):
     """The path of the compiled tests/probes/NAME.c."""
     source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / name
-    sources = [source, paths.PROBE_SOURCES / "probe.h"]
-    if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
-        paths.PROBES.mkdir(parents=True, exist_ok=True)
-        subprocess.run([need("cc"), *FLAGS, str(source), "-o", str(built), "-lresolv"], check=True)
+    sources = [source, *paths.PROBE_SOURCES.glob("*.h")]
+    with _compiling:
+        if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
+            paths.PROBES.mkdir(parents=True, exist_ok=True)
+            subprocess.run([need("cc"), *FLAGS, str(source), "-o", str(built), "-lresolv"], check=True)
     return built
 
 

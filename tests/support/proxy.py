@@ -28,6 +28,7 @@ class Mood:
     reply: object = None  # answer this SOCKS code or HTTP status line instead of dialling
     headers: tuple = ()  # further lines of an HTTP answer
     delay: float = 0  # seconds before the answer to the request
+    gate: object = None  # a Gate to wait for before the answer to the request
     bound: str = "ipv4"  # type of the bound address in a SOCKS5 reply: ipv4, ipv6, name
     drip: bool = False  # answers go out one byte at a time
     glue: bytes = b""  # follows a good answer in the same segment, as if the server had spoken first
@@ -104,6 +105,12 @@ class Proxy(Server):
         with self.lock:
             self.requests.append(request)
         return request
+
+    def hesitate(self):
+        """What comes before the answer to a request."""
+        time.sleep(self.mood.delay)
+        if self.mood.gate:
+            self.mood.gate.wait()
 
     def dial(self, request):
         """(socket, None) or (None, error)."""
@@ -190,7 +197,7 @@ def _socks5(proxy, connection):
     request.port = int.from_bytes(_exactly(connection, 2), "big")
     assert command == 1, f"SOCKS5 command {command}: only CONNECT is expected"
     proxy.record(request)
-    time.sleep(mood.delay)
+    proxy.hesitate()
     code, server = mood.reply, None
     if code is None:
         server, error = proxy.dial(request)
@@ -214,7 +221,7 @@ def _socks4(proxy, connection):
     if address[:3] == b"\0\0\0" and address[3]:
         request.host = _until(connection, b"\0")[:-1].decode()
     proxy.record(request)
-    time.sleep(mood.delay)
+    proxy.hesitate()
     code, server = mood.reply, None
     if code is None:
         server, _ = proxy.dial(request)
@@ -238,7 +245,7 @@ def _http(proxy, connection):
             secret = base64.b64decode(value.removeprefix("Basic ")).decode()
             request.user, _, request.password = secret.partition(":")
     proxy.record(request)
-    time.sleep(mood.delay)
+    proxy.hesitate()
     status, server = mood.reply, None
     if mood.users and mood.users.get(request.user) != request.password:
         status = "407 Proxy Authentication Required"

@@ -2,12 +2,15 @@
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 
 class Server:
     """Listens on loopback, on a port that the kernel picks, or on a unix socket (`host` is its path). Subclasses write
     `handle`."""
+
+    QUEUE = 1024
 
     def __init__(self, host="127.0.0.1", port=0):
         if host.startswith("/"):
@@ -17,7 +20,7 @@ class Server:
         else:
             self.listener = self._bound(host, port)
             self.host, self.port = self.listener.getsockname()[:2]
-        self.listener.listen(1024)
+        self.listener.listen(self.QUEUE)
         self.lock = threading.Lock()
         self.open = set()
         self.closing = False
@@ -74,21 +77,52 @@ class Server:
 
 
 class EchoServer(Server):
-    """Sends `banner`, then gives back what it gets, and keeps it in `received`, one entry for each connection."""
+    """Sends `banner` (after `delay` seconds), then gives back what it gets, and keeps it in `received`, one entry for
+    each connection (or nothing of it, with `keep` false: for many)."""
 
-    def __init__(self, banner=b"", **where):
+    def __init__(self, banner=b"", delay=0, keep=True, **where):
         self.banner = banner
+        self.delay = delay
+        self.keep = keep
         self.received = []
         self.peers = []
         super().__init__(**where)
 
     def handle(self, connection):
         record = bytearray()
-        with self.lock:
-            self.received.append(record)
-            self.peers.append(connection.getpeername()[:2])
+        if self.keep:
+            with self.lock:
+                self.received.append(record)
+                self.peers.append(connection.getpeername()[:2])
         if self.banner:
+            time.sleep(self.delay)
             connection.sendall(self.banner)
         while data := connection.recv(65536):
-            record += data
+            if self.keep:
+                record += data
             connection.sendall(data)
+
+
+class SlowServer(EchoServer):
+    """Answers no SYN before its gate is open, then echoes. A client's SYN is sent again after a second (RFC 6298)."""
+
+    QUEUE = 0
+
+    def __init__(self, gate, **options):
+        self.gate = gate
+        super().__init__(**options)
+        # A queue of 0 holds one connection; the later ones stay in SYN-SENT.
+        self.fillers = [socket.socket() for _ in range(4)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex((self.host, self.port))
+
+    def _accept(self):
+        self.gate.wait()
+        with self.lock:
+            if self.closing:
+                return
+            self.listener.listen(1024)
+        for filler in self.fillers:
+            filler.close()
+        super()._accept()

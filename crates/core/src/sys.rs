@@ -344,6 +344,32 @@ impl SockAddr {
         Some(SockAddr::from_part(part, mem::size_of_val(&part)))
     }
 
+    /// A unix socket's name in the abstract namespace (unix(7)). `None`: too long.
+    pub fn unix_abstract(name: &[u8]) -> Option<SockAddr> {
+        // SAFETY: all zeroes is a valid sockaddr_un.
+        let mut part: libc::sockaddr_un = unsafe { mem::zeroed() };
+        part.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        // Its first byte is the NUL that makes it abstract.
+        let room = part.sun_path.get_mut(1..=name.len())?;
+        for (to, from) in room.iter_mut().zip(name) {
+            *to = *from as libc::c_char;
+        }
+        let length = mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+        Some(SockAddr::from_part(part, length))
+    }
+
+    /// The name, when it is a unix socket's in the abstract namespace.
+    pub fn abstract_name(&self) -> Option<&[u8]> {
+        let path = mem::offset_of!(libc::sockaddr_un, sun_path);
+        if self.family() != libc::AF_UNIX {
+            return None;
+        }
+        // SAFETY: the storage's bytes, all of them initialized; the length is checked by get().
+        let all: &[u8; mem::size_of::<libc::sockaddr_storage>()] =
+            unsafe { &*(&raw const self.storage).cast() };
+        all.get(path..self.length as usize)?.strip_prefix(b"\0")
+    }
+
     /// Copy an address that a program passed. `None` for a NULL pointer or a length out of range.
     ///
     /// # Safety

@@ -32,12 +32,19 @@ const BUFFERS: &[c_int] = &[libc::SO_RCVBUF, libc::SO_SNDBUF];
 /// A stream socket of `family` with every option of `model` that can be read, close-on-exec, blocking.
 pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
     let fresh = sys::socket(family, libc::SOCK_STREAM, 0)?;
+    copy_options(model, &fresh)?;
+    Ok(fresh)
+}
+
+/// Set on `fresh` every option that `model` has and a new socket has not.
+pub fn copy_options(model: Fd, fresh: &OwnFd) -> Result<(), Errno> {
+    let family = sys::get_option(fresh.fd(), SOL_SOCKET, libc::SO_DOMAIN)?;
     let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
     for &(level, name) in INTEGERS {
-        copy(model, &plain, &fresh, level, name, 1);
+        copy(model, &plain, fresh, level, name, 1);
     }
     for &name in BUFFERS {
-        copy(model, &plain, &fresh, SOL_SOCKET, name, 2);
+        copy(model, &plain, fresh, SOL_SOCKET, name, 2);
     }
     for name in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         if let Ok(time) = sys::get_option::<libc::timeval>(model, SOL_SOCKET, name) {
@@ -47,7 +54,7 @@ pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
     if let Ok(linger) = sys::get_option::<libc::linger>(model, SOL_SOCKET, libc::SO_LINGER) {
         let _ = sys::set_option(fresh.fd(), SOL_SOCKET, libc::SO_LINGER, &linger);
     }
-    Ok(fresh)
+    Ok(())
 }
 
 /// Copy one option where the program changed it. Options that a new socket has by itself are left alone:

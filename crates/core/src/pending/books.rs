@@ -8,7 +8,7 @@ use super::registrations::Registrations;
 use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
-use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit};
+use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SignalsBlocked};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -39,20 +39,21 @@ pub struct Pending {
 
 pub(super) struct Books {
     pub entries: BTreeMap<u64, Entry>,
-    /// The program's number -> entry.
+    /// The program's number -> entry; stale where the entry does not name the number.
     pub numbers: BTreeMap<Fd, u64>,
     pub orphans: Vec<Orphan>,
     pub helper: Option<helper::Address>,
     pub inbox: Vec<Job>,
-    /// Entries that ended without the helper.
-    pub dropped: Vec<u64>,
     /// Entries that are to fail now, by shutdown(2).
     pub cut: Vec<u64>,
     next: u64,
+    /// While fork(2) is under way.
+    pub forking: Option<SignalsBlocked>,
 }
 
 pub(super) struct Entry {
-    pub fds: Vec<Fd>,
+    pub id: u64,
+    pub numbers: Vec<Number>,
     pub placeholder: FileId,
     pub far: Arc<FarEnd>,
     /// The program's socket, under a number of ours.
@@ -60,6 +61,17 @@ pub(super) struct Entry {
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
 }
+
+/// A number of the program that was given to a placeholder.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    pub fd: Fd,
+    /// The program has not closed it since.
+    pub open: bool,
+}
+
+/// See [`Pending::hold`].
+pub struct Held<'a>(Guard<'a, Books>);
 
 /// How a connect becomes pending.
 pub struct Start {
@@ -105,9 +117,9 @@ impl Pending {
                 orphans: Vec::new(),
                 helper: None,
                 inbox: Vec::new(),
-                dropped: Vec::new(),
                 cut: Vec::new(),
                 next: 1,
+                forking: None,
             }),
             settled: Generation::new(),
             busy: AtomicUsize::new(0),
@@ -127,6 +139,14 @@ impl Pending {
     pub(super) fn open(&self) -> Option<Guard<'_, Books>> {
         let mine = self.count() > 0 && self.owner.load(Ordering::Acquire) == sys::pid();
         mine.then(|| self.books.lock())
+    }
+
+    /// Hold a pending number as it is: until this is dropped its file is not exchanged. `None`: nothing is pending
+    /// on it.
+    pub fn hold(&self, fd: Fd) -> Option<Held<'_>> {
+        let mut books = self.open()?;
+        let has = books.is_pending(fd) || books.orphan_of(fd).is_some();
+        has.then_some(Held(books))
     }
 
     pub(super) fn recount(&self, books: &Books) {
@@ -167,21 +187,26 @@ impl Pending {
         self.guard_forks();
         let fds = self.numbers_of(fd);
         let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
-        let (id, socket) = {
+        let (id, socket, far) = {
             let mut books = self.books.lock();
-            if books.numbers.contains_key(&fd) {
+            if books.is_pending(fd) {
                 return Err(Errno::EALREADY);
             }
             let limit = RaisedLimit::new();
             let socket = Arc::new(limit.duplicate(fd)?);
             let placeholder = Placeholder::new(&limit)?;
             sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
+            if books.helper.is_some() && self.owner.load(Ordering::Acquire) != sys::pid() {
+                // Between vfork and exec: the helper is the parent's.
+                return Err(Errno::EAGAIN);
+            }
             if books.helper.is_none() {
                 books.helper = Some(helper::spawn(self, &limit)?);
             }
             self.set_owner();
             let id = books.next;
             books.next += 1;
+            let far = Arc::new(placeholder.far);
             for &fd in &fds {
                 let placed = self.registrations.exchange(placeholder.near.fd(), fd);
                 if placed.is_ok() {
@@ -191,15 +216,16 @@ impl Pending {
             books.entries.insert(
                 id,
                 Entry {
-                    fds,
+                    id,
+                    numbers: fds.into_iter().map(Number::new).collect(),
                     placeholder: placeholder.id,
-                    far: Arc::new(placeholder.far),
+                    far: far.clone(),
                     socket: socket.clone(),
                     forked: false,
                 },
             );
             self.recount(&books);
-            (id, socket)
+            (id, socket, far)
         };
         let mut driver = driver(socket.fd());
         let progress = match first {
@@ -223,6 +249,7 @@ impl Pending {
         let job = Job {
             id,
             socket,
+            far,
             driver,
             progress,
             dialled,
@@ -244,10 +271,9 @@ impl Pending {
     ) -> Option<(Arc<FarEnd>, Fd)> {
         let (entry, back) = {
             let mut books = self.books.lock();
-            let entry = books.entries.remove(&id)?;
+            let entry = books.strike(id)?;
             let mut back = None;
-            for &fd in &entry.fds {
-                books.numbers.remove(&fd);
+            for fd in entry.open_numbers() {
                 if sys::file_id(fd) != Ok(entry.placeholder) {
                     // Closed behind our back, and perhaps somebody else's by now.
                     continue;
@@ -273,12 +299,17 @@ impl Pending {
 
     /// A connect ended in an error that its program has yet to learn: put the error on the socket.
     pub(super) fn leave_error(&self, socket: &OwnFd, errno: Errno) {
-        dead_end::make(socket.fd());
-        if errno != Errno::ECONNREFUSED {
+        let refused = dead_end::make(socket.fd());
+        if !refused || errno != Errno::ECONNREFUSED {
             if let Some(cookie) = sys::cookie(socket.fd()) {
                 self.owed.owe(cookie, errno);
             }
         }
+    }
+
+    /// Whether anything is pending, or some program has yet to learn of a failure.
+    pub fn has_news(&self) -> bool {
+        self.count() > 0 || !self.owed.is_empty()
     }
 
     /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
@@ -291,24 +322,17 @@ impl Pending {
 
     /// The socket that a number stands for while a connect is pending on it.
     pub fn socket_of(&self, fd: Fd) -> Option<Arc<OwnFd>> {
-        let books = self.open()?;
-        if let Some(orphan) = books.orphans.iter().find(|orphan| orphan.fds.contains(&fd)) {
+        let mut books = self.open()?;
+        if let Some(orphan) = books.orphan_of(fd) {
             return Some(orphan.socket.clone());
         }
-        let id = books.numbers.get(&fd)?;
-        books.entries.get(id).map(|entry| entry.socket.clone())
-    }
-
-    /// Keeps the numbers of pending connects what they are while it lives: for a hook whose system call must
-    /// not happen in the middle of an exchange.
-    pub fn steady(&self) -> Option<impl Drop + '_> {
-        self.open()
+        Some(books.entry_of(fd)?.socket.clone())
     }
 
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
     pub fn is_internal(&self, fd: Fd) -> bool {
         self.open()
-            .is_some_and(|books| books.internal().contains(&fd))
+            .is_some_and(|books| books.internal().any(|own| own == fd))
     }
 
     /// Our own descriptors between two numbers, in order.
@@ -316,17 +340,25 @@ impl Pending {
         let Some(books) = self.open() else {
             return Vec::new();
         };
-        let mut found = books.internal();
-        found.retain(|&fd| (first..=last).contains(&(fd as u32)));
+        let in_range = |fd: &Fd| (first..=last).contains(&(*fd as u32));
+        let mut found: Vec<Fd> = books.internal().filter(in_range).collect();
         found.sort_unstable();
         found
     }
 
     /// The program is about to close this number: forget it first, for it may be given to another thread the
-    /// moment it is closed. The last number of a connect takes the connect with it.
+    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect.
+    ///
+    /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
+    /// may call close(2).
     pub fn closing(&self, fd: Fd) {
         if let Some(mut books) = self.open() {
-            self.forget(&mut books, fd);
+            if let Some(entry) = books.entry_of(fd) {
+                entry.closed(|number| number == fd);
+            } else if !books.orphans.is_empty() {
+                books.forget_orphans(|number| number == fd);
+                self.recount(&books);
+            }
         }
     }
 
@@ -335,31 +367,19 @@ impl Pending {
         let Some(mut books) = self.open() else {
             return;
         };
-        let in_range = |fd: &Fd| (first..=last).contains(&(*fd as u32));
-        let mut all: Vec<Fd> = books.numbers.keys().copied().collect();
-        all.extend(books.orphans.iter().flat_map(|orphan| &orphan.fds));
-        for fd in all.into_iter().filter(in_range) {
-            self.forget(&mut books, fd);
+        let in_range = |fd: Fd| (first..=last).contains(&(fd as u32));
+        for entry in books.entries.values_mut() {
+            entry.closed(in_range);
         }
+        books.forget_orphans(in_range);
+        self.recount(&books);
     }
 
-    fn forget(&self, books: &mut Books, fd: Fd) {
-        for orphan in &mut books.orphans {
-            orphan.fds.retain(|&other| other != fd);
-        }
-        books.orphans.retain(|orphan| !orphan.fds.is_empty());
-        if let Some(id) = books.numbers.remove(&fd) {
-            let last = books.entries.get_mut(&id).is_some_and(|entry| {
-                entry.fds.retain(|&other| other != fd);
-                entry.fds.is_empty()
-            });
-            if last {
-                books.entries.remove(&id);
-                books.dropped.push(id);
-                books.call_helper();
-            }
-        }
-        self.recount(books);
+    /// Nobody has the placeholder of this entry any more.
+    pub(super) fn abandoned(&self, id: u64) {
+        let mut books = self.books.lock();
+        books.strike(id);
+        self.recount(&books);
     }
 
     /// shutdown(2) on a connecting socket ends the attempt (the kernel leaves ECONNRESET). Whether there was
@@ -369,6 +389,9 @@ impl Pending {
             let Some(mut books) = self.open() else {
                 return false;
             };
+            if !books.is_pending(fd) {
+                return false;
+            }
             let Some(&id) = books.numbers.get(&fd) else {
                 return false;
             };
@@ -382,11 +405,13 @@ impl Pending {
     /// Sleep until nothing is pending on `fd`: for a program that makes a connecting socket blocking, and whose
     /// next send or recv would sleep on the placeholder.
     pub fn wait_for(&self, fd: Fd) {
+        while let Some(None) = self.orphan_end(fd) {
+            // A signal handler may have run: look again.
+            let _ = sys::poll_one(fd, libc::POLLOUT, None);
+        }
         loop {
             let seen = self.settled.now();
-            let pending = self
-                .open()
-                .is_some_and(|books| books.numbers.contains_key(&fd));
+            let pending = self.open().is_some_and(|mut books| books.is_pending(fd));
             if !pending {
                 return;
             }
@@ -394,32 +419,25 @@ impl Pending {
         }
     }
 
-    /// `new` was made a duplicate of `old` just now.
-    pub fn duplicated(&self, old: Fd, new: Fd) {
-        if let Some(mut books) = self.open() {
-            if let Some(&id) = books.numbers.get(&old) {
-                books.numbers.insert(new, id);
-                if let Some(entry) = books.entries.get_mut(&id) {
-                    entry.fds.push(new);
-                }
-                self.recount(&books);
-                return;
-            }
-            if let Some(orphan) = books
-                .orphans
-                .iter_mut()
-                .find(|orphan| orphan.fds.contains(&old))
-            {
-                orphan.fds.push(new);
-                self.recount(&books);
-                return;
-            }
-        }
+    /// `new` was made a duplicate of `old` just now, while `old` was held.
+    pub fn duplicated(&self, held: Option<Held<'_>>, old: Fd, new: Fd) {
         let protocol = sys::get_option::<i32>(new, libc::SOL_SOCKET, libc::SO_PROTOCOL);
-        if matches!(protocol, Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)) {
+        let is_tcp = matches!(protocol, Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP));
+        if is_tcp || held.is_some() {
             self.dups.lock().extend([old, new]);
             self.any_dups.store(true, Ordering::Release);
         }
+        let Some(Held(mut books)) = held else {
+            return;
+        };
+        if let Some(entry) = books.entry_of(old) {
+            entry.numbers.push(Number::new(new));
+            let id = entry.id;
+            books.numbers.insert(new, id);
+        } else if let Some(orphan) = books.orphan_of(old) {
+            orphan.fds.push(new);
+        }
+        self.recount(&books);
     }
 
     /// All numbers of the socket that `fd` refers to, as far as they were made through libc.
@@ -449,6 +467,26 @@ impl Pending {
     }
 }
 
+impl Number {
+    fn new(fd: Fd) -> Number {
+        Number { fd, open: true }
+    }
+}
+
+impl Entry {
+    /// The numbers that are to be exchanged: none that the program has closed and somebody else may have by now.
+    pub fn open_numbers(&self) -> impl Iterator<Item = Fd> + '_ {
+        let open = self.numbers.iter().filter(|number| number.open);
+        open.map(|number| number.fd)
+    }
+
+    fn closed(&mut self, which: impl Fn(Fd) -> bool) {
+        for number in &mut self.numbers {
+            number.open &= !which(number.fd);
+        }
+    }
+}
+
 impl Books {
     pub fn call_helper(&self) {
         if let Some(helper) = &self.helper {
@@ -456,16 +494,46 @@ impl Books {
         }
     }
 
+    fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(self.numbers.get(&fd)?)?;
+        let has = entry.open_numbers().any(|number| number == fd);
+        has.then_some(entry)
+    }
+
+    fn is_pending(&mut self, fd: Fd) -> bool {
+        self.entry_of(fd).is_some()
+    }
+
+    /// Take an entry out, with all its numbers that are not another's by now.
+    fn strike(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        for number in &entry.numbers {
+            if self.numbers.get(&number.fd) == Some(&id) {
+                self.numbers.remove(&number.fd);
+            }
+        }
+        Some(entry)
+    }
+
+    fn orphan_of(&mut self, fd: Fd) -> Option<&mut Orphan> {
+        let mut orphans = self.orphans.iter_mut();
+        orphans.find(|orphan| orphan.fds.contains(&fd))
+    }
+
+    fn forget_orphans(&mut self, closed: impl Fn(Fd) -> bool) {
+        for orphan in &mut self.orphans {
+            orphan.fds.retain(|&fd| !closed(fd));
+        }
+        self.orphans.retain(|orphan| !orphan.fds.is_empty());
+    }
+
     /// Every descriptor of ours.
-    pub fn internal(&self) -> Vec<Fd> {
-        let mut fds = Vec::new();
-        if let Some(helper) = &self.helper {
-            fds.extend([helper.epoll, helper.wake]);
-        }
-        for entry in self.entries.values() {
-            fds.extend([entry.far.fd(), entry.socket.fd()]);
-        }
-        fds.extend(self.orphans.iter().map(|orphan| orphan.socket.fd()));
-        fds
+    pub fn internal(&self) -> impl Iterator<Item = Fd> + '_ {
+        let helper = self.helper.iter().flat_map(|h| [h.epoll, h.wake]);
+        let entries = self.entries.values();
+        let orphans = self.orphans.iter().map(|orphan| orphan.socket.fd());
+        helper
+            .chain(entries.flat_map(|entry| [entry.far.fd(), entry.socket.fd()]))
+            .chain(orphans)
     }
 }

@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 ///
 /// The only way to have the kernel put an error on a TCP socket is to have a connect fail. Nothing can listen
 /// on port 0 of the loopback, so the answer there is a reset, at once and without a packet leaving the machine.
-/// Where the loopback does not answer, the socket is left unconnected: POLLHUP alone.
-pub fn make(fd: Fd) {
+/// Where the loopback does not answer, the socket is left unconnected: POLLHUP alone, and `false`.
+pub fn make(fd: Fd) -> bool {
     let _ = sys::set_nonblocking(fd, true);
     let _ = sys::disconnect(fd);
     let family = sys::get_option::<i32>(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
@@ -29,12 +29,13 @@ pub fn make(fd: Fd) {
     };
     for way in ways {
         match sys::connect(fd, &SockAddr::from(*way)) {
-            Err(Errno::EINPROGRESS) => return,
+            Err(Errno::EINPROGRESS) => return true,
             _ => {
                 let _ = sys::disconnect(fd);
             }
         }
     }
+    false
 }
 
 /// The errors that failed sockets owe their programs where they are not the ECONNREFUSED that [`make`] can
@@ -106,7 +107,7 @@ mod tests {
     fn a_dead_end_tells_an_error_and_a_hangup() {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let socket = sys::socket(family, libc::SOCK_STREAM, 0).unwrap();
-            make(socket.fd());
+            assert!(make(socket.fd()));
             let mut one = [libc::pollfd {
                 fd: socket.fd(),
                 events: libc::POLLOUT,

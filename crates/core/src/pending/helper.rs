@@ -3,6 +3,7 @@
 use super::books::{Ends, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
+use crate::dial::fresh;
 use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd, RaisedLimit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ pub struct Address {
 pub struct Job {
     pub id: u64,
     pub socket: Arc<OwnFd>,
+    /// The far end of the placeholder: deserted when the program has closed its last number.
+    pub far: Arc<FarEnd>,
     pub driver: Driver<'static>,
     /// Where the driver stands; `None` when it has not begun.
     pub progress: Option<Progress>,
@@ -165,19 +168,15 @@ impl Helper {
         if self.retire() {
             return false;
         }
-        let (jobs, dropped, cut) = {
+        let (jobs, cut) = {
             let mut books = self.pending.lock();
             (
                 std::mem::take(&mut books.inbox),
-                std::mem::take(&mut books.dropped),
                 std::mem::take(&mut books.cut),
             )
         };
         for job in jobs {
             self.accept(job);
-        }
-        for id in dropped {
-            self.remove(id);
         }
         for id in cut {
             if self.jobs.contains_key(&id) {
@@ -214,6 +213,7 @@ impl Helper {
     fn accept(&mut self, job: Job) {
         let id = job.id;
         let progress = job.progress;
+        self.watch(job.far.fd(), 0, Token::Deserted(id));
         self.jobs.insert(id, (job, Duration::ZERO));
         match progress {
             Some(progress) => self.settle(id, progress),
@@ -225,7 +225,14 @@ impl Helper {
         match token {
             Token::Wake => sys::clear_event(self.wake.fd()),
             Token::Socket(id) => self.step(id, Driver::ready),
-            Token::Deserted(id) | Token::Readable(id) => {
+            Token::Deserted(id) => {
+                self.sleepers.remove(&id);
+                // The program closed the last number: that ends the attempt.
+                if self.remove(id).is_some() {
+                    self.pending.abandoned(id);
+                }
+            }
+            Token::Readable(id) => {
                 self.sleepers.remove(&id);
             }
         }
@@ -276,9 +283,13 @@ impl Helper {
             return;
         };
         let _ = sys::epoll_remove(self.epoll.fd(), job.socket.fd());
-        let fresh = job.driver.take_fresh();
-        let socket: &OwnFd = match (&fresh, result) {
-            (Some(fresh), Ok(())) => fresh,
+        let own = job.driver.take_fresh();
+        let socket: &OwnFd = match (&own, result) {
+            (Some(fresh), Ok(())) => {
+                // What the program has set meanwhile.
+                let _ = fresh::copy_options(job.socket.fd(), fresh);
+                fresh
+            }
             _ => &job.socket,
         };
         if let Err(errno) = result {
@@ -286,7 +297,6 @@ impl Helper {
         }
         job.ends.ended(socket.fd(), job.dialled, result);
         if let Some((far, fd)) = self.pending.put_back(id, socket, result) {
-            self.watch(far.fd(), 0, Token::Deserted(id));
             let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
             self.watch(fd, readable, Token::Readable(id));
             self.sleepers.insert(id, far);

@@ -2,14 +2,15 @@
 //!
 //! The parent goes on and finishes them; no thread of ours runs in the child. The child's numbers still refer
 //! to the placeholder, which wakes when the parent is done and holds a word from it. A program that waited for
-//! a connect asks for SO_ERROR next, or calls connect again: at that moment the child puts the socket under its
-//! number, too. One that asks nothing and writes gets EPIPE; nothing hangs.
+//! a connect asks for SO_ERROR next, or calls connect again, or makes the socket blocking: at that moment the child
+//! puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
+//! an end of file when it reads; nothing hangs.
 
 use super::books::{Books, Pending};
 use super::dead_end;
 use super::placeholder::{told, Told};
 use crate::errno::Errno;
-use crate::sys::{self, Fd, OwnFd};
+use crate::sys::{self, Fd, OwnFd, SignalsBlocked};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::Arc;
 
@@ -37,9 +38,13 @@ fn guarded() -> Option<&'static Pending> {
 extern "C" fn before() {
     if let Some(pending) = guarded() {
         let (books, dups) = pending.raw_locks();
+        // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
+        let signals = SignalsBlocked::new();
         books.seize();
         // SAFETY: seized just now, on this thread.
-        for entry in unsafe { books.seized() }.entries.values_mut() {
+        let contents = unsafe { books.seized() };
+        contents.forking = Some(signals);
+        for entry in contents.entries.values_mut() {
             // Its children will wait for word.
             entry.forked = true;
         }
@@ -67,12 +72,15 @@ fn release() {
     if let Some(pending) = guarded() {
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
-        unsafe {
+        let signals = unsafe {
             pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
             dups.release();
+            let signals = books.seized().forking.take();
             books.release();
-        }
+            signals
+        };
+        drop(signals);
     }
 }
 
@@ -86,19 +94,20 @@ fn orphan_all(books: &mut Books) {
     std::mem::take(&mut books.inbox)
         .into_iter()
         .for_each(std::mem::forget);
-    books.dropped.clear();
     books.cut.clear();
     books.numbers.clear();
     for entry in std::mem::take(&mut books.entries).into_values() {
         sys::close(entry.far.fd());
         let socket = entry.socket.fd();
+        let fds: Vec<Fd> = entry.open_numbers().collect();
         // The helper's references will never be dropped here: take the numbers from them.
         std::mem::forget(entry.far);
         std::mem::forget(entry.socket);
-        books.orphans.push(Orphan {
-            fds: entry.fds,
-            socket: Arc::new(OwnFd::adopt(socket)),
-        });
+        // Dropped, and so closed, where the program has no number for it.
+        let socket = Arc::new(OwnFd::adopt(socket));
+        if !fds.is_empty() {
+            books.orphans.push(Orphan { fds, socket });
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! any data call is needed.
 
 use crate::errno::Errno;
-use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit};
+use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SockAddr};
 
 pub struct Placeholder {
     /// The end that the program sees.
@@ -48,10 +48,23 @@ impl FarEnd {
         while matches!(sys::receive(self.fd(), &mut buffer, false), Ok(1..)) {}
     }
 
-    /// Wake who sleeps for reading, and tell forked children how it ended: their copies of the number still
-    /// refer to the placeholder. 0 is success.
+    /// Tell forked children how it ended: their copies of the number still refer to the placeholder. 0 is success.
+    ///
+    /// The word is the far end's own name, which getpeername(2) gives at the near end: what was sent as data, a
+    /// program would read.
     pub fn tell(&self, errno: i32) {
-        let _ = sys::send(self.fd(), &errno.to_ne_bytes());
+        if let Some(name) = SockAddr::unix_abstract(&self.word(errno)) {
+            let _ = sys::bind(self.fd(), &name);
+        }
+    }
+
+    /// Names of unix sockets are unique on a machine (unix(7)), and so are cookies.
+    fn word(&self, errno: i32) -> [u8; 12] {
+        let mut word = [0; 12];
+        let (cookie, number) = word.split_at_mut(8);
+        cookie.copy_from_slice(&sys::cookie(self.fd()).unwrap_or(0).to_ne_bytes());
+        number.copy_from_slice(&errno.to_ne_bytes());
+        word
     }
 
     /// Whether nobody refers to the near end any more: no sleeper, no child, no other number.
@@ -73,15 +86,43 @@ pub enum Told {
     Nothing,
 }
 
-/// Look at what the far end said, leaving it there for others.
+/// Look at what the far end said.
 pub fn told(near: Fd) -> Told {
-    let mut bytes = [0; 4];
-    match sys::receive(near, &mut bytes, true) {
-        Ok(4) => Told::Ended(match i32::from_ne_bytes(bytes) {
+    let name = sys::peer_address(near).ok();
+    let word = name.as_ref().and_then(SockAddr::abstract_name);
+    if let Some([.., a, b, c, d]) = word {
+        return Told::Ended(match i32::from_ne_bytes([*a, *b, *c, *d]) {
             0 => Ok(()),
             errno => Err(Errno::from_raw(errno)),
-        }),
+        });
+    }
+    match sys::receive(near, &mut [0], true) {
         Err(Errno::EAGAIN) => Told::NotYet,
         _ => Told::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_told_without_a_byte_of_data() {
+        for (errno, ended) in [(0, Ok(())), (libc::EACCES, Err(Errno::EACCES))] {
+            let Placeholder { near, far, .. } = Placeholder::new(&RaisedLimit::new()).unwrap();
+            assert_eq!(told(near.fd()), Told::NotYet);
+            far.tell(errno);
+            assert_eq!(told(near.fd()), Told::Ended(ended));
+            assert_eq!(sys::receive(near.fd(), &mut [0], false), Err(Errno::EAGAIN));
+            drop(far);
+            assert_eq!(told(near.fd()), Told::Ended(ended));
+        }
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_without_a_word_is_noticed() {
+        let Placeholder { near, far, .. } = Placeholder::new(&RaisedLimit::new()).unwrap();
+        drop(far);
+        assert_eq!(told(near.fd()), Told::Nothing);
     }
 }

@@ -1,0 +1,224 @@
+/* Operations of socket_script.c about the process: children, limits, signals, what is left over. */
+#ifndef SCRIPT_PROCESS_H
+#define SCRIPT_PROCESS_H
+
+#include "script.h"
+#include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+static pid_t child = -1;
+
+/* fork … end: the operations between are the child's; `end` is the parent's, and waits for it. */
+static void op_fork(void)
+{
+    fflush(stdout);
+    child = fork();
+    if (child < 0)
+        give_up("fork");
+    if (child > 0) {
+        skip_to = "end";
+        return;
+    }
+    printf(" -> child\n");
+}
+
+static void op_end(void)
+{
+    int status = 0;
+    if (child == 0)
+        _exit(0); /* the child of `fork`, at its end; the parent prints this line */
+    waitpid(child, &status, 0);
+    printf("end -> %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status));
+    fflush(stdout);
+}
+
+static char *TRUE_COMMAND[] = {"true", NULL};
+
+/* vfork: the child closes and replaces the socket's number before it executes something, as shells do. */
+static void op_vfork(void)
+{
+    pid_t pid = vfork();
+    if (pid == 0) {
+        dup2(2, fd);
+        close(fd);
+        close_range(3, ~0U, 0);
+        execvp(TRUE_COMMAND[0], TRUE_COMMAND);
+        _exit(127);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    say(status);
+}
+
+static void op_spawn(void)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, 2, fd);
+    posix_spawn_file_actions_addclose(&actions, fd);
+    pid_t pid;
+    int status = -1;
+    if (posix_spawnp(&pid, TRUE_COMMAND[0], &actions, NULL, TRUE_COMMAND, environ) != 0)
+        give_up("posix_spawn");
+    waitpid(pid, &status, 0);
+    posix_spawn_file_actions_destroy(&actions);
+    say(status);
+}
+
+/* exec: this very program again, with the operations that follow. */
+static void op_exec(void)
+{
+    printf(" -> 0\n");
+    fflush(stdout);
+    execv("/proc/self/exe", rest - 1);
+    give_up("exec");
+}
+
+static void op_exit(void)
+{
+    printf(" -> 0\n");
+    exit(0);
+}
+
+/* -- signals */
+
+static volatile sig_atomic_t alarms;
+
+/* close is async-signal-safe (signal-safety(7)). */
+static void on_alarm(int signal)
+{
+    int saved = errno;
+    (void)signal;
+    alarms++;
+    close(-1);
+    close(1000000);
+    errno = saved;
+}
+
+/* storm MICROSECONDS: a SIGALRM so often, whose handler closes; 0 ends it and tells whether there were any. */
+static void op_storm(void)
+{
+    int period = value_of(words[1]);
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval every = {.it_interval.tv_usec = period, .it_value.tv_usec = period};
+    sigaction(SIGALRM, &action, NULL);
+    int result = setitimer(ITIMER_REAL, &every, NULL);
+    if (period)
+        say(result);
+    else
+        printf(" -> %s\n", alarms > 0 ? "alarms" : "none");
+}
+
+/* forks TIMES: children that end at once. */
+static void op_forks(void)
+{
+    int good = 0;
+    for (int i = value_of(words[1]); i > 0; i--) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        int status = -1;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+        good += status == 0;
+    }
+    say(good);
+}
+
+/* -- limits */
+
+/* limit nofile SPARE: so many numbers are left to open, for good. limit nproc: no further thread, for an ordinary user. */
+static void op_limit(void)
+{
+    struct rlimit limit;
+    if (strcmp(words[1], "nofile") == 0) {
+        getrlimit(RLIMIT_NOFILE, &limit);
+        int lowest = dup(0);
+        close(lowest);
+        limit.rlim_cur = limit.rlim_max = (rlim_t)(lowest + value_of(words[2]));
+        say(setrlimit(RLIMIT_NOFILE, &limit));
+    } else {
+        limit.rlim_cur = limit.rlim_max = 0;
+        int result = setrlimit(RLIMIT_NPROC, &limit);
+        if (getuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+            give_up("setresuid");
+        say(result);
+    }
+}
+
+/* no_threads: clone(2) is denied, as in a sandbox. */
+static void op_no_threads(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    say(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+/* -- what it costs and what is left */
+
+static int entries(const char *folder)
+{
+    DIR *open = opendir(folder);
+    int count = 0;
+    while (open && readdir(open))
+        count++;
+    if (open)
+        closedir(open);
+    return count;
+}
+
+/* left: threads and open descriptors, once there is one thread (a thread needs a moment to end). */
+static void op_left(void)
+{
+    for (int i = 0; i < 1000 && entries("/proc/self/task") != 3; i++)
+        usleep(10000);
+    printf(" -> threads %d descriptors %d\n", entries("/proc/self/task") - 2, entries("/proc/self/fd") - 3);
+}
+
+static long cpu_ms(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+           (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+/* cpu MS: whether the process has used less than that. */
+static void op_cpu(void) { printf(" -> %s\n", cpu_ms() < value_of(words[1]) ? "less" : "more"); }
+
+/* open PATH: whoever listens on this unix socket is told that the script has come so far. */
+static void op_open(void)
+{
+    struct address a = address_of(words[1], "0");
+    int gate = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = connect(gate, &a.any, a.length);
+    char answer;
+    if (result == 0 && read(gate, &answer, 1) != 0) /* until it is open */
+        give_up("gate");
+    close(gate);
+    say(result);
+}
+
+#define PROCESS_OPS                                                                                                    \
+    {"fork", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
+        {"exit", op_exit}, {"storm", op_storm}, {"forks", op_forks}, {"limit", op_limit},                              \
+        {"no_threads", op_no_threads}, {"left", op_left}, {"cpu", op_cpu}, {"open", op_open}
+
+#endif

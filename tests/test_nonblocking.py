@@ -1,0 +1,594 @@
+"""A non-blocking connect through a proxy is what it is in the kernel: the same events, in the same order, the same
+errno. Most tests run one script twice: bare, to a server that answers no SYN before a gate is open, and through a
+proxy that gives no answer before its gate is open."""
+
+import errno
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.gate import Gate
+from support.ports import free_port
+from support.probe import run_probe, script
+from support.proxy import CLOSE, RESET, SILENCE, Mood, Proxy, RawRelay
+from support.run import run_under
+from support.server import EchoServer, SlowServer
+
+SOCKET = "socket inet stream 0 nonblock"
+CONNECT = "connect 127.0.0.1 {port}"
+OPEN = "open {gate}"
+ERROR = "get SOL_SOCKET SO_ERROR"
+TALK = ["send hello", "ready poll IN 20000", "recv 5"]
+PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
+POLLS = ["poll", "ppoll", "select", "pselect", "uring"]
+
+
+@pytest.fixture
+def both(conf, tmp_path, make_proxy):
+    """both(*operations): the answers, which must be the same bare and proxied. `options` are the echo server's."""
+
+    def bare(operations, options):
+        (tmp_path / "bare").mkdir(exist_ok=True)
+        with Gate(tmp_path / "bare") as gate, SlowServer(gate, **options) as server:
+            return run(operations, server, gate, "bare", None)
+
+    def proxied(operations, options):
+        with Gate(tmp_path) as gate, EchoServer(**options) as server:
+            proxy = make_proxy(Mood(gate=gate))
+            answers = run(operations, server, gate, "preload", conf([proxy], *PATIENT))
+            assert not proxy.targets or set(proxy.targets) == {("127.0.0.1", server.port)}
+            return answers
+
+    def run(operations, server, gate, via, config):
+        operations = [operation.format(port=server.port, gate=gate.path) for operation in operations]
+        answers = script(*operations, conf=config, via=via)
+        return [answer.replace(str(server.port), "PORT") for answer in answers]
+
+    def compare(*operations, **options):
+        with ThreadPoolExecutor() as pool:
+            one, other = pool.submit(bare, operations, options), pool.submit(proxied, operations, options)
+            expected, seen = one.result(), other.result()
+        pairs = dict(enumerate(zip(operations, expected, strict=True)))
+        assert dict(enumerate(zip(operations, seen, strict=True))) == pairs
+        return seen
+
+    return compare
+
+
+# -- waiting
+
+
+@pytest.mark.parametrize("how", POLLS)
+def test_it_becomes_writable_when_the_tunnel_stands_and_not_before(both, how):
+    early = [] if how == "uring" else [f"ready {how} IN+OUT+PRI 100"]
+    answers = both(SOCKET, CONNECT, *early, OPEN, f"ready {how} IN+OUT 20000", ERROR, "flags", CONNECT, CONNECT, *TALK)
+    assert answers[1] == "-1 EINPROGRESS"
+    # The kernel says 0 to the first connect after the end, EISCONN to the next.
+    assert answers[len(early) + 3 :] == ["OUT", "0", "inherited nonblock", "0", "-1 EISCONN", "5", "IN", "5 hello"]
+
+
+@pytest.mark.parametrize("events", ["OUT", "IN+OUT"])
+@pytest.mark.parametrize("how", POLLS)
+def test_a_thread_asleep_is_woken(both, how, events):
+    answers = both(SOCKET, CONNECT, f"asleep {how} {events}", OPEN, "woken", ERROR, *TALK)
+    assert answers[4:6] == ["OUT", "0"]
+
+
+@pytest.mark.parametrize("delay", [0, 0.5], ids=["speaks first", "speaks late"])
+@pytest.mark.parametrize("how", POLLS[:-1])
+def test_a_thread_asleep_for_reading_is_woken_by_the_first_byte(both, how, delay):
+    answers = both(SOCKET, CONNECT, f"asleep {how} IN", OPEN, "woken", "recv 4", ERROR, banner=b"220 ", delay=delay)
+    assert answers[4:] == ["IN", "4 220 ", "0"]
+
+
+@pytest.mark.parametrize("delay", [0, 0.5], ids=["speaks first", "speaks late"])
+def test_io_uring_asleep_for_reading_is_woken_by_the_first_byte(conf, tmp_path, make_proxy, make_echo, delay):
+    """It holds the file that it was given, which hangs up in the end: the program learns more events than in the
+    kernel, but neither earlier nor later."""
+    server = make_echo(banner=b"220 ", delay=delay)
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {server.port}", "asleep uring IN", f"open {gate.path}", "woken", "recv 4", ERROR,
+            conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert "IN" in answers[4]
+    assert answers[5:] == ["4 220 ", "0"]
+
+
+def test_several_threads_asleep_are_all_woken(both):
+    sleepers = ["asleep poll OUT", "asleep select OUT", "asleep epoll 0", "asleep poll IN+OUT", "asleep ppoll OUT"]
+    answers = both("epoll 0", SOCKET, CONNECT, "ctl 0 add OUT", *sleepers, OPEN, *["woken"] * 5, ERROR, *TALK)
+    assert answers[10:15] == ["OUT", "OUT", "7:OUT", "OUT", "OUT"]
+
+
+def test_a_program_that_does_not_wait_for_events_at_all(both):
+    both(SOCKET, CONNECT, OPEN, "sleep 3500", "send hello", "sleep 300", "recv 5", "peer", "connect 127.0.0.1 {port}")
+
+
+# -- epoll
+
+MODES = ["OUT", "IN+OUT+RDHUP", "OUT+ET", "IN+OUT+ET", "OUT+ONESHOT", "OUT+EXCLUSIVE", "OUT+ET+ONESHOT"]
+
+
+@pytest.mark.parametrize("sleeping", [False, True], ids=["awake", "asleep"])
+@pytest.mark.parametrize("mode", MODES)
+def test_epoll_registered_while_pending(both, mode, sleeping):
+    wait = ["asleep epoll 0", OPEN, "woken"] if sleeping else ["ready epoll 0 100", OPEN, "ready epoll 0 20000"]
+    both(SOCKET, CONNECT, "epoll 0", f"ctl 0 add {mode}", *wait, "ready epoll 0 200", *TALK, "ready epoll 0 0")
+
+
+@pytest.mark.parametrize("sleeping", [False, True], ids=["awake", "asleep"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if "ONESHOT" not in mode])
+def test_epoll_registered_before_connect(both, mode, sleeping):
+    wait = ["asleep epoll 0", OPEN, "woken"] if sleeping else ["ready epoll 0 100", OPEN, "ready epoll 0 20000"]
+    # The unconnected socket hangs up, in the kernel as here.
+    early = ["ready epoll 0 0", CONNECT]
+    both(SOCKET, "epoll 0", f"ctl 0 add {mode}", *early, *wait, "ready epoll 0 200", *TALK, "ready epoll 0 0")
+
+
+@pytest.mark.parametrize("mode", ["OUT+ONESHOT", "OUT+ET+ONESHOT"])
+def test_a_one_shot_registration_that_is_armed_again_while_pending(both, mode):
+    early = ["ready epoll 0 0", CONNECT, "ready epoll 0 100", f"ctl 0 mod {mode} 8"]
+    late = ["ready epoll 0 20000", "ready epoll 0 200", f"ctl 0 mod {mode} 9", "ready epoll 0 1000"]
+    both(SOCKET, "epoll 0", f"ctl 0 add {mode}", *early, OPEN, *late, *TALK)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_epoll_registered_after_the_tunnel_stands(both, mode):
+    both(SOCKET, CONNECT, OPEN, "ready poll OUT 20000", "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 20000", *TALK)
+
+
+def test_a_registration_changed_while_pending(both):
+    changes = ["ctl 0 add IN 1", "ctl 0 mod OUT 2", "ctl 0 mod IN+OUT 3", "ctl 0 add OUT 4"]
+    answers = both(SOCKET, CONNECT, "epoll 0", *changes, OPEN, "ready epoll 0 20000", "ctl 0 mod IN 5", *TALK)
+    assert answers[6:9] == ["-1 EEXIST", "0", "3:OUT"]
+
+
+def test_a_registration_removed_while_pending(both):
+    changes = ["ctl 0 add OUT", "ctl 0 del", "ctl 0 del", "ctl 0 mod OUT"]
+    answers = both(
+        SOCKET, CONNECT, "epoll 0", *changes, OPEN, "ready poll OUT 20000", "ready epoll 0 100", "ctl 0 add OUT 5",
+        "ready epoll 0 1000", "ctl 0 del",
+    )  # fmt: skip
+    assert answers[5:7] == ["-1 ENOENT", "-1 ENOENT"]
+    assert answers[-4:] == ["nothing", "0", "5:OUT", "0"]
+
+
+def test_a_registration_removed_and_made_again_while_pending(both):
+    both(SOCKET, "epoll 0", "ctl 0 add IN 1", CONNECT, "ctl 0 del", "ctl 0 add OUT 2", OPEN, "ready epoll 0 20000")
+
+
+def test_nested_epoll(both):
+    both("epoll 0", "epoll 1", "nest 1 0", SOCKET, CONNECT, "ctl 0 add OUT", "ready epoll 1 100", "asleep epoll 1",
+         OPEN, "woken", "ready epoll 0 0", *TALK)  # fmt: skip
+
+
+def test_several_instances_have_the_same_socket(both):
+    answers = both(
+        "epoll 0", "epoll 1", "epoll 2", SOCKET, "ctl 0 add OUT 1", "ready epoll 0 0", CONNECT, "ctl 1 add OUT+ET 2",
+        "ctl 2 add IN 3", "asleep epoll 0", "asleep epoll 1", OPEN, "woken", "woken", "ready epoll 2 100", *TALK,
+    )  # fmt: skip
+    assert answers[12:15] == ["1:OUT", "2:OUT", "nothing"]
+
+
+def test_a_dup_of_the_socket_is_registered_by_itself(both):
+    both("epoll 0", SOCKET, CONNECT, "ctl 0 add OUT 1", "dup", "ctl 0 add OUT 2", OPEN, "ready poll OUT 20000",
+         "ready epoll 0 1000", "ctl 0 del", "swap", "ctl 0 del")  # fmt: skip
+
+
+# -- refusals: the direct connect is refused at once, so the comparison begins with the waiting
+
+
+@pytest.fixture
+def refused(conf, tmp_path, make_proxy, refusing):
+    """refused(*operations): as `both`, where the target refuses."""
+
+    def compare(*operations):
+        with Gate(tmp_path) as gate:
+            gate.opened.set()
+            proxy = make_proxy(Mood(gate=gate))
+            operations = [operation.format(port=refusing, gate=gate.path) for operation in operations]
+            proxied = script(*operations, conf=conf([proxy]))
+            assert proxied == script(*operations, via="bare")
+            assert proxy.requests
+        return proxied
+
+    return compare
+
+
+@pytest.mark.parametrize("how", POLLS[:-1])
+@pytest.mark.parametrize("events", ["OUT", "IN", "IN+OUT", "IN+OUT+RDHUP"])
+def test_a_refusal_tells_the_same_events(refused, how, events):
+    if "RDHUP" in events and "select" in how:
+        events = "IN+OUT+PRI"
+    answers = refused(SOCKET, CONNECT, f"ready {how} {events} 20000", ERROR, ERROR, f"ready {how} {events} 100", "peer")
+    assert answers[3:5] == ["111", "0"]
+
+
+@pytest.mark.parametrize("events", ["OUT", "IN", "IN+OUT"])
+def test_a_refusal_wakes_io_uring(conf, proxy, refusing, events):
+    answers = script(SOCKET, f"connect 127.0.0.1 {refusing}", f"ready uring {events} 0", ERROR, conf=conf([proxy]))
+    assert set(answers[2].split("+")) & set(events.split("+"))
+    assert answers[3] == "111"
+
+
+@pytest.mark.parametrize("mode", [*MODES, "IN", "IN+ET"])
+def test_a_refusal_tells_the_same_events_to_epoll(refused, mode):
+    refused(SOCKET, CONNECT, "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 20000", ERROR, "ready epoll 0 100")
+
+
+@pytest.mark.parametrize("call", [ERROR, CONNECT, "send hello", "recv 5", "peer", "shutdown", "flags", "unspec"])
+def test_what_a_program_asks_first_after_a_refusal(refused, call):
+    refused(SOCKET, CONNECT, "ready poll OUT 20000", call, "flags", "peer")
+
+
+def test_a_refused_socket_can_be_connected_again(refused):
+    refused(SOCKET, CONNECT, "ready poll OUT 20000", CONNECT, CONNECT, "ready poll OUT 20000", ERROR)
+
+
+# -- calls on the socket while pending
+
+SET = {
+    "SO_KEEPALIVE": ("set SOL_SOCKET SO_KEEPALIVE 1", "get SOL_SOCKET SO_KEEPALIVE"),
+    "TCP_NODELAY": ("set IPPROTO_TCP TCP_NODELAY 1", "get IPPROTO_TCP TCP_NODELAY"),
+    "TCP_KEEPIDLE": ("set IPPROTO_TCP TCP_KEEPIDLE 77", "get IPPROTO_TCP TCP_KEEPIDLE"),
+    "TCP_USER_TIMEOUT": ("set IPPROTO_TCP TCP_USER_TIMEOUT 99000", "get IPPROTO_TCP TCP_USER_TIMEOUT"),
+    "SO_SNDBUF": ("set SOL_SOCKET SO_SNDBUF 60000", "get SOL_SOCKET SO_SNDBUF"),
+    "SO_RCVTIMEO": ("set_time SO_RCVTIMEO 2500", "get_time SO_RCVTIMEO"),
+    "SO_LINGER": ("linger 9", "get_linger"),
+    "IP_TOS": ("set IPPROTO_IP IP_TOS 16", "get IPPROTO_IP IP_TOS"),
+}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_an_option_set_while_pending_is_the_sockets(both, name):
+    write, read = SET[name]
+    both(SOCKET, CONNECT, write, read, OPEN, "ready poll OUT 20000", read, *TALK)
+
+
+def test_an_option_set_before_connect_is_read_while_pending(both):
+    writes, reads = zip(*SET.values(), strict=True)
+    both(SOCKET, *writes, CONNECT, *reads, OPEN, "ready poll OUT 20000", *reads)
+
+
+def test_calls_on_a_pending_socket_answer_as_on_a_connecting_one(both):
+    answers = both(
+        SOCKET, CONNECT, CONNECT, "send early", "recv 5", "peer", "local", ERROR, "get SOL_SOCKET SO_TYPE", "kind",
+        "bind 127.0.0.1 0", "listen", "flags", CONNECT, OPEN, "ready poll OUT 20000", "local", "peer", *TALK,
+    )  # fmt: skip
+    assert answers[2:6] == ["-1 EALREADY", "-1 EAGAIN", "-1 EAGAIN", "-1 ENOTCONN"]
+
+
+@pytest.mark.parametrize("how", [0, 1, 2])
+def test_shutdown_ends_the_attempt(both, how):
+    both(SOCKET, CONNECT, f"shutdown {how}", "ready poll OUT 1000", ERROR, "peer", "send hello")
+
+
+@pytest.mark.parametrize("how", [0, 1, 2])
+def test_shutdown_wakes_who_is_asleep(both, how):
+    both(SOCKET, CONNECT, "epoll 0", "ctl 0 add OUT", "asleep epoll 0", f"shutdown {how}", "woken", ERROR)
+
+
+def test_af_unspec_ends_the_attempt_and_the_socket_connects_anew(both):
+    both(SOCKET, CONNECT, "unspec", "peer", CONNECT, OPEN, "ready poll OUT 20000", "peer", *TALK)
+
+
+def test_cloexec_changed_while_pending(both):
+    both(SOCKET, CONNECT, "flags", "cloexec 1", "flags", OPEN, "ready poll OUT 20000", "flags")
+    both("socket inet stream 0 cloexec", "nonblock 1", CONNECT, "cloexec 0", OPEN, "ready poll OUT 20000", "flags")
+
+
+@pytest.mark.parametrize("way", ["nonblock", "fionbio"])
+def test_a_socket_made_blocking_while_pending_loses_no_byte(both, way):
+    """The gate opens first: clearing O_NONBLOCK may wait for the tunnel."""
+    both(SOCKET, CONNECT, OPEN, f"{way} 0", "send hello", "recv 5", "flags", "peer")
+    both(SOCKET, CONNECT, OPEN, f"{way} 0", "recv 4", f"{way} 1", "recv 1", "flags", banner=b"220 ")
+
+
+@pytest.mark.parametrize("again", ["nonblock 1", "fionbio 1"])
+def test_setting_the_flag_again_changes_nothing(both, again):
+    both(SOCKET, CONNECT, again, "ready poll OUT 100", OPEN, "ready poll OUT 20000", "flags", *TALK)
+
+
+# -- numbers: close, dup, reuse
+
+
+@pytest.mark.parametrize("close", ["close", "close_range 3 3", "cover"])
+def test_closing_cancels_and_nobody_asleep_in_epoll_hears_of_it(both, close):
+    operations = ["epoll 1", SOCKET, CONNECT, "ctl 1 add IN+OUT", "asleep epoll 1 1000", close.replace("3", "4"), OPEN]
+    answers = both(*operations, "woken")
+    assert answers[-1] == "nothing"
+
+
+@pytest.mark.parametrize("close", ["close", "close_range 3 3"])
+def test_a_number_that_is_reused_at_once_stays_with_its_new_owner(both, close):
+    answers = both(SOCKET, CONNECT, close, "reuse", "kind", OPEN, "sleep 1500", "kind", "left")
+    assert answers[4:8] == ["something else", "0", "0", "something else"]
+
+
+def test_a_number_that_connects_again_at_once(both):
+    both(SOCKET, CONNECT, "close", SOCKET, CONNECT, "close", SOCKET, CONNECT, OPEN, "ready poll OUT 20000", *TALK)
+
+
+def test_a_socket_replaced_by_dup2_stays_replaced(both):
+    both(SOCKET, CONNECT, "cover", OPEN, "sleep 1500", "kind", "peer")
+
+
+@pytest.mark.parametrize("moment", ["before", "during"])
+@pytest.mark.parametrize("closed", ["none", "original", "copy"])
+@pytest.mark.parametrize("copy", ["dup", "dup2 20", "dup2 21 cloexec"])
+def test_a_dup_is_connected_whichever_is_closed_first(both, copy, moment, closed):
+    start = [SOCKET, copy, CONNECT] if moment == "before" else [SOCKET, CONNECT, copy]
+    end = {"none": [], "original": ["swap", "close", "swap"], "copy": ["close", "swap"]}[closed]
+    both(*start, *end, OPEN, "ready poll OUT 20000", ERROR, "flags", "peer", *TALK)
+
+
+def test_both_numbers_of_a_dup_work(both):
+    both(SOCKET, CONNECT, "dup", CONNECT, OPEN, "ready poll OUT 20000", "send hello", "swap", "ready poll OUT 20000",
+         "ready poll IN 20000", "recv 5", "same", "peer")  # fmt: skip
+
+
+def test_nothing_is_left_when_pending_sockets_are_closed(both):
+    both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
+
+
+# -- processes
+
+
+def test_a_forked_child_learns_what_became_of_it_and_the_parent_goes_on(both):
+    both(SOCKET, CONNECT, "fork", OPEN, "ready poll OUT 20000", ERROR, "peer", *TALK, "end", "ready poll OUT 20000",
+         ERROR, *TALK)  # fmt: skip
+
+
+def test_a_child_that_connects_again_learns_it_too(both):
+    both(SOCKET, CONNECT, "fork", CONNECT, OPEN, "ready poll OUT 20000", CONNECT, *TALK, "end", ERROR)
+
+
+def test_a_child_that_closes_its_copy_leaves_the_parents_alone(both):
+    both(SOCKET, CONNECT, "fork", "close", "close_range", "end", OPEN, "ready poll OUT 20000", ERROR, *TALK)
+
+
+def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing):
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate, reply=4))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {refusing}", "fork", f"open {gate.path}", "ready poll OUT 20000", ERROR, "end",
+            "ready poll OUT 20000", ERROR, conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    # The error that the kernel holds is gone: the child has read it from the socket that both have.
+    assert answers[5:] == ["113", "0", "OUT+HUP", "113"]
+
+
+@pytest.mark.parametrize("first", ["recv 1", "send hello", "flags"])
+def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(conf, tmp_path, make_proxy, echo, first):
+    """It may get an error or an end, but it neither hangs nor reads what is not there."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "fork", f"open {gate.path}", "ready poll OUT 20000", first,
+            "recv 1", "end", "ready poll OUT 20000", ERROR, *TALK, conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert answers[5] in ("-1 EAGAIN", "-1 EPIPE", "inherited nonblock")
+    assert answers[6] in ("0 ", "-1 EPIPE", "-1 ECONNRESET", "-1 EAGAIN", "-1 ENOTCONN"), answers
+    assert answers[-3:] == ["5", "IN", "5 hello"]
+
+
+@pytest.mark.parametrize("way", ["nonblock 0", "fionbio 0"])
+def test_a_child_that_makes_it_blocking_has_the_connection(both, way):
+    both(SOCKET, CONNECT, "fork", OPEN, way, "send hello", "recv 5", "end", ERROR)
+
+
+@pytest.mark.parametrize("how", ["vfork", "spawn"])
+def test_children_that_execute_change_nothing(both, how):
+    both(SOCKET, CONNECT, "epoll 0", "ctl 0 add OUT", how, how, OPEN, "ready epoll 0 20000", ERROR, *TALK)
+
+
+def test_exec_in_the_middle_gives_the_next_program_an_error_or_a_connection(conf, tmp_path, make_proxy, echo):
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "exec", "use 3", f"open {gate.path}", "ready poll OUT 20000",
+            "send hello", conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert "OUT" in answers[5]
+    assert answers[6] == "-1 EPIPE"
+
+
+def test_exec_with_cloexec_in_the_middle_leaves_nothing(both):
+    both("socket inet stream 0 cloexec", "nonblock 1", CONNECT, "exec", "use 3", "kind", "left")
+
+
+def test_exit_in_the_middle(both):
+    both(SOCKET, CONNECT, "exit")
+
+
+def test_forks_under_a_storm_of_signals_whose_handler_closes(both):
+    answers = both(SOCKET, CONNECT, "storm 200", "forks 300", OPEN, "storm 0", "ready poll OUT 20000", ERROR, *TALK)
+    assert answers[3] == "300"
+
+
+# -- scarcity
+
+
+def lines_about_blocking(result):
+    return [line for line in result.err.splitlines() if "blocking instead" in line]
+
+
+@pytest.mark.parametrize("scarce", ["no_threads", "limit nproc", "limit nofile 2", "limit nofile 0"])
+def test_where_no_thread_or_number_can_be_had_it_blocks_and_says_so(conf, proxy, echo, scarce):
+    operations = [SOCKET, scarce, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 0", "flags", *TALK]
+    result = run_probe("socket_script", *operations, conf=conf([proxy])).ok()
+    answers = [line.split(" -> ", 1)[1] for line in result.out.splitlines()]
+    assert answers[2:] == ["0", "OUT", "inherited nonblock", "5", "IN", "5 hello"]
+    assert len(lines_about_blocking(result)) == 1
+
+
+# -- cost
+
+
+def test_waiting_for_a_proxy_that_refuses_costs_no_time_of_the_processor(conf, refusing, echo):
+    """`proxy_wait`: the helper sleeps between two tries."""
+    config = conf([f"socks5 127.0.0.1 {refusing}"], "proxy_wait 1500")
+    answers = script(
+        SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", ERROR, "cpu 600", "left", conf=config
+    )
+    assert answers[1:5] == ["-1 EINPROGRESS", "OUT+ERR+HUP", "111", "less"]
+
+
+# -- every kind of proxy, every kind of chain, every kind of end
+
+KINDS = ["socks5", "socks5 with a password", "socks4", "socks4a", "http", "http with a password"]
+CHAINS = ["strict_chain", "dynamic_chain", "random_chain", "round_robin_chain"]
+WAIT = ["ready poll OUT 30000", ERROR]
+
+
+def proxy_of(make_proxy, kind, **mood):
+    word, _, secret = kind.partition(" ")
+    credentials = ("ann", "secret") if secret else None
+    users = {"ann": "secret"} if secret else {}
+    return make_proxy(Mood(users=users, **mood), kind=word.rstrip("a"), credentials=credentials)
+
+
+def ends(config, port, *more):
+    """What poll and SO_ERROR say after a connect that must be pending."""
+    answers = script(SOCKET, f"connect 127.0.0.1 {port}", *WAIT, *more, conf=config)
+    assert answers[1] == "-1 EINPROGRESS"
+    return answers[2:]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_proxy_in_every_kind_of_chain(conf, make_proxy, echo, kind, chain):
+    config = conf([proxy_of(make_proxy, kind, drip=True)], chain=chain)
+    assert ends(config, echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_a_raw_proxy(conf, echo):
+    with RawRelay((echo.host, echo.port)) as relay:
+        assert ends(conf([relay]), echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_a_long_chain_of_mixed_kinds(conf, make_proxy, echo):
+    chain = [proxy_of(make_proxy, kind) for kind in KINDS]
+    assert ends(conf(chain), echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_what_the_server_says_at_once_is_not_lost(conf, make_proxy, make_echo):
+    for kind in KINDS:
+        proxy = proxy_of(make_proxy, kind, glue=b"220 ")
+        answers = ends(conf([proxy]), make_echo().port, "ready poll IN 20000", "recv 4")
+        assert answers == ["OUT", "0", "IN", "4 220 "]
+
+
+REFUSALS = [
+    *[("socks5", 1 + code, name) for code, name in enumerate(
+        "ECONNREFUSED EACCES ENETUNREACH EHOSTUNREACH ECONNREFUSED ETIMEDOUT EOPNOTSUPP EAFNOSUPPORT".split()
+    )],
+    ("socks4", 91, "ECONNREFUSED"),
+    ("socks4", 92, "EACCES"),
+    ("http", "403 Forbidden", "EACCES"),
+    ("http", "407 Proxy Authentication Required", "EACCES"),
+    ("http", "502 Bad Gateway", "ECONNREFUSED"),
+    ("http", "504 Gateway Timeout", "ETIMEDOUT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "reply", "name"), REFUSALS)
+def test_a_refusal_has_its_errno_in_so_error(conf, make_proxy, echo, kind, reply, name):
+    config = conf([make_proxy(Mood(reply=reply), kind=kind)])
+    assert ends(config, echo.port, ERROR) == ["OUT+ERR+HUP", str(getattr(errno, name)), "0"]
+    answers = script(SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "connect 127.0.0.1 1", conf=config)
+    assert answers[3] == f"-1 {name}"
+
+
+@pytest.mark.parametrize("stage", ["greeting", "request"])
+@pytest.mark.parametrize(("instead", "number"), [(CLOSE, 104), (RESET, 104), (SILENCE, 110), (b"\xff" * 8, 104)])
+def test_a_proxy_that_misbehaves(conf, make_proxy, echo, stage, instead, number):
+    config = conf([make_proxy(Mood(instead={stage: instead}))], "tcp_read_time_out 300")
+    assert ends(config, echo.port) == ["OUT+ERR+HUP", str(number)]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_dead_proxy(conf, echo, refusing, deaf, chain):
+    assert ends(conf([f"socks5 127.0.0.1 {refusing}"], chain=chain), echo.port) == ["OUT+ERR+HUP", "111"]
+    config = conf([f"socks5 127.0.0.1 {deaf}"], "tcp_connect_time_out 300", chain=chain)
+    assert ends(config, echo.port) == ["OUT+ERR+HUP", "110"]
+
+
+def test_dynamic_skips_the_dead_while_the_program_goes_on(conf, proxy, echo, refusing, deaf):
+    chain = [f"socks5 127.0.0.1 {refusing}", f"socks5 127.0.0.1 {deaf}", proxy]
+    config = conf(chain, "tcp_connect_time_out 300", chain="dynamic_chain")
+    assert ends(config, echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
+
+
+def test_proxy_wait_waits_for_a_proxy_that_comes_late(conf, echo):
+    port = free_port()
+
+    def open_late():
+        time.sleep(0.7)
+        return Proxy(port=port)
+
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(open_late)
+        assert ends(conf([f"socks5 127.0.0.1 {port}"], "proxy_wait 60000"), echo.port, *TALK)[:2] == ["OUT", "0"]
+        late.result().close()
+
+
+def test_proxy_retry_tries_again(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(reply=1))
+    assert ends(conf([proxy], "proxy_retry 2"), echo.port) == ["OUT+ERR+HUP", "111"]
+    assert len(proxy.requests) == 3
+
+
+def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path, make_proxy, echo):
+    """An IPv4 socket and an IPv6 proxy: the socket at the end is another one."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate), host="::1")
+        write, read = SET["TCP_KEEPIDLE"]
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", write, f"open {gate.path}", *WAIT, read, "flags", *TALK,
+            conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert answers[4:] == ["OUT", "0", "77", "inherited nonblock", "5", "IN", "5 hello"]
+
+
+# -- time
+
+
+PYTHON_TIMEOUT = """
+import socket, sys
+for how in ("timeout", "settimeout"):
+    try:
+        if how == "timeout":
+            socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=0.5)
+        else:
+            with socket.socket() as s:
+                s.settimeout(0.5)
+                s.connect(("127.0.0.1", int(sys.argv[1])))
+        print("connected")
+    except TimeoutError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_pythons_time_limit_is_kept(conf, make_proxy, echo, deaf):
+    proxy = make_proxy(Mood(instead={"request": SILENCE}))
+    bare = run_under(sys.executable, ["-c", PYTHON_TIMEOUT, deaf], via="bare").ok()
+    through = run_under(sys.executable, ["-c", PYTHON_TIMEOUT, echo.port], conf=conf([proxy], *PATIENT)).ok()
+    assert through.out == bare.out == "TimeoutError timed out\n" * 2
+
+
+def test_connect_returns_at_once_a_thousand_times(conf, make_proxy, echo, record_property):
+    """Through a proxy that takes 300 ms for each. The bound is for a busy machine; the figure is in the report."""
+    proxy = make_proxy(Mood(delay=0.3))
+    result = run_probe("connect_times", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"]).ok()
+    figures = dict(pair.split("=") for pair in result.out.split())
+    record_property("connect_times", result.out.strip())
+    print(result.out)
+    assert figures["connected"] == "1000"
+    assert int(figures["median_us"]) < 10_000
+    assert int(figures["longest_us"]) < 100_000
+    assert (figures["threads"], figures["descriptors"]) == ("1", "as_before")

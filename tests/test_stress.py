@@ -1,0 +1,41 @@
+"""Everything at once, at random, by many threads of one process: waits of all kinds, cancelled connects, reused
+numbers, dups, forks, blocking and non-blocking connects, through a proxy with moods.
+
+TAILCHAIN_STRESS_SECONDS says how long: 10 by default, 60 or 3600 on request.
+"""
+
+import os
+import random
+import time
+
+from support.probe import run_probe
+from support.proxy import Misbehaved, Proxy
+
+SECONDS = int(os.environ.get("TAILCHAIN_STRESS_SECONDS", "10"))
+THREADS = 16
+
+
+class Erratic(Proxy):
+    """Answers at once, soon, or goes away instead."""
+
+    def hesitate(self):
+        time.sleep(random.choice([0, 0, 0.001, 0.005, 0.03]))
+        if random.random() < 0.03:
+            raise Misbehaved
+
+    def record(self, request):
+        """An hour of requests is not kept."""
+        return request
+
+
+def test_everything_at_random(conf, make_echo, refusing):
+    echo = make_echo(keep=False)
+    with Erratic() as proxy:
+        config = conf([proxy], "tcp_read_time_out 60000")
+        arguments = ["127.0.0.1", echo.port, refusing, SECONDS, THREADS]
+        result = run_probe("stress", *arguments, conf=config, options=["-q"], timeout=SECONDS + 200).ok()
+    happened, mistakes = result.out.splitlines()
+    print(happened)
+    assert mistakes == "hung 0 wrong_bytes 0 lied 0 stolen 0 threads 1 descriptors +0 grown_much 0", happened
+    words = happened.split()
+    assert all(int(number) > 0 for number in words[1:8:2]), happened
