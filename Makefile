@@ -26,7 +26,7 @@ COMPATIBLE = libproxychains4.so
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
-	@echo "make bench      connects and start-up, beside Debian's proxychains4"
+	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make uninstall  the reverse; a config stays"
 	@echo "make header     write include/tailchain.h anew from src/api.rs"
@@ -58,6 +58,7 @@ $(VENV)/ready: tests/requirements.txt
 bench: build $(VENV)/ready
 	tests/install-tools cc microsocks setpriv proxychains4
 	$(VENV)/bin/python tests/bench/run.py
+	$(VENV)/bin/python tests/bench/event_loops.py
 
 .PHONY: lint
 lint: $(VENV)/ready

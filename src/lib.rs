@@ -41,7 +41,8 @@
 //! `getaddrinfo(name)` asks `route::name_policy`: *local* (libc, untouched) or *remote*. A remote name gets a fake
 //! address out of a table that all processes of the user share (`shared_names`), and libc is asked for that
 //! address in digits: it builds the list and knows how to free it. `connect` to the fake address finds the
-//! name again and gives it to the proxy.
+//! name again and gives it to the proxy. Address queries by `res_query` and its relatives are answered from the
+//! same table as DNS messages; what a program sends to port 53 past libc is for `raw_dns` to allow or deny.
 //!
 //! # Invariants
 //!
@@ -53,7 +54,7 @@
 //!    or descriptor can be had it blocks, and says so in the log.
 //! 4. *errno as a kernel would give it*: written in one place ([`hook::boundary`]), only on failure.
 //! 5. *No cost on data.* read, write, send, recv, poll, select, epoll_wait are not interposed (sendto and its kin
-//!    are, for MSG_FASTOPEN, and look at one flag).
+//!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting).
 //! 6. *No guests in the house*: no long-lived thread, descriptor or child. While connects are pending there is
 //!    one thread, with all signals blocked, and descriptors that are close-on-exec and numbered high.
 //! 7. *vfork*: hooks that keep books do nothing when the caller is not the process that owns them.

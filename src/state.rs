@@ -153,6 +153,7 @@ impl State {
             return Fake::No;
         }
         match self.fakes.id_of(address.ip()) {
+            None if self.fakes.contains(address.ip()) => Fake::Unknown,
             None => Fake::No,
             Some(id) => self.names().name_of(id).map_or(Fake::Unknown, Fake::Name),
         }

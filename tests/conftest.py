@@ -9,6 +9,7 @@ import pytest
 
 from support import daemons, paths, web
 from support.config import Configs
+from support.island import Island
 from support.ports import deaf_port, refusing_port
 from support.proxy import Proxy
 from support.server import EchoServer
@@ -78,6 +79,23 @@ def refusing():
 def deaf():
     with deaf_port() as port:
         yield port
+
+
+@pytest.fixture
+def make_island(tmp_path):
+    """make_island(hosts): a network of its own, with that text as /etc/hosts."""
+
+    def make(*args, **options):
+        folder = tmp_path / "island"
+        folder.mkdir()
+        return Island(folder, *args, **options)
+
+    return make
+
+
+@pytest.fixture
+def island(make_island):
+    return make_island()
 
 
 @pytest.fixture(scope="session")

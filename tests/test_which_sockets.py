@@ -143,3 +143,17 @@ def test_fast_open_to_a_port_that_refuses_fails_and_sends_nothing(conf, proxy, r
     result = run_probe("fastopen", how, "127.0.0.1", refusing, "early-data", conf=conf([proxy])).ok()
     assert f"{how} -1 ECONNREFUSED" in result.out
     assert proxy.targets == [("127.0.0.1", refusing)]
+
+
+@pytest.mark.parametrize("family, host", [("inet", "127.0.0.1"), ("inet6", "::ffff:127.0.0.1")])
+def test_a_proxy_on_a_unix_socket(conf, make_proxy, echo, tmp_path, family, host):
+    """The one case that needs a socket of another family: what the program sees of it stays as it was."""
+    proxy = make_proxy(host=str(tmp_path / "proxy.sock"))
+    operations = [f"socket {family} stream 0 cloexec", f"connect {host} {echo.port}", "flags", "peer", *HELLO]
+    assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_a_unix_socket_that_is_not_there_is_a_proxy_that_refuses(conf, echo, tmp_path):
+    config = conf([f"socks5 unix:{tmp_path}/nobody.sock"])
+    assert script("socket inet stream", f"connect 127.0.0.1 {echo.port}", conf=config)[1] == "-1 ECONNREFUSED"

@@ -49,9 +49,14 @@ impl Real {
     }
 
     /// Look it up now. dlsym is not async-signal-safe, so this is done for all when the library is loaded.
+    ///
+    /// Old spellings that begin with `__` are there for old programs only since glibc 2.34: dlsym does not see
+    /// them, but the same function without the underscores.
     pub fn bind(&self) {
-        // SAFETY: the name ends with a NUL.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr().cast::<c_char>()) };
+        let mut found = next(self.name);
+        if found.is_null() {
+            found = self.name.strip_prefix(b"__").map_or(found, next);
+        }
         self.address.store(found, Ordering::Release);
     }
 
@@ -64,6 +69,12 @@ impl Real {
         }
         (!address.is_null()).then_some(address)
     }
+}
+
+/// `name` ends with a NUL.
+fn next(name: &[u8]) -> *mut c_void {
+    // SAFETY: the name ends with a NUL.
+    unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
 macro_rules! hooks {

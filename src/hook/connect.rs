@@ -1,7 +1,7 @@
 //! connect(2): from the program's arguments to a route, and along it.
 
 use super::boundary::Verdict;
-use super::signals;
+use super::{raw_dns, signals};
 use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
 use crate::state::{state, Fake, Libc, State};
@@ -17,7 +17,7 @@ use tailchain_core::dial::{fresh, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
 use tailchain_core::pending::{Begun, Ends, First, Start};
-use tailchain_core::route::{self, Dialled, Route};
+use tailchain_core::route::{self, Dialled, Reason, Route};
 use tailchain_core::sys::{self, Fd, SockAddr};
 
 /// The body of the hook.
@@ -80,8 +80,15 @@ pub enum Way {
 pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> Way {
     /// The shortest address that can be ours, a sockaddr_in.
     const SHORTEST: usize = size_of::<libc::sockaddr_in>();
-    if (length as usize) < SHORTEST || !is_tcp(fd) {
+    if (length as usize) < SHORTEST {
         return Way::Real;
+    }
+    if !is_tcp(fd) {
+        // SAFETY: passed on.
+        return match unsafe { raw_dns::denies_datagram(fd, address, length) } {
+            true => Way::Refused(raw_dns::ERROR),
+            false => Way::Real,
+        };
     }
     if !sys::is_readable(address.cast(), SHORTEST.max((length as usize).min(128))) {
         return Way::Real;
@@ -104,6 +111,12 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
     };
     match route::decide(&state.config, what, &[]) {
+        Route::Direct { reason, to }
+            if reason != Reason::OwnProxy && raw_dns::denies(state, to.unwrap_or(dialled)) =>
+        {
+            count(Counter::Refused);
+            Way::Refused(raw_dns::ERROR)
+        }
         Route::Direct { to: None, .. } => {
             count(Counter::Direct);
             Way::Real
@@ -124,7 +137,7 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
 }
 
 /// Whether it is a TCP socket: AF_INET or AF_INET6 of protocol TCP or MPTCP (an SCTP stream is none).
-fn is_tcp(fd: Fd) -> bool {
+pub fn is_tcp(fd: Fd) -> bool {
     matches!(
         sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL),
         Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)

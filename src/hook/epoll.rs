@@ -1,4 +1,5 @@
-//! epoll_create(2), epoll_ctl(2): only to remember what is registered, for the exchange of the file under a number.
+//! epoll_ctl(2) and its instances: only to remember what is registered, for the exchange of the file under a
+//! number.
 
 use super::boundary::Verdict;
 use super::table::real;
@@ -45,28 +46,28 @@ pub unsafe fn epoll_ctl(
 /// The body of the hook.
 ///
 /// # Safety
-/// As epoll_create(2).
-pub unsafe fn epoll_create(size: c_int) -> Verdict<c_int> {
+/// As epoll_create1(2).
+pub unsafe fn epoll_create1(flags: c_int) -> Verdict<c_int> {
     // SAFETY: the program's own argument.
-    created(unsafe { real::epoll_create(size) })
+    made(unsafe { real::epoll_create1(flags) })
 }
 
 /// The body of the hook.
 ///
 /// # Safety
-/// As epoll_create1(2).
-pub unsafe fn epoll_create1(flags: c_int) -> Verdict<c_int> {
+/// As epoll_create(2).
+pub unsafe fn epoll_create(size: c_int) -> Verdict<c_int> {
     // SAFETY: the program's own argument.
-    created(unsafe { real::epoll_create1(flags) })
+    made(unsafe { real::epoll_create(size) })
 }
 
-fn created(epoll: Option<c_int>) -> Verdict<c_int> {
-    match epoll {
-        Some(epoll) if epoll >= 0 => {
-            PENDING.registrations.created(epoll);
+fn made(result: Option<c_int>) -> Verdict<c_int> {
+    match result {
+        Some(-1) => Verdict::Fail(Errno::from_raw(sys::errno())),
+        Some(epoll) => {
+            PENDING.registrations.rings.epoll_made(epoll);
             Verdict::Return(epoll)
         }
-        Some(_) => Verdict::Fail(Errno::from_raw(sys::errno())),
         None => Verdict::Fail(Errno::ENOSYS),
     }
 }

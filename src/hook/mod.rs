@@ -10,6 +10,7 @@ mod connect;
 mod epoll;
 mod fd;
 pub mod peer;
+mod raw_dns;
 mod resolve;
 mod send;
 mod signals;

@@ -1,13 +1,17 @@
-//! sendto(2), sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN: connect and send in one call (tcp(7)).
+//! sendto(2), sendmsg(2) and sendmmsg(2): with MSG_FASTOPEN they connect and send in one call (tcp(7)); without,
+//! they are libc's, save for `raw_dns deny`.
 //!
 //! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send.
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
 use super::boundary::Verdict;
 use super::connect::{earlier_attempt, route_of, tunnel, Way};
+use super::raw_dns;
 use super::table::real;
+use crate::state::state;
 use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use tailchain_core::config::RawDns;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd};
 
@@ -24,7 +28,11 @@ pub unsafe fn sendto(
     address_length: socklen_t,
 ) -> Verdict<ssize_t> {
     if flags & libc::MSG_FASTOPEN == 0 {
-        return Verdict::Real;
+        // SAFETY: the program's own arguments.
+        return match unsafe { raw_dns::denies_datagram(fd, address, address_length) } {
+            true => Verdict::Fail(raw_dns::ERROR),
+            false => Verdict::Real,
+        };
     }
     // SAFETY: the program's own arguments.
     match unsafe { connect_first(fd, address, address_length) } {
@@ -42,11 +50,18 @@ pub unsafe fn sendto(
 /// # Safety
 /// As sendmsg(2).
 pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdict<ssize_t> {
-    if flags & libc::MSG_FASTOPEN == 0 || !sys::is_readable(message.cast(), size_of::<msghdr>()) {
+    if !looks_at_destination(flags) || !sys::is_readable(message.cast(), size_of::<msghdr>()) {
         return Verdict::Real;
     }
     // SAFETY: readable, as the kernel said.
     let mut plain_message = unsafe { *message };
+    if flags & libc::MSG_FASTOPEN == 0 {
+        // SAFETY: the program's own arguments.
+        return match unsafe { denies(fd, &plain_message) } {
+            true => Verdict::Fail(raw_dns::ERROR),
+            false => Verdict::Real,
+        };
+    }
     // SAFETY: the program's own arguments.
     match unsafe { connect_first(fd, plain_message.msg_name.cast(), plain_message.msg_namelen) } {
         Verdict::Real => Verdict::Real,
@@ -70,9 +85,13 @@ pub unsafe fn sendmmsg(
     count: c_uint,
     flags: c_int,
 ) -> Verdict<c_int> {
-    let fast_open = flags & libc::MSG_FASTOPEN != 0 && count > 0;
-    if !fast_open || !sys::is_readable(messages.cast(), size_of::<mmsghdr>()) {
+    let ours = looks_at_destination(flags) && count > 0;
+    if !ours || !sys::is_readable(messages.cast(), size_of::<mmsghdr>()) {
         return Verdict::Real;
+    }
+    if flags & libc::MSG_FASTOPEN == 0 {
+        // SAFETY: the program's own arguments.
+        return unsafe { send_until_denied(fd, messages, count, flags) };
     }
     // SAFETY: readable, as the kernel said.
     let first = unsafe { (*messages).msg_hdr };
@@ -85,6 +104,42 @@ pub unsafe fn sendmmsg(
             // SAFETY: as above.
             returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
         }
+    }
+}
+
+/// Whether it matters where a message goes: else the call is libc's.
+fn looks_at_destination(flags: c_int) -> bool {
+    flags & libc::MSG_FASTOPEN != 0 || state().config.raw_dns == RawDns::Deny
+}
+
+/// # Safety
+/// As sendmsg(2).
+unsafe fn denies(fd: Fd, message: &msghdr) -> bool {
+    // SAFETY: passed on.
+    unsafe { raw_dns::denies_datagram(fd, message.msg_name.cast(), message.msg_namelen) }
+}
+
+/// sendmmsg(2) ends at the first message that cannot be sent, and fails only when that is the very first.
+///
+/// # Safety
+/// As sendmmsg(2).
+unsafe fn send_until_denied(
+    fd: Fd,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> Verdict<c_int> {
+    let denied = (0..count).find(|&index| {
+        let message = messages.wrapping_add(index as usize);
+        sys::is_readable(message.cast(), size_of::<mmsghdr>())
+            // SAFETY: readable, as the kernel said.
+            && unsafe { denies(fd, &(*message).msg_hdr) }
+    });
+    match denied {
+        None => Verdict::Real,
+        Some(0) => Verdict::Fail(raw_dns::ERROR),
+        // SAFETY: the program's own arguments, fewer of them.
+        Some(index) => returned(unsafe { real::sendmmsg(fd, messages, index, flags) }),
     }
 }
 

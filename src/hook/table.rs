@@ -2,7 +2,7 @@
 //! vfork.
 
 use super::boundary::hooks;
-use super::resolve::{addrinfo, hostent, nameinfo};
+use super::resolve::{addrinfo, hostent, nameinfo, query};
 use super::{connect, epoll, fd, peer, send, sockopt};
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use libc::{
@@ -18,17 +18,17 @@ hooks! {
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = connect::connect, fails -1;
 
-    /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); everything else is libc's.
+    /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); `raw_dns deny` refuses port 53; everything else is libc's.
     ///
     /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
     fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
         = send::sendto, fails -1;
 
-    /// sendmsg(2) with MSG_FASTOPEN, as sendto.
+    /// sendmsg(2), as sendto.
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
         = send::sendmsg, fails -1;
 
-    /// sendmmsg(2) with MSG_FASTOPEN, as sendto.
+    /// sendmmsg(2), as sendto.
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
         = send::sendmmsg, fails -1;
 
@@ -69,17 +69,17 @@ hooks! {
     fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
         = epoll::epoll_ctl, fails -1;
 
-    /// epoll_create(2): remembers that there is one.
+    /// epoll_create1(2): an instance whose registrations may not pass through libc.
     ///
-    /// Async-signal-safe. After fork: as before. After vfork: not to be called.
-    fn epoll_create(size: c_int) -> c_int
-        = epoll::epoll_create, fails -1;
-
-    /// epoll_create1(2): as epoll_create.
-    ///
-    /// Async-signal-safe, after fork and vfork: as epoll_create.
+    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
     fn epoll_create1(flags: c_int) -> c_int
         = epoll::epoll_create1, fails -1;
+
+    /// epoll_create(2): as epoll_create1.
+    ///
+    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    fn epoll_create(size: c_int) -> c_int
+        = epoll::epoll_create, fails -1;
 
     /// close(2): a pending connect ends with its last number.
     ///
@@ -191,4 +191,100 @@ hooks! {
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyaddr_r(address: *const c_void, length: socklen_t, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
         = hostent::gethostbyaddr_r, fails libc::EAGAIN;
+
+    /// res_query(3): an address query is answered as getaddrinfo would, as a DNS message; other types are libc's.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_query, fails -1;
+
+    /// res_search(3): as res_query; the proxy knows of no search domains.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_query, fails -1;
+
+    /// res_querydomain(3): as res_query, of the two names put together.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_querydomain, fails -1;
+
+    /// res_send(3): an address query that the program wrote itself, as res_query.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_send, fails -1;
+
+    /// res_nquery(3): as res_query.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquery, fails -1;
+
+    /// res_nsearch(3): as res_search.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquery, fails -1;
+
+    /// res_nquerydomain(3): as res_querydomain.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquerydomain, fails -1;
+
+    /// res_nsend(3): as res_send.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nsend, fails -1;
+
+    /// What programs call that were linked with res_query of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_query, fails -1;
+
+    /// What programs call that were linked with res_search of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_query, fails -1;
+
+    /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_querydomain, fails -1;
+
+    /// What programs call that were linked with res_send of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_send, fails -1;
+
+    /// What programs call that were linked with res_nquery of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquery, fails -1;
+
+    /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquery, fails -1;
+
+    /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nquerydomain, fails -1;
+
+    /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
+    ///
+    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+    fn __res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+        = query::res_nsend, fails -1;
 }

@@ -65,14 +65,15 @@ socks pass {{ from: 127.0.0.0/8 to: 127.0.0.0/8 log: connect error }}
 
 
 @contextmanager
-def danted(folder):
+def danted(folder, wrap=lambda words: words):
+    """`wrap` changes its command line."""
     program = need("danted")
     user = "nobody" if os.geteuid() == 0 else getpass.getuser()
 
     def command(port):
         config = folder / "danted.conf"
         config.write_text(DANTED.format(port=port, user=user))
-        return [program, "-f", config, "-p", folder / "pid"]
+        return wrap([program, "-f", config, "-p", folder / "pid"])
 
     with daemon(command, folder) as port:
         yield RealProxy("danted", port, folder / "log")
@@ -107,6 +108,8 @@ def postgres(folder):
 
     def command(port):
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        # Tests fill pools one after the other; the backends of the last may still be ending.
+        settings["max_connections"] = 400
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
 
     with daemon(command, folder, unprivileged=True) as port:

@@ -72,18 +72,21 @@ class Proxy(Server):
     def line(self):
         """The proxy's line in a config."""
         credentials = " ".join(self.credentials or ())
+        if self.port is None:
+            return f"{self.kind} unix:{self.host} {credentials}".rstrip()
         return f"{self.kind} {self.host} {self.port} {credentials}".rstrip()
 
     @property
     def address(self):
-        return f"{self.host}:{self.port}"
+        return f"unix:{self.host}" if self.port is None else f"{self.host}:{self.port}"
 
     @property
     def targets(self):
         return [request.target for request in self.requests]
 
     def handle(self, connection):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.port is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         first = connection.recv(1, socket.MSG_PEEK)
         speak = {b"\x05": _socks5, b"\x04": _socks4}.get(first, _http)
         if not first:

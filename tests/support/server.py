@@ -7,23 +7,34 @@ from contextlib import suppress
 
 
 class Server:
-    """Listens on loopback, on a port that the kernel picks. Subclasses write `handle`."""
+    """Listens on loopback, on a port that the kernel picks, or on a unix socket (`host` is its path). Subclasses write
+    `handle`."""
 
     QUEUE = 1024
 
     def __init__(self, host="127.0.0.1", port=0):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.socket(family)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.listener.bind((host, port))
+        if host.startswith("/"):
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(host)
+            self.host, self.port = host, None
+        else:
+            self.listener = self._bound(host, port)
+            self.host, self.port = self.listener.getsockname()[:2]
         self.listener.listen(self.QUEUE)
-        self.host, self.port = self.listener.getsockname()[:2]
         self.lock = threading.Lock()
         self.open = set()
         self.closing = False
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @staticmethod
+    def _bound(host, port):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        return listener
 
     def handle(self, connection):
         raise NotImplementedError

@@ -19,13 +19,18 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # Tests dial many connections at once; the default is 5.
+    request_queue_size = 1024
+
+
 @contextmanager
 def web_server(folder):
     """Serves `folder`, with PAGE as its index.html; gives the port."""
     (folder / "index.html").write_bytes(PAGE)
     handler = functools.partial(_Files, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()

@@ -198,6 +198,12 @@ pub struct FileId {
     inode: u64,
 }
 
+impl FileId {
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
+}
+
 /// fstat(2).
 pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
@@ -210,6 +216,71 @@ pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
     })
 }
 
+/// The number of a directory entry of /proc/self/fd, getdents(2): its name is at byte 19, after a record length
+/// at byte 16.
+fn entry(record: &[u8]) -> Option<(usize, Option<Fd>)> {
+    let length = usize::from(u16::from_ne_bytes([*record.get(16)?, *record.get(17)?]));
+    let name = record.get(19..length)?.split(|&byte| byte == 0).next()?;
+    let number = core::str::from_utf8(name).ok()?.parse().ok();
+    Some((length, number))
+}
+
+/// The descriptors of this process that are open now.
+pub fn descriptors() -> Result<Vec<Fd>, Errno> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let path = c"/proc/self/fd".as_ptr();
+    let folder = OwnFd(syscall!(SYS_openat, libc::AT_FDCWD, path, flags)? as Fd);
+    let mut found = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let length = syscall!(
+            SYS_getdents64,
+            folder.fd(),
+            buffer.as_mut_ptr(),
+            buffer.len()
+        )?;
+        let mut rest = buffer.get(..length as usize).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(found);
+        }
+        while let Some((length, number)) = entry(rest) {
+            found.extend(number);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+}
+
+/// Whether readlink(2) of /proc/self/fd/FD gives exactly this.
+pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
+    let Ok(path) = std::ffi::CString::new(format!("/proc/self/fd/{fd}")) else {
+        return false;
+    };
+    let mut buffer = [0u8; 64];
+    let length = syscall!(
+        SYS_readlinkat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        buffer.as_mut_ptr(),
+        buffer.len()
+    );
+    length.is_ok_and(|length| buffer.get(..length as usize) == Some(expected))
+}
+
+/// A whole file of /proc, whose size is not known before.
+pub fn read_all(path: &core::ffi::CStr) -> Result<Vec<u8>, Errno> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let file = OwnFd(syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as Fd);
+    let mut text = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let length = syscall!(SYS_read, file.fd(), buffer.as_mut_ptr(), buffer.len())?;
+        match buffer.get(..length as usize) {
+            Some(more) if !more.is_empty() => text.extend_from_slice(more),
+            _ => return Ok(text),
+        }
+    }
+}
+
 /// write(2) of a whole line; whatever goes wrong is nobody's business.
 pub fn write_line(fd: Fd, line: &[u8]) {
     let _ = syscall!(SYS_write, fd, line.as_ptr(), line.len());
@@ -220,25 +291,6 @@ pub fn open_append(path: &core::ffi::CStr) -> Result<OwnFd, Errno> {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
     let fd = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600)?;
     Ok(OwnFd(fd as Fd))
-}
-
-/// The contents of a file of proc(5); `path` ends with a NUL. Through no function of libc: the caller may hold
-/// a lock that one of our own hooks would want.
-pub fn read_small(path: &str) -> Option<Vec<u8>> {
-    let path = core::ffi::CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    let file = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags).ok()?;
-    let file = OwnFd(file as Fd);
-    let mut contents = Vec::new();
-    let mut buffer = [0u8; 4096];
-    loop {
-        match syscall!(SYS_read, file.fd(), buffer.as_mut_ptr(), buffer.len()) {
-            Ok(0) => return Some(contents),
-            Ok(n) => contents.extend_from_slice(buffer.get(..n as usize)?),
-            Err(Errno::EINTR) => {}
-            Err(_) => return None,
-        }
-    }
 }
 
 /// getpid(2), asked of the kernel each time: a cached one would be wrong after vfork.

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown};
+use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns};
 use tailchain_core::load::{self, LoadError, Loaded};
 
 /// What a program started here would get; `file` is what `-f` names.
@@ -29,6 +29,9 @@ pub fn summary(config: &Config) -> Vec<String> {
             "names: resolved here; the proxy gets addresses (proxy_dns is off)".to_owned()
         }
     });
+    if config.raw_dns == RawDns::Deny {
+        lines.push("what programs send to port 53 themselves: refused (raw_dns deny)".to_owned());
+    }
     lines.push(format!(
         "time limits: {} ms to connect to the first proxy, {} ms for each reply",
         config.connect_timeout.as_millis(),

@@ -140,6 +140,7 @@ fn addresses_of_named_proxies(config: &Config) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn is_known_here(name: &HostName) -> bool {
+/// Whether libc knows the name without asking a server.
+pub fn is_known_here(name: &HostName) -> bool {
     HostsFile::new("/etc/hosts").names().contains(name) || hosts::own_name().as_ref() == Some(name)
 }

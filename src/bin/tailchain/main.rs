@@ -24,6 +24,7 @@ mod hello;
 mod probe;
 mod proxy;
 mod report;
+mod resolve;
 mod socks_server;
 
 /// Sends the TCP connections of unmodified programs through proxies.
@@ -40,6 +41,7 @@ struct Cli {
 enum Command {
     Check(check::Args),
     Explain(explain::Args),
+    Resolve(resolve::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
     Demo(demo::Args),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Resolve(args) => resolve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(args),
         Command::Demo(args) => demo::run(&args),

@@ -24,7 +24,7 @@ pub unsafe fn getaddrinfo(
     // SAFETY: the program's own arguments.
     let (family, flags) = match unsafe { hints.as_ref() } {
         Some(hints) => (hints.ai_family, hints.ai_flags),
-        None => (libc::AF_UNSPEC, 0),
+        None => (libc::AF_UNSPEC, libc::AI_V4MAPPED | libc::AI_ADDRCONFIG),
     };
     let ours = matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
         && flags & libc::AI_NUMERICHOST == 0;
@@ -32,14 +32,15 @@ pub unsafe fn getaddrinfo(
         return Verdict::Real;
     }
     // SAFETY: as above.
-    let (name, digits) = match unsafe { answer(node) } {
+    let host = match unsafe { answer(node) } {
         Answer::Local => return Verdict::Real,
         // SAFETY: as above.
         Answer::Watched(name) => return unsafe { watched(&name, node, service, hints, result) },
         Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
-        Answer::Fake { name, v6, .. } if family == libc::AF_INET6 => (name, v6),
-        Answer::Fake { name, v4, .. } => (name, v4),
+        Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
+        Answer::Fake(host) => host,
     };
+    let digits = host.digits(family);
     // SAFETY: all zeroes is a valid addrinfo.
     let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: as above.
@@ -55,11 +56,29 @@ pub unsafe fn getaddrinfo(
     else {
         return Verdict::Return(libc::EAI_FAIL);
     };
-    if code == 0 && flags & libc::AI_CANONNAME != 0 {
+    if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
-        unsafe { rename(*result, name.as_str()) };
+        unsafe {
+            restore_flags(*result, flags);
+            if flags & libc::AI_CANONNAME != 0 {
+                rename(*result, host.name.as_str());
+            }
+        }
     }
     Verdict::Return(code)
+}
+
+/// libc repeats the caller's flags in every entry.
+///
+/// # Safety
+/// `list` is NULL or was made by getaddrinfo(3).
+unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
+    let mut next = list;
+    // SAFETY: the caller's contract.
+    while let Some(entry) = unsafe { next.as_mut() } {
+        entry.ai_flags = flags;
+        next = entry.ai_next;
+    }
 }
 
 /// libc's own answer, with its addresses remembered as those of a name that is connected to directly.
@@ -142,8 +161,8 @@ pub unsafe fn getaddrinfo_a(
             // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
             Answer::Local | Answer::Watched(_) => continue,
             Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
-            Answer::Fake { v6, .. } if family == libc::AF_INET6 => v6,
-            Answer::Fake { v4, .. } => v4,
+            Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
+            Answer::Fake(host) => host.digits(family),
         };
         // From malloc, since some programs free ar_name. Those that do not leak some 20 bytes.
         // SAFETY: a C string.

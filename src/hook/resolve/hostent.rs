@@ -2,7 +2,7 @@
 //!
 //! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
 
-use super::{answer, digits, reverse, Answer, Reverse};
+use super::{answer, digits, reverse, set_h_errno, Answer, Reverse, HOST_NOT_FOUND, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
@@ -13,19 +13,6 @@ use libc::{hostent, size_t, socklen_t};
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tailchain_core::host::HostName;
-
-/// h_errno (netdb.h).
-const HOST_NOT_FOUND: c_int = 1;
-const TRY_AGAIN: c_int = 2;
-
-extern "C" {
-    fn __h_errno_location() -> *mut c_int;
-}
-
-fn set_h_errno(value: c_int) {
-    // SAFETY: libc returns a valid pointer to this thread's h_errno.
-    unsafe { *__h_errno_location() = value }
-}
 
 /// Where the functions without `_r` keep the name. Like libc's own result it is overwritten by the next call,
 /// from whatever thread (gethostbyname(3), MT-Unsafe race).
@@ -88,6 +75,10 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
             set_h_errno(TRY_AGAIN);
             Verdict::Return(ptr::null_mut())
         }
+        Numeric::NoName => {
+            set_h_errno(HOST_NOT_FOUND);
+            Verdict::Return(ptr::null_mut())
+        }
         Numeric::Fake(name, digits) => {
             // SAFETY: a C string; libc returns its static hostent.
             let entry = unsafe { real::gethostbyname2(digits.as_ptr(), family) };
@@ -127,6 +118,7 @@ enum Numeric {
     Local,
     Watched(HostName),
     NoRoom,
+    NoName,
     Fake(HostName, CString),
 }
 
@@ -141,8 +133,11 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
         Answer::Local => Numeric::Local,
         Answer::Watched(name) => Numeric::Watched(name),
         Answer::NoRoom => Numeric::NoRoom,
-        Answer::Fake { name, v6, .. } if family == libc::AF_INET6 => Numeric::Fake(name, v6),
-        Answer::Fake { name, v4, .. } => Numeric::Fake(name, v4),
+        Answer::NoName => Numeric::NoName,
+        Answer::Fake(host) => {
+            let digits = host.digits(family);
+            Numeric::Fake(host.name, digits)
+        }
     }
 }
 
@@ -256,8 +251,10 @@ pub unsafe fn gethostbyname2_r(
                 None => unsafe { room.fail(libc::ENOSYS, TRY_AGAIN) },
             }
         }
-        // SAFETY: the program's own arguments. 0 with a NULL result: not found, gethostbyname(3).
+        // SAFETY: the program's own arguments.
         Numeric::NoRoom => unsafe { room.fail(libc::EAGAIN, TRY_AGAIN) },
+        // SAFETY: as above. 0 with a NULL result: not found, gethostbyname(3).
+        Numeric::NoName => unsafe { room.fail(0, HOST_NOT_FOUND) },
         // SAFETY: as above.
         Numeric::Fake(name, digits) => unsafe { room.fill(&name, &digits, family) },
     }

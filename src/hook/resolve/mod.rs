@@ -4,14 +4,29 @@
 pub mod addrinfo;
 pub mod hostent;
 pub mod nameinfo;
+pub mod query;
 
 use crate::state::{state, Fake, State};
 use core::ffi::{c_char, c_int, CStr};
 use std::ffi::CString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tailchain_core::config::Dns;
-use tailchain_core::host::HostName;
-use tailchain_core::route::{self, NamePolicy, NameReason};
+use tailchain_core::host::{BadHostName, HostName};
+use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
+
+/// h_errno (netdb.h).
+const HOST_NOT_FOUND: c_int = 1;
+const TRY_AGAIN: c_int = 2;
+const NO_RECOVERY: c_int = 3;
+
+extern "C" {
+    fn __h_errno_location() -> *mut c_int;
+}
+
+fn set_h_errno(value: c_int) {
+    // SAFETY: libc returns a valid pointer to this thread's h_errno.
+    unsafe { *__h_errno_location() = value }
+}
 
 /// What to do about a name.
 pub enum Answer {
@@ -19,14 +34,29 @@ pub enum Answer {
     Local,
     /// libc resolves it, and what it finds is to be connected to directly.
     Watched(HostName),
-    /// With this address in digits.
-    Fake {
-        name: HostName,
-        v4: CString,
-        v6: CString,
-    },
+    /// The proxy does: the program is told this address.
+    Fake(FakeHost),
     /// The table cannot take it: fail, for libc would ask a name server.
     NoRoom,
+    /// No host can be called so, and libc might ask a name server all the same.
+    NoName,
+}
+
+/// A name and the addresses that stand for it.
+pub struct FakeHost {
+    pub name: HostName,
+    pub v4: Ipv4Addr,
+    pub v6: Ipv6Addr,
+}
+
+impl FakeHost {
+    /// The address that a caller gets who asks for `family`: IPv6 when he wants nothing else.
+    pub fn digits(&self, family: c_int) -> CString {
+        match family {
+            libc::AF_INET6 => digits(self.v6.into()),
+            _ => digits(self.v4.into()),
+        }
+    }
 }
 
 /// Look at a `node` argument.
@@ -44,19 +74,24 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
     if is_numeric(text) {
         return Answer::Local;
     }
-    // What is no name at all is libc's to refuse; it asks nobody about it.
-    let Ok(name) = HostName::new(text.to_bytes()) else {
-        return Answer::Local;
-    };
+    match HostName::new(text.to_bytes()) {
+        Ok(name) => answer_for(state, name),
+        Err(BadHostName::Empty) => Answer::Local,
+        Err(BadHostName::TooLong | BadHostName::BadCharacter) => Answer::NoName,
+    }
+}
+
+/// Look at a name.
+pub fn answer_for(state: &State, name: HostName) -> Answer {
     match route::name_policy(&state.config, &name, &mut |name| state.knows(name)) {
         NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
         NamePolicy::Local(_) => Answer::Local,
         NamePolicy::Remote => match state.names().assign(&name) {
-            Some(id) => Answer::Fake {
-                v4: digits(state.fakes.address_v4(id).into()),
-                v6: digits(state.fakes.address_v6(id).into()),
+            Some(id) => Answer::Fake(FakeHost {
+                v4: state.fakes.address_v4(id),
+                v6: state.fakes.address_v6(id),
                 name,
-            },
+            }),
             None => Answer::NoRoom,
         },
     }
@@ -71,15 +106,21 @@ pub enum Reverse {
     Unknown,
 }
 
-/// Look at an address.
+/// Look at an address. Who may connect to it directly may also ask about it.
 pub fn reverse(state: &State, ip: IpAddr) -> Reverse {
     if state.config.dns == Dns::Local {
         return Reverse::Local;
     }
-    match state.fake_name(SocketAddr::new(ip, 0)) {
+    // A rule for one port only does not make the whole address direct.
+    let address = SocketAddr::new(ip, 0);
+    let is_direct = || {
+        let route = route::decide(&state.config, Dialled::Address(address), &[]);
+        matches!(route, Route::Direct { .. })
+    };
+    match state.fake_name(address) {
         Fake::Name(name) => Reverse::Name(name),
         Fake::Unknown => Reverse::Unknown,
-        Fake::No if state.knows_address(ip) => Reverse::Local,
+        Fake::No if state.knows_address(ip) || is_direct() => Reverse::Local,
         Fake::No => Reverse::Unknown,
     }
 }

@@ -208,11 +208,8 @@ impl Pending {
             books.next += 1;
             let far = Arc::new(placeholder.far);
             for &fd in &fds {
-                let there = self.registrations.take_out_known(fd);
-                let replaced = sys::closes_on_exec(fd)
-                    .and_then(|on_exec| sys::replace(placeholder.near.fd(), fd, on_exec));
-                self.registrations.put_back(&there);
-                if replaced.is_ok() {
+                let placed = self.registrations.exchange(placeholder.near.fd(), fd);
+                if placed.is_ok() {
                     books.numbers.insert(fd, id);
                 }
             }
@@ -285,10 +282,7 @@ impl Pending {
                 if back.is_none() {
                     let _ = sys::set_nonblocking(socket.fd(), blocking != Ok(true));
                 }
-                let there = self.registrations.take_out(fd);
-                let _ = sys::closes_on_exec(fd)
-                    .and_then(|on_exec| sys::replace(socket.fd(), fd, on_exec));
-                self.registrations.put_back(&there);
+                let _ = self.registrations.exchange(socket.fd(), fd);
                 back = Some(fd);
             }
             self.recount(&books);

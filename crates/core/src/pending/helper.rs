@@ -165,6 +165,9 @@ impl Helper {
 
     /// Look into the books. `false`, and no longer in them, when there is nothing to do.
     fn take_in(&mut self) -> bool {
+        if self.retire() {
+            return false;
+        }
         let (jobs, cut) = {
             let mut books = self.pending.lock();
             (
@@ -189,14 +192,22 @@ impl Helper {
                 }
             }
         }
-        let mut books = self.pending.lock();
-        let idle = self.jobs.is_empty() && self.sleepers.is_empty();
-        // An entry without a job is being begun by its caller this moment.
-        if idle && books.inbox.is_empty() && books.entries.is_empty() {
-            books.helper = None;
+        // What was taken in may have ended all there was, and then nobody will wake this thread again.
+        !self.retire()
+    }
+
+    /// Strike this thread from the books if there is nothing left to do; whether there was not.
+    fn retire(&self) -> bool {
+        if !(self.jobs.is_empty() && self.sleepers.is_empty()) {
             return false;
         }
-        true
+        let mut books = self.pending.lock();
+        // An entry without a job is being begun by its caller this moment.
+        let over = books.inbox.is_empty() && books.entries.is_empty();
+        if over {
+            books.helper = None;
+        }
+        over
     }
 
     fn accept(&mut self, job: Job) {

@@ -23,6 +23,7 @@ mod dead_end;
 mod helper;
 mod orphans;
 mod placeholder;
+mod rings;
 
 pub mod registrations;
 

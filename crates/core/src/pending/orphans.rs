@@ -49,9 +49,8 @@ extern "C" fn before() {
             entry.forked = true;
         }
         dups.seize();
-        let (others, instances) = pending.registrations.locks();
-        others.seize();
-        instances.seize();
+        pending.registrations.lock().seize();
+        pending.registrations.rings.lock().seize();
     }
 }
 
@@ -72,11 +71,10 @@ extern "C" fn in_child() {
 fn release() {
     if let Some(pending) = guarded() {
         let (books, dups) = pending.raw_locks();
-        let (others, instances) = pending.registrations.locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
-            instances.release();
-            others.release();
+            pending.registrations.rings.lock().release();
+            pending.registrations.lock().release();
             dups.release();
             let signals = books.seized().forking.take();
             books.release();
@@ -134,10 +132,7 @@ impl Pending {
             dead_end::make(orphan.socket.fd());
         }
         for &fd in &orphan.fds {
-            let there = self.registrations.take_out(fd);
-            let _ = sys::closes_on_exec(fd)
-                .and_then(|on_exec| sys::replace(orphan.socket.fd(), fd, on_exec));
-            self.registrations.put_back(&there);
+            let _ = self.registrations.exchange(orphan.socket.fd(), fd);
         }
         Some(Some(result))
     }

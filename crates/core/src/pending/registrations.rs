@@ -4,16 +4,16 @@
 //! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
 //! EPOLL_CTL_DEL on the old file says whether it is still true.
 //!
-//! Some programs (libuv) hand their epoll_ctl calls to io_uring, past libc. Where nothing is known about a
-//! number, the kernel's own list is read, `/proc/self/fdinfo` of every epoll instance that libc made.
+//! What an io_uring registered is not in this table: see [`super::rings`].
 //!
 //! One slot for each descriptor number in a sparse table; reading and writing one takes no lock. A number in
 //! two or more epoll instances is rare: the others are in a small list.
 
+use super::rings::{self, Rings};
+use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -38,9 +38,7 @@ pub struct Registrations {
     chunks: [AtomicPtr<Slot>; CHUNKS],
     others: Lock<Vec<Registration>>,
     other_count: AtomicUsize,
-    /// Epoll instances, closed ones among them until they are looked at.
-    instances: Lock<BTreeSet<Fd>>,
-    instance_count: AtomicUsize,
+    pub rings: Rings,
 }
 
 impl Default for Registrations {
@@ -55,17 +53,8 @@ impl Registrations {
             chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
             others: Lock::new(Vec::new()),
             other_count: AtomicUsize::new(0),
-            instances: Lock::new(BTreeSet::new()),
-            instance_count: AtomicUsize::new(0),
+            rings: Rings::new(),
         }
-    }
-
-    /// epoll_create(2) or epoll_create1(2) succeeded.
-    pub fn created(&self, epoll: Fd) {
-        let mut instances = self.instances.lock();
-        instances.insert(epoll);
-        self.instance_count
-            .store(instances.len(), Ordering::Release);
     }
 
     fn slot(&self, fd: Fd, make: bool) -> Option<&Slot> {
@@ -147,23 +136,39 @@ impl Registrations {
         found
     }
 
-    /// Take the file that is now under `fd` out of every epoll instance that has it; what was there. The kernel is
-    /// asked where nothing that is known was true, which takes time in proportion to all that is registered.
-    pub fn take_out(&self, fd: Fd) -> Vec<Registration> {
-        let known = self.take_out_known(fd);
-        if known.is_empty() && self.instance_count.load(Ordering::Acquire) > 0 {
-            return self.take_out_of(self.ask_kernel(fd));
+    /// Make the number `fd` refer to the open file of `new`, with the same FD_CLOEXEC and in the same epoll
+    /// instances as before.
+    pub fn exchange(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
+        let ringed = self.rings.instances();
+        if ringed.is_empty() {
+            let there = self.take_out(fd);
+            let replaced = Self::replace(new, fd);
+            self.put_back(&there);
+            return replaced;
         }
-        known
+        // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
+        let old = sys::RaisedLimit::new().duplicate(fd)?;
+        let inode = sys::file_id(fd)?.inode();
+        let mut there = rings::registered(&ringed, fd, inode);
+        there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
+        there.extend(self.take_out(fd));
+        let replaced = Self::replace(new, fd);
+        self.put_back(&there);
+        if replaced.is_ok() {
+            self.put_back(&rings::registered(&ringed, fd, inode));
+        }
+        drop(old);
+        replaced
     }
 
-    /// As [`Registrations::take_out`], for a socket that is about to be connected: what is registered by then went
-    /// through libc (libuv connects first).
-    pub fn take_out_known(&self, fd: Fd) -> Vec<Registration> {
-        self.take_out_of(self.of(fd))
+    fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {
+        let on_exec = sys::closes_on_exec(fd)?;
+        sys::replace(new, fd, on_exec)
     }
 
-    fn take_out_of(&self, mut found: Vec<Registration>) -> Vec<Registration> {
+    /// Take the file that is now under `fd` out of every epoll instance that has it; what was there.
+    fn take_out(&self, fd: Fd) -> Vec<Registration> {
+        let mut found = self.of(fd);
         found.retain(|r| {
             let was_there = sys::epoll_remove(r.epoll, r.fd).is_ok();
             if !was_there {
@@ -174,26 +179,8 @@ impl Registrations {
         found
     }
 
-    /// What the kernel says about one number.
-    fn ask_kernel(&self, fd: Fd) -> Vec<Registration> {
-        let mut found = Vec::new();
-        let mut instances = self.instances.lock();
-        instances.retain(
-            |&epoll| match sys::read_small(&format!("/proc/self/fdinfo/{epoll}\0")) {
-                Some(text) => {
-                    found.extend(parse_fdinfo(&text, epoll).filter(|r| r.fd == fd));
-                    true
-                }
-                None => false,
-            },
-        );
-        self.instance_count
-            .store(instances.len(), Ordering::Release);
-        found
-    }
-
     /// Put the file that is now under the number in again.
-    pub fn put_back(&self, registrations: &[Registration]) {
+    fn put_back(&self, registrations: &[Registration]) {
         for r in registrations {
             let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
         }
@@ -206,25 +193,10 @@ impl Registrations {
         result
     }
 
-    /// The locks, for the handlers around fork.
-    pub(super) fn locks(&self) -> (&Lock<Vec<Registration>>, &Lock<BTreeSet<Fd>>) {
-        (&self.others, &self.instances)
+    /// The lock, for the handlers around fork.
+    pub(super) fn lock(&self) -> &Lock<Vec<Registration>> {
+        &self.others
     }
-}
-
-/// The lines `tfd: 5 events: 19 data: 5 …` of proc_pid_fdinfo(5), the last two in hexadecimal.
-fn parse_fdinfo(text: &[u8], epoll: Fd) -> impl Iterator<Item = Registration> + '_ {
-    let lines = core::str::from_utf8(text).unwrap_or_default().lines();
-    lines.filter_map(move |line| {
-        let mut words = line.split_ascii_whitespace();
-        let mut after = |key: &str| words.find(|word| *word == key).and_then(|_| words.next());
-        Some(Registration {
-            epoll,
-            fd: after("tfd:")?.parse().ok()?,
-            events: u32::from_str_radix(after("events:")?, 16).ok()?,
-            data: u64::from_str_radix(after("data:")?, 16).ok()?,
-        })
-    })
 }
 
 /// Zeroed memory for a chunk, straight from the kernel: its pages come as they are used.
@@ -279,25 +251,6 @@ mod tests {
         assert_eq!(table.of(2000), [registration(8, 2000, 3)]);
         table.remove(8, 2000);
         assert_eq!(table.of(2000), []);
-    }
-
-    #[test]
-    fn what_did_not_pass_through_libc_is_asked_of_the_kernel() {
-        let table = Registrations::new();
-        let epoll = sys::epoll().unwrap();
-        let (near, far) = sys::stream_pair().unwrap();
-        for (fd, data) in [(far.fd(), 1), (near.fd(), 0xdead_beef_0000_0001)] {
-            sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, fd, 4, data).unwrap();
-        }
-        assert_eq!(table.take_out(near.fd()), []);
-        table.created(epoll.fd());
-        table.created(9999);
-        let there = table.take_out(near.fd());
-        let data: Vec<u64> = there.iter().map(|r| r.data).collect();
-        assert_eq!(data, [0xdead_beef_0000_0001]);
-        assert_eq!(there[0].events & 4, 4);
-        table.put_back(&there);
-        assert_eq!(table.take_out(near.fd()).len(), 1);
     }
 
     #[test]

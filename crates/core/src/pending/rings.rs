@@ -1,0 +1,177 @@
+//! Registrations that never passed through epoll_ctl(3): libuv, and what stands on it (uvloop), hands them to
+//! the kernel by io_uring where it can. The kernel tells them in /proc/self/fdinfo, proc_pid_fdinfo(5).
+//!
+//! Reading that file costs time in proportion to what is registered, so it is done only for epoll instances
+//! of a process that had an io_uring when one of its connects first became pending: libuv makes both together.
+
+use super::registrations::Registration;
+use crate::lock::Lock;
+use crate::sys::{self, Fd};
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+
+/// The epoll instances that may be served by an io_uring.
+pub struct Rings {
+    suspects: Lock<Suspects>,
+    any: AtomicBool,
+}
+
+pub(super) struct Suspects {
+    /// Made since the last look at the process.
+    unseen: BTreeSet<Fd>,
+    /// The process had an io_uring when it was looked at.
+    ringed: BTreeSet<Fd>,
+}
+
+/// One line of /proc/self/fdinfo/EPOLL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    fd: Fd,
+    events: u32,
+    data: u64,
+    inode: u64,
+}
+
+impl Default for Rings {
+    fn default() -> Rings {
+        Rings::new()
+    }
+}
+
+impl Rings {
+    pub const fn new() -> Rings {
+        Rings {
+            suspects: Lock::new(Suspects {
+                unseen: BTreeSet::new(),
+                ringed: BTreeSet::new(),
+            }),
+            any: AtomicBool::new(false),
+        }
+    }
+
+    /// The program made an epoll instance.
+    pub fn epoll_made(&self, epoll: Fd) {
+        let mut suspects = self.suspects.lock();
+        suspects.ringed.remove(&epoll);
+        suspects.unseen.insert(epoll);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// The instances to look at. Cheap where there is none.
+    pub(super) fn instances(&self) -> Vec<Fd> {
+        if !self.any.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut suspects = self.suspects.lock();
+        let unseen = std::mem::take(&mut suspects.unseen);
+        if !unseen.is_empty() && has_io_uring() {
+            suspects.ringed.extend(unseen);
+        }
+        self.any
+            .store(!suspects.ringed.is_empty(), Ordering::Release);
+        suspects.ringed.iter().copied().collect()
+    }
+
+    /// The lock, for the handlers around fork.
+    pub(super) fn lock(&self) -> &Lock<Suspects> {
+        &self.suspects
+    }
+}
+
+/// What these instances know of the number `fd` while it stood for the open file with this inode.
+pub(super) fn registered(instances: &[Fd], fd: Fd, inode: u64) -> Vec<Registration> {
+    let mut found = Vec::new();
+    for &epoll in instances {
+        let Ok(path) = CString::new(format!("/proc/self/fdinfo/{epoll}")) else {
+            continue;
+        };
+        let text = sys::read_all(&path).unwrap_or_default();
+        let lines = text.split(|&byte| byte == b'\n').filter_map(parse);
+        let of_this = lines.filter(|line| (line.fd, line.inode) == (fd, inode));
+        found.extend(of_this.map(|line| Registration {
+            epoll,
+            fd,
+            events: line.events,
+            data: line.data,
+        }));
+    }
+    found
+}
+
+/// `tfd: N events: HEX data: HEX pos:N ino:HEX sdev:HEX`, with blanks after some of the colons.
+fn parse(line: &[u8]) -> Option<Line> {
+    let text = core::str::from_utf8(line).ok()?;
+    let field = |name: &str| {
+        let (_, rest) = text.split_once(name)?;
+        rest.split_ascii_whitespace().next()
+    };
+    let hex = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
+    text.starts_with("tfd:").then_some(())?;
+    Some(Line {
+        fd: field("tfd:")?.parse().ok()?,
+        events: u32::from_str_radix(field("events:")?, 16).ok()?,
+        data: hex("data:")?,
+        inode: hex("ino:")?,
+    })
+}
+
+fn has_io_uring() -> bool {
+    sys::descriptors().is_ok_and(|all| {
+        all.into_iter()
+            .any(|fd| sys::names_file(fd, b"anon_inode:[io_uring]"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel_is_understood() {
+        let line =
+            b"tfd:        7 events:       19 data:         1000000a  pos:0 ino:11e87b sdev:f";
+        let expected = Line {
+            fd: 7,
+            events: 0x19,
+            data: 0x1000_000a,
+            inode: 0x11_e87b,
+        };
+        assert_eq!(parse(line), Some(expected));
+        assert_eq!(parse(b"flags:\t02"), None);
+        assert_eq!(parse(b"tfd: x"), None);
+    }
+
+    #[test]
+    fn what_is_registered_can_be_read_back() {
+        let epoll = sys::epoll().unwrap();
+        let (near, far) = sys::stream_pair().unwrap();
+        sys::epoll_set(
+            epoll.fd(),
+            libc::EPOLL_CTL_ADD,
+            near.fd(),
+            libc::EPOLLIN as u32,
+            u64::MAX,
+        )
+        .unwrap();
+        let inode = |fd: &sys::OwnFd| sys::file_id(fd.fd()).unwrap().inode();
+        let found = registered(&[epoll.fd()], near.fd(), inode(&near));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].fd, found[0].data), (near.fd(), u64::MAX));
+        assert_eq!(found[0].events & libc::EPOLLIN as u32, libc::EPOLLIN as u32);
+        assert_eq!(
+            registered(&[epoll.fd()], near.fd(), inode(&far)),
+            [],
+            "another file"
+        );
+    }
+
+    #[test]
+    fn a_process_without_an_io_uring_is_not_looked_at_again() {
+        let rings = Rings::new();
+        let epoll = sys::epoll().unwrap();
+        rings.epoll_made(epoll.fd());
+        assert_eq!(rings.instances(), []);
+        assert!(!rings.any.load(Ordering::Acquire));
+    }
+}

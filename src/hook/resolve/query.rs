@@ -1,0 +1,287 @@
+//! res_query(3) and its relatives: address queries that a program puts into DNS messages by way of libc.
+//!
+//! A, AAAA and PTR are answered here as getaddrinfo(3) and getnameinfo(3) would answer them, and never leave; so
+//! is ANY, which asks for addresses too. Every other type (MX, TXT, SRV, …) is libc's.
+//!
+//! AAAA gets the IPv6 address that stands for the name, not "no data": whether the program asks for A as well
+//! cannot be seen, and one that speaks IPv6 only would be left with nothing. Both addresses lead to the name.
+
+use super::{answer_for, reverse, set_h_errno, Answer, Reverse};
+use super::{HOST_NOT_FOUND, NO_RECOVERY, TRY_AGAIN};
+use crate::hook::boundary::Verdict;
+use crate::state::{state, State};
+use core::ffi::{c_char, c_int, c_ulong, CStr};
+use core::{ptr, slice};
+use tailchain_core::config::Dns;
+use tailchain_core::dns::{self, Query, Question};
+use tailchain_core::errno::Errno;
+use tailchain_core::host::Host;
+
+/// Query type and class that mean all of them (RFC 1035 sections 3.2.3 and 3.2.5).
+const ANY: u16 = 255;
+
+/// `res_state` of resolv.h, as far as it is written here: the error is at byte 496.
+#[repr(C)]
+pub struct ResState {
+    _before: [c_ulong; 62],
+    res_h_errno: c_int,
+}
+
+extern "C" {
+    fn __res_state() -> *mut ResState;
+}
+
+/// Who answers a question.
+enum Said {
+    Libc,
+    /// This does.
+    Here(dns::Answer),
+    /// The table cannot take the name.
+    NoRoom,
+}
+
+fn ask(state: &State, question: &Question) -> Said {
+    if state.config.dns == Dns::Local || !matches!(question.class, dns::CLASS_IN | ANY) {
+        return Said::Libc;
+    }
+    match question.qtype {
+        dns::TYPE_A | dns::TYPE_AAAA | ANY => ask_for_address(state, question),
+        dns::TYPE_PTR => ask_for_name(state, question),
+        _ => Said::Libc,
+    }
+}
+
+fn ask_for_address(state: &State, question: &Question) -> Said {
+    let host = question.host().map(|name| Host::parse(name.as_str()));
+    let Some(Ok(Host::Name(name))) = host else {
+        // An address in digits is no name, and what no host can be called has no address.
+        return Said::Here(dns::Answer::NoSuchName);
+    };
+    match answer_for(state, name) {
+        Answer::Local | Answer::Watched(_) => Said::Libc,
+        Answer::NoRoom => Said::NoRoom,
+        Answer::NoName => Said::Here(dns::Answer::NoSuchName),
+        Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
+            Said::Here(dns::Answer::Address(host.v6.into()))
+        }
+        Answer::Fake(host) => Said::Here(dns::Answer::Address(host.v4.into())),
+    }
+}
+
+fn ask_for_name(state: &State, question: &Question) -> Said {
+    match question.reverse_address().map(|ip| reverse(state, ip)) {
+        // Not about an address: PTR has other uses (RFC 6763).
+        None | Some(Reverse::Local) => Said::Libc,
+        Some(Reverse::Name(name)) => Said::Here(dns::Answer::Name(name)),
+        Some(Reverse::Unknown) => Said::Here(dns::Answer::NoSuchName),
+    }
+}
+
+/// Where an answer goes.
+struct Room {
+    buffer: *mut u8,
+    size: c_int,
+}
+
+impl Room {
+    /// The length of the message, once it is in the program's buffer.
+    ///
+    /// # Safety
+    /// `buffer` is writable for `size` bytes.
+    unsafe fn put(&self, query: &Query, answer: &dns::Answer) -> Result<c_int, Errno> {
+        let limit = usize::try_from(self.size).unwrap_or(0);
+        let message = query.answer(answer, limit).ok_or(Errno::EINVAL)?;
+        // SAFETY: at most `limit` bytes.
+        unsafe { ptr::copy_nonoverlapping(message.as_ptr(), self.buffer, message.len()) };
+        c_int::try_from(message.len()).map_err(|_| Errno::EINVAL)
+    }
+}
+
+/// What the six functions have in common that take a name.
+///
+/// # Safety
+/// `res` is an initialised res_state, and `room` is the program's.
+unsafe fn answer_query(
+    res: *mut ResState,
+    name: &[u8],
+    class: c_int,
+    qtype: c_int,
+    room: &Room,
+) -> Verdict<c_int> {
+    // libc cuts both to 16 bits as well.
+    let (class, qtype) = (class as u16, qtype as u16);
+    let state = state();
+    let (question, said) = match Question::new(name, class, qtype) {
+        Ok(question) => {
+            let said = ask(state, &question);
+            (question, said)
+        }
+        Err(_) if state.config.dns == Dns::Local => return Verdict::Real,
+        // SAFETY: the caller's contract.
+        Err(_) => return unsafe { fail(res, NO_RECOVERY) },
+    };
+    let query = Query {
+        id: 0,
+        recursion_desired: true,
+        question,
+    };
+    match said {
+        Said::Libc => Verdict::Real,
+        // SAFETY: the caller's contract.
+        Said::NoRoom => unsafe { fail(res, TRY_AGAIN) },
+        // SAFETY: the caller's contract.
+        Said::Here(answer) => match unsafe { room.put(&query, &answer) } {
+            // The message is in the buffer all the same, as libc leaves it there.
+            // SAFETY: the caller's contract.
+            Ok(_) if answer == dns::Answer::NoSuchName => unsafe { fail(res, HOST_NOT_FOUND) },
+            Ok(length) => Verdict::Return(length),
+            Err(errno) => Verdict::Fail(errno),
+        },
+    }
+}
+
+/// -1 with the reason in h_errno and in the state.
+///
+/// # Safety
+/// `res` is a res_state.
+unsafe fn fail(res: *mut ResState, reason: c_int) -> Verdict<c_int> {
+    // SAFETY: the caller's contract.
+    if let Some(res) = unsafe { res.as_mut() } {
+        res.res_h_errno = reason;
+    }
+    set_h_errno(reason);
+    Verdict::Return(-1)
+}
+
+/// The resolver state of this thread.
+fn own_state() -> *mut ResState {
+    // SAFETY: it returns a pointer to a thread-local variable.
+    unsafe { __res_state() }
+}
+
+/// The body of the hooks of res_query and res_search: the proxy knows of no search domains, so that both are
+/// the same.
+///
+/// # Safety
+/// As res_query(3).
+pub unsafe fn res_query(
+    name: *const c_char,
+    class: c_int,
+    qtype: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    // SAFETY: the program's own arguments.
+    unsafe { res_nquery(own_state(), name, class, qtype, buffer, size) }
+}
+
+/// The body of the hooks of res_nquery and res_nsearch.
+///
+/// # Safety
+/// As res_nquery(3).
+pub unsafe fn res_nquery(
+    res: *mut ResState,
+    name: *const c_char,
+    class: c_int,
+    qtype: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    if name.is_null() {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    unsafe {
+        let name = CStr::from_ptr(name).to_bytes();
+        answer_query(res, name, class, qtype, &Room { buffer, size })
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As res_querydomain(3).
+pub unsafe fn res_querydomain(
+    name: *const c_char,
+    domain: *const c_char,
+    class: c_int,
+    qtype: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    // SAFETY: the program's own arguments.
+    unsafe { res_nquerydomain(own_state(), name, domain, class, qtype, buffer, size) }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As res_nquerydomain(3).
+pub unsafe fn res_nquerydomain(
+    res: *mut ResState,
+    name: *const c_char,
+    domain: *const c_char,
+    class: c_int,
+    qtype: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    if name.is_null() {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments; domain may be NULL.
+    unsafe {
+        let mut whole = CStr::from_ptr(name).to_bytes().to_vec();
+        if !domain.is_null() {
+            whole.push(b'.');
+            whole.extend_from_slice(CStr::from_ptr(domain).to_bytes());
+        }
+        answer_query(res, &whole, class, qtype, &Room { buffer, size })
+    }
+}
+
+/// The body of the hook: a message that the program made itself. One that is no query is libc's.
+///
+/// # Safety
+/// As res_send(3).
+pub unsafe fn res_send(
+    message: *const u8,
+    length: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    let length = usize::try_from(length).unwrap_or(0);
+    if message.is_null() || length == 0 {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    let message = unsafe { slice::from_raw_parts(message, length) };
+    let Ok(query) = Query::parse(message) else {
+        return Verdict::Real;
+    };
+    match ask(state(), &query.question) {
+        Said::Libc => Verdict::Real,
+        // As when no server answers.
+        Said::NoRoom => Verdict::Fail(Errno::ETIMEDOUT),
+        // SAFETY: the program's own arguments.
+        Said::Here(answer) => match unsafe { Room { buffer, size }.put(&query, &answer) } {
+            Ok(length) => Verdict::Return(length),
+            Err(errno) => Verdict::Fail(errno),
+        },
+    }
+}
+
+/// The body of the hook.
+///
+/// # Safety
+/// As res_nsend(3).
+pub unsafe fn res_nsend(
+    _res: *mut ResState,
+    message: *const u8,
+    length: c_int,
+    buffer: *mut u8,
+    size: c_int,
+) -> Verdict<c_int> {
+    // SAFETY: passed on.
+    unsafe { res_send(message, length, buffer, size) }
+}

@@ -1,0 +1,52 @@
+"""The client programs of tests/clients, made ready to run: each function gives the words of a command line."""
+
+import shutil
+import subprocess
+import sys
+
+from . import paths
+from .need import need
+from .run import clean_environment
+
+SOURCES = paths.ROOT / "tests" / "clients"
+
+
+def python(name, *args):
+    return [sys.executable, SOURCES / f"{name}.py", *args]
+
+
+def node(name, *args):
+    """With the packages of tests/clients/node/package.json, installed below target/."""
+    folder, wanted = paths.TARGET / "node", SOURCES / "node" / "package.json"
+    installed = folder / "package.json"
+    if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        shutil.copy(wanted, folder / "wanted.json")
+        (folder / "wanted.json").rename(folder / "package.json")
+        command = [need("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+        subprocess.run(command, cwd=folder, check=True)
+    # `require` looks for packages beside the program's own file.
+    copy = folder / f"{name}.js"
+    shutil.copy(SOURCES / "node" / f"{name}.js", copy)
+    return [need("node"), copy, *args]
+
+
+def java(name, *args, classpath=()):
+    need("javac")
+    options = ["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Xmx128m"]
+    if classpath:
+        options += ["-cp", ":".join(map(str, classpath))]
+    return [need("java"), *options, SOURCES / f"{name}.java", *args]
+
+
+def ruby(name, *args):
+    return [need("ruby"), SOURCES / f"{name}.rb", *args]
+
+
+def rust(name, *args):
+    """An example of the root package, whose source is in tests/clients."""
+    environment = clean_environment({"CARGO_TARGET_DIR": paths.TARGET})
+    command = [need("cargo"), "build", "--quiet", "--example", name]
+    subprocess.run(command, cwd=paths.ROOT, env=environment, check=True)
+    return [paths.TARGET / "debug" / "examples" / name, *args]

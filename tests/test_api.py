@@ -1,0 +1,64 @@
+"""The library's own C API, as a program finds it with dlsym; and its header."""
+
+import re
+import subprocess
+
+from support import paths
+from support.probe import run_probe
+
+
+def api(config, *args, **options):
+    lines = run_probe("api", *args, conf=config, **options).ok().out.splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def test_a_program_without_the_library_finds_nothing(echo):
+    result = run_probe("api", "h", 1, "127.0.0.1", echo.port, via="bare").ok()
+    assert result.out == "not preloaded\n"
+
+
+def test_it_tells_version_config_hooks_and_routes(conf, proxy, echo):
+    config = conf([proxy], "proxy_dns", "localnet 10.0.0.0/8")
+    said = api(config, "db.example", 5432, "127.0.0.1", echo.port)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", said["version"])
+    assert said["config"] == str(config)
+    assert said["hooks"] == "connect: yes"
+    assert said["route"] == f"1 through {proxy.address} to db.example:5432"
+    assert said["tight"] == "1 through"[:9]
+    assert said["no"] == "room 1"
+    assert said["bad"] == "-1 EINVAL"
+    assert said["null"] == "-1"
+
+
+def test_it_names_the_rule_that_makes_a_target_direct(conf, proxy, echo):
+    config = conf([proxy], "localnet 10.0.0.0/8")
+    assert api(config, "10.1.2.3", 80, "127.0.0.1", echo.port)["route"] == f"0 localnet, {config}:2"
+
+
+def test_it_refuses_a_fake_address_that_nobody_was_given(conf, proxy, echo):
+    config = conf([proxy], "proxy_dns")
+    assert api(config, "224.9.9.9", 80, "127.0.0.1", echo.port)["route"].startswith("2 EHOSTUNREACH")
+
+
+def test_it_counts(conf, proxy, echo, refusing):
+    through, aside = conf([proxy]), conf([proxy], "localnet 127.0.0.0/8")
+    zero = dict.fromkeys(["proxied", "direct", "refused", "failed", "pending"], 0)
+
+    def counted(config, port):
+        words = api(config, "h", 1, "127.0.0.1", port)["connect"].split()
+        return {name: int(number) for name, number in zip(words[1::2], words[2::2], strict=True)}
+
+    assert counted(through, echo.port) == {**zero, "proxied": 1}
+    assert counted(through, refusing) == {**zero, "failed": 1}
+    assert counted(aside, echo.port) == {**zero, "direct": 1}
+
+
+def test_the_header_is_c_and_cxx_and_declares_nothing_of_libc():
+    header = paths.ROOT / "include/tailchain.h"
+    for language in ["c", "c++"]:
+        command = ["cc", "-x", language, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-"]
+        subprocess.run(command, input=f'#include "{header}"\n', text=True, check=True)
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", header.read_text(), flags=re.S)
+    assert set(re.findall(r"\b(\w+)\s*\(", text)) <= {
+        name for name in re.findall(r"\w+", text) if name.startswith("tailchain_")
+    }

@@ -1,0 +1,345 @@
+"""Names that the proxy resolves, through every resolver function; names that libc resolves; and that no query about
+the former leaves."""
+
+import re
+
+import pytest
+
+from support.probe import probe, run_probe
+
+FAKE = re.compile(r"\b224\.\d+\.\d+\.\d+\b|\bfd6e:b194:27d3:[0-9a-f:]+")
+PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+
+
+def answers(result, operations):
+    lines = result.ok().out.splitlines()
+    assert len(lines) == len(operations), result.out
+    return [line.split(" -> ", 1)[1] for line in lines]
+
+
+@pytest.fixture
+def remote(conf):
+    """Every name is the proxy's, save those of /etc/hosts."""
+    return conf([PROXY], "proxy_dns")
+
+
+def ask(remote, *operations):
+    return answers(run_probe("resolve", *operations, conf=remote), operations)
+
+
+def ask_one(remote, operation):
+    return ask(remote, operation)[0]
+
+
+# -- The answers have libc's own shape.
+
+HINTS = {
+    "no hints": ["db.example NULL", "db.example 5432", "db.example http"],
+    "families": [
+        "db.example 80 family=UNSPEC",
+        "db.example 80 family=INET",
+        "db.example 80 family=BAD",
+        "db.example 80 family=UNIX",
+    ],
+    "socket types": [f"db.example 80 socktype={kind}" for kind in ["STREAM", "DGRAM", "RAW", "SEQPACKET", "BAD"]],
+    "protocols": [f"db.example 80 protocol={name}" for name in ["TCP", "UDP", "SCTP", "ICMP"]]
+    + ["db.example 80 socktype=STREAM protocol=TCP", "db.example 80 socktype=STREAM protocol=UDP"],
+    "services": [
+        "db.example http socktype=STREAM",
+        "db.example http socktype=DGRAM",
+        "db.example nosuchservice",
+        "db.example http flags=NUMERICSERV",
+        "db.example 80 flags=NUMERICSERV",
+        "db.example 99999",
+    ],
+    "flags": [
+        f"db.example 80 socktype=STREAM flags={flags}"
+        for flags in [
+            "NUMERICHOST",
+            "PASSIVE",
+            "CANONNAME",
+            "V4MAPPED",
+            "ALL",
+            "V4MAPPED,ALL",
+            "ADDRCONFIG",
+            "BAD",
+            "CANONNAME,ADDRCONFIG",
+        ]
+    ]
+    + ["db.example 80 flags=CANONNAME"],
+    "IPv4-mapped": ["db.example 80 family=INET flags=V4MAPPED,ALL"],
+}
+
+
+@pytest.mark.parametrize("group", HINTS)
+def test_getaddrinfo_gives_a_list_like_libc_for_a_name_of_etc_hosts(group, make_island, remote):
+    operations = [f"getaddrinfo {words}" for words in HINTS[group]]
+    hosts = make_island("127.0.0.1 localhost\n10.7.7.7 db.example\n")
+    bare = answers(hosts.run(probe("resolve"), operations, via="bare"), operations)
+    assert [FAKE.sub("10.7.7.7", line) for line in ask(remote, *operations)] == bare
+    assert any("10.7.7.7" in line for line in bare)
+
+
+IPV6 = [
+    f"db.example 80 family=INET6 {words}".rstrip()
+    for words in [
+        "",
+        "socktype=STREAM",
+        "socktype=DGRAM",
+        "flags=CANONNAME",
+        "flags=V4MAPPED",
+        "flags=V4MAPPED,ALL",
+        "flags=PASSIVE",
+    ]
+]
+
+
+def test_who_wants_ipv6_only_gets_an_ipv6_address_in_a_list_like_libcs(make_island, remote):
+    operations = [f"getaddrinfo {words}" for words in IPV6] + ["gethostbyname2 db.example INET6"]
+    hosts = make_island("127.0.0.1 localhost\nfd00::7 db.example\n")
+    bare = answers(hosts.run(probe("resolve"), operations, via="bare"), operations)
+    assert [FAKE.sub("fd00::7", line) for line in ask(remote, *operations)] == bare
+    assert all("fd00::7" in line for line in bare)
+
+
+HOSTENT = [
+    "gethostbyname db.example",
+    "gethostbyname2 db.example INET",
+    "gethostbyname2 db.example BAD",
+    "gethostbyname_r db.example 1024",
+    "gethostbyname2_r db.example INET 1024",
+    "gethostbyname_r db.example 0",
+    "gethostbyname_r db.example 20",
+    "getaddrinfo_a db.example db.example",
+]
+
+
+def test_hostents_are_like_libcs_for_a_name_of_etc_hosts(make_island, remote):
+    hosts = make_island("127.0.0.1 localhost\n10.7.7.7 db.example\n")
+    bare = answers(hosts.run(probe("resolve"), HOSTENT, via="bare"), HOSTENT)
+    assert [FAKE.sub("10.7.7.7", line) for line in ask(remote, *HOSTENT)] == bare
+
+
+@pytest.mark.parametrize(
+    "call", ["gethostbyname_r db.example {}", "gethostbyname2_r db.example INET6 {}", "gethostbyaddr_r {address} {}"]
+)
+def test_a_buffer_that_is_too_small_is_erange_and_never_overrun(call, remote):
+    address = FAKE.search(ask_one(remote, "gethostbyname db.example"))[0]
+    operations = [call.format(size, address=address) for size in range(0, 200, 7)]
+    lines = ask(remote, *operations)
+    enough = next(index for index, line in enumerate(lines) if line.startswith("0 "))
+    assert enough > 0
+    assert set(lines[:enough]) == {"ERANGE NULL NETDB_INTERNAL"}
+    assert len(set(lines[enough:])) == 1 and "db.example" in lines[enough]
+
+
+# -- Names and addresses.
+
+
+def test_a_name_has_one_address_whatever_asks(remote):
+    lines = ask(
+        remote,
+        "gethostbyname db.example",
+        "getaddrinfo db.example NULL socktype=STREAM",
+        "gethostbyname_r DB.Example. 512",
+        "getaddrinfo_a db.example",
+        "res_query db.example a 512",
+        "gethostbyname db.example",
+    )
+    assert len({FAKE.search(line)[0] for line in lines}) == 1
+
+
+def test_a_fake_address_has_its_name_back(remote):
+    lines = ask(remote, "gethostbyname db.example", "gethostbyname2 db.example INET6")
+    v4, v6 = [FAKE.search(line)[0] for line in lines]
+    reverse = ".".join(reversed(v4.split(".")))
+    assert ask(
+        remote,
+        f"gethostbyaddr {v4}",
+        f"gethostbyaddr_r {v6} 512",
+        f"getnameinfo {v4} 80 300 300",
+        f"getnameinfo {v6} 80 300 0",
+        f"getnameinfo {v4} 80 300 300 NUMERICHOST,NUMERICSERV",
+        f"getnameinfo {v4} 80 0 300",
+        f"getnameinfo {v4} 80 5 0",
+        f"getnameinfo {v4} 53 300 300 NAMEREQD,DGRAM",
+        f"res_query {reverse}.in-addr.arpa ptr 512",
+    ) == [
+        f"db.example INET 4 {v4}",
+        f"0 db.example INET6 16 {v6}",
+        "0 db.example http",
+        "0 db.example -",
+        f"0 {v4} 80",
+        "0 - http",
+        "OVERFLOW",
+        "0 db.example domain",
+        f"72 qr 1 tc 0 rcode 0 answers 1 [{reverse}.in-addr.arpa 10 class 1 ptr db.example]".replace(
+            "72", str(12 + len(reverse) + len(".in-addr.arpa") + 2 + 4 + 12 + len("db.example") + 2)
+        ),
+    ]
+
+
+def test_nobody_is_asked_about_an_address_that_the_proxy_would_connect_to(make_island, remote):
+    island = make_island()
+    operations = [
+        "gethostbyaddr 192.0.2.7",
+        "getnameinfo 192.0.2.7 80 300 300",
+        "getnameinfo 192.0.2.7 80 300 300 NAMEREQD",
+        "gethostbyaddr 224.9.9.9",
+        "res_query 7.2.0.192.in-addr.arpa ptr 512",
+    ]
+    lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)
+    assert lines == [
+        "NULL HOST_NOT_FOUND",
+        "0 192.0.2.7 http",
+        "NONAME",
+        "NULL HOST_NOT_FOUND",
+        "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
+    ]
+    assert island.queries == []
+
+
+def test_an_address_that_is_connected_directly_may_be_looked_up(island, conf):
+    config = conf([PROXY], "proxy_dns", "localnet 192.0.2.0/24")
+    operations = ["gethostbyaddr 192.0.2.7"]
+    assert answers(island.run(probe("resolve"), operations, conf=config), operations) == [
+        "answered.dns INET 4 192.0.2.7"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x01b.example", "\udcff.example", "x" * 256], ids=["control", "not UTF-8", "too long"]
+)
+def test_what_no_host_can_be_called_is_not_found_and_nobody_is_asked(name, island, remote):
+    operations = [f"getaddrinfo {name} NULL", f"gethostbyname {name}", f"gethostbyname_r {name} 1024"]
+    result = island.run(probe("resolve"), operations, conf=remote).ok()
+    assert [line.rsplit(" -> ")[1] for line in result.out.splitlines()] == [
+        "NONAME",
+        "NULL HOST_NOT_FOUND",
+        "0 NULL HOST_NOT_FOUND",
+    ]
+    assert island.queries == []
+
+
+# -- DNS messages.
+
+MESSAGES = {
+    "res_query db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_query db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
+    "res_query db.example any 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "__res_query db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_search db a 512": "36 qr 1 tc 0 rcode 0 answers 1 [db 10 class 1 a FAKE]",
+    "res_querydomain db example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_querydomain db.example NULL a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nquery db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nsearch db aaaa 512": "48 qr 1 tc 0 rcode 0 answers 1 [db 10 class 1 aaaa FAKE]",
+    "res_nquerydomain db example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_send db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
+    "res_nsend db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
+    "res_query db.example a 43": "28 qr 1 tc 1 rcode 0 answers 0",
+    "res_query db.example a 5": "-1 0 0",
+    "res_query 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
+    "res_nquery 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
+    "res_send 192.0.2.1 a 512": "27 qr 1 tc 0 rcode 3 answers 0",
+    "res_query a..b a 512": "-1 NO_RECOVERY NO_RECOVERY",
+}
+
+
+def test_address_queries_are_answered_as_dns_messages_and_never_leave(island, remote):
+    lines = answers(island.run(probe("resolve"), MESSAGES, conf=remote), MESSAGES)
+    assert dict(zip(MESSAGES, [FAKE.sub("FAKE", line) for line in lines], strict=True)) == MESSAGES
+    assert island.queries == []
+
+
+OTHER_TYPES = [
+    "res_query db.example mx 512",
+    "res_search db.example txt 512",
+    "res_nquery db.example mx 512",
+    "res_querydomain db example txt 512",
+    "res_send db.example mx 512",
+]
+
+
+def test_queries_of_other_types_are_libcs(make_island, remote):
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), OTHER_TYPES, via="bare"), OTHER_TYPES)
+    assert answers(island.run(probe("resolve"), OTHER_TYPES, conf=remote), OTHER_TYPES) == bare
+    assert island.queries == ["MX db.example", "TXT db.example", "MX db.example", "TXT db.example", "MX db.example"] * 2
+
+
+# -- Names that are left to libc.
+
+LOCAL = [
+    "getaddrinfo localhost 80",
+    "getaddrinfo NULL 80",
+    "getaddrinfo NULL 80 flags=PASSIVE",
+    "getaddrinfo NULL NULL",
+    "getaddrinfo 10.1.2.3 80",
+    "getaddrinfo 10.1 80 flags=CANONNAME",
+    "getaddrinfo ::1 80",
+    "getaddrinfo fe80::1%1 80",
+    "getaddrinfo known.example 80 flags=CANONNAME socktype=STREAM",
+    "getaddrinfo alias 80 flags=CANONNAME socktype=STREAM",
+    "getaddrinfo x.internal 80 socktype=STREAM",
+    "getaddrinfo x.internal 80 family=INET6 socktype=STREAM",
+    "getaddrinfo y.internal 80 family=INET flags=CANONNAME socktype=STREAM",
+    "gethostbyname x.internal",
+    "gethostbyname known.example",
+    "gethostbyname2 x.internal INET6",
+    "gethostbyname_r alias 512",
+    "gethostbyname_r alias 10",
+    "gethostbyname 10.1.2.3",
+    "gethostbyaddr 10.7.7.7",
+    "gethostbyaddr 127.0.0.1",
+    "getnameinfo 127.0.0.1 80 300 300",
+    "getnameinfo 10.7.7.7 80 300 300 NOFQDN",
+    "getaddrinfo_a localhost x.internal",
+    "res_query x.internal a 512",
+    "res_query x.internal aaaa 512",
+    "res_search x.internal a 512",
+    "res_nquery x.internal a 512",
+    "res_send x.internal a 512",
+    "__res_query x.internal a 512",
+    "getaddrinfo localhost nosuchservice",
+]
+
+
+@pytest.mark.parametrize("via", ["launcher", "preload"])
+def test_names_that_libc_resolves_give_the_same_bit_for_bit(make_island, conf, via):
+    island = make_island("127.0.0.1 localhost\n::1 localhost\n10.7.7.7 known.example alias\n")
+    bare = answers(island.run(probe("resolve"), LOCAL, via="bare"), LOCAL)
+    asked = island.queries
+    config = conf([PROXY], "proxy_dns", "localdomain .internal")
+    assert answers(island.run(probe("resolve"), LOCAL, conf=config, via=via), LOCAL) == bare
+    assert island.queries == asked * 2 and "A x.internal" in asked
+
+
+def test_without_proxy_dns_everything_is_libcs(make_island, conf):
+    operations = [
+        "getaddrinfo db.example 80",
+        "gethostbyname db.example",
+        "res_query db.example a 512",
+        "res_send db.example a 512",
+        "gethostbyaddr 192.0.2.7",
+        "getnameinfo 192.0.2.7 80 300 300",
+    ]
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
+    assert answers(island.run(probe("resolve"), operations, conf=conf([PROXY])), operations) == bare
+    assert "192.0.2.53" in bare[0]
+
+
+@pytest.mark.parametrize(
+    "rules, asked",
+    [
+        (["proxydomain .example"], ["A x.internal", "A hello.ts.net"]),
+        (["tailnet_only"], ["A db.example", "A x.internal"]),
+        (["tailnet_only", "proxydomain .example"], ["A x.internal"]),
+        (["localdomain example"], ["A db.example"]),
+        ([], []),
+    ],
+)
+def test_the_rules_say_which_names_are_asked_about(rules, asked, island, conf):
+    operations = [f"getaddrinfo {name} 80 family=INET" for name in ["db.example", "x.internal", "hello.ts.net"]]
+    answers(island.run(probe("resolve"), operations, conf=conf([PROXY], "proxy_dns", *rules)), operations)
+    assert island.queries == asked
