@@ -289,10 +289,11 @@ impl Pending {
             (entry, back)
         };
         self.settled.advance();
-        entry.far.wake_writers();
+        // In this order: a child that is woken asks at once.
         if entry.forked {
             entry.far.tell(result.err().map_or(0, Errno::raw));
         }
+        entry.far.wake_writers();
         back.filter(|_| !entry.far.is_deserted())
             .map(|fd| (entry.far, fd))
     }
