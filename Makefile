@@ -59,6 +59,7 @@ bench: build $(VENV)/ready
 	tests/install-tools cc microsocks setpriv proxychains4
 	$(VENV)/bin/python tests/bench/run.py
 	$(VENV)/bin/python tests/bench/event_loops.py
+	$(VENV)/bin/python tests/bench/names.py
 
 .PHONY: lint
 lint: $(VENV)/ready

@@ -92,6 +92,7 @@ mod unwind;
 extern "C" fn loaded() {
     let _ = std::panic::catch_unwind(|| {
         hook::table::bind_all();
+        std::panic::set_hook(Box::new(state::report_panic));
         state::state().announce();
     });
 }

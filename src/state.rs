@@ -168,6 +168,16 @@ impl State {
     }
 }
 
+/// What a panic says: a line of the log, where there is one. std's own hook would write to the program's stderr,
+/// quiet or not.
+pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    if let Some(state) = STATE.get() {
+        state
+            .log
+            .message(&format!("bug in tailchain, the call fails: {panic}"));
+    }
+}
+
 /// An environment variable. Not std's: that takes a lock which a forked child could find held.
 pub fn variable(name: &str) -> Option<OsString> {
     let mut terminated = name.as_bytes().to_vec();

@@ -28,9 +28,23 @@ impl<R> From<Errno> for Verdict<R> {
 /// Run a hook's body. A panic becomes a failure, never a call of the real function: that would be a leak.
 pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     let before = sys::errno();
-    let verdict = catch_unwind(AssertUnwindSafe(body)).unwrap_or(Verdict::Fail(Errno::EIO));
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(feature = "panic-probe")]
+        panic_on_request();
+        body()
+    }))
+    .unwrap_or(Verdict::Fail(Errno::EIO));
     sys::set_errno(before);
     verdict
+}
+
+/// The one test of the boundary that needs a hook which panics.
+#[cfg(feature = "panic-probe")]
+#[allow(clippy::panic)]
+fn panic_on_request() {
+    if crate::state::variable("TAILCHAIN_PANIC").is_some() {
+        panic!("as TAILCHAIN_PANIC wants it");
+    }
 }
 
 /// The slot of a real function: the next definition after ours, dlsym(3) RTLD_NEXT.
