@@ -11,7 +11,7 @@
 //! state         this process: its configuration, log, names, pending connects  loaded into every program
 //! ----------------------------------------------------------------------------------------------------
 //! dial pending  tunnels on sockets: one at a time, or many at once             tailchain-core: the only
-//! shared_names log load sys                                                    users of libc below the hooks
+//! shared_names local_addresses log load sys                                                  users of libc below the hooks
 //! ----------------------------------------------------------------------------------------------------
 //! config route chain proto fake dns hosts host errno                           pure: no I/O, clock, globals
 //! ```
@@ -21,7 +21,7 @@
 //!
 //! # The way of a connection
 //!
-//! `connect(fd, address)` ([`hook`]) looks at the socket (TCP?), copies the address, turns a fake one into its
+//! `connect(fd, address)` (`hook`) looks at the socket (TCP?), copies the address, turns a fake one into its
 //! name, and asks `route::decide`: *direct* (libc's own connect, untouched), *refuse* (an errno), or *chain*.
 //! For a chain, `dial::Dial` is the whole way as a state machine without I/O: which proxies (`chain`), what to
 //! say to them and how many bytes to read (`proto`, the tunnel), when to wait, try again, give up.
@@ -52,7 +52,7 @@
 //!    and proxy do not fit (`dial::fresh`).
 //! 3. *A non-blocking connect never blocks, and never reports success before the tunnel stands.* Where no thread
 //!    or descriptor can be had it blocks, and says so in the log.
-//! 4. *errno as a kernel would give it*: written in one place ([`hook::boundary`]), only on failure.
+//! 4. *errno as a kernel would give it*: written in one place (`hook::boundary`), only on failure.
 //! 5. *No cost on data.* read, write, send, recv, poll, select, epoll_wait are not interposed (sendto and its kin
 //!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting).
 //! 6. *No guests in the house*: no long-lived thread, descriptor or child. While connects are pending there is

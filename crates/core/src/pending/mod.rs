@@ -1,13 +1,13 @@
 //! Connects that are being made while their programs go on: the non-blocking connect.
 //!
-//! While a tunnel is made on the program's socket, a [`placeholder`] stands under the socket's number: neither
+//! While a tunnel is made on the program's socket, a `placeholder` stands under the socket's number: neither
 //! readable nor writable, so the program waits as it would for any connecting socket. One helper thread
-//! ([`helper`]) drives all tunnels; when one stands, the socket is put back under its number and whoever
+//! (`helper`) drives all tunnels; when one stands, the socket is put back under its number and whoever
 //! sleeps on the placeholder is woken. When one fails, the socket is put back carrying an error.
 //!
 //! # The books
 //!
-//! [`Books`] says which numbers of the program are placeholders. One lock guards it, [`Pending::lock`], which
+//! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is the only lock of this module and is never held across a call that can sleep. All signals are blocked
 //! while it is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
 //! counter lets every hook see that there is nothing pending without taking the lock.
@@ -15,7 +15,7 @@
 //! # fork, vfork
 //!
 //! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken. In the child no helper
-//! runs; see [`orphans`]. Between vfork and exec the child shares this memory but not the descriptors:
+//! runs; see `orphans`. Between vfork and exec the child shares this memory but not the descriptors:
 //! everything here does nothing when the caller is not the process that owns the books.
 
 mod books;

@@ -4,7 +4,7 @@
 //! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
 //! EPOLL_CTL_DEL on the old file says whether it is still true.
 //!
-//! What an io_uring registered is not in this table: see [`super::rings`].
+//! What an io_uring registered is not in this table: see `super::rings`.
 //!
 //! One slot for each descriptor number in a sparse table; reading and writing one takes no lock. A number in
 //! two or more epoll instances is rare: the others are in a small list.

@@ -1,0 +1,187 @@
+//! Descriptors: owning, duplicating, exchanging, their flags and numbers.
+
+use super::{errno, Fd};
+use crate::errno::Errno;
+use core::ffi::c_int;
+use core::mem::{self, MaybeUninit};
+use libc::c_long;
+
+/// A file descriptor of ours: close-on-exec, and closed when dropped.
+#[derive(Debug)]
+pub struct OwnFd(Fd);
+
+impl OwnFd {
+    /// Take over a descriptor that nobody else will close.
+    pub fn adopt(fd: Fd) -> OwnFd {
+        OwnFd(fd)
+    }
+
+    pub fn fd(&self) -> Fd {
+        self.0
+    }
+
+    /// Forget it without closing: the number now belongs to somebody else.
+    pub fn release(self) -> Fd {
+        let fd = self.0;
+        mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for OwnFd {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
+
+/// close(2). Its error is nobody's: the number is free afterwards in any case on Linux.
+pub fn close(fd: Fd) {
+    let _ = syscall!(SYS_close, fd);
+}
+
+/// While this lives, descriptors can have numbers beyond what the program may use.
+///
+/// RLIMIT_NOFILE (getrlimit(2)) bounds the numbers that are handed out, not those that are open. So the soft limit
+/// is raised for an instant where the hard one allows, and our descriptors are put above it: there they take
+/// nothing from the program's allowance, and a daemon that closes all that it could have opened does not meet
+/// them. Only one thread may do this at a time: the caller holds a lock.
+pub struct RaisedLimit {
+    before: Option<libc::rlimit>,
+    /// Where our numbers begin.
+    base: libc::rlim_t,
+}
+
+/// How far up. The kernel allocates one bit for each number, and two words, as they are used.
+const HEADROOM: libc::rlim_t = 1 << 16;
+/// Where the limit cannot be raised: at least out of the way of those who expect the lowest free number.
+const HIGH: libc::rlim_t = 512;
+
+impl RaisedLimit {
+    pub fn new() -> RaisedLimit {
+        let Ok(before) = limit_open_files(None) else {
+            return RaisedLimit {
+                before: None,
+                base: HIGH,
+            };
+        };
+        let raised = libc::rlimit {
+            rlim_cur: before
+                .rlim_max
+                .min(before.rlim_cur.saturating_add(HEADROOM)),
+            rlim_max: before.rlim_max,
+        };
+        if raised.rlim_cur > before.rlim_cur && limit_open_files(Some(&raised)).is_ok() {
+            RaisedLimit {
+                base: before.rlim_cur,
+                before: Some(before),
+            }
+        } else {
+            RaisedLimit {
+                before: None,
+                base: HIGH.min(before.rlim_cur / 2),
+            }
+        }
+    }
+
+    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC.
+    pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
+        let at_or_above = |base: libc::rlim_t| {
+            syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
+        };
+        match at_or_above(self.base) {
+            // Full up there.
+            Err(Errno::EINVAL | Errno::EMFILE) => at_or_above(0),
+            other => other,
+        }
+    }
+
+    /// The same open file under a high number.
+    pub fn raise(&self, fd: OwnFd) -> OwnFd {
+        self.duplicate(fd.0).unwrap_or(fd)
+    }
+}
+
+impl Default for RaisedLimit {
+    fn default() -> RaisedLimit {
+        RaisedLimit::new()
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = limit_open_files(Some(before));
+        }
+    }
+}
+
+/// prlimit(2) of this process: the limit as it was.
+fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
+    syscall!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, new, &raw mut before)?;
+    Ok(before)
+}
+
+/// Make `to` refer to the open file of `from`, dup3(2), atomically.
+pub fn replace(from: Fd, to: Fd, close_on_exec: bool) -> Result<(), Errno> {
+    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    syscall!(SYS_dup3, from, to, flags).map(drop)
+}
+
+/// fcntl(2) F_GETFL.
+pub fn status_flags(fd: Fd) -> Result<c_int, Errno> {
+    syscall!(SYS_fcntl, fd, libc::F_GETFL).map(|flags| flags as c_int)
+}
+
+/// fcntl(2) F_SETFL with O_NONBLOCK set or cleared and every other flag kept.
+pub fn set_nonblocking(fd: Fd, on: bool) -> Result<(), Errno> {
+    let flags = status_flags(fd)?;
+    let wanted = if on {
+        flags | libc::O_NONBLOCK
+    } else {
+        flags & !libc::O_NONBLOCK
+    };
+    if wanted != flags {
+        syscall!(SYS_fcntl, fd, libc::F_SETFL, wanted)?;
+    }
+    Ok(())
+}
+
+/// fcntl(2) F_GETFD: whether FD_CLOEXEC is set.
+pub fn closes_on_exec(fd: Fd) -> Result<bool, Errno> {
+    syscall!(SYS_fcntl, fd, libc::F_GETFD).map(|flags| flags as c_int & libc::FD_CLOEXEC != 0)
+}
+
+/// Device and inode of an open file: who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
+}
+
+/// fstat(2).
+pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    syscall!(SYS_fstat, fd, stat.as_mut_ptr())?;
+    // SAFETY: the kernel filled it, and all zeroes is a valid stat too.
+    let stat = unsafe { stat.assume_init() };
+    Ok(FileId {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}
+
+/// close_range(2).
+pub fn close_range(first: u32, last: u32, flags: c_int) -> Result<(), Errno> {
+    syscall!(SYS_close_range, first, last, flags).map(drop)
+}

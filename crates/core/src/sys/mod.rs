@@ -1,0 +1,83 @@
+//! The system calls that the I/O layer needs, as safe functions that return an [`Errno`].
+//!
+//! They go through syscall(2), not through the libc function of the same name: inside the preload library
+//! `connect` *is* our hook. This also makes them no cancellation points (pthreads(7)), so no unwinding of a
+//! cancelled thread starts below our frames, and async-signal-safe. They leave errno changed; the hook
+//! boundary restores it.
+
+use crate::errno::Errno;
+use core::ffi::c_int;
+use std::time::Duration;
+
+/// The value of a system call, or errno as an error.
+macro_rules! syscall {
+    ($number:ident $(, $argument:expr)* $(,)?) => {
+        // SAFETY: every argument is a number, or a pointer to memory that the enclosing function holds for
+        // as long as the call lasts; the kernel checks the rest.
+        match unsafe { libc::syscall(libc::$number $(, $argument)*) } {
+            -1 => Err(Errno::from_raw(errno())),
+            value => Ok(value),
+        }
+    };
+}
+
+mod address;
+mod fd;
+mod file;
+mod option;
+mod signals;
+mod socket;
+mod wait;
+
+pub use address::SockAddr;
+pub use fd::*;
+pub use file::*;
+pub use option::*;
+pub use signals::SignalsBlocked;
+pub use socket::*;
+pub use wait::*;
+
+/// A file descriptor number that somebody else owns. Ours are [`OwnFd`].
+pub type Fd = c_int;
+
+/// errno of this thread.
+pub fn errno() -> c_int {
+    // SAFETY: __errno_location returns a valid pointer to this thread's errno.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Write errno of this thread. Called at the hook boundary only (invariant 4).
+pub fn set_errno(value: c_int) {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = value }
+}
+
+/// getpid(2), asked of the kernel each time: a cached one would be wrong after vfork.
+pub fn pid() -> libc::pid_t {
+    syscall!(SYS_getpid).unwrap_or(0) as libc::pid_t
+}
+
+/// CLOCK_MONOTONIC, from the vDSO.
+pub fn now() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a valid timespec to fill; clock_gettime is not one of our hooks.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Whether `length` bytes (8 to a page) at `address` can be read: the kernel tries, so that a bad pointer of
+/// the program becomes its EFAULT and not our crash. rt_sigprocmask(2) copies 8 bytes before it finds that
+/// the request is none.
+pub fn is_readable(address: *const u8, length: usize) -> bool {
+    const NO_REQUEST: c_int = -1;
+    let readable = |address: *const u8| {
+        let none = core::ptr::null_mut::<u8>();
+        syscall!(SYS_rt_sigprocmask, NO_REQUEST, address, none, 8usize) != Err(Errno::EFAULT)
+    };
+    let last = address.wrapping_add(length.saturating_sub(8));
+    let same_page = (address as usize) >> 12 == (last as usize + 7) >> 12;
+    readable(address) && (same_page || readable(last))
+}

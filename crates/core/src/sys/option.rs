@@ -1,0 +1,98 @@
+//! Socket options.
+
+use super::{errno, Fd};
+use crate::errno::Errno;
+use core::ffi::c_int;
+use core::mem::{self, MaybeUninit};
+use std::time::Duration;
+
+/// A plain value that a socket option holds: any bytes are a valid one.
+///
+/// # Safety
+/// Implement it only for types for which that is true.
+pub unsafe trait OptionValue: Copy {}
+// SAFETY: integers, and structures of integers without padding that matters.
+unsafe impl OptionValue for c_int {}
+// SAFETY: as above.
+unsafe impl OptionValue for u64 {}
+// SAFETY: as above.
+unsafe impl OptionValue for libc::timeval {}
+// SAFETY: as above.
+unsafe impl OptionValue for libc::linger {}
+
+/// getsockopt(2).
+pub fn get_option<T: OptionValue>(fd: Fd, level: c_int, name: c_int) -> Result<T, Errno> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut length = mem::size_of::<T>() as libc::socklen_t;
+    syscall!(
+        SYS_getsockopt,
+        fd,
+        level,
+        name,
+        value.as_mut_ptr(),
+        &raw mut length
+    )?;
+    // SAFETY: zeroed, then at most filled by the kernel; any bytes are valid.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// setsockopt(2).
+pub fn set_option<T: OptionValue>(
+    fd: Fd,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> Result<(), Errno> {
+    let length = mem::size_of::<T>() as libc::socklen_t;
+    syscall!(SYS_setsockopt, fd, level, name, &raw const *value, length).map(drop)
+}
+
+/// getsockopt(2) with a program's own arguments.
+///
+/// # Safety
+/// The pointers are the program's; the kernel checks them.
+pub unsafe fn raw_get_option(
+    fd: Fd,
+    level: c_int,
+    name: c_int,
+    value: *mut core::ffi::c_void,
+    length: *mut libc::socklen_t,
+) -> Result<(), Errno> {
+    syscall!(SYS_getsockopt, fd, level, name, value, length).map(drop)
+}
+
+/// setsockopt(2) with a program's own arguments.
+///
+/// # Safety
+/// The pointers are the program's; the kernel checks them.
+pub unsafe fn raw_set_option(
+    fd: Fd,
+    level: c_int,
+    name: c_int,
+    value: *const core::ffi::c_void,
+    length: libc::socklen_t,
+) -> Result<(), Errno> {
+    syscall!(SYS_setsockopt, fd, level, name, value, length).map(drop)
+}
+
+/// SO_SNDTIMEO; `None` is without limit, as the kernel's 0 is.
+pub fn send_timeout(fd: Fd) -> Result<Option<Duration>, Errno> {
+    let time: libc::timeval = get_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO)?;
+    let time = Duration::new(time.tv_sec.max(0) as u64, time.tv_usec.max(0) as u32 * 1000);
+    Ok((!time.is_zero()).then_some(time))
+}
+
+/// See [`send_timeout`].
+pub fn set_send_timeout(fd: Fd, timeout: Option<Duration>) -> Result<(), Errno> {
+    let timeout = timeout.unwrap_or_default();
+    let time = libc::timeval {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
+    };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time)
+}
+
+/// SO_COOKIE (Linux 4.12): a number that no other socket of this boot has, unlike fd and inode numbers.
+pub fn cookie(fd: Fd) -> Option<u64> {
+    get_option(fd, libc::SOL_SOCKET, libc::SO_COOKIE).ok()
+}

@@ -1,0 +1,104 @@
+//! Sockets: making, connecting, naming, moving bytes without ever sleeping.
+
+use super::{errno, get_option, Fd, OwnFd, SockAddr};
+use crate::errno::Errno;
+use core::ffi::c_int;
+use core::mem;
+
+/// socket(2), close-on-exec.
+pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> Result<OwnFd, Errno> {
+    let fd = syscall!(SYS_socket, family, kind | libc::SOCK_CLOEXEC, protocol)?;
+    Ok(OwnFd::adopt(fd as Fd))
+}
+
+/// connect(2).
+pub fn connect(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
+    syscall!(SYS_connect, fd, &raw const address.storage, address.length).map(drop)
+}
+
+/// bind(2).
+pub fn bind(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
+    syscall!(SYS_bind, fd, &raw const address.storage, address.length).map(drop)
+}
+
+/// connect(2) to AF_UNSPEC: dissolve the association; the options and an explicit bind stay. The ECONNRESET that
+/// the kernel leaves on a socket that was connected is taken away: the program never was.
+pub fn disconnect(fd: Fd) -> Result<(), Errno> {
+    // SAFETY: all zeroes is a valid sockaddr, and AF_UNSPEC is 0.
+    let address: libc::sockaddr = unsafe { mem::zeroed() };
+    syscall!(
+        SYS_connect,
+        fd,
+        &raw const address,
+        mem::size_of_val(&address)
+    )?;
+    let _: Result<c_int, Errno> = get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR);
+    Ok(())
+}
+
+/// getsockname(2).
+pub fn local_address(fd: Fd) -> Result<SockAddr, Errno> {
+    // SAFETY: all zeroes is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&storage) as libc::socklen_t;
+    syscall!(SYS_getsockname, fd, &raw mut storage, &raw mut length)?;
+    Ok(SockAddr { storage, length })
+}
+
+/// getpeername(2): the peer of a connected socket; ENOTCONN otherwise.
+pub fn peer_address(fd: Fd) -> Result<SockAddr, Errno> {
+    // SAFETY: all zeroes is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&storage) as libc::socklen_t;
+    syscall!(SYS_getpeername, fd, &raw mut storage, &raw mut length)?;
+    Ok(SockAddr { storage, length })
+}
+
+/// send(2), never blocking and never raising SIGPIPE.
+pub fn send(fd: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let none = core::ptr::null::<libc::sockaddr>();
+    syscall!(SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, none, 0).map(|n| n as usize)
+}
+
+/// recv(2), never blocking; 0 is the end of the stream.
+pub fn receive(fd: Fd, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+    let none = core::ptr::null_mut::<libc::sockaddr>();
+    syscall!(
+        SYS_recvfrom,
+        fd,
+        buffer.as_mut_ptr(),
+        buffer.len(),
+        flags,
+        none,
+        none
+    )
+    .map(|n| n as usize)
+}
+
+/// getsockname(2) with a program's own arguments.
+///
+/// # Safety
+/// The pointers are the program's; the kernel checks them.
+pub unsafe fn raw_local_address(
+    fd: Fd,
+    address: *mut libc::sockaddr,
+    length: *mut libc::socklen_t,
+) -> Result<(), Errno> {
+    syscall!(SYS_getsockname, fd, address, length).map(drop)
+}
+
+/// A socketpair(2) of unix streams, close-on-exec and non-blocking.
+pub fn stream_pair() -> Result<(OwnFd, OwnFd), Errno> {
+    let mut pair: [Fd; 2] = [-1; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    syscall!(SYS_socketpair, libc::AF_UNIX, kind, 0, pair.as_mut_ptr())?;
+    let [one, other] = pair;
+    Ok((OwnFd::adopt(one), OwnFd::adopt(other)))
+}
+
+/// shutdown(2).
+pub fn shutdown(fd: Fd, how: c_int) -> Result<(), Errno> {
+    syscall!(SYS_shutdown, fd, how).map(drop)
+}
