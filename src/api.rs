@@ -112,7 +112,11 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
         Host::Ip(ip) => {
             let address = SocketAddr::new(*ip, port);
             match state.fake_name(address) {
-                Fake::No => route::decide(&state.config, Dialled::Address(address), &[]),
+                Fake::No => route::decide(
+                    &state.config,
+                    Dialled::Address(address),
+                    state.proxy_addresses(port),
+                ),
                 Fake::Unknown => route::decide(&state.config, Dialled::UnknownFake(address), &[]),
                 Fake::Name(name) => route::decide(&state.config, Dialled::Name(&name, port), &[]),
             }

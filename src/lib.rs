@@ -11,9 +11,9 @@
 //! state         this process: its configuration, log, names, pending connects  loaded into every program
 //! ----------------------------------------------------------------------------------------------------
 //! dial pending  tunnels on sockets: one at a time, or many at once             tailchain-core: the only
-//! shared_names local_addresses log load sys                                                  users of libc below the hooks
+//! shared_names local_addresses hosts log load sys                              users of libc below the hooks
 //! ----------------------------------------------------------------------------------------------------
-//! config route chain proto fake dns hosts host errno                           pure: no I/O, clock, globals
+//! config route chain proto fake dns host errno                                 pure: no I/O, clock, globals
 //! ```
 //!
 //! Arrows run downwards only. The exported symbols are in this cdylib alone: linked into a command or a test,

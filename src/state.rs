@@ -11,7 +11,7 @@ use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
-use tailchain_core::host::{Host, HostName};
+use tailchain_core::host::{Host, HostName, Target};
 use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
 use tailchain_core::local_addresses::LocalAddresses;
@@ -27,6 +27,7 @@ pub struct State {
     pub local_addresses: LocalAddresses,
     names: OnceBox<SharedNames>,
     hosts: OnceBox<HostsFile>,
+    proxy_addresses: OnceBox<Vec<SocketAddr>>,
 }
 
 /// What an address is to the names table.
@@ -68,6 +69,7 @@ impl State {
             log,
             names: OnceBox::new(),
             hosts: OnceBox::new(),
+            proxy_addresses: OnceBox::new(),
             config: loaded.config,
         }
     }
@@ -136,6 +138,37 @@ impl State {
     pub fn has_unix_proxy(&self) -> bool {
         let is_unix = |proxy: &Proxy| matches!(proxy.endpoint, Endpoint::Unix(_));
         self.config.proxies.iter().any(is_unix)
+    }
+
+    /// The addresses of the proxies that are given by name, for a program that itself connects to one of them.
+    /// They are resolved when a port first matches, which may take as long as libc does.
+    pub fn proxy_addresses(&self, port: u16) -> &[SocketAddr] {
+        let mut names = self
+            .config
+            .proxies
+            .iter()
+            .filter_map(|proxy| match &proxy.endpoint {
+                Endpoint::Tcp(Target {
+                    host: Host::Name(name),
+                    port,
+                }) => Some((name, *port)),
+                _ => None,
+            });
+        if !names.clone().any(|(_, its)| its == port) {
+            return &[];
+        }
+        if let Some(known) = self.proxy_addresses.get() {
+            return known;
+        }
+        let resolved: Result<Vec<_>, _> = names
+            .by_ref()
+            .map(|(name, port)| Libc.resolve(name.as_str(), port))
+            .collect();
+        match resolved {
+            Ok(all) => self.proxy_addresses.get_or_init(|| Box::new(all.concat())),
+            // Next time, perhaps.
+            Err(_) => &[],
+        }
     }
 
     /// Whether a first proxy may have to be resolved, which may block.

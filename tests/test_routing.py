@@ -270,3 +270,13 @@ def test_log_file_and_json(conf, proxy, echo, tmp_path):
     assert result.chains == []
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert any(event.get("result") == "connected" for event in events)
+
+
+def test_a_proxy_that_is_given_by_name_is_no_loop_either(conf, proxy, echo):
+    """A program that honours ALL_PROXY itself, and a config that says localhost where the program says 127.0.0.1."""
+    config = conf([f"socks5 localhost {proxy.port}"])
+    greeting = ["socket inet stream", f"connect 127.0.0.1 {proxy.port}", "send hello"]
+    assert script(*greeting, conf=config)[1:] == ["0", "5"]
+    assert proxy.targets == []
+    assert talk(config, "127.0.0.1", echo.port) == CONNECTED
+    assert proxy.targets == [("127.0.0.1", echo.port)]

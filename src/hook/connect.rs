@@ -110,7 +110,7 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         Fake::Unknown => Dialled::UnknownFake(dialled),
         Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
     };
-    match route::decide(&state.config, what, &[]) {
+    match route::decide(&state.config, what, state.proxy_addresses(dialled.port())) {
         Route::Direct { reason, to }
             if reason != Reason::OwnProxy && raw_dns::denies(state, to.unwrap_or(dialled)) =>
         {
@@ -138,10 +138,12 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
 
 /// Whether it is a TCP socket: AF_INET or AF_INET6 of protocol TCP or MPTCP (an SCTP stream is none).
 pub fn is_tcp(fd: Fd) -> bool {
-    matches!(
-        sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL),
-        Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP)
-    )
+    match sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) {
+        Ok(protocol) => matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP),
+        Err(Errno::EBADF | Errno::ENOTSOCK) => false,
+        // It may not be asked (seccomp): then it counts as one, for else it could be a leak.
+        Err(_) => true,
+    }
 }
 
 /// The real connect(2), to an address of ours.
