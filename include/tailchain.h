@@ -28,7 +28,7 @@ typedef struct tailchain_counters {
   uint64_t refused;
   // Tunnels that could not be made.
   uint64_t failed;
-  // Non-blocking connects that are being made at this moment.
+  // Descriptor numbers whose non-blocking connect is being made at this moment.
   uint64_t pending;
 } tailchain_counters;
 

@@ -27,7 +27,7 @@ pub struct tailchain_counters {
     pub refused: u64,
     /// Tunnels that could not be made.
     pub failed: u64,
-    /// Non-blocking connects that are being made at this moment.
+    /// Descriptor numbers whose non-blocking connect is being made at this moment.
     pub pending: u64,
 }
 

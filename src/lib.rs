@@ -57,7 +57,8 @@
 //!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting).
 //! 6. *No guests in the house*: no long-lived thread, descriptor or child. While connects are pending there is
 //!    one thread, with all signals blocked, and descriptors that are close-on-exec and numbered high.
-//! 7. *vfork*: hooks that keep books do nothing when the caller is not the process that owns them.
+//! 7. *vfork*: hooks that keep books of pending connects do nothing when the caller is not the process that owns
+//!    them; what epoll_ctl notes is a hint that the kernel is asked about before it is used.
 //! 8. *Direct means untouched*: bit for bit what libc gives.
 //! 9. *Quiet* is silent, and secrets are never printed.
 //!
@@ -92,6 +93,7 @@ mod unwind;
 extern "C" fn loaded() {
     let _ = std::panic::catch_unwind(|| {
         hook::table::bind_all();
+        pending::PENDING.guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));
         state::state().announce();
     });

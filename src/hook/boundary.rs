@@ -28,12 +28,15 @@ impl<R> From<Errno> for Verdict<R> {
 /// Run a hook's body. A panic becomes a failure, never a call of the real function: that would be a leak.
 pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     let before = sys::errno();
+    // A thread that is cancelled in a real function called from here would be unwound through Rust, which aborts.
+    let cancelling = sys::CancellationOff::new();
     let verdict = catch_unwind(AssertUnwindSafe(|| {
         #[cfg(feature = "panic-probe")]
         panic_on_request();
         body()
     }))
     .unwrap_or(Verdict::Fail(Errno::EIO));
+    drop(cancelling);
     sys::set_errno(before);
     verdict
 }

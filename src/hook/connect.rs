@@ -289,9 +289,16 @@ fn go_on_meanwhile(
         driver.hand_over(own);
         driver
     });
-    if begun.is_err() {
-        forget_association(fd, errno);
+    if begun.is_ok() {
+        return errno;
     }
+    // Nothing is in progress: do not say so.
+    let errno = match errno {
+        Errno::EINTR => Errno::ECONNABORTED,
+        _ => Errno::ETIMEDOUT,
+    };
+    forget_association(fd, errno);
+    Accounts.ended(fd, dialled, Err(errno));
     errno
 }
 

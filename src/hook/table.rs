@@ -59,25 +59,25 @@ hooks! {
 
     /// shutdown(2): on a connecting socket it ends the attempt.
     ///
-    /// Async-signal-safe. After fork and vfork: libc's.
+    /// Async-signal-safe but on a connecting socket. After fork and vfork: libc's.
     fn shutdown(fd: c_int, how: c_int) -> c_int
         = sockopt::shutdown, fails -1;
 
     /// epoll_ctl(2): remembers what is registered.
     ///
-    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    /// Async-signal-safe but for a number that is in two instances (that allocates). After fork: as before. After vfork: as before, and harmless.
     fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
         = epoll::epoll_ctl, fails -1;
 
     /// epoll_create1(2): an instance whose registrations may not pass through libc.
     ///
-    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    /// Not async-signal-safe (it allocates). After fork: as before. After vfork: as before, and harmless.
     fn epoll_create1(flags: c_int) -> c_int
         = epoll::epoll_create1, fails -1;
 
     /// epoll_create(2): as epoll_create1.
     ///
-    /// Async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+    /// Not async-signal-safe. After fork: as before. After vfork: as before, and harmless.
     fn epoll_create(size: c_int) -> c_int
         = epoll::epoll_create, fails -1;
 
@@ -90,19 +90,20 @@ hooks! {
 
     /// dup(2): one more number for a pending connect.
     ///
-    /// Async-signal-safe, after fork and vfork: as close.
+    /// Async-signal-safe but for TCP sockets, whose numbers are noted (that allocates). After fork and vfork: as
+    /// close.
     fn dup(fd: c_int) -> c_int
         = fd::dup, fails -1;
 
     /// dup2(2): closes one number, and makes it one of another socket.
     ///
-    /// Async-signal-safe, after fork and vfork: as close.
+    /// Async-signal-safe, after fork and vfork: as dup.
     fn dup2(old: c_int, new: c_int) -> c_int
         = fd::dup2, fails -1;
 
     /// dup3(2): as dup2.
     ///
-    /// Async-signal-safe, after fork and vfork: as close.
+    /// Async-signal-safe, after fork and vfork: as dup.
     fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int
         = fd::dup3, fails -1;
 

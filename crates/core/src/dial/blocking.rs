@@ -28,6 +28,9 @@ pub fn run(driver: &mut Driver<'_>, limit: Option<Duration>, restarts: &dyn Fn()
                 deadline,
             } => (fd, events, deadline),
         };
+        if driver.take_interrupted() && !restarts() {
+            return End::Interrupted;
+        }
         let until = limit.map_or(deadline, |limit| limit.min(deadline));
         let left = until.saturating_sub(sys::now());
         // A negative number makes poll(2) pass over the entry: a plain sleep.

@@ -7,7 +7,9 @@ use super::machine::{Action, Dial, Outcome};
 use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd, SockAddr};
+use core::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_short, POLLIN, POLLOUT};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How connect(2) to a first proxy is kept from sleeping too long.
@@ -52,6 +54,9 @@ pub struct Driver<'c> {
     awaiting: Awaiting,
     /// A connect(2) was tried on the current socket: the next needs it dissolved first.
     used: bool,
+    fresh_number: Arc<AtomicI32>,
+    /// A signal handler ended connect(2); the kernel goes on with it.
+    interrupted: bool,
     /// `proxy_down direct`: the connection that is being made goes to the target itself.
     direct: bool,
 }
@@ -78,6 +83,8 @@ impl<'c> Driver<'c> {
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
             used: false,
+            fresh_number: Arc::new(AtomicI32::new(-1)),
+            interrupted: false,
             direct: false,
         }
     }
@@ -99,7 +106,19 @@ impl<'c> Driver<'c> {
 
     /// The socket that the tunnel was made on, when it is not the program's own.
     pub fn take_fresh(&mut self) -> Option<OwnFd> {
+        self.fresh_number.store(-1, Ordering::Release);
         self.fresh.take()
+    }
+
+    /// Keep the number of that socket there, or -1, from now on.
+    pub fn announce_fresh(&mut self, number: Arc<AtomicI32>) {
+        number.store(self.fresh.as_ref().map_or(-1, OwnFd::fd), Ordering::Release);
+        self.fresh_number = number;
+    }
+
+    /// Whether a signal handler ended connect(2), once.
+    pub fn take_interrupted(&mut self) -> bool {
+        core::mem::take(&mut self.interrupted)
     }
 
     fn fd(&self) -> Fd {
@@ -255,7 +274,8 @@ impl<'c> Driver<'c> {
                 }
             };
             match self.connect(&address) {
-                Err(Errno::EINPROGRESS | Errno::EINTR) => {
+                Err(errno @ (Errno::EINPROGRESS | Errno::EINTR)) => {
+                    self.interrupted = errno == Errno::EINTR;
                     return Some(self.wait(Awaiting::Connection));
                 }
                 Err(errno) if self.fresh.is_none() && says_of_the_socket(errno) => {
@@ -284,7 +304,7 @@ impl<'c> Driver<'c> {
     fn prepare(&mut self, address: Reach) -> Result<SockAddr, Errno> {
         let address = match address {
             Reach::Own(address) => {
-                self.fresh = None;
+                drop(self.take_fresh());
                 if self.used {
                     sys::disconnect(self.own)?;
                 }
@@ -292,10 +312,12 @@ impl<'c> Driver<'c> {
                 address
             }
             Reach::Fresh(family, address) => {
-                let fresh = fresh::like(self.own, family)?;
+                let mut fresh = fresh::like(self.own, family)?;
                 if self.mode == Mode::NonBlocking {
+                    fresh = sys::RaisedLimit::as_it_is().raise(fresh);
                     sys::set_nonblocking(fresh.fd(), true)?;
                 }
+                self.fresh_number.store(fresh.fd(), Ordering::Release);
                 self.fresh = Some(fresh);
                 address
             }

@@ -58,6 +58,8 @@ pub(super) struct Entry {
     pub far: Arc<FarEnd>,
     /// The program's socket, under a number of ours.
     pub socket: Arc<OwnFd>,
+    /// The number of the fresh socket that the tunnel is made on instead, or -1.
+    pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
 }
@@ -185,8 +187,13 @@ impl Pending {
             first,
         } = start;
         self.guard_forks();
+        if self.owner.load(Ordering::Acquire) != sys::pid() {
+            // Between vfork and exec: the books, and the helper, are the parent's.
+            return Err(Errno::EAGAIN);
+        }
         let fds = self.numbers_of(fd);
         let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+        let fresh = Arc::new(AtomicI32::new(-1));
         let (id, socket, far) = {
             let mut books = self.books.lock();
             if books.is_pending(fd) {
@@ -196,22 +203,24 @@ impl Pending {
             let socket = Arc::new(limit.duplicate(fd)?);
             let placeholder = Placeholder::new(&limit)?;
             sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
-            if books.helper.is_some() && self.owner.load(Ordering::Acquire) != sys::pid() {
-                // Between vfork and exec: the helper is the parent's.
-                return Err(Errno::EAGAIN);
-            }
             if books.helper.is_none() {
                 books.helper = Some(helper::spawn(self, &limit)?);
             }
-            self.set_owner();
             let id = books.next;
             books.next += 1;
             let far = Arc::new(placeholder.far);
-            for &fd in &fds {
-                let placed = self.registrations.exchange(placeholder.near.fd(), fd);
-                if placed.is_ok() {
-                    books.numbers.insert(fd, id);
+            for (index, &number) in fds.iter().enumerate() {
+                let placed = self.registrations.exchange(placeholder.near.fd(), number);
+                if let Err(errno) = placed {
+                    // The socket must not stay under a number while a tunnel is made on it.
+                    for &back in fds.iter().take(index) {
+                        books.numbers.remove(&back);
+                        let _ = self.registrations.exchange(socket.fd(), back);
+                    }
+                    books.call_helper();
+                    return Err(errno);
                 }
+                books.numbers.insert(number, id);
             }
             books.entries.insert(
                 id,
@@ -221,6 +230,7 @@ impl Pending {
                     placeholder: placeholder.id,
                     far: far.clone(),
                     socket: socket.clone(),
+                    fresh: fresh.clone(),
                     forked: false,
                 },
             );
@@ -228,6 +238,7 @@ impl Pending {
             (id, socket, far)
         };
         let mut driver = driver(socket.fd());
+        driver.announce_fresh(fresh);
         let progress = match first {
             First::Here => Some(driver.go()),
             First::Helper => None,
@@ -237,7 +248,7 @@ impl Pending {
             }
         };
         if let Some(Progress::Finished(result)) = progress {
-            let fresh = driver.take_fresh();
+            let fresh = driver.take_fresh().filter(|_| result.is_ok());
             let socket = fresh.as_ref().unwrap_or(&socket);
             ends.ended(socket.fd(), dialled, result);
             // Nobody can sleep on the placeholder for long: it was there for an instant.
@@ -291,6 +302,12 @@ impl Pending {
         self.settled.advance();
         // In this order: a child that is woken asks at once.
         if entry.forked {
+            // A child has the program's socket alone: a fresh one in its place is not for the child.
+            let result = result.and(if socket.fd() == entry.socket.fd() {
+                Ok(())
+            } else {
+                Err(Errno::ECONNABORTED)
+            });
             entry.far.tell(result.err().map_or(0, Errno::raw));
         }
         entry.far.wake_writers();
@@ -361,26 +378,31 @@ impl Pending {
                 self.recount(&books);
             }
         }
+        // For one who waits for this number.
+        self.settled.advance();
     }
 
     /// As [`Pending::closing`], for all numbers of a range.
     pub fn closing_range(&self, first: u32, last: u32) {
-        let Some(mut books) = self.open() else {
-            return;
-        };
         let in_range = |fd: Fd| (first..=last).contains(&(fd as u32));
-        for entry in books.entries.values_mut() {
-            entry.closed(in_range);
+        if let Some(mut books) = self.open() {
+            for entry in books.entries.values_mut() {
+                entry.closed(in_range);
+            }
+            books.forget_orphans(in_range);
+            self.recount(&books);
         }
-        books.forget_orphans(in_range);
-        self.recount(&books);
+        self.settled.advance();
     }
 
     /// Nobody has the placeholder of this entry any more.
     pub(super) fn abandoned(&self, id: u64) {
-        let mut books = self.books.lock();
-        books.strike(id);
-        self.recount(&books);
+        {
+            let mut books = self.books.lock();
+            books.strike(id);
+            self.recount(&books);
+        }
+        self.settled.advance();
     }
 
     /// shutdown(2) on a connecting socket ends the attempt (the kernel leaves ECONNRESET). Whether there was
@@ -424,7 +446,9 @@ impl Pending {
     pub fn duplicated(&self, held: Option<Held<'_>>, old: Fd, new: Fd) {
         let protocol = sys::get_option::<i32>(new, libc::SOL_SOCKET, libc::SO_PROTOCOL);
         let is_tcp = matches!(protocol, Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP));
-        if is_tcp || held.is_some() {
+        // Between vfork and exec the numbers are not those of the books.
+        let mine = || self.owner.load(Ordering::Acquire) == sys::pid();
+        if held.is_some() || (is_tcp && mine()) {
             self.dups.lock().extend([old, new]);
             self.any_dups.store(true, Ordering::Release);
         }
@@ -461,8 +485,11 @@ impl Pending {
         numbers
     }
 
-    fn guard_forks(&'static self) {
+    /// From now on the books are this process's, and its locks are held over fork(2). To be called when the
+    /// library is loaded, before there are threads.
+    pub fn guard_forks(&'static self) {
         if !self.guarded.swap(true, Ordering::AcqRel) {
+            self.set_owner();
             super::orphans::install(self);
         }
     }
@@ -497,8 +524,15 @@ impl Books {
 
     fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(self.numbers.get(&fd)?)?;
-        let has = entry.open_numbers().any(|number| number == fd);
-        has.then_some(entry)
+        let placeholder = entry.placeholder;
+        let mut numbers = entry.numbers.iter_mut();
+        let number = numbers.find(|number| number.fd == fd && number.open)?;
+        if sys::file_id(fd) != Ok(placeholder) {
+            // Closed past our hooks (syscall(2), fclose(3)): the number is another file's by now.
+            number.open = false;
+            return None;
+        }
+        Some(entry)
     }
 
     fn is_pending(&mut self, fd: Fd) -> bool {
@@ -534,7 +568,10 @@ impl Books {
         let entries = self.entries.values();
         let orphans = self.orphans.iter().map(|orphan| orphan.socket.fd());
         helper
-            .chain(entries.flat_map(|entry| [entry.far.fd(), entry.socket.fd()]))
+            .chain(entries.flat_map(|entry| {
+                let fresh = entry.fresh.load(Ordering::Acquire);
+                [entry.far.fd(), entry.socket.fd(), fresh]
+            }))
             .chain(orphans)
     }
 }

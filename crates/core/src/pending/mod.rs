@@ -8,15 +8,16 @@
 //! # The books
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
-//! is the only lock of this module and is never held across a call that can sleep. All signals are blocked
-//! while it is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
+//! is never held across a call that can sleep. Three smaller ones are taken after it or alone: `dups`, and those of
+//! `registrations` and `rings`. All signals are blocked while one is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
 //! counter lets every hook see that there is nothing pending without taking the lock.
 //!
 //! # fork, vfork
 //!
 //! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken. In the child no helper
 //! runs; see `orphans`. Between vfork and exec the child shares this memory but not the descriptors:
-//! everything here does nothing when the caller is not the process that owns the books.
+//! nothing here is looked up or changed when the caller is not the process that owns the books. What epoll_ctl notes
+//! in `registrations` is a hint, and the kernel is asked whether it is true before it is used.
 
 mod books;
 mod dead_end;

@@ -147,7 +147,8 @@ impl Registrations {
             return replaced;
         }
         // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
-        let old = sys::RaisedLimit::new().duplicate(fd)?;
+        // Where no descriptor is left, that last look is done without.
+        let old = sys::RaisedLimit::new().duplicate(fd).ok();
         let inode = sys::file_id(fd)?.inode();
         let mut there = rings::registered(&ringed, fd, inode);
         there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());

@@ -83,6 +83,14 @@ impl RaisedLimit {
         }
     }
 
+    /// Without raising anything, for those who hold no lock.
+    pub fn as_it_is() -> RaisedLimit {
+        RaisedLimit {
+            before: None,
+            base: HIGH,
+        }
+    }
+
     /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC.
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let at_or_above = |base: libc::rlim_t| {

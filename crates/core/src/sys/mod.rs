@@ -33,7 +33,7 @@ pub use address::SockAddr;
 pub use fd::*;
 pub use file::*;
 pub use option::*;
-pub use signals::SignalsBlocked;
+pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
 pub use wait::*;
 

@@ -1,5 +1,6 @@
-//! Signals, kept away for a while.
+//! Signals and thread cancellation, kept away for a while.
 
+use core::ffi::c_int;
 use core::mem::MaybeUninit;
 
 /// All signals of this thread blocked, for as long as it lives: pthread_sigmask(3).
@@ -28,5 +29,37 @@ impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         // SAFETY: the set that pthread_sigmask gave.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+    }
+}
+
+/// Cancellation of this thread disabled, for as long as it lives: pthread_setcancelstate(3).
+pub struct CancellationOff(c_int);
+
+extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+/// PTHREAD_CANCEL_DISABLE of pthread.h.
+const DISABLE: c_int = 1;
+
+impl CancellationOff {
+    pub fn new() -> CancellationOff {
+        let mut before = 0;
+        // SAFETY: a valid int to fill.
+        unsafe { pthread_setcancelstate(DISABLE, &mut before) };
+        CancellationOff(before)
+    }
+}
+
+impl Default for CancellationOff {
+    fn default() -> CancellationOff {
+        CancellationOff::new()
+    }
+}
+
+impl Drop for CancellationOff {
+    fn drop(&mut self) {
+        // SAFETY: NULL is allowed for the state before.
+        unsafe { pthread_setcancelstate(self.0, core::ptr::null_mut()) };
     }
 }
