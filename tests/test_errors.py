@@ -215,3 +215,9 @@ def test_the_next_connect_on_a_failed_socket_starts_afresh(conf, make_proxy, ech
     operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", f"connect 127.0.0.1 {echo.port}"]
     assert script(*operations, conf=conf([proxy]))[1:] == ["-1 EACCES", "-1 EACCES"]
     assert len(proxy.requests) == 2
+
+
+def test_a_signal_interrupts_connect_while_the_proxy_does_not_answer_the_syn(conf, deaf):
+    config = conf([f"socks5 127.0.0.1 {deaf}"], "tcp_connect_time_out 3000")
+    result = run_probe("interrupted", "127.0.0.1", 9, 300, "plain", conf=config).ok()
+    assert result.out.splitlines()[0] == "connect -1 EINTR handled 1"

@@ -69,3 +69,10 @@ def test_the_library_itself_opens_nothing(conf, proxy):
     words = ["-c", "ls /proc/self/fd"]
     bare = run_under("sh", words, via="bare").ok().out
     assert run_under("sh", words, conf=conf([proxy]), via="preload").ok().out == bare
+
+
+@pytest.mark.parametrize("rule", ["proxy_dns", "localdomain localhost"])
+def test_a_thread_can_be_cancelled_while_it_resolves(conf, proxy, rule):
+    """glibc unwinds a cancelled thread: through Rust that would be an abort."""
+    name = "localhost" if rule.startswith("localdomain") else "db.ts.net"
+    assert run_probe("cancelled", name, conf=conf([proxy], "proxy_dns", rule)).ok().out == "cancelled\n"
