@@ -89,10 +89,6 @@ impl<'c> Driver<'c> {
         }
     }
 
-    pub fn dial(&self) -> &Dial<'c> {
-        &self.dial
-    }
-
     /// The wait that it is in.
     pub fn waiting(&mut self) -> Progress {
         self.wait(self.awaiting)

@@ -36,15 +36,6 @@ pub fn disconnect(fd: Fd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// getsockname(2).
-pub fn local_address(fd: Fd) -> Result<SockAddr, Errno> {
-    // SAFETY: all zeroes is a valid sockaddr_storage.
-    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let mut length = mem::size_of_val(&storage) as libc::socklen_t;
-    syscall!(SYS_getsockname, fd, &raw mut storage, &raw mut length)?;
-    Ok(SockAddr { storage, length })
-}
-
 /// getpeername(2): the peer of a connected socket; ENOTCONN otherwise.
 pub fn peer_address(fd: Fd) -> Result<SockAddr, Errno> {
     // SAFETY: all zeroes is a valid sockaddr_storage.

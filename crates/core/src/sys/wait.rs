@@ -34,11 +34,6 @@ pub fn poll_one(fd: Fd, events: libc::c_short, timeout: Option<Duration>) -> Res
     poll(&mut one, timeout).map(|ready| ready > 0)
 }
 
-/// clock_nanosleep(2) without an end before its time but for a signal (`EINTR`).
-pub fn sleep(duration: Duration) -> Result<(), Errno> {
-    poll(&mut [], Some(duration)).map(drop)
-}
-
 /// eventfd(2), close-on-exec and non-blocking.
 pub fn event_counter() -> Result<OwnFd, Errno> {
     let fd = syscall!(SYS_eventfd2, 0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)?;
