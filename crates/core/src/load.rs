@@ -15,6 +15,8 @@ pub const FILE_VARIABLE: &str = "PROXYCHAINS_CONF_FILE";
 pub const QUIET_VARIABLE: &str = "PROXYCHAINS_QUIET_MODE";
 /// Proxy URLs that are used instead of any file; the launcher's `-x` sets it.
 pub const URL_VARIABLE: &str = "TAILCHAIN_PROXY";
+/// Why nothing is to be proxied; while it is set, everything goes directly and no proxy is needed.
+pub const BYPASS_VARIABLE: &str = "TAILCHAIN_BYPASS";
 /// Asked when there is no file, in this order; the exceptions beside them.
 const FALLBACKS: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];

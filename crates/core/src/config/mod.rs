@@ -106,6 +106,8 @@ pub struct Config {
     pub proxy_down: ProxyDown,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
-    /// Never empty.
+    /// Why nothing is proxied, whatever the rules say (`TAILCHAIN_BYPASS`).
+    pub bypass: Option<String>,
+    /// Never empty, but with `bypass` without any configuration.
     pub proxies: Vec<Proxy>,
 }
