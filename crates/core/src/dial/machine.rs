@@ -150,7 +150,11 @@ impl<'c> Dial<'c> {
     /// The TCP connection to the first proxy stands.
     pub fn connected(&mut self, now: Duration) {
         self.attempt_began = now;
-        self.phase = Phase::Tunnel(Tunnel::new(&self.path, self.target.clone()));
+        self.phase = Phase::Tunnel(Tunnel::new(
+            &self.path,
+            self.target.clone(),
+            self.config.pipeline,
+        ));
         self.await_reply(now);
         self.advance(now);
     }
