@@ -101,20 +101,15 @@ impl State {
             .message(concat!("DLL init: tailchain ", env!("CARGO_PKG_VERSION")));
     }
 
-    /// Numbers for the planner of one connection.
+    /// Numbers for the planner of one connection: those that its kind of chain asks for.
     pub fn draw(&self) -> Draw {
-        static SEED: AtomicU64 = AtomicU64::new(0);
-        // A Weyl sequence started by time and pid: cheap, and different in every process.
-        let mut seed = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let now = sys::now();
-        seed ^= (now.as_nanos() as u64).rotate_left(32) ^ sys::pid() as u64;
-        Draw {
-            turn: match self.config.chain {
-                ChainKind::RoundRobin { .. } => self.names().next_turn(),
-                _ => 0,
-            },
-            seed,
+        let mut draw = Draw { turn: 0, seed: 0 };
+        match self.config.chain {
+            ChainKind::Strict | ChainKind::Dynamic => {}
+            ChainKind::RoundRobin { .. } => draw.turn = self.names().next_turn(),
+            ChainKind::Random { .. } => draw.seed = seed(),
         }
+        draw
     }
 
     /// Whether `address` is where one of the proxies listens.
@@ -209,6 +204,13 @@ pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
             .log
             .message(&format!("bug in tailchain, the call fails: {panic}"));
     }
+}
+
+/// A Weyl sequence started by time and pid: cheap, and different in every process.
+fn seed() -> u64 {
+    static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+    let step = SEQUENCE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    step ^ (sys::now().as_nanos() as u64).rotate_left(32) ^ sys::pid() as u64
 }
 
 /// An environment variable. Not std's: that takes a lock which a forked child could find held.

@@ -120,3 +120,45 @@ def test_urls_name_proxies_too(conf, make_proxy, echo):
     config = conf([f"socks5://ann:secret@{proxy.address}"])
     assert talk(config, echo.port)[1] == "0"
     assert proxy.requests[0].user == "ann"
+
+
+def test_the_request_waits_for_the_method(conf, proxy, echo):
+    talk(conf([proxy]), echo.port)
+    assert proxy.requests[0].early == b""
+
+
+def test_proxy_pipeline_sends_greeting_and_request_in_one_segment(conf, proxy, echo):
+    assert talk(conf([proxy], "proxy_pipeline"), echo.port)[1:] == ["0", "5", "5 hello"]
+    assert proxy.requests[0].early == b"\x05\x01\x00\x01\x7f\x00\x00\x01" + echo.port.to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("mood", [{"drip": True}, {"glue": BANNER}, {"bound": "name", "glue": BANNER}])
+def test_proxy_pipeline_reads_to_the_exact_byte(conf, make_proxy, echo, mood):
+    """Through two hops, of which each answers its method and its reply."""
+    first, second = make_proxy(), make_proxy(Mood(**mood))
+    parts = [part for part in (mood.get("glue", b""), b"hello") if part]
+    answers = script(
+        "socket inet stream",
+        f"connect 127.0.0.1 {echo.port}",
+        "send hello",
+        *[f"recv {len(part)}" for part in parts],
+        conf=conf([first, second], "proxy_pipeline"),
+    )
+    assert answers[1:] == ["0", "5", *[f"{len(part)} {part.decode()}" for part in parts]]
+
+
+def test_proxy_pipeline_leaves_a_greeting_that_offers_a_user_alone(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(users=ANN), credentials=("ann", ANN["ann"]))
+    assert talk(conf([proxy], "proxy_pipeline"), echo.port)[1:] == ["0", "5", "5 hello"]
+    assert proxy.requests[0].early == b""
+
+
+@pytest.mark.parametrize("reply, errno", [(2, "EACCES"), (4, "EHOSTUNREACH")])
+def test_proxy_pipeline_reports_what_the_proxy_says(conf, make_proxy, echo, reply, errno):
+    proxy = make_proxy(Mood(reply=reply))
+    assert talk(conf([proxy], "proxy_pipeline"), echo.port)[1] == f"-1 {errno}"
+
+
+def test_proxy_pipeline_reports_that_no_method_is_accepted(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(method=0xFF))
+    assert talk(conf([proxy], "proxy_pipeline"), echo.port)[1] == "-1 EACCES"

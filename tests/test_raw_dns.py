@@ -107,6 +107,13 @@ def test_sendmmsg_sends_what_comes_before_a_datagram_to_port_53(island, conf):
     )
 
 
+@pytest.mark.parametrize("raw_dns, result", [("allow", "0"), ("deny", "-1 ECONNREFUSED")])
+def test_a_proxy_that_is_down_opens_the_way_to_port_53_only_if_that_is_allowed(raw_dns, result, island, conf):
+    config = conf([PROXY], f"raw_dns {raw_dns}", "proxy_down direct")
+    lines = island.run(probe("socket_script"), ["socket inet stream", "connect 127.0.0.1 53"], conf=config).ok().out
+    assert lines.splitlines()[1].endswith(f"-> {result}")
+
+
 def test_tcp_to_port_53_through_the_proxy_is_not_refused(conf, make_proxy):
     proxy = make_proxy(Mood(reply=2))
     config = conf([proxy], "raw_dns deny")

@@ -82,6 +82,11 @@ def test_explain_tells_the_route_and_the_rule(config, host, port, answer):
     assert answer.replace("FILE", str(file)) in said.out.splitlines()
 
 
+def test_explain_knows_raw_dns(conf):
+    said = tailchain("explain", "-f", conf(["socks5 127.0.0.1 1055"], "raw_dns deny", "tailnet_only"), "192.0.2.1", 53)
+    assert said.ok().out == "192.0.2.1:53: refused with ECONNREFUSED: raw_dns deny\n"
+
+
 def test_explain_refuses_what_is_no_host(config):
     said = tailchain("explain", "-f", config(TELLS_ALL), "two words", 80)
     assert said.code == 1

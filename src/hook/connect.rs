@@ -17,7 +17,7 @@ use tailchain_core::dial::{fresh, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
 use tailchain_core::pending::{Begun, Ends, First, Start};
-use tailchain_core::route::{self, Dialled, Reason, Route};
+use tailchain_core::route::{self, Dialled, Route};
 use tailchain_core::sys::{self, Fd, SockAddr};
 
 /// The body of the hook.
@@ -86,7 +86,7 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     if !is_tcp(fd) {
         // SAFETY: passed on.
         return match unsafe { raw_dns::denies_datagram(fd, address, length) } {
-            true => Way::Refused(raw_dns::ERROR),
+            true => Way::Refused(route::RAW_DNS_ERROR),
             false => Way::Real,
         };
     }
@@ -111,12 +111,6 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
     };
     match route::decide(&state.config, what, state.proxy_addresses(dialled.port())) {
-        Route::Direct { reason, to }
-            if reason != Reason::OwnProxy && raw_dns::denies(state, to.unwrap_or(dialled)) =>
-        {
-            count(Counter::Refused);
-            Way::Refused(raw_dns::ERROR)
-        }
         Route::Direct { to: None, .. } => {
             count(Counter::Direct);
             Way::Real

@@ -13,6 +13,7 @@ use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use tailchain_core::config::RawDns;
 use tailchain_core::errno::Errno;
+use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
 
 /// The body of the hook.
@@ -30,7 +31,7 @@ pub unsafe fn sendto(
     if flags & libc::MSG_FASTOPEN == 0 {
         // SAFETY: the program's own arguments.
         return match unsafe { raw_dns::denies_datagram(fd, address, address_length) } {
-            true => Verdict::Fail(raw_dns::ERROR),
+            true => Verdict::Fail(route::RAW_DNS_ERROR),
             false => Verdict::Real,
         };
     }
@@ -58,7 +59,7 @@ pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdic
     if flags & libc::MSG_FASTOPEN == 0 {
         // SAFETY: the program's own arguments.
         return match unsafe { denies(fd, &plain_message) } {
-            true => Verdict::Fail(raw_dns::ERROR),
+            true => Verdict::Fail(route::RAW_DNS_ERROR),
             false => Verdict::Real,
         };
     }
@@ -137,7 +138,7 @@ unsafe fn send_until_denied(
     });
     match denied {
         None => Verdict::Real,
-        Some(0) => Verdict::Fail(raw_dns::ERROR),
+        Some(0) => Verdict::Fail(route::RAW_DNS_ERROR),
         // SAFETY: the program's own arguments, fewer of them.
         Some(index) => returned(unsafe { real::sendmmsg(fd, messages, index, flags) }),
     }

@@ -9,6 +9,7 @@ import selectors
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .server import Server
@@ -46,6 +47,7 @@ class Request:
     user: str = None
     password: str = None
     methods: bytes = b""
+    early: bytes = b""  # what came with the SOCKS5 greeting, before a method was chosen
     head: str = ""  # the HTTP request as it came
     dialled: bool = False
 
@@ -172,6 +174,8 @@ def _socks5(proxy, connection):
     request = Request("socks5")
     mood = proxy.mood
     request.methods = _exactly(connection, _exactly(connection, 2)[1])
+    with suppress(BlockingIOError):
+        request.early = connection.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     method = mood.method
     if method is None:
         wanted = 2 if mood.users else 0

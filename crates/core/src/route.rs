@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::config::{Config, Dns, Endpoint, Source};
+use crate::config::{Config, Dns, Endpoint, RawDns, Source};
 use crate::errno::Errno;
 use crate::host::{Host, HostName, Target};
 use core::fmt;
@@ -59,13 +59,27 @@ pub enum Reason<'c> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownFake(SocketAddr),
+    /// It would go directly to a DNS server, and `raw_dns deny` forbids that.
+    RawDns,
+}
+
+/// Where DNS servers listen (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+
+/// The error is that of a server that is dead: a resolver goes to the next one and gives up after the last, all
+/// at once.
+pub const RAW_DNS_ERROR: Errno = Errno::ECONNREFUSED;
+
+/// Whether `raw_dns deny` forbids to send anything to this port, unless it goes through the proxies.
+pub fn denies_direct(config: &Config, port: u16) -> bool {
+    config.raw_dns == RawDns::Deny && port == DNS_PORT
 }
 
 /// Decides where a connection goes. `proxy_addresses` are the addresses that the host names in the proxy list
 /// were resolved to; those written in digits are known from `config`.
 ///
 /// In this order: unknown fake address, `dnat`, the proxies' own addresses, `localdomain`, `localnet`, the
-/// allow-list. An IPv4-mapped address is IPv4; `0.0.0.0` and `::` are loopback, as they are to the kernel. A
+/// allow-list; last, `raw_dns deny` for what would go directly. An IPv4-mapped address is IPv4; `0.0.0.0` and `::` are loopback, as they are to the kernel. A
 /// name is always sent through the proxies: the one who may go directly never gets a fake address.
 pub fn decide<'c>(
     config: &'c Config,
@@ -86,6 +100,9 @@ pub fn decide<'c>(
     let to = dnat(config, canonical(dialled));
     let address = loopback_if_unspecified(to.unwrap_or(canonical(dialled)));
     match direct_reason(config, address, name, proxy_addresses) {
+        Some(reason) if reason != Reason::OwnProxy && denies_direct(config, address.port()) => {
+            Route::Refuse(RAW_DNS_ERROR, Refusal::RawDns)
+        }
         Some(reason) => Route::Direct { reason, to },
         None => Route::Chain(Target::from(address)),
     }
@@ -256,6 +273,7 @@ impl fmt::Display for Refusal {
                 "{} is in the range of remote_dns_subnet, but stands for no name",
                 address.ip()
             ),
+            Refusal::RawDns => f.write_str("raw_dns deny"),
         }
     }
 }

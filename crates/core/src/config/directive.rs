@@ -120,6 +120,7 @@ const DIRECTIVES: &[(&str, Apply)] = &[
         d.proxy_down = w.choice(&[("fail", ProxyDown::Fail), ("direct", ProxyDown::Direct)])?;
         Ok(None)
     }),
+    ("proxy_pipeline", |d, w, _| w.flag(|| d.pipeline = true)),
     ("log_file", |d, w, _| {
         let path = w.one("an absolute path")?;
         if !path.starts_with('/') || path.contains('\0') {
@@ -272,6 +273,8 @@ mod tests {
         ("", |c| c.proxy_down == ProxyDown::Fail),
         ("proxy_down fail", |c| c.proxy_down == ProxyDown::Fail),
         ("proxy_down direct", |c| c.proxy_down == ProxyDown::Direct),
+        ("", |c| !c.pipeline),
+        ("proxy_pipeline", |c| c.pipeline),
         ("", |c| c.log_file.is_none()),
         ("log_file /var/log/t.log", |c| {
             c.log_file == Some("/var/log/t.log".into())
@@ -294,6 +297,7 @@ mod tests {
         "chain_len = 65536",
         "quiet_mode on",
         "proxy_dns yes",
+        "proxy_pipeline on",
         "proxy_dns_old yes",
         "proxy_dns_daemon",
         "proxy_dns_daemon 127.0.0.1",

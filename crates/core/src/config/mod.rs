@@ -104,6 +104,8 @@ pub struct Config {
     /// How often a general failure from the proxy is tried again (`proxy_retry`).
     pub retry: u32,
     pub proxy_down: ProxyDown,
+    /// A SOCKS5 greeting and the request in one segment (`proxy_pipeline`).
+    pub pipeline: bool,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
     /// Why nothing is proxied, whatever the rules say (`TAILCHAIN_BYPASS`).

@@ -226,6 +226,10 @@ impl<'c> Driver<'c> {
                 let bytes = buffer.get(..n).unwrap_or_default();
                 if !peek {
                     self.dial.received(bytes, now);
+                    if n < wanted && matches!(self.dial.action(), Action::Take(_)) {
+                        // That was all there is.
+                        return Some(self.wait(Awaiting::Bytes));
+                    }
                 } else {
                     let take = self.dial.peeked(bytes, now);
                     let room = buffer.get_mut(..take).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::config::{ChainKind, Config, Endpoint, Proxy, ProxyDown};
 use crate::errno::Errno;
 use crate::host::Target;
 use crate::proto::{Failure, Step, Tunnel};
+use crate::route;
 use std::time::Duration;
 
 /// What the driver must do next.
@@ -150,7 +151,11 @@ impl<'c> Dial<'c> {
     /// The TCP connection to the first proxy stands.
     pub fn connected(&mut self, now: Duration) {
         self.attempt_began = now;
-        self.phase = Phase::Tunnel(Tunnel::new(&self.path, self.target.clone()));
+        self.phase = Phase::Tunnel(Tunnel::new(
+            &self.path,
+            self.target.clone(),
+            self.config.pipeline,
+        ));
         self.await_reply(now);
         self.advance(now);
     }
@@ -167,7 +172,9 @@ impl<'c> Dial<'c> {
         }
         self.planner.report(Blame::Hop(0));
         let next = self.planner.next_path();
-        if next.is_none() && refuses && self.config.proxy_down == ProxyDown::Direct {
+        let may_go_direct = self.config.proxy_down == ProxyDown::Direct
+            && !route::denies_direct(self.config, self.target.port);
+        if next.is_none() && refuses && may_go_direct {
             self.tell(AttemptEnd::WentDirect(errno));
             self.phase = Phase::Finished(Outcome::Direct);
             return;

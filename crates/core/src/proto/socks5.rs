@@ -20,8 +20,6 @@ const NOT_SOCKS5: FailureKind = FailureKind::Nonsense("a reply that is not SOCKS
 
 pub(super) struct Socks5 {
     awaiting: Awaiting,
-    /// The request went out with the greeting.
-    requested: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +27,8 @@ enum Awaiting {
     Method,
     Password,
     Reply,
+    /// The request went out with the greeting: the method, and the reply behind it.
+    MethodAndReply,
 }
 
 impl Socks5 {
@@ -50,15 +50,14 @@ impl Socks5 {
             methods.push(Method::PASSWORD);
         }
         handshake::Request::new(methods).write_to_buf(out);
-        let requested = pipelined && ask.credentials.is_none();
-        if requested {
-            write_request(ask.to, out);
-        }
-        let socks5 = Socks5 {
-            awaiting: Awaiting::Method,
-            requested,
+        let (awaiting, want) = match ask.credentials {
+            None if pipelined => {
+                write_request(ask.to, out);
+                (Awaiting::MethodAndReply, SHORT_REPLY + LEAST_REPLY)
+            }
+            _ => (Awaiting::Method, SHORT_REPLY),
         };
-        Ok((socks5, SHORT_REPLY))
+        Ok((Socks5 { awaiting }, want))
     }
 
     pub fn is_greeted(&self) -> bool {
@@ -73,11 +72,17 @@ impl Socks5 {
     ) -> Result<Heard, FailureKind> {
         match (self.awaiting, reply) {
             (Awaiting::Reply, _) => hear_reply(reply),
-            (Awaiting::Method, [SOCKS_VERSION, method, ..]) => {
+            (Awaiting::MethodAndReply, [SOCKS_VERSION, 0, rest @ ..]) if !rest.is_empty() => {
+                hear_reply(rest)
+            }
+            (Awaiting::Method | Awaiting::MethodAndReply, [SOCKS_VERSION, method, ..]) => {
                 self.hear_method(Method(*method), ask, out)
             }
             (Awaiting::Method, [] | [SOCKS_VERSION]) => Ok(Heard::More(SHORT_REPLY - reply.len())),
-            (Awaiting::Method, _) => Err(NOT_SOCKS5),
+            (Awaiting::MethodAndReply, [] | [SOCKS_VERSION]) => {
+                Ok(Heard::More(SHORT_REPLY + LEAST_REPLY - reply.len()))
+            }
+            (Awaiting::Method | Awaiting::MethodAndReply, _) => Err(NOT_SOCKS5),
             // Some servers put the version of SOCKS where that of the subnegotiation, 1, belongs.
             (Awaiting::Password, [1 | SOCKS_VERSION, 0, ..]) => Ok(self.request(ask, out)),
             (Awaiting::Password, [1 | SOCKS_VERSION, _, ..]) => Err(FailureKind::AuthRefused),
@@ -115,7 +120,7 @@ impl Socks5 {
     }
 
     fn request(&mut self, ask: Ask<'_>, out: &mut Vec<u8>) -> Heard {
-        if !self.requested {
+        if self.awaiting != Awaiting::MethodAndReply {
             write_request(ask.to, out);
         }
         self.awaiting = Awaiting::Reply;

@@ -35,8 +35,6 @@ pub struct Tunnel<'c> {
     target: Target,
     hop: usize,
     pipelined: bool,
-    /// Something was sent, so that it is too late to say it differently.
-    begun: bool,
     /// The message to send; empty once it is sent.
     out: Vec<u8>,
     sent: usize,
@@ -59,13 +57,16 @@ impl<'c> Tunnel<'c> {
     /// A tunnel through `path`, first hop first, to `target`. The connection to the first hop stands already.
     ///
     /// An empty path fails: a connection that nobody proxies is not made here (it would be a leak).
-    pub fn new(path: &[&'c Proxy], target: Target) -> Tunnel<'c> {
+    ///
+    /// `pipelined` sends a SOCKS5 greeting and the request in one segment where no user is given, which saves a
+    /// round trip for each such hop. RFC 1928 section 3 has the client wait for the chosen method, and a proxy
+    /// that reads the greeting with one large `recv` loses the request: hence an option (`proxy_pipeline`).
+    pub fn new(path: &[&'c Proxy], target: Target, pipelined: bool) -> Tunnel<'c> {
         let mut tunnel = Tunnel {
             path: path.to_vec(),
             target,
             hop: 0,
-            pipelined: false,
-            begun: false,
+            pipelined,
             out: Vec::new(),
             sent: 0,
             reply: Vec::new(),
@@ -78,18 +79,6 @@ impl<'c> Tunnel<'c> {
             tunnel.begin(0);
         }
         tunnel
-    }
-
-    /// Send a SOCKS5 greeting and the request in one segment where no user is given, which saves a round trip
-    /// for each such hop. Off by default: RFC 1928 section 3 has the client wait for the chosen method, and a
-    /// proxy that reads the greeting with one large `recv` would lose the request.
-    ///
-    /// To be called before anything is sent; later it holds for the hops that are not begun.
-    pub fn pipeline(&mut self, on: bool) {
-        self.pipelined = on;
-        if !self.begun && matches!(self.state, State::Talking { .. }) {
-            self.begin(0);
-        }
     }
 
     /// What to do next; asking changes nothing.
@@ -107,7 +96,6 @@ impl<'c> Tunnel<'c> {
 
     /// The first `n` bytes of [`Step::Send`] were written.
     pub fn sent(&mut self, n: usize) {
-        self.begun = true;
         self.sent = self.sent.saturating_add(n);
         if self.sent >= self.out.len() {
             self.out.clear();

@@ -89,13 +89,13 @@ fn run(
 
 /// One proxy, one target, whole reads.
 fn ask(proxy: &Proxy, to: &str, replies: &[&[u8]]) -> Run {
-    let mut tunnel = Tunnel::new(&[proxy], target(to));
+    let mut tunnel = Tunnel::new(&[proxy], target(to), false);
     run(&mut tunnel, replies, b"", || usize::MAX)
 }
 
 /// As [`ask`], with bytes that need not be replies of the proxy's protocol.
 fn ask_anyone(proxy: &Proxy, to: &str, wire: &[u8]) -> Run {
-    let mut tunnel = Tunnel::new(&[proxy], target(to));
+    let mut tunnel = Tunnel::new(&[proxy], target(to), false);
     run(&mut tunnel, &[], wire, || usize::MAX)
 }
 

@@ -9,7 +9,7 @@ fn each_hop_is_asked_for_the_next_and_the_last_for_the_target() {
     let first = proxy(ProxyKind::Http, "127.0.0.1:3128");
     let second = proxy(ProxyKind::Socks5, "second.example:1080");
     let third = proxy(ProxyKind::Socks4, "10.0.0.3:1081");
-    let mut tunnel = Tunnel::new(&[&first, &second, &third], target("db:80"));
+    let mut tunnel = Tunnel::new(&[&first, &second, &third], target("db:80"), false);
     let replies: [&[u8]; 4] = [
         b"HTTP/1.0 200 OK\r\n\r\n",
         &[5, 0],
@@ -35,7 +35,7 @@ fn nothing_is_said_to_a_raw_proxy() {
     assert_eq!(run_raw.result, Ok(()));
     assert_eq!(run_raw.sent, b"");
     let socks5 = proxy(ProxyKind::Socks5, "127.0.0.1:2");
-    let mut tunnel = Tunnel::new(&[&raw, &socks5, &raw], target("db:80"));
+    let mut tunnel = Tunnel::new(&[&raw, &socks5, &raw], target("db:80"), false);
     assert_eq!(tunnel.hop(), 1);
     let run = run(&mut tunnel, &[&[5, 0], SOCKS5_OPEN], b"x", || usize::MAX);
     assert_eq!(run.result, Ok(()));
@@ -46,7 +46,7 @@ fn nothing_is_said_to_a_raw_proxy() {
 
 #[test]
 fn a_path_of_nobody_fails_rather_than_leaks() {
-    let tunnel = Tunnel::new(&[], target("db:80"));
+    let tunnel = Tunnel::new(&[], target("db:80"), false);
     assert!(matches!(tunnel.step(), Step::Fail(_)));
 }
 
@@ -59,11 +59,11 @@ fn a_unix_socket_can_only_come_first() {
     };
     let path = [&unix, &socks5];
     assert!(matches!(
-        Tunnel::new(&path, target("db:80")).step(),
+        Tunnel::new(&path, target("db:80"), false).step(),
         Step::Send(_)
     ));
     let path = [&socks5, &unix];
-    let Step::Fail(failure) = Tunnel::new(&path, target("db:80")).step() else {
+    let Step::Fail(failure) = Tunnel::new(&path, target("db:80"), false).step() else {
         panic!("it began");
     };
     assert_eq!(failure.blame(path.len()), Blame::Hop(1));
@@ -74,7 +74,7 @@ fn silence_accuses_the_next_one_only_after_a_greeting() {
     let socks5 = proxy(ProxyKind::Socks5, "127.0.0.1:1055");
     let path = [&socks5, &socks5];
     let silent_after = |said: &[&[u8]]| {
-        let mut tunnel = Tunnel::new(&path, target("db:80"));
+        let mut tunnel = Tunnel::new(&path, target("db:80"), false);
         let mut said = said.iter();
         loop {
             match tunnel.step() {
@@ -107,7 +107,7 @@ fn silence_accuses_the_next_one_only_after_a_greeting() {
 #[test]
 fn a_tunnel_that_stands_or_failed_stays_so() {
     let raw = proxy(ProxyKind::Raw, "127.0.0.1:1");
-    let mut tunnel = Tunnel::new(&[&raw], target("db:80"));
+    let mut tunnel = Tunnel::new(&[&raw], target("db:80"), false);
     tunnel.closed();
     tunnel.timed_out();
     tunnel.received(b"x");
@@ -115,11 +115,10 @@ fn a_tunnel_that_stands_or_failed_stays_so() {
     assert_eq!(tunnel.step(), Step::Done);
 
     let socks5 = proxy(ProxyKind::Socks5, "127.0.0.1:1055");
-    let mut tunnel = Tunnel::new(&[&socks5], target("db:80"));
+    let mut tunnel = Tunnel::new(&[&socks5], target("db:80"), false);
     tunnel.closed();
     tunnel.timed_out();
     tunnel.received(&[5, 0]);
-    tunnel.pipeline(true);
     assert_eq!(
         tunnel.step(),
         Step::Fail(Failure::new(0, FailureKind::Closed))
@@ -129,7 +128,7 @@ fn a_tunnel_that_stands_or_failed_stays_so() {
 #[test]
 fn bytes_that_were_not_asked_for_fail_the_tunnel() {
     let socks5 = proxy(ProxyKind::Socks5, "127.0.0.1:1055");
-    let mut tunnel = Tunnel::new(&[&socks5], target("db:80"));
+    let mut tunnel = Tunnel::new(&[&socks5], target("db:80"), false);
     tunnel.sent(3);
     tunnel.received(&[5, 0, 5]);
     assert!(matches!(tunnel.step(), Step::Fail(_)));
