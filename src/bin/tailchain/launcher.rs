@@ -95,7 +95,9 @@ impl Launcher {
         configuration: &Configuration,
         command: &[OsString],
     ) -> Result<Pid, String> {
-        let started = self.command(configuration.file().as_deref(), command).spawn();
+        let started = self
+            .command(configuration.file().as_deref(), command)
+            .spawn();
         let pid = started.and_then(|child| child.id().try_into().map_err(io::Error::other));
         pid.map_err(|error| self.failure(&error))
     }

@@ -17,6 +17,7 @@ mod rules;
 mod url;
 mod words;
 
+pub mod bypass;
 pub mod environment;
 pub mod locate;
 
