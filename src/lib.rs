@@ -44,6 +44,12 @@
 //! name again and gives it to the proxy. Address queries by `res_query` and its relatives are answered from the
 //! same table as DNS messages; what a program sends to port 53 past libc is for `raw_dns` to allow or deny.
 //!
+//! # The way around
+//!
+//! With `TAILCHAIN_BYPASS=REASON` in the environment the launcher does not preload, and a library that is
+//! preloaded all the same lets everything through to libc, names too; either says so in one line with the
+//! reason. One command line then serves processes with a proxy and those without (`config::bypass`).
+//!
 //! # Invariants
 //!
 //! 1. *Fail closed.* Whatever goes wrong on the way of a proxied connection is an errno. A panic is caught at

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use tailchain_core::chain::Draw;
-use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Source};
+use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, Source};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
@@ -95,10 +95,14 @@ impl State {
             .get_or_init(|| Box::new(HostsFile::new("/etc/hosts")))
     }
 
-    /// The one line at start that says that we are there.
+    /// The one line at start that says that we are there, or that we do nothing.
     pub fn announce(&self) {
-        self.log
-            .message(concat!("DLL init: tailchain ", env!("CARGO_PKG_VERSION")));
+        match &self.config.bypass {
+            Some(reason) => self.log.message(&bypass::notice(reason)),
+            None => self
+                .log
+                .message(concat!("DLL init: tailchain ", env!("CARGO_PKG_VERSION"))),
+        }
     }
 
     /// Numbers for the planner of one connection: those that its kind of chain asks for.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::config::bypass::bypassing;
 use crate::config::{self, environment, locate, Config, ConfigError, Source, Warning};
 use core::fmt;
 use std::ffi::OsString;
@@ -15,6 +16,8 @@ pub const FILE_VARIABLE: &str = "PROXYCHAINS_CONF_FILE";
 pub const QUIET_VARIABLE: &str = "PROXYCHAINS_QUIET_MODE";
 /// Proxy URLs that are used instead of any file; the launcher's `-x` sets it.
 pub const URL_VARIABLE: &str = "TAILCHAIN_PROXY";
+/// Why nothing is to be proxied; while it is set, everything goes directly and no proxy is needed.
+pub const BYPASS_VARIABLE: &str = "TAILCHAIN_BYPASS";
 /// Asked when there is no file, in this order; the exceptions beside them.
 const FALLBACKS: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
@@ -90,13 +93,26 @@ fn locate_among(
     }
 }
 
-/// Finds the configuration as [`locate()`] does, and understands it.
+/// Finds the configuration as [`locate()`] does, and understands it. With `TAILCHAIN_BYPASS` nothing of it is
+/// needed, and nothing that is wrong with it matters.
 ///
 /// # Errors
 ///
 /// As [`locate()`]; besides, what is found cannot be read or is malformed.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
-    understand(locate(file, env)?, env)
+    let usual = || understand(locate(file, env)?, env);
+    match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
+        None => usual(),
+        Some(reason) => {
+            let usual = usual().ok().map(|loaded| loaded.config);
+            let mut config = bypassing(reason.as_encoded_bytes(), BYPASS_VARIABLE, usual);
+            config.quiet |= is_quiet(env);
+            Ok(Loaded {
+                config,
+                warnings: Vec::new(),
+            })
+        }
+    }
 }
 
 fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
@@ -120,8 +136,12 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
         }
     };
     let (mut config, warnings) = parsed.map_err(LoadError::Malformed)?;
-    config.quiet |= env(QUIET_VARIABLE).is_some_and(|value| value == "1");
+    config.quiet |= is_quiet(env);
     Ok(Loaded { config, warnings })
+}
+
+fn is_quiet(env: Env<'_>) -> bool {
+    env(QUIET_VARIABLE).is_some_and(|value| value == "1")
 }
 
 fn named(path: PathBuf, by: &'static str) -> Result<Where, LoadError> {
@@ -355,6 +375,26 @@ mod tests {
         }
         let own = Where::File(folder.file("own", &format!("quiet_mode\n{GOOD}")));
         assert!(read_from(own, &[]).unwrap().config.quiet);
+    }
+
+    #[test]
+    fn a_bypass_needs_no_configuration_and_keeps_only_how_to_log() {
+        let folder = Folder::new();
+        let quiet = folder.file("quiet", "quiet_mode\nproxy_dns\n[ProxyList]\nraw ::1 1\n");
+        let bad = folder.file("bad", "chain_len = x\n");
+        let with = |file: &Path, reason: &'static str| {
+            load(Some(file), &|name| {
+                (name == BYPASS_VARIABLE).then(|| reason.into())
+            })
+        };
+        let bypassed = with(&quiet, "no key\n").unwrap().config;
+        assert_eq!(bypassed.bypass.as_deref(), Some("no key?"));
+        assert!(bypassed.quiet && bypassed.proxies.is_empty());
+        assert_eq!(bypassed.dns, Dns::Local);
+        for other in [&bad, &folder.0.join("missing")] {
+            assert!(with(other, "no key").unwrap().config.bypass.is_some());
+            assert!(with(other, "").is_err());
+        }
     }
 
     #[test]

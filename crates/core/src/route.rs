@@ -47,6 +47,8 @@ pub struct Rule<'c> {
 /// Why a connection is not proxied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason<'c> {
+    /// Nothing is proxied, for this reason.
+    Bypass(&'c str),
     LocalNet(Rule<'c>),
     LocalDomain(Rule<'c>),
     /// The address of a proxy of the list.
@@ -78,7 +80,7 @@ pub fn denies_direct(config: &Config, port: u16) -> bool {
 /// Decides where a connection goes. `proxy_addresses` are the addresses that the host names in the proxy list
 /// were resolved to; those written in digits are known from `config`.
 ///
-/// In this order: unknown fake address, `dnat`, the proxies' own addresses, `localdomain`, `localnet`, the
+/// In this order: `TAILCHAIN_BYPASS`, unknown fake address, `dnat`, the proxies' own addresses, `localdomain`, `localnet`, the
 /// allow-list; last, `raw_dns deny` for what would go directly. An IPv4-mapped address is IPv4; `0.0.0.0` and `::` are loopback, as they are to the kernel. A
 /// name is always sent through the proxies: the one who may go directly never gets a fake address.
 pub fn decide<'c>(
@@ -86,6 +88,10 @@ pub fn decide<'c>(
     dialled: Dialled<'_>,
     proxy_addresses: &[SocketAddr],
 ) -> Route<'c> {
+    if let Some(why) = &config.bypass {
+        let (reason, to) = (Reason::Bypass(why), None);
+        return Route::Direct { reason, to };
+    }
     let (dialled, name) = match dialled {
         Dialled::Address(address) => (address, None),
         Dialled::Local(address, name) => (address, Some(name)),
@@ -189,6 +195,8 @@ pub enum NamePolicy<'c> {
 /// Why a name is not sent to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameReason<'c> {
+    /// Nothing is proxied, for this reason.
+    Bypass(&'c str),
     /// No `proxy_dns`.
     DnsIsLocal,
     /// `localhost` and the names below it (RFC 6761 section 6.3).
@@ -220,6 +228,9 @@ fn local_reason<'c>(
     name: &HostName,
     known_locally: &mut dyn FnMut(&HostName) -> bool,
 ) -> Option<NameReason<'c>> {
+    if let Some(why) = &config.bypass {
+        return Some(NameReason::Bypass(why));
+    }
     if name.is_within("localhost") {
         return Some(NameReason::Localhost);
     }
@@ -258,6 +269,7 @@ impl fmt::Display for Rule<'_> {
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Reason::Bypass(why) => write!(f, "TAILCHAIN_BYPASS, {why}"),
             Reason::LocalNet(rule) | Reason::LocalDomain(rule) => rule.fmt(f),
             Reason::OwnProxy => f.write_str("the address of a proxy"),
             Reason::NotAllowed => f.write_str("no proxynet or proxydomain holds it"),
@@ -281,6 +293,7 @@ impl fmt::Display for Refusal {
 impl fmt::Display for NameReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            NameReason::Bypass(why) => write!(f, "TAILCHAIN_BYPASS, {why}"),
             NameReason::DnsIsLocal => f.write_str("proxy_dns is off"),
             NameReason::Localhost => f.write_str("a name of this machine (localhost)"),
             NameReason::LocalDomain(rule) => rule.fmt(f),

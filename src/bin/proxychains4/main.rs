@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tailchain_core::config::{Config, Source};
+use tailchain_core::config::{bypass, Config, Source};
 use tailchain_core::load::{self, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
 use tailchain_preload::{environment, library, obstacle};
 
@@ -60,6 +60,12 @@ fn run(options: &Options) -> libc::c_int {
         Err(error) => return fail(error),
     };
     let config = &loaded.config;
+    if let Some(reason) = &config.bypass {
+        if !options.quiet && !config.quiet {
+            say(bypass::notice(reason));
+        }
+        return become_program(options, &environment);
+    }
     let library = match library::find(std::env::current_exe().ok().as_deref()) {
         Ok(library) => library,
         Err(error) => return fail(error),
@@ -72,6 +78,11 @@ fn run(options: &Options) -> libc::c_int {
         return status;
     }
     prepare(&mut environment, options, config, &library);
+    become_program(options, &environment)
+}
+
+/// Comes back only on failure.
+fn become_program(options: &Options, environment: &Environment) -> libc::c_int {
     let error = exec::exec(&options.program, &environment.0);
     let name = options
         .program

@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match configuration::load(args.file.as_deref()) {
+    let loaded = match configuration::load_to_check(args.file.as_deref()) {
         Ok(loaded) => loaded,
         Err(error) => return report::fail(error),
     };

@@ -11,6 +11,14 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, LoadError> {
     load::load(file, &|name| std::env::var_os(name))
 }
 
+/// What a program would get if `TAILCHAIN_BYPASS` did not make it go without.
+pub fn load_to_check(file: Option<&Path>) -> Result<Loaded, LoadError> {
+    load::load(file, &|name| match name {
+        load::BYPASS_VARIABLE => None,
+        _ => std::env::var_os(name),
+    })
+}
+
 /// One line for each thing that the configuration decides, without secrets.
 pub fn summary(config: &Config) -> Vec<String> {
     let mut lines = vec![chain(config)];

@@ -34,6 +34,11 @@ pub fn run(args: &Args) -> ExitCode {
             for warning in &loaded.warnings {
                 findings.problem(format!("configuration: {warning}"));
             }
+            if let Some(reason) = &loaded.config.bypass {
+                findings.unknown(format!(
+                    "proxies: not used, because TAILCHAIN_BYPASS is set ({reason}); programs connect directly"
+                ));
+            }
             check_proxies(&loaded.config, &mut findings);
         }
         Err(error) => findings.problem(format!("configuration: {error}")),

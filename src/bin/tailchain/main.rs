@@ -1,6 +1,8 @@
-//! `tailchain`: looks at configurations and proxies, and brings its own SOCKS5 server for tests.
+//! `tailchain`: looks at configurations and proxies, runs Tailscale beside a program, and brings its own SOCKS5
+//! server for tests.
 //!
-//! One file for each subcommand; `report` is how findings look, `socks_server` the embedded proxy.
+//! One file for each subcommand; `report` is how findings look, `socks_server` the embedded proxy, `tailscale`
+//! what `run` and `tailscale up` share.
 
 #![cfg_attr(
     test,
@@ -21,11 +23,15 @@ mod demo;
 mod doctor;
 mod explain;
 mod hello;
+mod launcher;
 mod probe;
 mod proxy;
 mod report;
 mod resolve;
+mod run;
 mod socks_server;
+mod sys;
+mod tailscale;
 
 /// Sends the TCP connections of unmodified programs through proxies.
 ///
@@ -43,6 +49,8 @@ enum Command {
     Explain(explain::Args),
     Resolve(resolve::Args),
     Doctor(doctor::Args),
+    Run(run::Args),
+    Tailscale(tailscale::command::Args),
     Proxy(proxy::Args),
     Demo(demo::Args),
 }
@@ -53,6 +61,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Resolve(args) => resolve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Tailscale(args) => tailscale::command::run(&args),
         Command::Proxy(args) => proxy::run(args),
         Command::Demo(args) => demo::run(&args),
     }

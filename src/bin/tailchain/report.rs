@@ -22,3 +22,8 @@ pub fn fail(line: impl Display) -> ExitCode {
     complain(line);
     ExitCode::FAILURE
 }
+
+/// A line of somebody else's, on stderr as it is.
+pub fn relay(line: impl Display) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -86,7 +86,12 @@ impl Draft {
     pub fn finish(self, source: &Source) -> Result<Config, Misfit> {
         let chain = self.chain()?;
         self.check_unix(chain)?;
-        Ok(Config {
+        Ok(self.configuration(source, chain))
+    }
+
+    /// As it is, unchecked.
+    pub fn configuration(self, source: &Source, chain: ChainKind) -> Config {
+        Config {
             source: source.clone(),
             chain,
             quiet: self.quiet,
@@ -106,8 +111,9 @@ impl Draft {
             pipeline: self.pipeline,
             log_file: self.log_file,
             log_format: self.log_format,
+            bypass: None,
             proxies: self.proxies.into_iter().map(|(proxy, _)| proxy).collect(),
-        })
+        }
     }
 
     fn chain(&self) -> Result<ChainKind, Misfit> {

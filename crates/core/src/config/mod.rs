@@ -17,6 +17,7 @@ mod rules;
 mod url;
 mod words;
 
+pub mod bypass;
 pub mod environment;
 pub mod locate;
 
@@ -108,6 +109,8 @@ pub struct Config {
     pub pipeline: bool,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
-    /// Never empty.
+    /// Why nothing is proxied, whatever the rules say (`TAILCHAIN_BYPASS`).
+    pub bypass: Option<String>,
+    /// Never empty, but with `bypass` without any configuration.
     pub proxies: Vec<Proxy>,
 }

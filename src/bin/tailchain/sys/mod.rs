@@ -1,0 +1,7 @@
+//! The system calls of the commands that look after other processes. The only unsafe code of this command.
+
+pub mod child;
+pub mod poll;
+pub mod process;
+pub mod shield;
+pub mod signals;

@@ -1,0 +1,106 @@
+//! tailscaled as a child process.
+
+#![forbid(unsafe_code)]
+
+use super::programs::Programs;
+use super::settings::{Settings, KEY_VARIABLES};
+use crate::report;
+use crate::sys::process::Pid;
+use crate::sys::{child, shield};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, PipeReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// Lines of its log that are kept to explain a failure.
+const KEPT: usize = 20;
+
+pub struct Daemon {
+    pub pid: Pid,
+    /// How it ended, once it has.
+    pub ended: Option<ExitStatus>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// # Errors
+    ///
+    /// The program cannot be run.
+    pub fn start(
+        programs: &Programs,
+        settings: &Settings,
+        socket: &Path,
+        state: &Path,
+    ) -> io::Result<Daemon> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = Command::new(&programs.daemon);
+        command
+            .arg("--tun=userspace-networking")
+            .arg(format!("--socks5-server=127.0.0.1:{}", settings.port))
+            // Nothing on the disk: an ephemeral node logs out when tailscaled ends.
+            .arg("--state=mem:")
+            .arg(option("--statedir=", state))
+            .arg(option("--socket=", socket))
+            .arg(format!("--verbose={}", settings.verbose))
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            // A key on the terminal is for the program.
+            .process_group(0);
+        without_our_variables(&mut command);
+        shield::against_sigterm(&mut command);
+        child::end_with_us(&mut command, libc::SIGINT);
+        let pid = command.spawn()?.id();
+        // It holds the writing end: the log would have no end.
+        drop(command);
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let (kept, shown) = (Arc::clone(&log), settings.verbose > 0);
+        Ok(Daemon {
+            pid: pid.try_into().map_err(io::Error::other)?,
+            ended: None,
+            log,
+            reader: Some(thread::spawn(move || follow(reader, &kept, shown))),
+        })
+    }
+
+    /// The last lines that it wrote, once it has ended.
+    pub fn last_words(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().map(|line| format!("\n  {line}")).collect()
+    }
+}
+
+/// What is for the program and not for Tailscale's: the key goes another way, and nothing is preloaded.
+pub fn without_our_variables(command: &mut Command) {
+    for name in KEY_VARIABLES.into_iter().chain(["LD_PRELOAD"]) {
+        command.env_remove(name);
+    }
+}
+
+pub fn option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut option = std::ffi::OsString::from(name);
+    option.push(path);
+    option
+}
+
+fn follow(log: PipeReader, kept: &Mutex<VecDeque<String>>, shown: bool) {
+    for line in BufReader::new(log).split(b'\n') {
+        let Ok(line) = line else { return };
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if shown {
+            report::relay(format_args!("tailscaled: {line}"));
+        }
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+}

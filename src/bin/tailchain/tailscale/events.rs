@@ -1,0 +1,164 @@
+//! What can happen while we wait: a child ends, a signal comes, the watched process is gone.
+//!
+//! One thread, one place that waits: whatever is being waited for, a signal is passed on at once and a child
+//! that ends is reaped.
+
+#![forbid(unsafe_code)]
+
+use crate::sys::poll;
+use crate::sys::process::{self, Pid};
+use crate::sys::signals::{Received, SignalFd};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitStatus;
+use std::time::Instant;
+
+const HANDLED: [libc::c_int; 8] = [
+    libc::SIGCHLD,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGWINCH,
+];
+
+/// The process that all is done for.
+enum Watched {
+    /// It is not there yet.
+    Nobody,
+    /// A child of ours, which gets the signals that we get.
+    Child(Pid),
+    Other(OwnedFd),
+}
+
+/// A signal that asks us to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    pub since: Instant,
+    pub signal: libc::c_int,
+}
+
+pub struct Events {
+    signals: SignalFd,
+    watched: Watched,
+    ended: VecDeque<(Pid, ExitStatus)>,
+    stop: Option<Stop>,
+    gone: bool,
+    /// How the watched child ended.
+    status: Option<ExitStatus>,
+    /// Heroku's own SIGTERM reaches every process of the dyno.
+    in_dyno: bool,
+}
+
+impl Events {
+    /// # Errors
+    ///
+    /// The system has no descriptor left.
+    pub fn new() -> io::Result<Events> {
+        Ok(Events {
+            signals: SignalFd::new(&HANDLED)?,
+            watched: Watched::Nobody,
+            ended: VecDeque::new(),
+            stop: None,
+            gone: false,
+            status: None,
+            in_dyno: std::env::var_os("DYNO").is_some(),
+        })
+    }
+
+    /// From now on wait for the end of this child, and pass signals on to it.
+    pub fn watch_child(&mut self, pid: Pid) {
+        self.watched = Watched::Child(pid);
+    }
+
+    /// From now on wait for the end of this process.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn watch(&mut self, pid: Pid) -> io::Result<()> {
+        self.watched = Watched::Other(process::pidfd(pid)?);
+        Ok(())
+    }
+
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// How the watched child ended, once it has.
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.status
+    }
+
+    /// The next child that ends; `None` when the time is up, or when [`Events::stop`] or [`Events::is_gone`]
+    /// has become true.
+    ///
+    /// # Errors
+    ///
+    /// As poll(2).
+    pub fn next(&mut self, until: Option<Instant>) -> io::Result<Option<(Pid, ExitStatus)>> {
+        let before = (self.stop.is_some(), self.gone);
+        loop {
+            if let Some(ended) = self.ended.pop_front() {
+                return Ok(Some(ended));
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if before != (self.stop.is_some(), self.gone) || left.is_some_and(|left| left.is_zero())
+            {
+                return Ok(None);
+            }
+            let mut fds = vec![self.signals.as_fd()];
+            match &self.watched {
+                Watched::Other(fd) if !self.gone => fds.push(fd.as_fd()),
+                _ => (),
+            }
+            let ready = poll::readable(&fds, left)?;
+            self.gone |= ready.get(1) == Some(&true);
+            while let Some(received) = self.signals.next() {
+                self.take(received);
+            }
+        }
+    }
+
+    fn take(&mut self, received: Received) {
+        if received.number == libc::SIGCHLD {
+            while let Some((pid, status)) = process::reap() {
+                if matches!(self.watched, Watched::Child(child) if child == pid) {
+                    self.gone = true;
+                    self.status = Some(status);
+                }
+                self.ended.push_back((pid, status));
+            }
+            return;
+        }
+        let asks_to_end: &[libc::c_int] = match self.watched {
+            Watched::Nobody => &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT],
+            Watched::Child(_) if received.by_kernel => &[],
+            Watched::Child(_) | Watched::Other(_) => &[libc::SIGTERM, libc::SIGINT],
+        };
+        if asks_to_end.contains(&received.number) && self.stop.is_none() {
+            self.stop = Some(Stop {
+                since: Instant::now(),
+                signal: received.number,
+            });
+        }
+        if let Watched::Child(pid) = self.watched {
+            if !self.gone && !self.has_it_already(received) {
+                process::signal(pid, received.number);
+            }
+        }
+    }
+
+    /// Two SIGTERM would tell some programs to hurry.
+    fn has_it_already(&self, received: Received) -> bool {
+        let by_dyno = self.in_dyno && received.number == libc::SIGTERM && received.sender <= 1;
+        received.by_kernel || by_dyno
+    }
+}

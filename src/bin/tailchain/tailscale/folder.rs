@@ -1,0 +1,75 @@
+//! A private folder for one start: the socket, the key while it is needed, messages of the client.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// # Errors
+    ///
+    /// `$TMPDIR` or `/tmp` cannot be written to.
+    pub fn new() -> io::Result<Folder> {
+        let pid = std::process::id();
+        let mut number = 0;
+        loop {
+            let path = std::env::temp_dir().join(format!("tailchain-{pid}-{number}"));
+            // mkdir follows no link and takes nothing that somebody else has put there.
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Folder(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
+                    number += 1;
+                }
+                Err(error) => {
+                    let text = format!("cannot make {}: {error}; set TMPDIR", path.display());
+                    return Err(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file that only we can read; it goes when the value does.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn secret(&self, name: &str, content: &[u8]) -> io::Result<SecretFile> {
+        let file = SecretFile(self.0.join(name));
+        let mut options = fs::OpenOptions::new();
+        let mut open = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file.0)?;
+        open.write_all(content)?;
+        Ok(file)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub struct SecretFile(PathBuf);
+
+impl SecretFile {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

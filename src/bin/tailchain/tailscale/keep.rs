@@ -1,0 +1,57 @@
+//! Looks after a node for as long as its program runs.
+
+#![forbid(unsafe_code)]
+
+use super::events::Events;
+use super::node::{Node, StartError};
+use crate::report;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Before tailscaled is started again; doubled each time it fails, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Comes back when the watched process is gone, or has not ended within `drain` after a signal that asks for it.
+/// The node is left as it is then. A tailscaled that ends before is started again.
+///
+/// # Errors
+///
+/// As poll(2).
+pub fn keep(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut next_start = None;
+    while !events.is_gone() {
+        let end = events.stop().map(|stop| stop.since + drain);
+        if end.is_some_and(|end| Instant::now() >= end) {
+            break;
+        }
+        // The program that ends has little use for a new tailscaled.
+        let restart = next_start.filter(|_| end.is_none());
+        if restart.is_some_and(|at| Instant::now() >= at) {
+            next_start = None;
+            match node.start(events) {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(StartError::Interrupted) => (),
+                Err(StartError::Failed(reason)) => {
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let seconds = pause.as_secs();
+                    report::complain(format_args!("Tailscale: {reason}; next try in {seconds} s"));
+                    next_start = Some(Instant::now() + pause);
+                }
+            }
+            continue;
+        }
+        let ended = events.next(end.or(restart))?;
+        let was_alive = node.is_alive();
+        node.note(ended);
+        if let (true, Some(how)) = (was_alive, node.end()) {
+            let seconds = pause.as_secs();
+            report::complain(format_args!(
+                "{how} while the program runs; started again in {seconds} s"
+            ));
+            next_start = Some(Instant::now() + pause);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What `tailscale status --json` says, as far as it matters here.
+
+#![forbid(unsafe_code)]
+
+use serde_json::Value;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Status {
+    pub state: String,
+    /// The name and the first address of this node, as far as it has them.
+    pub node: String,
+    /// What tailscaled complains about.
+    pub health: Vec<String>,
+}
+
+/// `None` when it is no such JSON.
+pub fn parse(text: &[u8]) -> Option<Status> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    let own = value.get("Self");
+    let name = own.and_then(|own| own.get("DNSName")?.as_str());
+    let address = value.pointer("/TailscaleIPs/0").and_then(Value::as_str);
+    let node: Vec<&str> = [name.map(|name| name.trim_end_matches('.')), address]
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.is_empty())
+        .collect();
+    let health = value.get("Health").and_then(Value::as_array);
+    Some(Status {
+        state: value.get("BackendState")?.as_str()?.to_owned(),
+        node: node.join(", "),
+        health: health
+            .into_iter()
+            .flatten()
+            .filter_map(|line| Some(line.as_str()?.to_owned()))
+            .collect(),
+    })
+}
+
+impl Status {
+    pub fn is_running(&self) -> bool {
+        self.state == "Running"
+    }
+
+    /// Why it does not run, and what to do.
+    pub fn obstacle(&self) -> String {
+        let advice = match self.state.as_str() {
+            "NeedsLogin" | "NoState" => {
+                "the control server has not accepted the node; check the auth key and that the server can be reached"
+            }
+            "NeedsMachineAuth" => {
+                "the node waits for approval in the admin console; approve it, or use a pre-approved key"
+            }
+            "Starting" => "the login was accepted but the network map has not come; check the connection",
+            _ => "look at its health",
+        };
+        let mut text = format!("its state is {}: {advice}", self.state);
+        for line in &self.health {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_node_and_health_are_read() {
+        let text = br#"{"BackendState":"Running","TailscaleIPs":["100.64.0.1","fd7a::1"],
+            "Self":{"DNSName":"web-1.tail.ts.net."},"Health":["slow"]}"#;
+        let status = parse(text).unwrap();
+        assert!(status.is_running());
+        assert_eq!(status.node, "web-1.tail.ts.net, 100.64.0.1");
+        assert_eq!(status.health, ["slow"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_needed() {
+        let text = br#"{"BackendState":"NeedsMachineAuth","TailscaleIPs":null,"Health":null}"#;
+        let status = parse(text).unwrap();
+        assert_eq!(status.node, "");
+        assert!(
+            status.obstacle().contains("approve"),
+            "{}",
+            status.obstacle()
+        );
+        assert_eq!(parse(b"not json"), None);
+    }
+}
