@@ -263,17 +263,18 @@ def wait_until(condition, seconds=60):
 
 
 def test_tailscaled_that_is_killed_while_the_app_runs_is_started_again(dyno, slug, web_port):
-    go = slug / "go"
-    line = f"until [ -e go ]; do sleep 0.1; done; proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/"
+    running, go = slug / "running", slug / "go"
+    line = f"touch running; until [ -e go ]; do sleep 0.1; done; proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/"
     process = dyno.start(f"bash -c '{line}'")
     try:
-        wait_until(lambda: tailscaled_of(dyno) and answers(dyno.config_vars["TAILSCALE_SOCKS5_PORT"]))
+        wait_until(running.exists)
         first = tailscaled_of(dyno)
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: tailscaled_of(dyno) not in (None, first))
         go.touch()
         result = finish(process).ok()
     finally:
+        running.unlink(missing_ok=True)
         go.unlink(missing_ok=True)
     assert result.out == PAGE.decode()
     assert "tailscaled ended" in result.err

@@ -1,5 +1,5 @@
-"""A dyno: the app's slug at /app in a mount namespace of its own, an environment that holds nothing but config vars, and
-a shell that sources .profile.d before it runs a line of the Procfile."""
+"""A dyno: the app's slug at /app in a mount namespace of its own, an environment that holds nothing but config vars, a
+shell that sources .profile.d before it runs a line of the Procfile."""
 
 import os
 import subprocess
