@@ -280,6 +280,34 @@ def test_tailscaled_that_is_killed_while_the_app_runs_is_started_again(dyno, slu
     assert "tailscaled ended" in result.err
 
 
+def processes_of(dyno):
+    """All that run with this dyno's environment."""
+    mark = f"TAILSCALE_SOCKS5_PORT={dyno.config_vars['TAILSCALE_SOCKS5_PORT']}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                yield int(folder.name)
+
+
+def test_a_sigterm_to_all_processes_leaves_the_app_its_tailnet_until_it_has_ended(dyno, slug, web_port):
+    """The app makes one more connection after it; all the others got it too."""
+    running = slug / "running"
+    last = f"proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/; exit"
+    process = dyno.start(f"bash -c 'trap \"{last}\" TERM; touch running; while :; do sleep 0.1; done'")
+    try:
+        wait_until(running.exists)
+        all_of_them = list(processes_of(dyno))
+        assert tailscaled_of(dyno) in all_of_them and process.pid in all_of_them
+        for pid in all_of_them:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        result = finish(process)
+    finally:
+        running.unlink(missing_ok=True)
+    assert result.out == PAGE.decode(), result.err
+    wait_until(lambda: not list(processes_of(dyno)))
+
+
 def test_nothing_of_tailscale_is_left_when_the_app_has_ended(dyno):
     dyno.run("true").ok()
     wait_until(lambda: tailscaled_of(dyno) is None)

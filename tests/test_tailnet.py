@@ -10,8 +10,9 @@ import pytest
 from support import clients, paths
 from support.daemon import daemon
 from support.need import need
+from support.ports import free_port
 from support.run import command_line, run_under
-from support.tailnet import DOMAIN
+from support.tailnet import DOMAIN, binary
 from support.web import PAGE
 
 # How a program may call the other node.
@@ -230,3 +231,37 @@ def test_the_first_connection_to_a_node_that_has_just_joined(shipped, tailnet, w
     with tailnet.net.node("late"):
         words = ["--silent", "--show-error", f"http://late:{web_port}/"]
         assert run_under(need("curl"), words, conf=shipped()).ok().out == PAGE.decode()
+
+
+# -- tailchain run
+
+
+@pytest.fixture
+def run_settings(tailnet):
+    """The environment of `tailchain run` for a machine of its own."""
+    return {
+        "TAILSCALE_AUTH_KEY": tailnet.net.key,
+        "TAILSCALE_LOGIN_SERVER": tailnet.net.control,
+        "TAILSCALE_DIR": binary("tailscaled").parent,
+        "TAILSCALE_SOCKS5_PORT": free_port(),
+        "TAILSCALE_HOSTNAME": "run",
+    }
+
+
+def test_tailchain_run_puts_tailscale_around_a_command(run_settings, conf, web_port, tmp_path):
+    config = conf([f"socks5 127.0.0.1 {run_settings['TAILSCALE_SOCKS5_PORT']}"], "proxy_dns")
+    words = ["run", "-f", config, "--", "curl", "-sS", f"http://db:{web_port}/"]
+    result = run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).ok()
+    assert result.out == PAGE.decode()
+    assert "Tailscale is up" in result.err
+
+
+def test_tailchain_run_gives_the_commands_exit_code(run_settings, tmp_path):
+    words = ["run", "--", "sh", "-c", "exit 7"]
+    assert run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).code == 7
+
+
+def test_tailchain_run_without_a_key_runs_the_command_as_it_is(tmp_path):
+    result = run_under(paths.COMMAND, ["run", "--", "sh", "-c", "echo ${LD_PRELOAD-none}"], via="bare", cwd=tmp_path)
+    assert result.ok().out == "none\n"
+    assert "TAILSCALE_AUTH_KEY is not set" in result.err and len(result.err.splitlines()) == 1
