@@ -26,6 +26,7 @@ COMPATIBLE = libproxychains4.so
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
+	@echo "make test-tailnet  only what runs on a real tailnet: two tailscaled on loopback (needs Go)"
 	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"
@@ -46,8 +47,15 @@ demo: build
 .PHONY: test
 test: build $(VENV)/ready
 	tests/install-tools
+	tests/tailnet/build
 	$(CARGO) test --workspace
 	$(VENV)/bin/pytest tests $(PYTEST)
+
+.PHONY: test-tailnet
+test-tailnet: build $(VENV)/ready
+	tests/install-tools
+	tests/tailnet/build
+	$(VENV)/bin/pytest tests/test_tailnet.py $(PYTEST)
 
 $(VENV)/ready: tests/requirements.txt
 	tests/install-tools python

@@ -13,6 +13,7 @@ from support.island import Island
 from support.ports import deaf_port, refusing_port
 from support.proxy import Proxy
 from support.server import EchoServer
+from support.tailnet import app_and_database
 
 
 def pytest_sessionstart():
@@ -127,6 +128,13 @@ sshd = _daemon("sshd")
 microsocks = _daemon("microsocks")
 danted = _daemon("danted")
 embedded = _daemon("embedded")
+
+
+@pytest.fixture(scope="session")
+def tailnet(folder):
+    """Two machines of a real tailnet, `app` and `db`."""
+    with app_and_database(folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

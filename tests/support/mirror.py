@@ -1,0 +1,63 @@
+"""An HTTP server that serves what a test puts there: releases of Tailscale, and an archive of tailchain."""
+
+import hashlib
+import http.server
+import io
+import json
+import tarfile
+import threading
+from contextlib import contextmanager
+
+
+class Mirror:
+    def __init__(self, port):
+        self.url = f"http://127.0.0.1:{port}"
+        self.files = {}  # path -> bytes
+        self.cut = set()  # paths whose download breaks off
+        self.asked = []
+
+    def release(self, version, programs, arch="amd64"):
+        """Put a release of Tailscale there and name it the newest; `programs` are paths of tailscale and tailscaled."""
+        name = f"tailscale_{version}_{arch}"
+        archive = tar_gz({f"{name}/{path.name}": path.read_bytes() for path in programs})
+        self.files["/?mode=json"] = json.dumps({"TarballsVersion": version}).encode()
+        self.files[f"/{name}.tgz"] = archive
+        self.files[f"/{name}.tgz.sha256"] = hashlib.sha256(archive).hexdigest().encode()
+
+    def archive(self, files):
+        """Put an archive of `files` (name -> path) there; gives its URL and checksum."""
+        data = tar_gz({name: path.read_bytes() for name, path in files.items()})
+        self.files["/tailchain.tgz"] = data
+        return f"{self.url}/tailchain.tgz", hashlib.sha256(data).hexdigest()
+
+
+def tar_gz(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@contextmanager
+def mirror():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            shelf.asked.append(self.path)
+            content = shelf.files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            content = content or b""
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if self.path in shelf.cut else content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        shelf = Mirror(server.server_port)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield shelf
+        server.shutdown()

@@ -1,0 +1,113 @@
+// Command tailnet is a tailnet without Tailscale's servers: a control server, a relay (DERP) and a STUN server on
+// loopback, on ports that the kernel picks. The tests join real tailscaled to it.
+//
+// It prints one line of JSON, {"control": URL}, and serves until its stdin ends.
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/net/stun"
+	"tailscale.com/tailcfg"
+	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
+)
+
+const loopback = "127.0.0.1"
+
+func main() {
+	authKey := flag.String("auth-key", "", "the only auth key that lets a node in; empty: everybody comes in")
+	domain := flag.String("domain", "example.ts.net", "the MagicDNS domain")
+	flag.Parse()
+
+	stunPort, err := serveSTUN()
+	if err != nil {
+		log.Fatalf("STUN: %v", err)
+	}
+	control := &testcontrol.Server{
+		Logf:           logger.Discard,
+		DERPMap:        relays(serveDERP(), stunPort),
+		DNSConfig:      &tailcfg.DNSConfig{Proxied: true, Domains: []string{*domain}},
+		MagicDNSDomain: *domain,
+		RequireAuthKey: *authKey,
+	}
+	control.HTTPTestServer = httptest.NewServer(control)
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]string{"control": control.HTTPTestServer.URL}); err != nil {
+		log.Fatalf("stdout: %v", err)
+	}
+	// The parent holds the other end: when it ends, however it ends, so does this.
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		log.Fatalf("stdin: %v", err)
+	}
+}
+
+// serveDERP starts a relay and gives its port. Nodes that cannot reach each other directly meet there, and all of them
+// begin there.
+func serveDERP() int {
+	relay := derpserver.New(key.NewNode(), logger.Discard)
+	server := httptest.NewUnstartedServer(derpserver.Handler(relay))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	// DERP takes the connection over, which HTTP/2 does not let it do.
+	server.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	server.StartTLS()
+	return server.Listener.Addr().(*net.TCPAddr).Port
+}
+
+// serveSTUN answers binding requests (RFC 8489), by which a node learns its own address, and gives its port.
+func serveSTUN() (int, error) {
+	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(loopback)})
+	if err != nil {
+		return 0, err
+	}
+	go func() {
+		packet := make([]byte, 1500)
+		for {
+			n, from, err := socket.ReadFromUDPAddrPort(packet)
+			if err != nil {
+				return
+			}
+			id, err := stun.ParseBindingRequest(packet[:n])
+			if err != nil {
+				continue
+			}
+			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			if _, err := socket.WriteToUDPAddrPort(stun.Response(id, from), from); err != nil {
+				fmt.Fprintf(os.Stderr, "STUN: %v\n", err)
+			}
+		}
+	}()
+	return socket.LocalAddr().(*net.UDPAddr).Port, nil
+}
+
+// relays is the map of relays that the control server hands out: the one.
+func relays(derpPort, stunPort int) *tailcfg.DERPMap {
+	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{
+		1: {
+			RegionID:   1,
+			RegionCode: "test",
+			Nodes: []*tailcfg.DERPNode{{
+				Name:             "1a",
+				RegionID:         1,
+				HostName:         loopback,
+				IPv4:             loopback,
+				IPv6:             "none",
+				STUNPort:         stunPort,
+				STUNTestIP:       loopback,
+				DERPPort:         derpPort,
+				InsecureForTests: true,
+			}},
+		},
+	}}
+}

@@ -1,0 +1,245 @@
+"""bin/compile as Heroku calls it, with a mirror on loopback."""
+
+import subprocess
+
+import pytest
+
+from support import paths
+from support.mirror import mirror
+from support.run import clean_environment
+
+ARCHIVE = {
+    "bin/proxychains4": paths.LAUNCHER,
+    "bin/tailchain": paths.COMMAND,
+    "lib/libtailchain.so": paths.LIBRARY,
+}
+PROFILE = ".profile.d/heroku-tailscale-buildpack.sh"
+STARTS = '. "$HOME/vendor/tailscale/heroku-tailscale-start.sh"\n'
+
+
+class Build:
+    """One app, and a cache that lives from build to build."""
+
+    def __init__(self, folder, shelf):
+        self.app, self.cache, self.env = folder / "app", folder / "cache", folder / "env"
+        self.app.mkdir()
+        self.env.mkdir()
+        (self.app / "Procfile").write_text("web: true\n")
+        self.shelf = shelf
+        self.set(TAILSCALE_BUILD_MIRROR=shelf.url, TAILSCALE_BUILD_TS_TARGETARCH="amd64")
+
+    def set(self, **settings):
+        """Config vars; None unsets."""
+        for name, value in settings.items():
+            (self.env / name).unlink(missing_ok=True)
+            if value is not None:
+                (self.env / name).write_text(value)
+
+    def run(self):
+        return subprocess.run(
+            [paths.ROOT / "bin" / "compile", self.app, self.cache, self.env],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            env=clean_environment(),
+        )
+
+    def ok(self):
+        done = self.run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def files(self):
+        return sorted(str(path.relative_to(self.app)) for path in self.app.rglob("*") if not path.is_dir())
+
+
+@pytest.fixture
+def build(tmp_path):
+    with mirror() as shelf:
+        release(shelf, tmp_path, "1.2.3")
+        build = Build(tmp_path, shelf)
+        url, checksum = shelf.archive(ARCHIVE)
+        build.set(TAILCHAIN_BUILD_ARCHIVE_URL=url, TAILCHAIN_BUILD_ARCHIVE_SHA256=checksum)
+        yield build
+
+
+def release(shelf, folder, version, arch="amd64"):
+    """Programs that say which version they are."""
+    programs = [folder / "tailscale", folder / "tailscaled"]
+    for program in programs:
+        program.write_text(f"#!/bin/sh\necho {version} {arch}\n")
+    shelf.release(version, programs, arch)
+
+
+def installed(build):
+    return subprocess.run([build.app / "vendor/tailscale/tailscaled"], capture_output=True, text=True).stdout.strip()
+
+
+def test_detect_and_release_say_what_heroku_wants():
+    said = [
+        subprocess.run([paths.ROOT / "bin" / name], capture_output=True, text=True) for name in ["detect", "release"]
+    ]
+    assert [(one.returncode, one.stdout) for one in said] == [(0, "Tailscale\n"), (0, "--- {}\n")]
+
+
+def test_the_paths_of_the_old_buildpack_are_all_there(build):
+    out = build.ok()
+    assert [line for line in out.splitlines() if not line.startswith(("-----> ", "       "))] == []
+    assert build.files() == sorted(
+        [
+            "Procfile",
+            PROFILE,
+            "vendor/proxychains-ng/bin/proxychains4",
+            "vendor/proxychains-ng/bin/tailchain",
+            "vendor/proxychains-ng/conf/proxychains.conf",
+            "vendor/proxychains-ng/lib/libproxychains4.so",
+            "vendor/proxychains-ng/lib/libtailchain.so",
+            "vendor/tailscale/bin/tailscale",
+            "vendor/tailscale/heroku-tailscale-admin-web.sh",
+            "vendor/tailscale/heroku-tailscale-start.sh",
+            "vendor/tailscale/heroku-tailscale-test.sh",
+            "vendor/tailscale/tailscale",
+            "vendor/tailscale/tailscaled",
+        ]
+    )
+
+
+def test_the_launcher_finds_its_library_in_the_app(build):
+    build.ok()
+    vendor = build.app / "vendor/proxychains-ng"
+    words = [vendor / "bin/proxychains4", "-f", vendor / "conf/proxychains.conf", "true"]
+    said = subprocess.run(words, capture_output=True, text=True, env=clean_environment())
+    assert said.returncode == 0
+    assert f"[proxychains] preloading {vendor}/lib/libtailchain.so" in said.stderr
+
+
+# -- config vars
+
+
+def test_the_newest_version_is_the_default(build, tmp_path):
+    build.ok()
+    assert installed(build) == "1.2.3 amd64"
+    release(build.shelf, tmp_path, "1.2.4")
+    build.ok()
+    assert installed(build) == "1.2.4 amd64"
+
+
+@pytest.mark.parametrize("version", ["1.2.3", "v1.2.3"])
+def test_TAILSCALE_BUILD_TS_VERSION(build, tmp_path, version):
+    release(build.shelf, tmp_path, "1.2.4")
+    build.set(TAILSCALE_BUILD_TS_VERSION=version)
+    build.ok()
+    assert installed(build) == "1.2.3 amd64"
+    assert "/?mode=json" not in build.shelf.asked
+
+
+def test_TAILSCALE_BUILD_TS_TARGETARCH(build, tmp_path):
+    release(build.shelf, tmp_path, "1.2.3", arch="riscv64")
+    build.set(TAILSCALE_BUILD_TS_TARGETARCH="riscv64")
+    build.ok()
+    assert installed(build) == "1.2.3 riscv64"
+
+
+@pytest.mark.parametrize("value, starts", [("true", False), ("1", False), ("false", True), ("", True)])
+def test_TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D(build, value, starts):
+    build.set(TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D=value)
+    build.ok()
+    assert (build.app / PROFILE).read_text().endswith(STARTS) == starts
+    assert "vendor/tailscale/heroku-tailscale-start.sh" in build.files()
+
+
+def test_a_setting_that_is_neither_true_nor_false_is_named(build):
+    build.set(TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D="perhaps")
+    done = build.run()
+    assert done.returncode == 1
+    assert "TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D is `perhaps`: set it to true or false." in done.stderr
+
+
+def test_TAILSCALE_BUILD_PROXYCHAINS_REPO(build, tmp_path):
+    """A build from source. One that names a proxychains-ng gets tailchain all the same; unchanged, it is built once."""
+    repository = tmp_path / "proxychains-ng"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", repository]
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "empty"], check=True)
+    build.set(TAILCHAIN_BUILD_ARCHIVE_URL=None, TAILSCALE_BUILD_PROXYCHAINS_REPO=f"file://{repository}")
+    # What an earlier run of this test compiled is a start.
+    compiled = paths.TARGET / "buildpack"
+    compiled.mkdir(exist_ok=True)
+    (build.cache / "tailchain").mkdir(parents=True)
+    (build.cache / "tailchain" / "target").symlink_to(compiled)
+    done = build.run()
+    assert done.returncode == 0, done.stderr
+    assert f"file://{repository} (TAILSCALE_BUILD_PROXYCHAINS_REPO) is not used: it is not tailchain" in done.stderr
+    assert (build.app / "vendor/proxychains-ng/lib/libtailchain.so").stat().st_size > 100_000
+    assert build.ok().count("from the build cache") == 2
+
+
+# -- what can go wrong
+
+
+def untouched_after_failure(build):
+    before = build.files()
+    done = build.run()
+    assert done.returncode == 1
+    assert all(line.startswith(" !     ") for line in done.stderr.splitlines()), done.stderr
+    assert build.files() == before
+    return done.stderr
+
+
+@pytest.mark.parametrize("built_before", [False, True])
+def test_a_download_that_breaks_off_leaves_the_app_as_it_was(build, tmp_path, built_before):
+    if built_before:
+        build.ok()
+        release(build.shelf, tmp_path, "1.2.4")
+    version = "1.2.4" if built_before else "1.2.3"
+    path = f"/tailscale_{version}_amd64.tgz"
+    build.shelf.cut.add(path)
+    assert f"Cannot download {build.shelf.url}{path}" in untouched_after_failure(build)
+    build.shelf.cut.clear()
+    build.ok()
+    assert installed(build) == f"{version} amd64"
+
+
+def test_a_version_that_does_not_exist_is_named_by_its_url(build):
+    build.set(TAILSCALE_BUILD_TS_VERSION="9.9.9")
+    assert f"{build.shelf.url}/tailscale_9.9.9_amd64.tgz" in untouched_after_failure(build)
+
+
+def test_a_wrong_checksum_installs_nothing(build):
+    build.shelf.files["/tailscale_1.2.3_amd64.tgz.sha256"] = b"0" * 64
+    said = untouched_after_failure(build)
+    assert f"Wrong SHA-256 of {build.shelf.url}/tailscale_1.2.3_amd64.tgz" in said and "0" * 64 in said
+
+
+def test_an_archive_of_tailchain_needs_its_checksum(build):
+    build.set(TAILCHAIN_BUILD_ARCHIVE_SHA256=None)
+    assert "TAILCHAIN_BUILD_ARCHIVE_SHA256" in untouched_after_failure(build)
+    build.set(TAILCHAIN_BUILD_ARCHIVE_SHA256="0" * 64)
+    assert f"Wrong SHA-256 of {build.shelf.url}/tailchain.tgz" in untouched_after_failure(build)
+
+
+def test_the_cache_saves_the_downloads(build):
+    build.ok()
+    build.shelf.asked.clear()
+    assert build.ok().count("from the build cache") == 2
+    assert not [path for path in build.shelf.asked if path.endswith(".tgz")]
+
+
+def test_a_stale_cache_is_replaced(build):
+    build.ok()
+    (build.cache / "tailscale" / "tailscale_1.2.3_amd64.tgz").write_bytes(b"half a file")
+    build.ok()
+    assert installed(build) == "1.2.3 amd64"
+
+
+def test_without_the_list_of_releases_the_cached_one_is_used_and_said(build):
+    build.ok()
+    del build.shelf.files["/?mode=json"]
+    done = build.run()
+    assert done.returncode == 0 and "using 1.2.3 of the last build" in done.stderr
+    assert installed(build) == "1.2.3 amd64"
+
+
+def test_without_the_list_of_releases_and_a_cache_the_build_ends(build):
+    del build.shelf.files["/?mode=json"]
+    assert "Set TAILSCALE_BUILD_TS_VERSION" in untouched_after_failure(build)

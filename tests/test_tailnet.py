@@ -1,0 +1,267 @@
+"""The main job, on a real tailnet: two nodes of Tailscale's own tailscaled in userspace mode. The program under test is
+on `app` and its servers are on `db`, at addresses that nothing but the tailnet knows."""
+
+import sys
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from support import clients, paths
+from support.daemon import daemon
+from support.need import need
+from support.ports import free_port
+from support.run import command_line, run_under
+from support.tailnet import DOMAIN, binary
+from support.web import PAGE
+
+# How a program may call the other node.
+CALLED = {
+    "short name": lambda db: "db",
+    "full name": lambda db: db.dns_name,
+    "IPv4": lambda db: db.ipv4,
+    "IPv6": lambda db: db.ipv6,
+}
+
+
+@pytest.fixture(params=CALLED)
+def db(request, tailnet):
+    """A name or an address of `db`."""
+    return CALLED[request.param](tailnet.db)
+
+
+@pytest.fixture
+def shipped(tailnet, tmp_path):
+    """shipped(*directives): the config that is shipped, for the ports of `app`."""
+
+    def make(*directives, kind="socks5"):
+        text = (paths.ROOT / "conf" / "proxychains.conf").read_text()
+        port = {"socks5": tailnet.app.socks_port, "http": tailnet.app.http_port}[kind]
+        proxy = "\nsocks5 127.0.0.1 1055"
+        assert proxy in text
+        text = text.replace(proxy, f"\n{kind} 127.0.0.1 {port}").replace(
+            "[ProxyList]", "\n".join([*directives, "[ProxyList]"])
+        )
+        path = tmp_path / "proxychains.conf"
+        path.write_text(text)
+        return path
+
+    return make
+
+
+@pytest.fixture(params=["socks5", "http"])
+def config(request, shipped):
+    return shipped(kind=request.param)
+
+
+def python(code, *args, conf, **options):
+    return run_under(sys.executable, ["-c", code, *args], conf=conf, **options)
+
+
+# -- every way to call the other node, through both of tailscaled's proxies
+
+
+def test_curl(config, db, web_port):
+    host = f"[{db}]" if ":" in db else db
+    words = ["--silent", "--show-error", f"http://{host}:{web_port}/"]
+    assert run_under(need("curl"), words, conf=config).ok().out == PAGE.decode()
+
+
+def test_psql(config, db, postgres):
+    words = ["-X", "-A", "-t", "-h", db, "-p", postgres, "-U", "postgres", "-c", "select 6 * 7"]
+    assert run_under(need("psql"), words, conf=config).ok().out == "42\n"
+
+
+PSYCOPG = """
+import psycopg, sys
+with psycopg.connect(host=sys.argv[1], port=sys.argv[2], user="postgres") as connection:
+    print(connection.execute("select 6 * 7").fetchone()[0])
+"""
+PSYCOPG2 = """
+import psycopg2, sys
+cursor = psycopg2.connect(host=sys.argv[1], port=sys.argv[2], user="postgres").cursor()
+cursor.execute("select 6 * 7")
+print(cursor.fetchone()[0])
+"""
+ASYNCPG = """
+import asyncio, asyncpg, sys
+async def main():
+    connection = await asyncpg.connect(host=sys.argv[1], port=int(sys.argv[2]), user="postgres")
+    print(await connection.fetchval("select 6 * 7"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("driver", ["PSYCOPG", "PSYCOPG2", "ASYNCPG"])
+def test_drivers_of_python(driver, config, db, postgres):
+    assert python(globals()[driver], db, postgres, conf=config).ok().out == "42\n"
+
+
+def test_redis_cli(config, db, redis):
+    assert run_under(need("redis-cli"), ["-h", db, "-p", redis, "ping"], conf=config).ok().out == "PONG\n"
+
+
+def test_a_preloaded_program_needs_no_launcher(shipped, tailnet, web_port):
+    words = ["--silent", "--show-error", f"http://db:{web_port}/"]
+    assert run_under(need("curl"), words, conf=shipped(), via="preload").ok().out == PAGE.decode()
+
+
+def test_greeting_and_request_in_one_segment(shipped, web_port):
+    """tailscaled reads exactly: proxy_pipeline is for it."""
+    words = ["--silent", "--show-error", f"http://db:{web_port}/"]
+    assert run_under(need("curl"), words, conf=shipped("proxy_pipeline")).ok().out == PAGE.decode()
+
+
+# -- programs as people deploy them
+
+
+@pytest.fixture
+def site(tailnet, postgres):
+    """Where the Django project of tests/clients finds its database."""
+    return {"DATABASE_HOST": tailnet.db.dns_name, "DATABASE_PORT": postgres}
+
+
+@contextmanager
+def served(words, conf, folder, **options):
+    """`words(port)`, under the launcher."""
+
+    def command(port):
+        program, *args = words(port)
+        argv, _ = command_line(program, args, "launcher", conf, ["-q"])
+        return ["env", *(f"{name}={value}" for name, value in options.items()), *argv]
+
+    with daemon(command, folder) as port:
+        yield port
+
+
+def test_django_migrates_and_answers_on_uvicorn(shipped, site, folder):
+    project = paths.ROOT / "tests" / "clients"
+    conf = shipped()
+    run_under(sys.executable, [project / "django_site.py", "migrate"], conf=conf, env=site).ok()
+
+    def uvicorn(port):
+        words = ["-m", "uvicorn", "--app-dir", project, "--host", "127.0.0.1", "--port", port, "--lifespan", "off"]
+        return [sys.executable, *words, "django_site:application"]
+
+    with served(uvicorn, conf, folder("django"), **site) as port:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read()
+    # Add, change, delete and view, for each of the four models that Django brought.
+    assert page == b"16"
+
+
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_a_celery_worker_whose_broker_is_on_the_tailnet(shipped, tailnet, redis, pool):
+    program, *args = clients.python("celery_run", redis, pool, 10)
+    result = run_under(program, args, conf=shipped(), env={"CELERY_REDIS_HOST": tailnet.db.dns_name}).ok()
+    assert result.out == f"{sum(number * number for number in range(10))}\nworker ended with 0\n"
+
+
+# -- what does not work, and how that looks
+
+
+def connect_error(host, port, conf):
+    code = """
+import errno, socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])))
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+    return python(code, host, port, conf=conf).ok().out.strip()
+
+
+def test_a_port_where_nobody_listens_is_refused(config, tailnet, refusing):
+    assert connect_error(tailnet.db.dns_name, refusing, config) == "ECONNREFUSED"
+
+
+def test_a_name_that_the_tailnet_does_not_know_is_refused(shipped):
+    assert connect_error(f"nobody.{DOMAIN}", 80, shipped("proxy_retry 0")) == "ECONNREFUSED"
+
+
+@pytest.fixture
+def away(tailnet):
+    """The address of a machine that the others still know, but that does not answer."""
+    with tailnet.net.node("away") as node:
+        address = node.ipv4
+        node.tailscale("down")
+        yield address
+
+
+def test_a_machine_that_does_not_answer_times_out(shipped, away):
+    """tailscaled dials for 5 s and then says no more than that it failed."""
+    assert connect_error(away, 80, shipped("proxy_retry 0")) == "ETIMEDOUT"
+
+
+TICKING = """
+import asyncio, sys
+async def main():
+    dialling = asyncio.ensure_future(asyncio.open_connection(sys.argv[1], 80))
+    ticks = 0
+    while not dialling.done():
+        await asyncio.sleep(0.05)
+        ticks += 1
+    print(type(dialling.exception()).__name__, ticks > 20)
+asyncio.run(main())
+"""
+
+
+def test_an_event_loop_goes_on_while_a_machine_does_not_answer(shipped, away):
+    """For the 5 s that tailscaled takes; a loop that stood still would have ticked once."""
+    assert python(TICKING, away, conf=shipped("proxy_retry 0")).ok().out == "TimeoutError True\n"
+
+
+# -- the split tunnel
+
+
+def test_tailnet_only_sends_the_full_name_to_the_proxy_and_nothing_else(shipped, tailnet, postgres):
+    conf = shipped("tailnet_only")
+    words = ["-X", "-A", "-t", "-p", postgres, "-U", "postgres", "-c", "select 6 * 7"]
+    result = run_under(need("psql"), [*words, "-h", tailnet.db.dns_name], conf=conf).ok()
+    assert result.out == "42\n" and tailnet.db.dns_name in result.chains[0]
+    result = run_under(need("psql"), [*words, "-h", tailnet.db.ipv4], conf=conf).ok()
+    assert result.out == "42\n" and tailnet.db.ipv4 in result.chains[0]
+    result = run_under(need("psql"), [*words, "-h", "127.0.0.1"], conf=conf).ok()
+    assert result.out == "42\n" and result.chains == []
+
+
+# -- nodes that come and go
+
+
+def test_the_first_connection_to_a_node_that_has_just_joined(shipped, tailnet, web_port):
+    with tailnet.net.node("late"):
+        words = ["--silent", "--show-error", f"http://late:{web_port}/"]
+        assert run_under(need("curl"), words, conf=shipped()).ok().out == PAGE.decode()
+
+
+# -- tailchain run
+
+
+@pytest.fixture
+def run_settings(tailnet):
+    """The environment of `tailchain run` for a machine of its own."""
+    return {
+        "TAILSCALE_AUTH_KEY": tailnet.net.key,
+        "TAILSCALE_LOGIN_SERVER": tailnet.net.control,
+        "TAILSCALE_DIR": binary("tailscaled").parent,
+        "TAILSCALE_SOCKS5_PORT": free_port(),
+        "TAILSCALE_HOSTNAME": "run",
+    }
+
+
+def test_tailchain_run_puts_tailscale_around_a_command(run_settings, conf, web_port, tmp_path):
+    config = conf([f"socks5 127.0.0.1 {run_settings['TAILSCALE_SOCKS5_PORT']}"], "proxy_dns")
+    words = ["run", "-f", config, "--", "curl", "-sS", f"http://db:{web_port}/"]
+    result = run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).ok()
+    assert result.out == PAGE.decode()
+    assert "Tailscale is up" in result.err
+
+
+def test_tailchain_run_gives_the_commands_exit_code(run_settings, tmp_path):
+    words = ["run", "--", "sh", "-c", "exit 7"]
+    assert run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).code == 7
+
+
+def test_tailchain_run_without_a_key_runs_the_command_as_it_is(tmp_path):
+    result = run_under(paths.COMMAND, ["run", "--", "sh", "-c", "echo ${LD_PRELOAD-none}"], via="bare", cwd=tmp_path)
+    assert result.ok().out == "none\n"
+    assert "TAILSCALE_AUTH_KEY is not set" in result.err and len(result.err.splitlines()) == 1
