@@ -24,6 +24,11 @@ read_settings() {
     done
 }
 
+# A value that is not understood ends the build here, not after minutes of it.
+check_settings() {
+    is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D || true
+}
+
 # is_on NAME: whether the variable of that name says yes.
 is_on() {
     local value=${!1:-}

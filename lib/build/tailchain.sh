@@ -8,11 +8,14 @@ TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 
 # install_tailchain FOLDER CACHE BUILDPACK
 install_tailchain() {
+    local source
     mkdir -p "$1/bin" "$1/lib" "$1/conf" "$2"
     if [[ -n ${TAILCHAIN_BUILD_ARCHIVE_URL:-} ]]; then
         tailchain_from_archive "$1" "$2"
     else
-        tailchain_from_source "$1" "$2" "$(tailchain_source "$2" "$3")"
+        # A line of its own: inside of an argument its failure would go unnoticed.
+        source=$(tailchain_source "$2" "$3")
+        tailchain_from_source "$1" "$2" "$source"
     fi
     # The name that an LD_PRELOAD line of proxychains-ng has.
     ln -s libtailchain.so "$1/lib/libproxychains4.so"
@@ -57,7 +60,7 @@ tailchain_source() {
 # tailchain_from_source FOLDER CACHE SOURCE: what was built from the same source is in the cache.
 tailchain_from_source() {
     local key built minimum
-    key=$(source_key "$3")
+    key=$(source_key "$3") || fail "The sources of tailchain in $3 are not complete; the reason is above."
     built="$2/built/$key"
     step "Installing tailchain"
     if [[ -d $built ]]; then
@@ -77,8 +80,8 @@ tailchain_from_source() {
 source_key() {
     {
         echo "${STACK:-} $(uname -m) $DYNO_PREFIX"
-        cd "$1" || exit
-        find Cargo.toml Cargo.lock build.rs cbindgen.toml src crates -type f -print0 | sort -z | xargs -0 sha256sum
+        cd "$1" &&
+            find Cargo.toml Cargo.lock build.rs cbindgen.toml src crates -type f -print0 | sort -z | xargs -0 sha256sum
     } | sha256sum | cut -d' ' -f1
 }
 

@@ -1,0 +1,170 @@
+"""bin/compile when it builds tailchain from source: where Rust comes from, which source is taken, and when.
+
+rustup and cargo are stand-ins, so that a build takes a moment; test_buildpack_compile.py has the real cargo."""
+
+import hashlib
+import os
+import platform
+import subprocess
+
+import pytest
+
+from support import paths
+from support.mirror import mirror
+from support.need import need
+from test_buildpack_compile import Build, release, untouched_after_failure
+
+OLD_CARGO = "#!/bin/sh\necho cargo 1.0.0\n"
+
+# Leaves a cargo as rustup does. That cargo "builds" files that say where they were built, and for which place.
+RUSTUP = """#!/bin/sh
+mkdir -p "$CARGO_HOME/bin" "$RUSTUP_HOME"
+cat >"$CARGO_HOME/bin/cargo" <<'END'
+#!/bin/sh
+[ "$1" != --version ] || { echo cargo 9.0.0; exit; }
+if [ -e fails ]; then echo "error: it does not compile"; exit 101; fi
+mkdir -p "$CARGO_TARGET_DIR/release"
+for name in proxychains4 tailchain libtailchain.so; do
+    echo "$PWD $TAILCHAIN_LIBDIR $TAILCHAIN_SYSCONFDIR" >"$CARGO_TARGET_DIR/release/$name"
+done
+END
+chmod +x "$CARGO_HOME/bin/cargo"
+"""
+INSTALLER = f"/dist/{platform.machine()}-unknown-linux-gnu/rustup-init"
+
+
+def serve_rustup(shelf):
+    shelf.files[INSTALLER] = RUSTUP.encode()
+    shelf.files[INSTALLER + ".sha256"] = (hashlib.sha256(RUSTUP.encode()).hexdigest() + " *./rustup-init\n").encode()
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """A build where the PATH has a cargo that is too old."""
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "cargo").write_text(OLD_CARGO)
+    (old / "cargo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{old}:{os.environ['PATH']}")
+    with mirror() as shelf:
+        release(shelf, tmp_path, "1.2.3")
+        serve_rustup(shelf)
+        build = Build(tmp_path, shelf)
+        build.set(RUSTUP_UPDATE_ROOT=shelf.url)
+        yield build
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """repository(files): a git repository, by its URL."""
+
+    def make(files):
+        folder = tmp_path / "repository"
+        for name, text in files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        git = [need("git"), "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", folder]
+        subprocess.run([*git, "init", "--quiet"], check=True)
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "--quiet", "-m", "all"], check=True)
+        return f"file://{folder}"
+
+    return make
+
+
+SOURCES = {
+    "Cargo.toml": '[package]\nname = "tailchain"\nrust-version = "1.88"\n',
+    "Cargo.lock": "",
+    "build.rs": "",
+    "cbindgen.toml": "",
+    "src/lib.rs": "",
+    "crates/core/src/lib.rs": "",
+}
+
+
+def built(build):
+    """What the stand-in for cargo wrote: its folder, and the two folders that it was told."""
+    return (build.app / "vendor/proxychains-ng/lib/libtailchain.so").read_text().split()
+
+
+def test_without_a_rust_that_will_do_one_is_installed_into_the_cache(build):
+    assert "-----> Installing Rust" in build.ok()
+    installation = "/app/vendor/proxychains-ng"
+    assert built(build) == [str(paths.ROOT), f"{installation}/lib", f"{installation}/conf"]
+    assert (build.cache / "tailchain" / "rustup").is_dir()
+
+
+def test_a_rust_in_the_cache_is_used_again(build, monkeypatch):
+    build.ok()
+    build.shelf.asked.clear()
+    monkeypatch.setenv("STACK", "another")
+    assert "building it with cargo 9.0.0" in build.ok()
+    assert INSTALLER not in build.shelf.asked
+
+
+def test_what_was_built_from_the_same_source_needs_no_rust(build):
+    build.ok()
+    (build.cache / "tailchain" / "cargo" / "bin" / "cargo").unlink()
+    build.shelf.asked.clear()
+    said = build.ok()
+    assert "building it" not in said and said.count("from the build cache") == 2
+    assert INSTALLER not in build.shelf.asked
+
+
+@pytest.mark.parametrize("fault", ["cut", "wrong", "missing"])
+def test_a_rustup_that_did_not_arrive_as_it_was_is_not_run(build, fault):
+    if fault == "cut":
+        build.shelf.cut.add(INSTALLER)
+    elif fault == "wrong":
+        build.shelf.files[INSTALLER] += b"# and more\n"
+    else:
+        del build.shelf.files[INSTALLER]
+    assert f"{build.shelf.url}{INSTALLER}" in untouched_after_failure(build)
+    assert not (build.cache / "tailchain" / "cargo").exists()
+
+
+def test_a_repository_of_tailchain_is_built_in_place_of_ours(build, repository):
+    build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository(SOURCES))
+    build.ok()
+    assert built(build)[0] == str(build.cache / "tailchain" / "repository")
+
+
+def test_a_repository_that_cannot_be_cloned_ends_the_build(build, tmp_path):
+    build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=f"file://{tmp_path}/nowhere")
+    before = build.files()
+    done = build.run()
+    assert done.returncode == 1 and build.files() == before
+    assert (
+        f" !     Cannot clone file://{tmp_path}/nowhere, which TAILSCALE_BUILD_PROXYCHAINS_REPO names." in done.stderr
+    )
+
+
+def test_a_repository_without_all_sources_is_said(build, repository):
+    build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository({"Cargo.toml": SOURCES["Cargo.toml"]}))
+    done = build.run()
+    assert done.returncode == 1 and "are not complete" in done.stderr
+    assert "vendor" not in os.listdir(build.app)
+
+
+def test_sources_that_do_not_compile_leave_the_app_as_it_was(build, repository):
+    build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository({**SOURCES, "fails": ""}))
+    before = build.files()
+    done = build.run()
+    assert done.returncode == 1 and build.files() == before
+    assert "       error: it does not compile\n" in done.stdout
+    assert " !     tailchain could not be built; the reason is above." in done.stderr
+
+
+def test_a_changed_source_is_built_anew(build, repository, tmp_path):
+    build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository(SOURCES))
+    build.ok()
+    assert "building it" not in build.ok()
+    repository({"src/lib.rs": "// more\n"})
+    assert "building it" in build.ok()
+
+
+def test_a_setting_that_is_not_understood_ends_the_build_before_anything_is_fetched(build):
+    build.set(TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D="perhaps")
+    build.run()
+    assert build.shelf.asked == []
