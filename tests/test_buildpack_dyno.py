@@ -5,6 +5,8 @@ import base64
 import http.server
 import json
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from support import paths
-from support.daemon import answers
+from support.daemon import UNPRIVILEGED, answers
 from support.dyno import APP, Dyno, can_be_made
 from support.mirror import mirror
 from support.need import need
@@ -188,6 +190,43 @@ def test_the_start_script_called_twice_starts_once(dyno):
     assert "Tailscale is up already" in dyno.run("heroku-tailscale-start.sh").ok().err
 
 
+@pytest.mark.parametrize("call, proxied", [("source", True), ("bash", False)])
+def test_a_key_that_dot_profile_sets(dyno, slug, web_port, call, proxied):
+    """Then the shell was told already that there is none; only what it sources can take that back."""
+    profile = slug / PROFILE
+    text = profile.read_text()
+    profile.write_text(text.removesuffix(STARTS))
+    start = f"{call} vendor/tailscale/heroku-tailscale-start.sh"
+    (slug / ".profile").write_text(f"export TAILSCALE_AUTH_KEY={KEY}\n{start}\n")
+    try:
+        result = dyno.run(f"proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/", TAILSCALE_AUTH_KEY=None)
+    finally:
+        (slug / ".profile").unlink()
+        profile.write_text(text)
+    assert (result.out == PAGE.decode()) == proxied
+    assert ("source this script instead" in result.err) == (not proxied)
+    assert "Tailscale is up" in result.err
+
+
+@pytest.fixture
+def heroku_user(dyno, slug, folder):
+    """The dyno as Heroku has it: its user is nobody special, and owns the slug."""
+    copy = folder("slug") / "app"
+    shutil.copytree(slug, copy, symlinks=True)
+    for path in [copy, *copy.rglob("*")]:
+        os.chown(path, pwd.getpwnam(UNPRIVILEGED).pw_uid, -1, follow_symlinks=False)
+    return Dyno(copy, unprivileged=True, **dyno.config_vars)
+
+
+def test_an_unprivileged_user(heroku_user, web_port):
+    result = heroku_user.run(f"proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/").ok()
+    assert result.out == PAGE.decode()
+    state = (heroku_user.slug / ".local/share/tailscale").stat()
+    assert state.st_mode & 0o077 == 0
+    assert heroku_user.run("tailscale status --self --peers=false").ok().out.split()[1] == "dyno"
+    assert heroku_user.run("id -un").ok().out == f"{UNPRIVILEGED}\n"
+
+
 # -- config vars of a running dyno
 
 
@@ -205,6 +244,8 @@ def preferences(dyno, **config_vars):
         ("TAILSCALE_ACCEPT_ROUTES", "false", "RouteAll", False),
         ("TAILSCALE_ADVERTISE_EXIT_NODES", None, "AdvertiseRoutes", None),
         ("TAILSCALE_ADVERTISE_EXIT_NODES", "true", "AdvertiseRoutes", ["0.0.0.0/0", "::/0"]),
+        # The name that the old start script read.
+        ("TAILSCALE_ADVERTISE_EXIT_NODE", "true", "AdvertiseRoutes", ["0.0.0.0/0", "::/0"]),
         ("TAILSCALE_ADVERTISE_TAGS", None, "AdvertiseTags", None),
         ("TAILSCALE_ADVERTISE_TAGS", "tag:web,tag:test", "AdvertiseTags", ["tag:web", "tag:test"]),
         ("TAILSCALE_HOSTNAME", "chosen", "Hostname", "chosen"),

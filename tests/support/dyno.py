@@ -5,15 +5,16 @@ import os
 import subprocess
 from pathlib import Path
 
+from .daemon import drop_privileges
 from .need import need
 from .run import finish
 
 APP = Path("/app")
 
+MOUNT = 'mount --bind "$1" /app && cd /app || exit 125; shift; exec "$@"'
+
 # As the dyno's init does it. The program of the Procfile takes the place of the shell.
 SHELL = """
-mount --bind "$SLUG" /app && cd /app || exit 125
-unset SLUG
 for file in .profile.d/*.sh; do source "$file"; done
 [[ ! -e .profile ]] || source .profile
 eval "exec $LINE"
@@ -21,9 +22,10 @@ eval "exec $LINE"
 
 
 class Dyno:
-    def __init__(self, slug, **config_vars):
-        need("unshare")
+    def __init__(self, slug, unprivileged=False, **config_vars):
         self.slug = slug
+        # As on Heroku. The slug has to be that user's, and what it runs within reach.
+        self.drop = [need("setpriv"), *drop_privileges()] if unprivileged else []
         self.config_vars = config_vars
 
     def start(self, line, **config_vars):
@@ -33,13 +35,13 @@ class Dyno:
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "LANG": "C.UTF-8",
             "DYNO": "web.1",
-            "SLUG": str(self.slug),
             "LINE": line,
             **self.config_vars,
             **config_vars,
         }
+        mounted = [need("unshare"), "--mount", "--propagation=private", "--", "bash", "-c", MOUNT, "mount", self.slug]
         return subprocess.Popen(
-            [need("unshare"), "--mount", "--propagation=private", "--", "bash", "-c", SHELL],
+            [*mounted, *self.drop, "bash", "-c", SHELL],
             env={name: str(value) for name, value in environment.items() if value is not None},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
