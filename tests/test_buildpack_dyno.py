@@ -163,6 +163,15 @@ def test_a_config_of_the_app(dyno, slug, web_port):
     assert "config file found: conf/proxychains.conf" in result.err
 
 
+def test_a_config_in_the_base_directory_is_found_without_f(dyno, slug, web_port):
+    (slug / "proxychains.conf").write_text((slug / PROCFILE_CONF).read_text())
+    try:
+        result = dyno.run(f"proxychains4 curl -sS http://db:{web_port}/").ok()
+    finally:
+        (slug / "proxychains.conf").unlink()
+    assert result.out == PAGE.decode()
+
+
 def test_LD_PRELOAD_in_the_procfile(dyno, web_port):
     line = "env LD_PRELOAD=/app/vendor/proxychains-ng/lib/libproxychains4.so"
     line += f" PROXYCHAINS_CONF_FILE=/app/{PROCFILE_CONF} curl -sS http://db:{web_port}/"
@@ -435,6 +444,32 @@ def test_admin_web_removes_the_machine_that_had_the_name(dyno, slug):
             api.shutdown()
     basic = base64.b64encode(b"tskey-api-x:").decode()
     assert removed == [("/device/n1", f"Basic {basic}")]
+
+
+@pytest.mark.parametrize(
+    "config_vars, reason",
+    [
+        ({}, "TAILSCALE_ADMIN_HOSTNAME is not set"),
+        ({"TAILSCALE_ADMIN_HOSTNAME": "admin", "TAILSCALE_AUTH_KEY": None}, "TAILSCALE_AUTH_KEY is not set"),
+    ],
+)
+def test_admin_web_without_what_it_needs(dyno, config_vars, reason):
+    need("jq")
+    result = dyno.run("heroku-tailscale-admin-web.sh echo the app", **config_vars)
+    assert result.code == 1 and result.out == ""
+    assert f" !     {reason}" in result.err
+
+
+def test_admin_web_says_when_the_api_cannot_be_used(dyno, refusing):
+    need("jq")
+    result = dyno.run(
+        "heroku-tailscale-admin-web.sh echo the app",
+        TAILSCALE_ADMIN_HOSTNAME="admin",
+        TAILSCALE_API_KEY="tskey-api-x",
+        TAILSCALE_API_URL=f"http://127.0.0.1:{refusing}",
+    )
+    assert result.code == 1 and result.out == ""
+    assert " !     The machines of the tailnet cannot be listed." in result.err and "tskey-api-x" not in result.err
 
 
 def test_shell_scripts_pass_shellcheck():

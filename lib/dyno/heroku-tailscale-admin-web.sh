@@ -35,15 +35,16 @@ api() {
 
 # The name is freed for us: two machines cannot have it, and the later one would be NAME-1.
 remove_previous() {
-    local own id
+    local own devices id
     own=$(self ID)
-    api GET "tailnet/-/devices" |
-        jq --raw-output --arg name "$hostname" --arg own "$own" \
-            '.devices[] | select(.nodeId != $own and (.name | split(".")[0]) == $name) | .nodeId' |
-        while read -r id; do
-            say "Removing the machine $id, which had the name $hostname"
-            api DELETE "device/$id" >/dev/null
-        done
+    devices=$(api GET "tailnet/-/devices") ||
+        fail "The machines of the tailnet cannot be listed. May TAILSCALE_API_KEY do that, and is it still valid?"
+    for id in $(jq --raw-output --arg name "$hostname" --arg own "$own" \
+        '.devices[] | select(.nodeId != $own and (.name | split(".")[0]) == $name) | .nodeId' <<<"$devices"); do
+        say "Removing the machine $id, which had the name $hostname"
+        api DELETE "device/$id" >/dev/null ||
+            fail "The machine $id, which has the name $hostname, cannot be removed. Remove it by hand."
+    done
 }
 
 # A new name reaches this node by way of the control server.
