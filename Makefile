@@ -26,9 +26,10 @@ COMPATIBLE = libproxychains4.so
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
-	@echo "make test-tailnet  only what runs on a real tailnet: two tailscaled on loopback (needs Go)"
+	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
 	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
+	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
 	@echo "make header     write include/tailchain.h anew from src/api.rs"
 	@echo "make lint       formatting and clippy"
@@ -89,6 +90,19 @@ install: build
 	install -D -m 644 include/tailchain.h $(DESTDIR)$(INCLUDEDIR)/tailchain.h
 	test -e $(DESTDIR)$(SYSCONFDIR)/proxychains.conf || \
 		install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
+
+# For TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack: built for where a dyno has it.
+ARCHIVE = $(CARGO_TARGET_DIR)/tailchain-$(shell uname -m).tgz
+
+.PHONY: archive
+archive: LIBDIR = /app/vendor/proxychains-ng/lib
+archive: SYSCONFDIR = /app/vendor/proxychains-ng/conf
+archive: build
+	rm -rf $(CARGO_TARGET_DIR)/archive
+	install -D -m 755 -t $(CARGO_TARGET_DIR)/archive/bin $(RELEASE)/proxychains4 $(RELEASE)/tailchain
+	install -D -m 755 -t $(CARGO_TARGET_DIR)/archive/lib $(RELEASE)/$(LIBRARY)
+	tar -czf $(ARCHIVE) --owner=0 --group=0 -C $(CARGO_TARGET_DIR)/archive bin lib
+	sha256sum $(ARCHIVE)
 
 .PHONY: uninstall
 uninstall:

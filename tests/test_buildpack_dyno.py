@@ -25,7 +25,7 @@ from support.ports import free_port
 from support.run import clean_environment, finish
 from support.tailnet import KEY, binary
 from support.web import PAGE
-from test_buildpack_compile import ARCHIVE
+from test_buildpack_compile import ARCHIVE, PROFILE, STARTS
 
 PROCFILE_CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 
@@ -145,7 +145,12 @@ def test_the_release_phase_without_a_key_runs_straight_through(dyno, postgres):
 
 def test_the_test_script(dyno, web_port):
     result = dyno.run(f"heroku-tailscale-test.sh http://db:{web_port}/").ok()
-    assert result.out == PAGE.decode()
+    assert PAGE.decode() in result.out
+
+
+def test_the_test_script_says_what_to_look_at_when_it_fails(dyno, refusing):
+    result = dyno.run(f"heroku-tailscale-test.sh http://db:{refusing}/")
+    assert result.code == 1 and "ACLs" in result.err
 
 
 def test_a_config_of_the_app(dyno, slug, web_port):
@@ -164,9 +169,9 @@ def test_LD_PRELOAD_in_the_procfile(dyno, web_port):
 
 def test_the_start_script_called_from_dot_profile(dyno, slug, web_port):
     """As with TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D: a dyno can change its settings first."""
-    start = slug / ".profile.d" / "heroku-tailscale-1-start.sh"
-    text = start.read_text()
-    start.unlink()
+    profile = slug / PROFILE
+    text = profile.read_text()
+    profile.write_text(text.removesuffix(STARTS))
     try:
         (slug / ".profile").write_text(
             "export TAILSCALE_HOSTNAME=changed\nvendor/tailscale/heroku-tailscale-start.sh\n"
@@ -174,7 +179,7 @@ def test_the_start_script_called_from_dot_profile(dyno, slug, web_port):
         result = dyno.run(f"proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/").ok()
     finally:
         (slug / ".profile").unlink()
-        start.write_text(text)
+        profile.write_text(text)
     assert result.out == PAGE.decode()
     assert "changed" in result.err
 
@@ -332,27 +337,37 @@ def test_admin_web_serves_an_app_to_the_tailnet(dyno, slug):
     try:
         result = dyno.run(
             "heroku-tailscale-admin-web.sh echo the app",
+            TAILSCALE_HOSTNAME="admin",  # the control server of the tests renames nobody
             TAILSCALE_ADMIN_HOSTNAME="admin",
             TAILSCALE_ADMIN_PORT="8123",
-            TAILSCALE_CERTS_RESTORE="echo restored >$CERTS/admin.example.ts.net.crt",
-            TAILSCALE_CERTS_STORE="cp $CERTS/admin.example.ts.net.crt /app/stored",
+            TAILSCALE_CERT_RESTORE="echo restored >$TAILSCALE_CERT_DIR/admin.example.ts.net.crt",
+            TAILSCALE_CERT_STORE="cp $TAILSCALE_CERT_DIR/admin.example.ts.net.crt /app/stored",
         ).ok()
         assert (slug / "stored").read_text() == "restored\n"
         calls = (slug / "calls").read_text().splitlines()
     finally:
         (slug / ".profile").unlink()
         (slug / "calls").unlink()
-    assert [call.split()[0] for call in calls] == ["set", "status", "cert", "serve", "serve"]
-    assert calls[0] == "set --hostname=admin" and calls[3] == "serve --bg http://127.0.0.1:8123"
-    assert "proxy http://127.0.0.1:8123" in result.out
+    calls = [call for call in calls if not call.startswith("status ")]
+    assert [call.split()[0] for call in calls] == ["set", "cert", "serve", "serve"]
+    assert calls[0] == "set --hostname=admin" and calls[2] == "serve --bg --https=443 http://127.0.0.1:8123"
+    assert "proxy http://127.0.0.1:8123" in result.err
     assert result.out.endswith("the app\n")
 
 
-def test_admin_web_removes_the_machine_that_had_the_name(dyno, slug, tailnet):
+def test_admin_web_removes_the_machine_that_had_the_name(dyno, slug):
     need("jq")
     removed = []
+    devices = {"devices": [{"nodeId": "n1", "name": "admin.example.ts.net"}, {"nodeId": "n2", "name": "admin2.x"}]}
 
     class Api(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps(devices).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
         def do_DELETE(self):
             removed.append((self.path, self.headers["Authorization"]))
             self.send_response(200)
@@ -370,24 +385,24 @@ def test_admin_web_removes_the_machine_that_had_the_name(dyno, slug, tailnet):
         try:
             dyno.run(
                 "heroku-tailscale-admin-web.sh true",
-                TAILSCALE_ADMIN_HOSTNAME="db",
+                TAILSCALE_HOSTNAME="admin",  # the control server of the tests renames nobody
+                TAILSCALE_ADMIN_HOSTNAME="admin",
                 TAILSCALE_API_KEY="tskey-api-x",
-                TAILSCALE_API=f"http://127.0.0.1:{api.server_port}",
+                TAILSCALE_API_URL=f"http://127.0.0.1:{api.server_port}",
             ).ok()
         finally:
             (slug / ".profile").unlink()
             (slug / "calls").unlink()
             api.shutdown()
-    machine = json.loads(tailnet.db.tailscale("status", "--json").stdout)["Self"]["ID"]
     basic = base64.b64encode(b"tskey-api-x:").decode()
-    assert removed == [(f"/api/v2/device/{machine}", f"Basic {basic}")]
+    assert removed == [("/device/n1", f"Basic {basic}")]
 
 
 def test_shell_scripts_pass_shellcheck():
     root = paths.ROOT
-    scripts = [*root.glob("bin/*"), *root.glob("bin/*/*"), root / ".ci/run", root / "tests/install-tools"]
+    scripts = [*root.glob("bin/*"), *root.glob("lib/*/*"), root / ".ci/run", root / "tests/install-tools"]
     scripts.append(root / "tests/tailnet/build")
     done = subprocess.run(
-        [need("shellcheck"), *(path for path in scripts if path.is_file())], capture_output=True, text=True
+        [need("shellcheck"), "--external-sources", *scripts], capture_output=True, text=True, cwd=root
     )
     assert done.returncode == 0, done.stdout

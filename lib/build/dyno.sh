@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# The scripts that run on a dyno, and the way of everything into the slug.
+
+PROFILE_SCRIPT=heroku-tailscale-buildpack.sh
+
+# install_dyno_scripts STAGE SCRIPTS
+install_dyno_scripts() {
+    step "Installing the start script"
+    install -m 755 "$2"/heroku-tailscale-*.sh "$1/tailscale/"
+    install -D -m 755 "$2/tailscale" "$1/tailscale/bin/tailscale"
+    install -D -m 644 "$2/profile.sh" "$1/$PROFILE_SCRIPT"
+    if is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D; then
+        note "dynos do not run it by themselves: source vendor/tailscale/heroku-tailscale-start.sh in .profile"
+    else
+        # shellcheck disable=SC2016 # $HOME is the dyno's.
+        echo '. "$HOME/vendor/tailscale/heroku-tailscale-start.sh"' >>"$1/$PROFILE_SCRIPT"
+    fi
+}
+
+# move_into_place STAGE BUILD
+move_into_place() {
+    local folder
+    mkdir -p "$2/vendor" "$2/.profile.d"
+    for folder in tailscale proxychains-ng; do
+        rm -rf "$2/vendor/$folder"
+        mv "$1/$folder" "$2/vendor/$folder"
+    done
+    mv -f "$1/$PROFILE_SCRIPT" "$2/.profile.d/$PROFILE_SCRIPT"
+}

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Config vars as a build gets them: one file each, in a folder. The build's own environment is not the app's.
+
+BUILD_SETTINGS=(
+    TAILSCALE_BUILD_TS_VERSION
+    TAILSCALE_BUILD_TS_TARGETARCH
+    TAILSCALE_BUILD_MIRROR
+    TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D
+    TAILSCALE_BUILD_PROXYCHAINS_REPO
+    TAILCHAIN_BUILD_ARCHIVE_URL
+    TAILCHAIN_BUILD_ARCHIVE_SHA256
+    # rustup's own, for who fetches Rust from a mirror.
+    RUSTUP_UPDATE_ROOT
+    RUSTUP_DIST_SERVER
+)
+
+# read_settings FOLDER: a variable for each setting, exported, without blanks around the value.
+read_settings() {
+    local name value
+    for name in "${BUILD_SETTINGS[@]}"; do
+        [[ -f "$1/$name" ]] || continue
+        read -r value <"$1/$name" || true
+        [[ -z $value ]] || export "$name=$value"
+    done
+}
+
+# is_on NAME: whether the variable of that name says yes.
+is_on() {
+    local value=${!1:-}
+    case ${value,,} in
+        true | 1 | yes | on) return 0 ;;
+        '' | false | 0 | no | off) return 1 ;;
+        *) fail "$1 is \`$value\`: set it to true or false." ;;
+    esac
+}

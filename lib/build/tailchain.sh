@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# tailchain: the launcher, the command and the library, out of a release archive or built here.
+
+# Where the slug will be. The launcher knows its library and config by these paths.
+DYNO_PREFIX=/app/vendor/proxychains-ng
+
+TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
+
+# install_tailchain FOLDER CACHE BUILDPACK
+install_tailchain() {
+    mkdir -p "$1/bin" "$1/lib" "$1/conf" "$2"
+    if [[ -n ${TAILCHAIN_BUILD_ARCHIVE_URL:-} ]]; then
+        tailchain_from_archive "$1" "$2"
+    else
+        tailchain_from_source "$1" "$2" "$(tailchain_source "$2" "$3")"
+    fi
+    # The name that an LD_PRELOAD line of proxychains-ng has.
+    ln -s libtailchain.so "$1/lib/libproxychains4.so"
+    cp "$3/conf/proxychains.conf" "$1/conf/"
+}
+
+tailchain_from_archive() {
+    local url=$TAILCHAIN_BUILD_ARCHIVE_URL sum=${TAILCHAIN_BUILD_ARCHIVE_SHA256:-} archive="$2/archive.tgz"
+    [[ $sum =~ ^[0-9a-fA-F]{64}$ ]] || fail "TAILCHAIN_BUILD_ARCHIVE_URL is set and TAILCHAIN_BUILD_ARCHIVE_SHA256 is not a SHA-256 checksum." \
+        "\`make archive\` tells it; so does \`sha256sum\` of an archive that you trust."
+    step "Installing tailchain"
+    if has_checksum "$archive" "$sum"; then
+        note "from the build cache"
+    else
+        note "from $url"
+        download "$url" "$archive" "Correct TAILCHAIN_BUILD_ARCHIVE_URL, or unset it to build tailchain from source."
+        require_checksum "$archive" "${sum,,}" "$url"
+    fi
+    tar -xzf "$archive" -C "$1" --no-same-owner "${TAILCHAIN_FILES[@]}" 2>/dev/null ||
+        fail "$url is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
+}
+
+# tailchain_source CACHE BUILDPACK: the folder to build. Messages go to stderr.
+tailchain_source() {
+    local repository=${TAILSCALE_BUILD_PROXYCHAINS_REPO:-} clone="$1/repository"
+    if [[ -n $repository ]]; then
+        rm -rf "$clone"
+        GIT_TERMINAL_PROMPT=0 git clone --quiet --depth 1 -- "$repository" "$clone" 2> >(indent >&2) ||
+            fail "Cannot clone $repository, which TAILSCALE_BUILD_PROXYCHAINS_REPO names." \
+                "Correct it, or unset it to use the tailchain that comes with this buildpack."
+        if grep -qs '^name = "tailchain"' "$clone/Cargo.toml"; then
+            echo "$clone"
+            return
+        fi
+        rm -rf "$clone"
+        warn "$repository (TAILSCALE_BUILD_PROXYCHAINS_REPO) is not used: it is not tailchain, which takes the place" \
+            "of proxychains-ng. Unset it, or name a repository of tailchain."
+    fi
+    echo "$2"
+}
+
+# tailchain_from_source FOLDER CACHE SOURCE: what was built from the same source is in the cache.
+tailchain_from_source() {
+    local key built minimum
+    key=$(source_key "$3")
+    built="$2/built/$key"
+    step "Installing tailchain"
+    if [[ -d $built ]]; then
+        note "from the build cache"
+    else
+        minimum=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$3/Cargo.toml" | head -n 1)
+        need_cargo "$minimum" "$2"
+        build_tailchain "$3" "$2"
+        rm -rf "$2/built"
+        mkdir "$2/built"
+        mv "$2/new" "$built"
+    fi
+    cp -R "$built/." "$1/"
+}
+
+# Everything that the result depends on: sources, architecture, and the stack with its libc.
+source_key() {
+    {
+        echo "${STACK:-} $(uname -m) $DYNO_PREFIX"
+        cd "$1" || exit
+        find Cargo.toml Cargo.lock build.rs cbindgen.toml src crates -type f -print0 | sort -z | xargs -0 sha256sum
+    } | sha256sum | cut -d' ' -f1
+}
+
+# build_tailchain SOURCE CACHE: into CACHE/new.
+build_tailchain() {
+    local target="$2/target"
+    note "building it with $(cargo --version); this takes some minutes, once"
+    rm -rf "$2/new"
+    mkdir -p "$2/new/bin" "$2/new/lib"
+    (
+        cd "$1" || exit
+        export CARGO_TARGET_DIR="$target" TAILCHAIN_LIBDIR="$DYNO_PREFIX/lib" TAILCHAIN_SYSCONFDIR="$DYNO_PREFIX/conf"
+        cargo build --release --locked --quiet 2>&1 | indent
+    ) || fail "tailchain could not be built; the reason is above." \
+        "TAILCHAIN_BUILD_ARCHIVE_URL takes a release that was built elsewhere."
+    install -m 755 "$target/release/proxychains4" "$target/release/tailchain" "$2/new/bin/"
+    install -m 755 "$target/release/libtailchain.so" "$2/new/lib/"
+    rm -rf "$target"
+}

@@ -1,0 +1,99 @@
+#!/bin/bash
+# heroku-tailscale-admin-web.sh COMMAND…: serves an app to the tailnet only, by HTTPS under a name of its own.
+#
+#   TAILSCALE_ADMIN_HOSTNAME   the machine's name in the tailnet
+#   TAILSCALE_ADMIN_PORT       where COMMAND listens on 127.0.0.1 (8000)
+#   TAILSCALE_CERT_RESTORE     a shell command that fills $TAILSCALE_CERT_DIR with what was stored
+#   TAILSCALE_CERT_STORE       a shell command that stores $TAILSCALE_CERT_DIR
+#   TAILSCALE_API_KEY          to remove machines that had the name before
+#   TAILSCALE_API_URL          Tailscale's API, unless another is named
+#
+# Let's Encrypt gives the same name few certificates a week, and a dyno's disk is empty at each start: without
+# the two CERT commands a few restarts use them up.
+set -euo pipefail
+
+say() {
+    echo "-----> $*" >&2
+}
+
+fail() {
+    printf ' !     %s\n' "$@" >&2
+    exit 1
+}
+
+# What the node says about itself: self FIELD.
+self() {
+    tailscale status --json --peers=false | jq --raw-output ".Self.$1"
+}
+
+# api METHOD PATH. The key goes by a file descriptor: arguments can be seen by other processes.
+api() {
+    curl --fail --silent --show-error --max-time 30 --request "$1" \
+        --config <(printf 'user = "%s:"\n' "$TAILSCALE_API_KEY") \
+        "${TAILSCALE_API_URL:-https://api.tailscale.com/api/v2}/$2"
+}
+
+# The name is freed for us: two machines cannot have it, and the later one would be NAME-1.
+remove_previous() {
+    local own id
+    own=$(self ID)
+    api GET "tailnet/-/devices" |
+        jq --raw-output --arg name "$hostname" --arg own "$own" \
+            '.devices[] | select(.nodeId != $own and (.name | split(".")[0]) == $name) | .nodeId' |
+        while read -r id; do
+            say "Removing the machine $id, which had the name $hostname"
+            api DELETE "device/$id" >/dev/null
+        done
+}
+
+# A new name reaches this node by way of the control server.
+wait_for_name() {
+    local domain
+    for _ in {1..60}; do
+        domain=$(self DNSName)
+        if [[ $domain == "$hostname".* ]]; then
+            echo "${domain%.}"
+            return
+        fi
+        sleep 0.5
+    done
+    fail "The tailnet gave this machine the name ${domain%.}, not $hostname." \
+        "Remove the machine that has it (or set TAILSCALE_API_KEY), and check that MagicDNS is on."
+}
+
+hostname=${TAILSCALE_ADMIN_HOSTNAME:-}
+port=${TAILSCALE_ADMIN_PORT:-8000}
+[[ -n $hostname ]] || fail "TAILSCALE_ADMIN_HOSTNAME is not set: under which name is the app to be served?"
+[[ -n ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-} ]] || fail "TAILSCALE_AUTH_KEY is not set: there is no tailnet to serve."
+(($#)) || fail "usage: $0 COMMAND…, where COMMAND listens on 127.0.0.1:$port"
+command -v jq >/dev/null || fail "jq is not installed: add it with an apt buildpack."
+
+export TAILSCALE_CERT_DIR="$TAILSCALE_STATE_DIR/certs"
+mkdir -p "$TAILSCALE_CERT_DIR"
+chmod 700 "$TAILSCALE_CERT_DIR"
+
+if [[ -n ${TAILSCALE_CERT_RESTORE:-} ]]; then
+    say "Restoring certificates"
+    # The first start ever has nothing to restore; a new certificate is issued then.
+    bash -c "$TAILSCALE_CERT_RESTORE" || say "Nothing was restored (exit status $?)"
+fi
+[[ -z ${TAILSCALE_API_KEY:-} ]] || remove_previous
+say "Taking the name $hostname"
+tailscale set --hostname="$hostname"
+domain=$(wait_for_name)
+
+say "Checking the certificate of $domain"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# tailscaled takes the one in TAILSCALE_CERT_DIR while it is valid, else it has one issued and puts it there.
+tailscale cert --cert-file="$scratch/crt" --key-file="$scratch/key" "$domain" ||
+    fail "There is no certificate for $domain. Is HTTPS enabled in the tailnet's DNS settings?"
+rm -rf "$scratch"
+if [[ -n ${TAILSCALE_CERT_STORE:-} ]]; then
+    say "Storing certificates"
+    bash -c "$TAILSCALE_CERT_STORE" || fail "TAILSCALE_CERT_STORE failed; the next start would ask for another certificate."
+fi
+
+tailscale serve --bg --https=443 "http://127.0.0.1:$port" >&2
+tailscale serve status >&2
+exec proxychains4 -f "$HOME/vendor/proxychains-ng/conf/proxychains.conf" "$@"

@@ -1,0 +1,42 @@
+#!/bin/bash
+# Starts Tailscale on a dyno and waits until its proxy can be used; what goes wrong ends the dyno.
+#
+# To be sourced, by .profile.d or an app's .profile; executed, it serves the shell that called it as well, but
+# cannot change that shell's variables. `set -e` would stay with the shell that sources this.
+#
+# ALL_PROXY is not exported. The programs that honour it (curl, pip, requests) would send everything through
+# Tailscale, which without an exit node does not lead to the internet. proxychains4 asks its config instead.
+
+tailscale_start() {
+    local watch=$1 bypass="TAILSCALE_AUTH_KEY is not set"
+
+    if [[ -z ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-} ]]; then
+        echo "-----> Skipping Tailscale: $bypass" >&2
+        export TAILCHAIN_BYPASS="${TAILCHAIN_BYPASS:-$bypass}"
+        return 0
+    fi
+    # A .profile may have set the key after .profile.d had found none.
+    if [[ ${TAILCHAIN_BYPASS:-} == "$bypass" ]]; then
+        unset TAILCHAIN_BYPASS
+        [[ $watch == "$$" ]] || {
+            echo " !     The key was set after the dyno's shell had started: source this script instead of" >&2
+            echo " !     executing it, or proxychains4 goes on without a proxy." >&2
+        }
+    fi
+    # Start scripts before this one read the name without the S.
+    if [[ -n ${TAILSCALE_ADVERTISE_EXIT_NODE:-} && -z ${TAILSCALE_ADVERTISE_EXIT_NODES:-} ]]; then
+        export TAILSCALE_ADVERTISE_EXIT_NODES="$TAILSCALE_ADVERTISE_EXIT_NODE"
+    fi
+
+    # Certificates and the socket, with which the node can be told anything, are for this user alone.
+    (umask 077 && mkdir -p "$TAILSCALE_STATE_DIR" "${TAILSCALE_SOCKET%/*}")
+    echo "-----> Starting Tailscale" >&2
+    tailchain tailscale up --watch "$watch"
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    tailscale_start "$PPID" || exit 1
+else
+    tailscale_start "$$" || exit 1
+    unset -f tailscale_start
+fi

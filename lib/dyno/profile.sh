@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# Sourced by the shell of every dyno, before the app starts.
+
+export PATH="$HOME/vendor/proxychains-ng/bin:$HOME/vendor/tailscale/bin:$HOME/vendor/tailscale:$PATH"
+
+# tailscaled's own default is a folder of the system. Certificates are in `certs` below the second.
+export TAILSCALE_SOCKET="${TAILSCALE_SOCKET:-$HOME/.local/share/tailscale/tailscaled.sock}"
+export TAILSCALE_STATE_DIR="${TAILSCALE_STATE_DIR:-$HOME/.local/share/tailscale}"
+
+# Here and not in the start script, which may be excluded: one Procfile serves dynos with a key and without.
+if [[ -z ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-}${TAILCHAIN_BYPASS:-} ]]; then
+    export TAILCHAIN_BYPASS="TAILSCALE_AUTH_KEY is not set"
+fi
