@@ -11,7 +11,7 @@ use super::status::{self, Status};
 use super::{login, ready};
 use crate::report;
 use crate::sys::process::{self, Pid};
-use crate::sys::shield;
+use crate::sys::{shield, signals};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -410,6 +410,7 @@ impl Client {
             .stderr(file)
             .process_group(0);
         daemon::without_our_variables(&mut command);
+        signals::unblock_in(&mut command);
         crate::sys::child::end_with_us(&mut command, libc::SIGKILL);
         let pid = command.spawn()?.id();
         Ok(Client {
