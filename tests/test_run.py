@@ -236,7 +236,7 @@ def test_a_login_that_does_not_come_is_bounded_and_explained(tailscale, environm
 
 def test_a_proxy_that_does_not_answer_is_not_ready(tailscale, environment):
     tailscale.mood(deaf=True)
-    result = run(environment(TAILSCALE_TIMEOUT="3s"), "echo", "started")
+    result = run(environment(TAILSCALE_TIMEOUT="10s"), "echo", "started")
     assert result.code == 1 and "started" not in result.out
     assert f"its proxy on port {tailscale.port}: nothing answers there" in result.err
 
