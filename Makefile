@@ -26,7 +26,7 @@ COMPATIBLE = libproxychains4.so
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
-	@echo "make test-tailnet  only what runs on a real tailnet: two tailscaled on loopback (needs Go)"
+	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
 	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"

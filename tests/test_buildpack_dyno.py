@@ -387,6 +387,7 @@ def test_admin_web_serves_an_app_to_the_tailnet(dyno, slug):
     try:
         result = dyno.run(
             "heroku-tailscale-admin-web.sh echo the app",
+            TAILSCALE_HOSTNAME="admin",  # the control server of the tests renames nobody
             TAILSCALE_ADMIN_HOSTNAME="admin",
             TAILSCALE_ADMIN_PORT="8123",
             TAILSCALE_CERT_RESTORE="echo restored >$TAILSCALE_CERT_DIR/admin.example.ts.net.crt",
@@ -434,6 +435,7 @@ def test_admin_web_removes_the_machine_that_had_the_name(dyno, slug):
         try:
             dyno.run(
                 "heroku-tailscale-admin-web.sh true",
+                TAILSCALE_HOSTNAME="admin",  # the control server of the tests renames nobody
                 TAILSCALE_ADMIN_HOSTNAME="admin",
                 TAILSCALE_API_KEY="tskey-api-x",
                 TAILSCALE_API_URL=f"http://127.0.0.1:{api.server_port}",

@@ -6,6 +6,7 @@
 use crate::configuration;
 use crate::report;
 use crate::sys::process::Pid;
+use crate::sys::signals;
 use crate::tailscale::Folder;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -95,9 +96,9 @@ impl Launcher {
         configuration: &Configuration,
         command: &[OsString],
     ) -> Result<Pid, String> {
-        let started = self
-            .command(configuration.file().as_deref(), command)
-            .spawn();
+        let mut launcher = self.command(configuration.file().as_deref(), command);
+        signals::unblock_in(&mut launcher);
+        let started = launcher.spawn();
         let pid = started.and_then(|child| child.id().try_into().map_err(io::Error::other));
         pid.map_err(|error| self.failure(&error))
     }

@@ -3,6 +3,9 @@
 use std::io;
 use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::OnceLock;
 
 /// A signal that was sent to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,31 +17,30 @@ pub struct Received {
     pub sender: u32,
 }
 
+/// The mask that we were started with.
+static INHERITED: OnceLock<libc::sigset_t> = OnceLock::new();
+
 pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
-    /// From now on these signals are only read here. `Command` starts children with an empty signal mask, so
-    /// that they do not inherit this.
+    /// From now on these signals are only read here. Children inherit that, unless [`unblock_in`] is asked.
     ///
     /// # Errors
     ///
     /// As signalfd(2).
     pub fn new(numbers: &[libc::c_int]) -> io::Result<SignalFd> {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset initializes the set that it is given, and cannot fail.
-        let mut set = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            set.assume_init()
-        };
+        let mut set = empty_set();
         for number in numbers {
             // SAFETY: set is initialized.
             unsafe { libc::sigaddset(&mut set, *number) };
         }
-        // SAFETY: set is initialized; the old mask is not asked for.
-        let failure = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+        let mut before = empty_set();
+        // SAFETY: both sets are initialized.
+        let failure = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before) };
         if failure != 0 {
             return Err(io::Error::from_raw_os_error(failure));
         }
+        let _ = INHERITED.set(before);
         // SAFETY: set is initialized.
         let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {
@@ -71,5 +73,30 @@ impl SignalFd {
 impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// The child gets the signal mask that we were started with.
+pub fn unblock_in(command: &mut Command) {
+    let Some(mask) = INHERITED.get().copied() else {
+        return;
+    };
+    // SAFETY: sigprocmask is async-signal-safe, and mask is initialized.
+    unsafe {
+        command.pre_exec(move || {
+            match libc::sigprocmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        });
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initializes the set that it is given, and cannot fail.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
     }
 }

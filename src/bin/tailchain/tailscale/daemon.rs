@@ -6,7 +6,7 @@ use super::programs::Programs;
 use super::settings::{Settings, KEY_VARIABLES};
 use crate::report;
 use crate::sys::process::Pid;
-use crate::sys::{child, shield};
+use crate::sys::{child, shield, signals};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::unix::process::CommandExt;
@@ -52,6 +52,7 @@ impl Daemon {
             // A key on the terminal is for the program.
             .process_group(0);
         without_our_variables(&mut command);
+        signals::unblock_in(&mut command);
         shield::against_sigterm(&mut command);
         child::end_with_us(&mut command, libc::SIGINT);
         let pid = command.spawn()?.id();

@@ -11,7 +11,7 @@ use super::status::{self, Status};
 use super::{login, ready};
 use crate::report;
 use crate::sys::process::{self, Pid};
-use crate::sys::shield;
+use crate::sys::{shield, signals};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -251,17 +251,21 @@ impl<'s> Node<'s> {
         events: &mut Events,
         until: Option<Instant>,
     ) -> Result<Status, StartError> {
+        let mut obstacle = "it does not tell its state".to_owned();
         loop {
             let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
             let status = self.status(events, Some(limit))?;
-            let obstacle = match status {
+            match status {
                 Some(status) if status.is_running() => match ready::answers(self.settings.port) {
                     Ok(()) => return Ok(status),
-                    Err(failure) => format!("its proxy on port {}: {failure}", self.settings.port),
+                    Err(failure) => {
+                        obstacle = format!("its proxy on port {}: {failure}", self.settings.port);
+                    }
                 },
-                Some(status) => status.obstacle(),
-                None => "it does not tell its state".to_owned(),
-            };
+                Some(status) => obstacle = status.obstacle(),
+                // It was killed because the time is over: what was in the way before still is.
+                None => (),
+            }
             if is_over(until) {
                 let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
                 return Err(failed(format_args!(
@@ -410,6 +414,7 @@ impl Client {
             .stderr(file)
             .process_group(0);
         daemon::without_our_variables(&mut command);
+        signals::unblock_in(&mut command);
         crate::sys::child::end_with_us(&mut command, libc::SIGKILL);
         let pid = command.spawn()?.id();
         Ok(Client {

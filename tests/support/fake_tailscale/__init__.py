@@ -1,0 +1,62 @@
+"""A `tailscaled` and a `tailscale` that behave as the test wants: the real ones cannot be made to fail on request."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from ..ports import free_port
+from ..run import clean_environment
+
+HERE = Path(__file__).parent
+
+
+class FakeTailscale:
+    """Two commands in a folder, and a record of what happened, in order."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.record = folder / "record"
+        self.record.touch()
+        for name in ["tailscaled", "tailscale"]:
+            command = folder / name
+            script = shlex.join([sys.executable, str(HERE / f"{name}.py"), str(folder)])
+            command.write_text(f'#!/bin/sh\nexec {script} "$@"\n')
+            command.chmod(0o755)
+        self.mood()
+
+    def mood(self, up="accept", **others):
+        """How they behave: see the scripts."""
+        (self.folder / "mood").write_text(json.dumps({"up": up, **others}))
+
+    def environment(self, **variables):
+        """What makes our commands use them."""
+        own = {
+            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "TAILSCALE_AUTH_KEY": "tskey-auth-s3cret",
+            "TAILSCALE_SOCKS5_PORT": self.port,
+            "TAILSCALE_TIMEOUT": "60s",
+            "TMPDIR": self.folder,
+        }
+        return {**own, **variables}
+
+    def whole_environment(self, **variables):
+        return clean_environment(self.environment(**variables))
+
+    @property
+    def lines(self):
+        return self.record.read_text().splitlines()
+
+    def events(self, *names):
+        """The names of what happened, in order; only these if there are any."""
+        happened = [line.split(" ", 1)[0] for line in self.lines]
+        return [name for name in happened if not names or name in names]
+
+    def details(self, name):
+        """What was recorded with each event of this name."""
+        return [json.loads(line.split(" ", 1)[1]) for line in self.lines if line.startswith(f"{name} ")]
+
+    def pids(self):
+        return [detail["pid"] for detail in self.details("started")]

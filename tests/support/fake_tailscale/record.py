@@ -1,0 +1,29 @@
+"""What the two commands share: the mood they are in, the record of what they do, the state of the node."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(sys.argv[1])
+ARGUMENTS = sys.argv[2:]
+STATE = FOLDER / "node-state"
+
+
+def mood():
+    return json.loads((FOLDER / "mood").read_text())
+
+
+def record(event, **details):
+    with open(FOLDER / "record", "a") as file:
+        file.write(f"{event} {json.dumps(details)}\n")
+
+
+def option(name):
+    """The value of `--name=value`, or None."""
+    found = [word.split("=", 1)[1] for word in ARGUMENTS if word.startswith(f"--{name}=")]
+    return found[0] if found else None
+
+
+def common(**details):
+    return {"arguments": ARGUMENTS, "environment": sorted(os.environ), **details}

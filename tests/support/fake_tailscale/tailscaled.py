@@ -1,0 +1,49 @@
+"""The daemon. Moods: `crash` (ends at once), `deaf` (no SOCKS proxy), `stubborn` (does not end on SIGINT)."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from record import STATE, common, mood, option, record  # noqa: E402
+
+from support.proxy import Proxy  # noqa: E402
+
+
+def end(number, _frame):
+    record(signal.Signals(number).name)
+    if mood().get("stubborn"):
+        return
+    STATE.unlink(missing_ok=True)
+    os._exit(0)
+
+
+STATE.write_text("NeedsLogin")
+# As Go does, whatever was ignored before.
+for number in [signal.SIGTERM, signal.SIGINT]:
+    signal.signal(number, end)
+record("started", **common(pid=os.getpid(), parent=os.getppid()))
+if mood().get("crash"):
+    sys.exit("tailscaled: the machine is on fire")
+host, port = option("socks5-server").split(":")
+if not mood().get("deaf"):
+    Proxy(names={"db.tail.test": ("127.0.0.1", None)}, host=host, port=int(port)).__enter__()
+listener = socket.socket(socket.AF_UNIX)
+Path(option("socket")).unlink(missing_ok=True)
+listener.bind(option("socket"))
+listener.listen()
+
+
+def accept():
+    while True:
+        listener.accept()[0].close()
+
+
+threading.Thread(target=accept, daemon=True).start()
+while True:
+    time.sleep(3600)

@@ -1,0 +1,353 @@
+"""`tailchain run`: Tailscale around one command."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import paths
+from support.fake_tailscale import FakeTailscale
+from support.need import need
+from support.run import finish, run_under, start
+
+# Reads a line of a server that only the proxy knows by this name.
+CLIENT = """
+import socket, sys
+with socket.create_connection(("db.tail.test", int(sys.argv[1])), timeout=60) as client:
+    client.sendall(b"through the tailnet\\n")
+    print(client.makefile().readline(), end="", flush=True)
+"""
+
+# Writes each signal that it gets into the record, and ends as the second argument says.
+APP = """
+import json, os, signal, sys, time
+record, code = sys.argv[1], sys.argv[2]
+def note(event):
+    with open(record, "a") as file:
+        file.write(event + " {}\\n")
+def handle(number, frame):
+    note("app-" + signal.Signals(number).name)
+    if number == signal.SIGTERM and code != "never":
+        time.sleep(0.5)
+        note("app-ends")
+        sys.exit(int(code))
+for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH]:
+    signal.signal(number, handle)
+note("app-started")
+while True:
+    time.sleep(3600)
+"""
+
+
+@pytest.fixture
+def tailscale(tmp_path):
+    return FakeTailscale(tmp_path)
+
+
+@pytest.fixture
+def environment(tailscale, conf):
+    """environment(…): the variables for a run, with a config for the port."""
+    config = conf([f"socks5 127.0.0.1 {tailscale.port}"], "proxy_dns")
+    return lambda **variables: tailscale.environment(PROXYCHAINS_CONF_FILE=config, **variables)
+
+
+def run(environment, *command, options=()):
+    return run_under(paths.COMMAND, ["run", *options, "--", *command], via="bare", env=environment)
+
+
+def start_app(tailscale, environment, code="0"):
+    """An app that records its signals, once it runs."""
+    words = ["run", "--", sys.executable, "-c", APP, tailscale.record, code]
+    process = start(paths.COMMAND, words, via="bare", env=environment)
+    wait_for(lambda: "app-started" in tailscale.events(), process)
+    return process
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 60
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"it did not happen: {finish(process)}")
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    """Whether it runs; a zombie that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_command_goes_through_the_proxy_of_tailscaled(tailscale, environment, echo):
+    result = run(environment(), sys.executable, "-c", CLIENT, str(echo.port)).ok()
+    assert result.out == "through the tailnet\n"
+    assert any("OK" in chain for chain in result.chains)
+    assert tailscale.events() == ["started", "up", "SIGINT"]
+
+
+def test_without_a_config_the_shipped_one_is_used_with_the_port(tailscale, echo, tmp_path):
+    """In a mount namespace whose /etc has no config of proxychains."""
+    script = f"""
+        set -e
+        cp -a /etc {tmp_path}/etc 2>/dev/null || true
+        rm -f {tmp_path}/etc/proxychains*.conf
+        mount --bind {tmp_path}/etc /etc
+        exec "$@"
+    """
+    command = [paths.COMMAND, "run", "--", sys.executable, "-c", CLIENT, echo.port]
+    words = ["--map-root-user", "--mount", "sh", "-c", script, "sh", *command]
+    environment = tailscale.environment(HOME=tmp_path)
+    result = run_under(need("unshare"), words, via="bare", env=environment, cwd=tmp_path)
+    if "unshare" in result.err:
+        pytest.skip(f"no namespaces can be made here: {result.err}")
+    assert result.ok().out == "through the tailnet\n"
+
+
+def test_a_config_for_another_port_is_warned_about(tailscale, environment, conf):
+    config = conf(["socks5 127.0.0.1 9"])
+    result = run(environment(), "true", options=["-f", config]).ok()
+    assert f"warning: {config}: no proxy of it is on port {tailscale.port}" in result.err
+
+
+def test_a_config_that_cannot_be_used_is_an_error_before_anything_is_started(tailscale, environment, tmp_path):
+    missing = tmp_path / "missing.conf"
+    result = run(environment(), "true", options=["-f", missing])
+    assert result.code == 1 and str(missing) in result.err
+    assert tailscale.events() == []
+
+
+def test_the_exit_status_is_the_commands_own(tailscale, environment):
+    assert run(environment(), "sh", "-c", "exit 42").code == 42
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+
+
+def test_death_by_a_signal_is_128_and_its_number(environment):
+    assert run(environment(), "sh", "-c", "kill -9 $$").code == 137
+
+
+def test_the_settings_become_options_of_tailscale(tailscale, environment):
+    variables = {
+        "TAILSCALE_ACCEPT_DNS": "false",
+        "TAILSCALE_ACCEPT_ROUTES": "no",
+        "TAILSCALE_ADVERTISE_EXIT_NODES": "1",
+        "TAILSCALE_ADVERTISE_TAGS": "tag:app",
+        "TAILSCALE_HOSTNAME": "web-of-mine",
+        "TAILSCALE_SHIELDS_UP": "on",
+        "TAILSCALE_LOGIN_SERVER": "http://127.0.0.1:9",
+        "TAILSCALED_VERBOSE": "1",
+    }
+    result = run(environment(**variables), "true").ok()
+    [up], [daemon] = tailscale.details("up"), tailscale.details("started")
+    assert {
+        "--accept-dns=false",
+        "--accept-routes=false",
+        "--advertise-exit-node=true",
+        "--advertise-tags=tag:app",
+        "--hostname=web-of-mine",
+        "--shields-up=true",
+        "--login-server=http://127.0.0.1:9",
+    } <= set(up["arguments"])
+    assert {"--verbose=1", "--state=mem:", "--tun=userspace-networking"} <= set(daemon["arguments"])
+    assert "Tailscale is up" in result.err
+
+
+def test_the_defaults_of_the_settings(tailscale, environment):
+    run(environment(TAILSCALE_TIMEOUT=None), "true").ok()
+    [up] = tailscale.details("up")
+    options = dict(word.split("=", 1) for word in up["arguments"] if "=" in word)
+    assert options["--accept-dns"] == options["--accept-routes"] == "true"
+    assert options["--advertise-exit-node"] == options["--shields-up"] == "false"
+    assert "--hostname" not in options and "--advertise-tags" not in options
+    assert 40_000 < int(options["--timeout"].removesuffix("ms")) <= 50_000
+
+
+def test_a_timeout_of_zero_waits_for_ever_as_documented(tailscale, environment):
+    run(environment(TAILSCALE_TIMEOUT="0s"), "true").ok()
+    assert "--timeout=0ms" in tailscale.details("up")[0]["arguments"]
+
+
+def test_the_hostname_is_made_of_the_dynos_metadata(tailscale, environment):
+    metadata = {"HEROKU_SLUG_COMMIT": "2c3a0b24069af49b", "DYNO": "web.1", "HEROKU_APP_NAME": "shop"}
+    run(environment(**metadata), "true").ok()
+    assert "--hostname=2c3a0b24-web-1-shop" in tailscale.details("up")[0]["arguments"]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("TAILSCALE_SHIELDS_UP", "maybe"), ("TAILSCALE_TIMEOUT", "60"), ("TAILSCALE_SOCKS5_PORT", "0")],
+)
+def test_a_setting_that_is_not_understood_is_named(tailscale, environment, name, value):
+    result = run(environment(**{name: value}), "echo", "started")
+    assert result.code == 1 and f"{name}: `{value}`: expected" in result.err
+    assert "started" not in result.out and tailscale.events() == []
+
+
+def test_the_key_is_in_a_private_file_and_nowhere_else(tailscale, environment):
+    tailscale.mood("refuse")
+    result = run(environment(), "true")
+    [up], [daemon] = tailscale.details("up"), tailscale.details("started")
+    assert up["key"] == "tskey-auth-s3cret" and up["key_mode"] == 0o600
+    assert not Path(up["key_path"]).exists()
+    assert "s3cret" not in str(up["arguments"]) + str(daemon["arguments"]) + result.err + result.out
+    assert "TAILSCALE_AUTH_KEY" not in up["environment"] + daemon["environment"]
+
+
+def test_the_command_still_sees_the_key(environment):
+    """Django's settings of the buildpack's readme ask for it."""
+    result = run(environment(), "sh", "-c", "echo $TAILSCALE_AUTH_KEY").ok()
+    assert result.out == "tskey-auth-s3cret\n"
+
+
+def test_nothing_is_left_in_the_temporary_folder(tailscale, environment):
+    run(environment(), "true").ok()
+    assert list(tailscale.folder.glob("tailchain-*")) == []
+
+
+@pytest.mark.parametrize(
+    "up, reason",
+    [
+        ("refuse", "cannot log in: backend error: invalid key"),
+        ("browser", "does not accept the auth key"),
+    ],
+)
+def test_a_key_that_is_refused_ends_it_at_once(tailscale, environment, up, reason):
+    """Without a time limit it could only hang."""
+    tailscale.mood(up)
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1 and reason in result.err
+    assert "started" not in result.out
+    assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "SIGINT"]
+
+
+@pytest.mark.parametrize(
+    "up, reason", [("hang", "its state is NeedsLogin"), ("approve", "waits for approval in the admin console")]
+)
+def test_a_login_that_does_not_come_is_bounded_and_explained(tailscale, environment, up, reason):
+    tailscale.mood(up)
+    result = run(environment(TAILSCALE_TIMEOUT="2s"), "echo", "started")
+    assert result.code == 1 and "started" not in result.out
+    assert "not logged in after 2 s (TAILSCALE_TIMEOUT)" in result.err and reason in result.err
+
+
+def test_a_proxy_that_does_not_answer_is_not_ready(tailscale, environment):
+    tailscale.mood(deaf=True)
+    result = run(environment(TAILSCALE_TIMEOUT="10s"), "echo", "started")
+    assert result.code == 1 and "started" not in result.out
+    assert f"its proxy on port {tailscale.port}: nothing answers there" in result.err
+
+
+def test_a_tailscaled_that_ends_is_an_error_with_its_last_words(tailscale, environment):
+    tailscale.mood(crash=True)
+    result = run(environment(), "echo", "started")
+    assert result.code == 1 and "started" not in result.out
+    assert "tailscaled ended" in result.err and "the machine is on fire" in result.err
+
+
+def test_a_port_that_is_taken_is_named(tailscale, environment, echo):
+    result = run(environment(TAILSCALE_SOCKS5_PORT=echo.port), "echo", "started")
+    assert result.code == 1 and f"port {echo.port} of 127.0.0.1 is taken" in result.err
+    assert tailscale.events() == []
+
+
+def test_tailscale_that_is_not_installed_is_said_with_the_folders(environment, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run(environment(TAILSCALE_DIR=empty), "echo", "started")
+    assert result.code == 1 and str(empty) in result.err and "TAILSCALE_DIR" in result.err
+
+
+@pytest.mark.parametrize("name", ["TAILSCALE_AUTH_KEY", "TS_AUTHKEY"])
+def test_both_names_of_the_key_are_known(tailscale, environment, name):
+    run(environment(**{"TAILSCALE_AUTH_KEY": None, name: "tskey-other"}), "true").ok()
+    assert tailscale.details("up")[0]["key"] == "tskey-other"
+
+
+def test_without_a_key_the_command_runs_without_a_proxy(tailscale, environment):
+    result = run(environment(TAILSCALE_AUTH_KEY=None), "sh", "-c", "echo $LD_PRELOAD; exit 3")
+    assert result.code == 3 and result.out == "\n"
+    assert result.err == "[proxychains] TAILSCALE_AUTH_KEY is not set: the program runs without a proxy\n"
+    assert tailscale.events() == []
+
+
+def test_a_bypass_needs_no_tailscale_either(tailscale, environment):
+    result = run(environment(TAILCHAIN_BYPASS="a review app"), "echo", "started").ok()
+    assert result.err == "[proxychains] a review app: the program runs without a proxy\n"
+    assert tailscale.events() == []
+
+
+def test_sigterm_ends_the_app_first_and_then_tailscaled(tailscale, environment):
+    process = start_app(tailscale, environment(), code="7")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).code == 7
+    assert tailscale.events("app-SIGTERM", "app-ends", "SIGINT") == ["app-SIGTERM", "app-ends", "SIGINT"]
+
+
+def test_sigterm_to_all_processes_leaves_tailscaled_to_the_app(tailscale, environment):
+    """As Heroku does; the app then gets it once, not twice."""
+    process = start_app(tailscale, environment(), code="7")
+    # The group of the test is that of the app and ours; tailscaled has its own.
+    for pid in [*tailscale.pids(), process.pid]:
+        os.kill(pid, signal.SIGTERM)
+    assert finish(process).code == 7
+    assert tailscale.events("SIGTERM", "app-ends", "SIGINT") == ["app-ends", "SIGINT"]
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGINT"])
+def test_signals_are_passed_on(tailscale, environment, name):
+    process = start_app(tailscale, environment())
+    process.send_signal(signal.Signals[name])
+    wait_for(lambda: f"app-{name}" in tailscale.events(), process)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).code == 0
+
+
+def test_an_app_that_does_not_end_is_killed_when_the_drain_is_over(tailscale, environment):
+    process = start_app(tailscale, environment(TAILSCALE_DRAIN_TIMEOUT="1s"), code="never")
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert result.code == 137 and "did not end within 1 s (TAILSCALE_DRAIN_TIMEOUT)" in result.err
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+
+
+def test_a_tailscaled_that_does_not_end_is_killed(tailscale, environment):
+    tailscale.mood(stubborn=True)
+    assert run(environment(), "sh", "-c", "exit 5").code == 5
+    assert not is_alive(tailscale.pids()[0])
+
+
+def test_sigterm_while_it_starts_ends_it(tailscale, environment):
+    tailscale.mood("hang")
+    process = start(paths.COMMAND, ["run", "--", "echo", "started"], via="bare", env=environment())
+    wait_for(lambda: "up" in tailscale.events(), process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert result.code == 143 and "started" not in result.out
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+
+
+def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, environment, echo):
+    process = start_app(tailscale, environment())
+    os.kill(tailscale.pids()[0], signal.SIGKILL)
+    wait_for(lambda: tailscale.events().count("up") == 2, process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert result.code == 0
+    assert "tailscaled ended (signal: 9 (SIGKILL)) while the program runs; started again" in result.err
+    assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "started", "up", "SIGINT"]
+
+
+def test_tailscaled_does_not_outlive_a_killed_run(tailscale, environment):
+    process = start_app(tailscale, environment())
+    process.kill()
+    deadline = time.monotonic() + 60
+    while tailscale.events("SIGINT") == [] and is_alive(tailscale.pids()[0]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+    # The app goes on, as that of any launcher that is killed.
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
