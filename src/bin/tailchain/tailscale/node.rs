@@ -251,17 +251,20 @@ impl<'s> Node<'s> {
         events: &mut Events,
         until: Option<Instant>,
     ) -> Result<Status, StartError> {
+        let mut obstacle = "it does not tell its state".to_owned();
         loop {
             let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
-            let status = self.status(events, Some(limit))?;
-            let obstacle = match status {
+            match self.status(events, Some(limit))? {
                 Some(status) if status.is_running() => match ready::answers(self.settings.port) {
                     Ok(()) => return Ok(status),
-                    Err(failure) => format!("its proxy on port {}: {failure}", self.settings.port),
+                    Err(failure) => {
+                        obstacle = format!("its proxy on port {}: {failure}", self.settings.port);
+                    }
                 },
-                Some(status) => status.obstacle(),
-                None => "it does not tell its state".to_owned(),
-            };
+                Some(status) => obstacle = status.obstacle(),
+                // Out of time: what was seen last tells more.
+                None => (),
+            }
             if is_over(until) {
                 let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
                 return Err(failed(format_args!(
