@@ -1,4 +1,4 @@
-"""`tailchain tailscale up --watch PID`: Tailscale beside a process that somebody else starts, as on a dyno."""
+"""`tailchain tailscale up --watch PID`: Tailscale beside a process that others start, such as a dyno's shell."""
 
 import os
 import signal
