@@ -319,7 +319,9 @@ def wait_until(condition, seconds=60):
 
 def test_tailscaled_that_is_killed_while_the_app_runs_is_started_again(dyno, slug, web_port):
     running, go = slug / "running", slug / "go"
-    line = f"touch running; until [ -e go ]; do sleep 0.1; done; proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/"
+    # Its port answers before it is logged in again.
+    until_up = "until [ -e go ] && tailscale status >/dev/null 2>&1; do sleep 0.1; done"
+    line = f"touch running; {until_up}; proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/"
     process = dyno.start(f"bash -c '{line}'")
     try:
         wait_until(running.exists)
