@@ -211,6 +211,22 @@ def test_a_wrong_checksum_installs_nothing(build):
     assert f"Wrong SHA-256 of {build.shelf.url}/tailscale_1.2.3_amd64.tgz" in said and "0" * 64 in said
 
 
+@pytest.mark.parametrize("answer", [None, b"<html>Sign in</html>"])
+def test_a_release_without_a_checksum_is_not_installed(build, answer):
+    path = "/tailscale_1.2.3_amd64.tgz.sha256"
+    if answer is None:
+        del build.shelf.files[path]
+    else:
+        build.shelf.files[path] = answer
+    assert f"{build.shelf.url}{path}" in untouched_after_failure(build)
+    assert path.removesuffix(".sha256") not in build.shelf.asked
+
+
+def test_a_release_without_tailscaled_is_named(build, tmp_path):
+    build.shelf.release("1.2.3", [tmp_path / "tailscale"])
+    assert "does not hold tailscale_1.2.3_amd64/tailscale and" in untouched_after_failure(build)
+
+
 def test_an_archive_of_tailchain_needs_its_checksum(build):
     build.set(TAILCHAIN_BUILD_ARCHIVE_SHA256=None)
     assert "TAILCHAIN_BUILD_ARCHIVE_SHA256" in untouched_after_failure(build)
@@ -223,6 +239,13 @@ def test_the_cache_saves_the_downloads(build):
     build.shelf.asked.clear()
     assert build.ok().count("from the build cache") == 2
     assert not [path for path in build.shelf.asked if path.endswith(".tgz")]
+
+
+def test_the_cache_holds_one_release(build, tmp_path):
+    build.ok()
+    release(build.shelf, tmp_path, "1.2.4")
+    build.ok()
+    assert [path.name for path in (build.cache / "tailscale").glob("*.tgz")] == ["tailscale_1.2.4_amd64.tgz"]
 
 
 def test_a_stale_cache_is_replaced(build):
