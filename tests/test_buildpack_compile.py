@@ -234,6 +234,23 @@ def test_an_archive_of_tailchain_needs_its_checksum(build):
     assert f"Wrong SHA-256 of {build.shelf.url}/tailchain.tgz" in untouched_after_failure(build)
 
 
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("bin/tailchain", b"#!/bin/sh\necho version GLIBC_9.99 not found >&2\nexit 1\n", "GLIBC_9.99 not found"),
+        ("lib/libtailchain.so", b"no library", "cannot be preloaded"),
+    ],
+)
+def test_an_archive_that_does_not_run_here_is_not_installed(build, tmp_path, name, content, reason):
+    """ld.so only warns about a library that it cannot load: the app would go around the tailnet."""
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    url, checksum = build.shelf.archive({**ARCHIVE, name: other})
+    build.set(TAILCHAIN_BUILD_ARCHIVE_URL=url, TAILCHAIN_BUILD_ARCHIVE_SHA256=checksum)
+    said = untouched_after_failure(build)
+    assert "tailchain does not run on" in said and reason in said
+
+
 def test_the_cache_saves_the_downloads(build):
     build.ok()
     build.shelf.asked.clear()
