@@ -211,6 +211,22 @@ def test_a_wrong_checksum_installs_nothing(build):
     assert f"Wrong SHA-256 of {build.shelf.url}/tailscale_1.2.3_amd64.tgz" in said and "0" * 64 in said
 
 
+@pytest.mark.parametrize("answer", [None, b"<html>Sign in</html>"])
+def test_a_release_without_a_checksum_is_not_installed(build, answer):
+    path = "/tailscale_1.2.3_amd64.tgz.sha256"
+    if answer is None:
+        del build.shelf.files[path]
+    else:
+        build.shelf.files[path] = answer
+    assert f"{build.shelf.url}{path}" in untouched_after_failure(build)
+    assert path.removesuffix(".sha256") not in build.shelf.asked
+
+
+def test_a_release_without_tailscaled_is_named(build, tmp_path):
+    build.shelf.release("1.2.3", [tmp_path / "tailscale"])
+    assert "does not hold tailscale_1.2.3_amd64/tailscale and" in untouched_after_failure(build)
+
+
 def test_an_archive_of_tailchain_needs_its_checksum(build):
     build.set(TAILCHAIN_BUILD_ARCHIVE_SHA256=None)
     assert "TAILCHAIN_BUILD_ARCHIVE_SHA256" in untouched_after_failure(build)
@@ -218,11 +234,35 @@ def test_an_archive_of_tailchain_needs_its_checksum(build):
     assert f"Wrong SHA-256 of {build.shelf.url}/tailchain.tgz" in untouched_after_failure(build)
 
 
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("bin/tailchain", b"#!/bin/sh\necho version GLIBC_9.99 not found >&2\nexit 1\n", "GLIBC_9.99 not found"),
+        ("lib/libtailchain.so", b"no library", "cannot be preloaded"),
+    ],
+)
+def test_an_archive_that_does_not_run_here_is_not_installed(build, tmp_path, name, content, reason):
+    """ld.so only warns about a library that it cannot load: the app would go around the tailnet."""
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    url, checksum = build.shelf.archive({**ARCHIVE, name: other})
+    build.set(TAILCHAIN_BUILD_ARCHIVE_URL=url, TAILCHAIN_BUILD_ARCHIVE_SHA256=checksum)
+    said = untouched_after_failure(build)
+    assert "tailchain does not run on" in said and reason in said
+
+
 def test_the_cache_saves_the_downloads(build):
     build.ok()
     build.shelf.asked.clear()
     assert build.ok().count("from the build cache") == 2
     assert not [path for path in build.shelf.asked if path.endswith(".tgz")]
+
+
+def test_the_cache_holds_one_release(build, tmp_path):
+    build.ok()
+    release(build.shelf, tmp_path, "1.2.4")
+    build.ok()
+    assert [path.name for path in (build.cache / "tailscale").glob("*.tgz")] == ["tailscale_1.2.4_amd64.tgz"]
 
 
 def test_a_stale_cache_is_replaced(build):

@@ -16,17 +16,18 @@ from test_buildpack_compile import Build, release, untouched_after_failure
 
 OLD_CARGO = "#!/bin/sh\necho cargo 1.0.0\n"
 
-# Leaves a cargo as rustup does. That cargo "builds" files that say where they were built, and for which place.
-RUSTUP = """#!/bin/sh
+# Leaves a cargo as rustup does. That cargo "builds" commands that say where they were built, and for which place.
+RUSTUP = f"""#!/bin/sh
 mkdir -p "$CARGO_HOME/bin" "$RUSTUP_HOME"
 cat >"$CARGO_HOME/bin/cargo" <<'END'
 #!/bin/sh
-[ "$1" != --version ] || { echo cargo 9.0.0; exit; }
+[ "$1" != --version ] || {{ echo cargo 9.0.0; exit; }}
 if [ -e fails ]; then echo "error: it does not compile"; exit 101; fi
 mkdir -p "$CARGO_TARGET_DIR/release"
-for name in proxychains4 tailchain libtailchain.so; do
-    echo "$PWD $TAILCHAIN_LIBDIR $TAILCHAIN_SYSCONFDIR" >"$CARGO_TARGET_DIR/release/$name"
-done
+cd "$CARGO_TARGET_DIR/release"
+printf '#!/bin/sh\\necho %s %s %s\\n' "$OLDPWD" "$TAILCHAIN_LIBDIR" "$TAILCHAIN_SYSCONFDIR" >tailchain
+cp tailchain proxychains4
+cp {paths.LIBRARY} libtailchain.so
 END
 chmod +x "$CARGO_HOME/bin/cargo"
 """
@@ -85,7 +86,8 @@ SOURCES = {
 
 def built(build):
     """What the stand-in for cargo wrote: its folder, and the two folders that it was told."""
-    return (build.app / "vendor/proxychains-ng/lib/libtailchain.so").read_text().split()
+    command = build.app / "vendor/proxychains-ng/bin/tailchain"
+    return subprocess.run([command], capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_without_a_rust_that_will_do_one_is_installed_into_the_cache(build):

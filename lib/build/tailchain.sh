@@ -17,9 +17,26 @@ install_tailchain() {
         source=$(tailchain_source "$2" "$3")
         tailchain_from_source "$1" "$2" "$source"
     fi
+    require_that_it_runs "$1"
     # The name that an LD_PRELOAD line of proxychains-ng has.
     ln -s libtailchain.so "$1/lib/libproxychains4.so"
     cp "$3/conf/proxychains.conf" "$1/conf/"
+}
+
+# A library that cannot be loaded is no error to the loader: the app would run, and go around the tailnet.
+require_that_it_runs() {
+    local said
+    if said=$(try_out "$1" 2>&1) && [[ -z $said ]]; then
+        return
+    fi
+    fail "tailchain does not run on ${STACK:-this system}: ${said%%$'\n'*}" \
+        "An archive has to be made for this architecture, with a glibc that is no newer."
+}
+
+# try_out FOLDER: silent if all is well.
+try_out() {
+    "$1/bin/tailchain" --version >/dev/null &&
+        TAILCHAIN_BYPASS="trying it out" PROXYCHAINS_QUIET_MODE=1 LD_PRELOAD="$1/lib/libtailchain.so" /bin/true
 }
 
 tailchain_from_archive() {

@@ -52,8 +52,7 @@ install_tailscale() {
 
 # cached_release URL FILE: the only release in the cache, with the checksum that the cache or the source has for it.
 cached_release() {
-    local advice="Does that version exist for this architecture? See TAILSCALE_BUILD_TS_VERSION,
- !     TAILSCALE_BUILD_TS_TARGETARCH and TAILSCALE_BUILD_MIRROR; then build again."
+    local advice="Check TAILSCALE_BUILD_TS_VERSION, TAILSCALE_BUILD_TS_TARGETARCH, TAILSCALE_BUILD_MIRROR; build again."
     local sum
     if sum=$(read_checksum "$2.sha256" 2>/dev/null) && has_checksum "$2" "$sum"; then
         note "from the build cache"
