@@ -14,6 +14,8 @@ pub struct HostName(Box<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHostName {
     Empty,
+    /// Two dots at the end: without the last it would be another name when it is read again.
+    EmptyLabel,
     /// Over 255 bytes.
     TooLong,
     /// A blank, a control character or a byte that is not UTF-8.
@@ -27,6 +29,9 @@ impl HostName {
         let text = text.strip_suffix(b".").unwrap_or(text);
         if text.is_empty() {
             return Err(BadHostName::Empty);
+        }
+        if text.ends_with(b".") {
+            return Err(BadHostName::EmptyLabel);
         }
         if text.len() > Self::MAX {
             return Err(BadHostName::TooLong);
@@ -116,6 +121,29 @@ impl fmt::Display for Target {
         match &self.host {
             Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
             host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_read_again_is_the_same_name() {
+        for text in ["db", "DB.example.", "a..b", ".db", "\u{e9}.example"] {
+            let name = HostName::new(text.as_bytes()).unwrap();
+            assert_eq!(HostName::new(name.as_str().as_bytes()), Ok(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_a_last_label() {
+        for text in ["", "."] {
+            assert_eq!(HostName::new(text.as_bytes()), Err(BadHostName::Empty));
+        }
+        for text in ["..", "db..", "db..."] {
+            assert_eq!(HostName::new(text.as_bytes()), Err(BadHostName::EmptyLabel));
         }
     }
 }

@@ -77,7 +77,9 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
     match HostName::new(text.to_bytes()) {
         Ok(name) => answer_for(state, name),
         Err(BadHostName::Empty) => Answer::Local,
-        Err(BadHostName::TooLong | BadHostName::BadCharacter) => Answer::NoName,
+        Err(BadHostName::EmptyLabel | BadHostName::TooLong | BadHostName::BadCharacter) => {
+            Answer::NoName
+        }
     }
 }
 

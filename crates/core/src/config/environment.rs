@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::draft::{Draft, Order};
-use super::error::{shown, shown_proxy, Problem};
+use super::error::{shown, shown_url, Problem};
 use super::rules::{Net, Suffix};
 use super::url::{self, Dialect};
 use super::{Config, ConfigError, Dns, ProxyKind, Source, Warning};
@@ -28,9 +28,8 @@ pub fn from_url(
     let source = Source::Variable(variable);
     let mut draft = Draft::new(Order::Strict);
     for (url, number) in url_list.split(',').map(str::trim).zip(1u32..) {
-        let listed = url::parse(url.as_bytes(), Dialect::Environment).map_err(|problem| {
-            ConfigError(problem.at(&source, None, shown_proxy(url.as_bytes())))
-        })?;
+        let listed = url::parse(url.as_bytes(), Dialect::Environment)
+            .map_err(|problem| ConfigError(problem.at(&source, None, shown_url(url))))?;
         if listed.proxy.kind == ProxyKind::Http {
             draft.dns = Dns::Remote;
         }
@@ -40,9 +39,9 @@ pub fn from_url(
         Some(list) => add_exceptions(&mut draft, list),
         None => Vec::new(),
     };
-    let config = draft.finish(&source).map_err(|(problem, _)| {
-        ConfigError(problem.at(&source, None, shown_proxy(url_list.as_bytes())))
-    })?;
+    let config = draft
+        .finish(&source)
+        .map_err(|(problem, _)| ConfigError(problem.at(&source, None, shown_url(url_list))))?;
     Ok((config, warnings))
 }
 
@@ -186,6 +185,17 @@ mod tests {
         assert_eq!(config.local_domains.matches(&name), Some(1));
         for ip in ["8.8.8.8", "2001:db8::1"] {
             assert_eq!(config.local_nets.matches(ip.parse().unwrap(), 1), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_password_with_a_comma_is_not_shown_in_part() {
+        for url in [
+            "socks5://user:s3cret,tail@h:1",
+            "socks5://h:1,user:s3cret,@h:1",
+        ] {
+            let error = from_url(url, "ALL_PROXY", None).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{url} -> {error}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::Source;
 use core::fmt;
+use std::net::IpAddr;
 
 /// One remark about a configuration. Displayed as "PLACE:LINE: `TEXT`: what was wrong; what to do".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,28 +111,65 @@ pub(super) fn shown(text: &[u8]) -> String {
 /// that is printed, so everything that is not surely harmless is hidden.
 pub(super) fn shown_proxy(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    let out = match text.split_once("://") {
+    if text.contains("://") {
+        shown_url(&text)
+    } else {
+        shown(masked_words(&text).as_bytes())
+    }
+}
+
+/// As [`shown_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
+/// a password that holds a comma.
+pub(super) fn shown_url(url: &str) -> String {
+    let out = match url.split_once("://") {
         Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
-        None => masked_words(&text),
+        None => masked_authority(url),
     };
     shown(out.as_bytes())
 }
 
 fn masked_authority(text: &str) -> String {
-    if let Some((login, host)) = text.rsplit_once('@') {
-        return match login.split_once(':') {
-            Some((user, _)) => format!("{user}:***@{host}"),
-            None => format!("{login}@{host}"),
-        };
+    let Some((login, place)) = text.rsplit_once('@') else {
+        return masked_place(text);
+    };
+    let place = masked_place(place);
+    match login.split_once(':') {
+        Some((user, _)) => format!("{user}:***@{place}"),
+        None => format!("{login}@{place}"),
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._[]:/%".contains(c);
-    let colons = text.rsplit(']').next().unwrap_or(text).matches(':').count();
-    // Without an `@` but with two colons it may be a login whose `@` was mistyped.
-    if text.chars().all(plain) && colons <= 1 {
-        text.to_owned()
-    } else {
-        "***".to_owned()
+}
+
+/// `HOST`, `HOST:PORT` or `unix:/PATH`. What stands in the place of the port but is none may be a password whose
+/// `@` was mistyped, or that was cut off at a comma.
+fn masked_place(text: &str) -> String {
+    let is_plain = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._[]:/%".contains(c);
+        text.chars().all(plain)
+    };
+    let is_address = text.parse::<IpAddr>().is_ok();
+    let is_unix = text.starts_with("unix:/") && is_plain(text);
+    let after_brackets = text.rfind(']').unwrap_or(0);
+    let port = text
+        .rfind(':')
+        .filter(|at| *at > after_brackets)
+        .and_then(|at| text.split_at_checked(at));
+    match port {
+        _ if is_address || is_unix => text.to_owned(),
+        None if is_plain(text) => text.to_owned(),
+        Some((host, port)) if is_plain(host) && is_bracketed_or_without_colon(host) => {
+            let digits = port.strip_suffix('/').unwrap_or(port);
+            match digits.bytes().skip(1).all(|b| b.is_ascii_digit()) {
+                true => text.to_owned(),
+                false => format!("{host}:***"),
+            }
+        }
+        _ => "***".to_owned(),
     }
+}
+
+fn is_bracketed_or_without_colon(host: &str) -> bool {
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    inner.is_some() || !host.contains(':')
 }
 
 /// `TYPE HOST PORT USER PASS`: the first four words are harmless when the third is a port.
@@ -153,7 +191,7 @@ fn masked_words(text: &str) -> String {
 }
 
 fn masked_word(word: &str) -> String {
-    if word.contains('@') {
+    if word.contains(['@', ':']) {
         masked_authority(word)
     } else {
         word.to_owned()
@@ -205,6 +243,12 @@ mod tests {
             "socks5://user:s3cret#127.0.0.1:1080",
             "socks5://user:s3cret:127.0.0.1:1080",
             "user:s3cret@127.0.0.1:1080",
+            "user:s3cret",
+            "socks5 user:s3cret 127.0.0.1 1080",
+            "socks5://user:s3cret",
+            "socks5://user:pass@word:s3cret",
+            "socks5://[user:s3cret",
+            "socks5://user]:s3cret",
         ] {
             let shown = shown_proxy(line.as_bytes());
             assert!(!shown.contains("s3cret"), "{line} -> {shown}");
@@ -219,6 +263,10 @@ mod tests {
             "socks5 127.0.0.1 1080 user",
             "socks5://127.0.0.1:99999",
             "socks5h://[fd7a::1]:1055",
+            "socks5 fd7a::ab 99999",
+            "socks5://127.0.0.1:99999/",
+            "socks5://unix:/run/p.sock",
+            "socks5 unix:/run/p.sock",
             "http",
         ] {
             assert_eq!(shown_proxy(line.as_bytes()), line);

@@ -1,0 +1,5 @@
+#![no_main]
+
+use tailchain_core::config::ProxyKind;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tailchain_fuzz::replies::run(ProxyKind::Socks5, input));

@@ -1,0 +1,79 @@
+//! `/etc/hosts`. Input: two halves of a file, parted by the byte 0xff.
+
+use std::net::IpAddr;
+use tailchain_core::host::HostName;
+use tailchain_core::hosts::KnownNames;
+
+pub fn run(input: &[u8]) {
+    let known = KnownNames::parse(input);
+    check_every_word(input, &known);
+
+    let mut file = Vec::new();
+    for line in input.split(|byte| *byte == b'\n') {
+        file.extend_from_slice(line);
+        file.extend_from_slice(b" # 10.9.8.7 nobody\r\n");
+    }
+    assert_eq!(
+        KnownNames::parse(&file),
+        known,
+        "comments and CRs say nothing"
+    );
+
+    // Lines know nothing of each other.
+    let mut halves = input.splitn(2, |byte| *byte == 0xff);
+    let (first, second) = (
+        halves.next().unwrap_or_default(),
+        halves.next().unwrap_or_default(),
+    );
+    let ahead = KnownNames::parse(&[first, b"\n", second].concat());
+    let behind = KnownNames::parse(&[second, b"\n", first].concat());
+    assert_eq!(ahead, behind, "the order of lines");
+}
+
+/// A second reading of hosts(5), on each word of the file.
+fn check_every_word(file: &[u8], known: &KnownNames) {
+    let lines: Vec<(Option<IpAddr>, Vec<HostName>)> =
+        file.split(|byte| *byte == b'\n').map(read_line).collect();
+    for (address, names) in &lines {
+        for name in names {
+            let listed = |(address, names): &(Option<IpAddr>, Vec<HostName>)| {
+                address.is_some() && names.contains(name)
+            };
+            assert_eq!(known.contains(name), lines.iter().any(listed), "{name}");
+        }
+        if let Some(address) = address {
+            let named = |(its, names): &(Option<IpAddr>, Vec<HostName>)| {
+                *its == Some(*address) && !names.is_empty()
+            };
+            assert_eq!(
+                known.has_address(*address),
+                lines.iter().any(named),
+                "{address}"
+            );
+        }
+    }
+}
+
+fn read_line(line: &[u8]) -> (Option<IpAddr>, Vec<HostName>) {
+    let end = line
+        .iter()
+        .position(|byte| *byte == b'#')
+        .unwrap_or(line.len());
+    let mut words = line[..end]
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let address = words.next().and_then(|word| {
+        let bare = word.split(|byte| *byte == b'%').next()?;
+        Some(
+            str::from_utf8(bare)
+                .ok()?
+                .parse::<IpAddr>()
+                .ok()?
+                .to_canonical(),
+        )
+    });
+    (
+        address,
+        words.filter_map(|word| HostName::new(word).ok()).collect(),
+    )
+}
