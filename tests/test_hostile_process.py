@@ -1,19 +1,16 @@
 """A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
 work, or fail with an errno. Nothing crashes, hangs, or goes around the proxy."""
 
-import ctypes.util
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 from support import paths
 from support.need import need
-from support.probe import FLAGS, probe, run_probe
+from support.probe import run_probe
 from support.proxy import Mood
-from support.run import run_under
 
 QUIET = ["-q"]
 NAME = "db.ts.net"

@@ -26,7 +26,7 @@ class KillableProxy:
         deadline = time.monotonic() + patience
         while not (self.process and answers(self.port)):
             if self.process is None or self.process.poll() is not None:
-                words = ["setpriv", "--pdeathsig=KILL", self.program, "-q", "-i", self.host, "-p", str(self.port)]
+                words = ["setpriv", "--pdeathsig=KILL", self.program, "-i", self.host, "-p", str(self.port)]
                 self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if time.monotonic() > deadline:
                 raise RuntimeError(f"microsocks does not accept on port {self.port}")
@@ -34,14 +34,17 @@ class KillableProxy:
 
     def kill(self):
         """With all connections that go through it."""
-        self.process.kill()
-        self.process.wait()
-        self.process = None
         self.kills += 1
+        self.end()
+
+    def end(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.process:
-            self.kill()
+        self.end()
