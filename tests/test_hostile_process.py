@@ -1,16 +1,19 @@
 """A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
 work, or fail with an errno. Nothing crashes, hangs, or goes around the proxy."""
 
+import glob
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from support import paths
 from support.need import need
-from support.probe import run_probe
+from support.probe import FLAGS, probe, run_probe
 from support.proxy import Mood
+from support.run import run_under
 
 QUIET = ["-q"]
 NAME = "db.ts.net"
@@ -108,18 +111,13 @@ def library(name):
     return found[0]
 
 
-def preload(*libraries):
-    return {"LD_PRELOAD": ":".join(map(str, libraries))}
-
-
-@pytest.fixture
-def both_orders(request):
-    """both_orders(other): the two values of LD_PRELOAD."""
-    return lambda other: [preload(paths.LIBRARY, other), preload(other, paths.LIBRARY)]
+def both_orders(other):
+    """The two values of LD_PRELOAD."""
+    return [{"LD_PRELOAD": f"{one}:{two}"} for one, two in ((paths.LIBRARY, other), (other, paths.LIBRARY))]
 
 
 @pytest.mark.parametrize("name", ["libjemalloc.so", "libtcmalloc_minimal.so"])
-def test_another_malloc_is_preloaded_too(conf, proxy, echo, both_orders, name):
+def test_another_malloc_is_preloaded_too(conf, proxy, echo, name):
     config = conf([proxy])
     for env in both_orders(library(name)):
         arguments = ["127.0.0.1", echo.port, 16, 20]
@@ -127,3 +125,85 @@ def test_another_malloc_is_preloaded_too(conf, proxy, echo, both_orders, name):
         assert result.out == "good 320 bad 0 wrong 0 last 0\n"
         result = run_probe("fork_threads", "127.0.0.1", echo.port, 50, conf=config, options=QUIET, env=env).ok()
         assert result.out == "children 50 of 50, threads connected yes, failed 0\n"
+    assert len(proxy.requests) >= 640
+
+
+@pytest.mark.parametrize("time", ["-30d", "+1y x60", "2020-01-01 00:00:00"], ids=["past", "fast", "standing still"])
+def test_libfaketime_is_preloaded_too(named, echo, time):
+    """Time limits are reckoned on a clock that it may move."""
+    [file] = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [None]
+    if file is None:
+        pytest.skip("libfaketime is not installed: tests/install-tools installs it")
+    proxy, config = named
+    for env in both_orders(file):
+        run_probe("sandbox", NAME, echo.port, conf=config, options=QUIET, env={**env, "FAKETIME": time}).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 4
+
+
+@pytest.fixture
+def build(tmp_path):
+    """build(name, *flags, source=…): a probe built in another way."""
+
+    def run(name, *flags, source=None):
+        command = [need("cc"), *FLAGS, str(paths.PROBE_SOURCES / f"{source or name}.c"), "-o", str(tmp_path / name)]
+        subprocess.run([*command, *flags], check=True)
+        return tmp_path / name
+
+    return run
+
+
+def test_a_program_with_the_address_sanitizer(build, named, echo):
+    """It wants its library before all others, unless it is told not to look."""
+    name = subprocess.run([need("cc"), "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+    if not os.path.isabs(name):
+        pytest.skip("libasan is not installed: it comes with gcc")
+    runtime = re.findall(r"libasan\.so\.\d+", Path(name).resolve().name)[0]
+    proxy, config = named
+    program = build("sandbox", "-fsanitize=address")
+    threads = build("threads", "-fsanitize=address")
+    for env in both_orders(library(runtime)):
+        env |= {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+        result = run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=env).ok()
+        assert "AddressSanitizer" not in result.err
+        arguments = ["127.0.0.1", echo.port, 8, 10]
+        result = run_under(threads, arguments, conf=config, via="preload", options=QUIET, env=env).ok()
+        assert result.out == "good 80 bad 0 wrong 0 last 0\n" and "AddressSanitizer" not in result.err
+    assert len(proxy.requests) == 2 * (2 + 80)
+
+
+# -- how symbols are bound, and when
+
+
+@pytest.mark.parametrize("flags", ["-Wl,-z,now", "-Wl,-z,lazy", "-no-pie"])
+@pytest.mark.parametrize("variable", [None, "LD_BIND_NOW", "LD_BIND_NOT"])
+def test_a_program_is_bound_now_or_lazily(build, named, echo, flags, variable):
+    proxy, config = named
+    program = build("sandbox", flags)
+    environment = {variable: "1"} if variable else {}
+    run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=environment).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 2
+
+
+@pytest.mark.parametrize("loaded", ["preloaded before", "preloaded after", "needed"])
+def test_a_constructor_connects_before_ours_has_run(build, named, echo, loaded):
+    """ld.so runs the constructors of what a program needs, and of what is preloaded, in an order of its own."""
+    proxy, config = named
+    early = build("libearly.so", "-shared", "-fPIC", source="early")
+    env = {"EARLY_NAME": NAME, "EARLY_PORT": echo.port}
+    if loaded == "needed":
+        program = build("sandbox", f"-Wl,-rpath,{early.parent}", "-Wl,--no-as-needed", str(early))
+    else:
+        program = probe("sandbox")
+        env |= both_orders(early)[loaded == "preloaded before"]
+    result = run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=env).ok()
+    assert result.err == "early: blocking good, non-blocking good\n"
+    assert proxy.targets == [(NAME, echo.port)] * 4
+
+
+def test_a_plugin_that_is_bound_to_its_own_libraries_goes_around(build, conf, proxy, echo):
+    """RTLD_DEEPBIND makes a plugin find libc's connect before anything preloaded: no preload library can see its
+    calls. The program's own still are proxied, and both work."""
+    plugin = build("plugin.so", "-shared", "-fPIC", "-DLIBRARY", source="deepbind")
+    result = run_probe("deepbind", plugin, "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok()
+    assert result.out == "plugin 1\nprogram 1\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
