@@ -28,6 +28,7 @@ help:
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
 	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
 	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
+	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
@@ -69,6 +70,12 @@ bench: build $(VENV)/ready
 	$(VENV)/bin/python tests/bench/run.py
 	$(VENV)/bin/python tests/bench/event_loops.py
 	$(VENV)/bin/python tests/bench/names.py
+
+SECONDS ?= 3600
+.PHONY: soak
+soak: build $(VENV)/ready
+	tests/install-tools microsocks setpriv psql postgres initdb redis-server curl node
+	$(VENV)/bin/python tests/soak.py $(SECONDS)
 
 .PHONY: lint
 lint: $(VENV)/ready

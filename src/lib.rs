@@ -94,6 +94,11 @@ mod pending;
 mod state;
 mod unwind;
 
+use tailchain_core::sys::ReservingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: ReservingAllocator = ReservingAllocator::new();
+
 /// Run when the dynamic loader has loaded us, before the program's own code. A constructor of another library
 /// may have called a hook already: everything here can be made on first use as well.
 extern "C" fn loaded() {

@@ -151,6 +151,7 @@ fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
 /// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
 /// (EINPROGRESS).
 pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
+    crate::ALLOCATOR.check()?;
     let state = state();
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
     let family = family(state, fd, dialled)?;

@@ -24,6 +24,9 @@ class _Server(http.server.ThreadingHTTPServer):
     # Tests dial many connections at once; the default is 5.
     request_queue_size = 1024
 
+    def handle_error(self, request, client_address):
+        """A client that goes away is no error of ours."""
+
 
 @contextmanager
 def web_server(folder):

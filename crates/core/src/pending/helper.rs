@@ -60,11 +60,7 @@ pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, 
         deadlines: BTreeSet::new(),
         sleepers: BTreeMap::new(),
     };
-    std::thread::Builder::new()
-        .name("tailchain".into())
-        .stack_size(STACK)
-        .spawn(move || run(helper))
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+    sys::start_thread(c"tailchain", STACK, Box::new(move || run(helper)))?;
     Ok(address)
 }
 

@@ -25,16 +25,20 @@ mod address;
 mod fd;
 mod file;
 mod option;
+mod reserve;
 mod signals;
 mod socket;
+mod thread;
 mod wait;
 
 pub use address::SockAddr;
 pub use fd::*;
 pub use file::*;
 pub use option::*;
+pub use reserve::ReservingAllocator;
 pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
+pub use thread::start_thread;
 pub use wait::*;
 
 /// A file descriptor number that somebody else owns. Ours are [`OwnFd`].

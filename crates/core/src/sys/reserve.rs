@@ -1,0 +1,246 @@
+//! An allocator with a reserve: where malloc has nothing, Rust would end the program, which may be able to go on
+//! without memory. connect(2) has an errno for this and the program a right to it.
+
+use crate::errno::Errno;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::alloc::System;
+
+/// Enough for two of the longest HTTP headers that are read. Zeroed pages cost nothing until they are written.
+const ROOM: usize = 512 * 1024;
+
+/// Connects are refused when more than so much is in use: what has begun can then still come to its end.
+const REFUSING: usize = ROOM / 4;
+
+/// malloc(3) of the program; the reserve when that fails.
+pub struct ReservingAllocator {
+    reserve: Reserve,
+}
+
+impl ReservingAllocator {
+    #[allow(clippy::new_without_default)] // for a static
+    pub const fn new() -> ReservingAllocator {
+        ReservingAllocator {
+            reserve: Reserve {
+                room: UnsafeCell::new([0; ROOM]),
+                usage: AtomicU64::new(0),
+            },
+        }
+    }
+
+    /// ENOMEM when too little of the reserve is left to begin something.
+    pub fn check(&self) -> Result<(), Errno> {
+        match Usage::unpack(self.reserve.usage.load(Ordering::Relaxed)).end {
+            end if end > REFUSING => Err(Errno::ENOMEM),
+            _ => Ok(()),
+        }
+    }
+}
+
+// SAFETY: each block is malloc's, or one that the reserve has given to nobody else; `dealloc` and `realloc` tell
+// them apart by their address.
+unsafe impl GlobalAlloc for ReservingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on.
+        let block = unsafe { System.alloc(layout) };
+        if block.is_null() {
+            return self.reserve.take(layout);
+        }
+        block
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if !block.is_null() {
+            return block;
+        }
+        let block = self.reserve.take(layout);
+        if !block.is_null() {
+            // SAFETY: a new block of this size.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if self.reserve.owns(block) {
+            self.reserve.give_back();
+        } else {
+            // SAFETY: it is one of malloc's.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !self.reserve.owns(block) {
+            // SAFETY: it is one of malloc's; where this fails it stays as it is.
+            let grown = unsafe { System.realloc(block, layout, size) };
+            if !grown.is_null() {
+                return grown;
+            }
+        }
+        // SAFETY: the caller keeps to what GlobalAlloc says of size and alignment.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: `wanted` is not empty, as `size` is not.
+        let moved = unsafe { self.alloc(wanted) };
+        if !moved.is_null() {
+            // SAFETY: two blocks, both at least so long; the old one is given back once.
+            unsafe {
+                ptr::copy_nonoverlapping(block, moved, size.min(layout.size()));
+                self.dealloc(block, layout);
+            }
+        }
+        moved
+    }
+}
+
+/// Blocks one after the other, and the beginning again as soon as none is in use: little, for a short time.
+struct Reserve {
+    room: UnsafeCell<[u8; ROOM]>,
+    /// A [`Usage`].
+    usage: AtomicU64,
+}
+
+// SAFETY: `usage` gives each part of `room` to one owner at a time.
+unsafe impl Sync for Reserve {}
+
+#[derive(Clone, Copy)]
+struct Usage {
+    blocks: u32,
+    end: usize,
+}
+
+impl Usage {
+    fn pack(self) -> u64 {
+        u64::from(self.blocks) << 32 | self.end as u64
+    }
+
+    fn unpack(word: u64) -> Usage {
+        Usage {
+            blocks: (word >> 32) as u32,
+            end: word as u32 as usize,
+        }
+    }
+}
+
+impl Reserve {
+    fn base(&self) -> *mut u8 {
+        self.room.get().cast()
+    }
+
+    fn owns(&self, block: *mut u8) -> bool {
+        block.addr().wrapping_sub(self.base().addr()) < ROOM
+    }
+
+    /// A block, or null.
+    fn take(&self, layout: Layout) -> *mut u8 {
+        let mut start = 0;
+        let taken = self
+            .usage
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let used = Usage::unpack(word);
+                let free = self.base().addr().checked_add(used.end)?;
+                start = used.end + (free.checked_next_multiple_of(layout.align())? - free);
+                let end = start.checked_add(layout.size())?;
+                (end <= ROOM).then(|| {
+                    Usage {
+                        blocks: used.blocks + 1,
+                        end,
+                    }
+                    .pack()
+                })
+            });
+        match taken {
+            Ok(_) => self.base().wrapping_add(start),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    fn give_back(&self) {
+        let _ = self
+            .usage
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let used = Usage::unpack(word);
+                let blocks = used.blocks.saturating_sub(1);
+                let end = if blocks == 0 { 0 } else { used.end };
+                Some(Usage { blocks, end }.pack())
+            });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    fn reserve() -> Box<Reserve> {
+        Box::new(Reserve {
+            room: UnsafeCell::new([0; ROOM]),
+            usage: AtomicU64::new(0),
+        })
+    }
+
+    #[test]
+    fn blocks_are_aligned_and_do_not_overlap() {
+        let reserve = reserve();
+        let mut end = reserve.base();
+        for (size, align) in [(1, 1), (8, 8), (3, 1), (100, 64), (1, 4096)] {
+            let block = reserve.take(layout(size, align));
+            assert!(reserve.owns(block) && block >= end);
+            assert_eq!(block.addr() % align, 0);
+            end = block.wrapping_add(size);
+        }
+    }
+
+    #[test]
+    fn it_ends_and_begins_again_when_all_is_given_back() {
+        let reserve = reserve();
+        let first = reserve.take(layout(ROOM - 8, 1));
+        assert!(!first.is_null());
+        assert!(reserve.take(layout(9, 1)).is_null());
+        assert!(!reserve.take(layout(8, 1)).is_null());
+        reserve.give_back();
+        assert!(reserve.take(layout(1, 1)).is_null());
+        reserve.give_back();
+        assert_eq!(reserve.take(layout(ROOM, 1)), first);
+    }
+
+    #[test]
+    fn what_is_not_in_it_is_not_its_own() {
+        let reserve = reserve();
+        assert!(!reserve.owns(reserve.base().wrapping_sub(1)));
+        assert!(!reserve.owns(reserve.base().wrapping_add(ROOM)));
+        assert!(reserve.owns(reserve.base().wrapping_add(ROOM - 1)));
+    }
+
+    #[test]
+    fn threads_never_get_the_same_block() {
+        let reserve = reserve();
+        thread::scope(|scope| {
+            for mark in 1..=4_u8 {
+                let reserve = &reserve;
+                scope.spawn(move || {
+                    for _ in 0..2000 {
+                        let block = reserve.take(layout(64, 8));
+                        assert!(!block.is_null());
+                        // SAFETY: a block of 64 bytes, nobody else's.
+                        unsafe {
+                            block.write_bytes(mark, 64);
+                            thread::yield_now();
+                            assert!((0..64).all(|at| block.add(at).read() == mark));
+                        }
+                        reserve.give_back();
+                    }
+                });
+            }
+        });
+        assert_eq!(reserve.usage.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,50 @@
+//! Threads: pthread_create(3).
+
+use super::errno;
+use crate::errno::Errno;
+use core::ffi::{c_void, CStr};
+use core::mem::MaybeUninit;
+use core::ptr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+struct Start {
+    name: &'static CStr,
+    body: Box<dyn FnOnce() + Send>,
+}
+
+/// Start a thread that nobody waits for. Not with std::thread, which registers a destructor in each new thread: glibc
+/// ends the process where there is no memory for that.
+pub fn start_thread(
+    name: &'static CStr,
+    stack: usize,
+    body: Box<dyn FnOnce() + Send>,
+) -> Result<(), Errno> {
+    let start = Box::into_raw(Box::new(Start { name, body }));
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: the attributes are made before they are used and destroyed after; `start` is for the new thread alone.
+    let error = unsafe {
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);
+        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
+        let error =
+            libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, start.cast());
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        error
+    };
+    if error == 0 {
+        return Ok(());
+    }
+    // SAFETY: there is no thread that could have it.
+    drop(unsafe { Box::from_raw(start) });
+    Err(Errno::from_raw(error))
+}
+
+extern "C" fn run(start: *mut c_void) -> *mut c_void {
+    // SAFETY: `start_thread` gave it away to this thread.
+    let start = unsafe { Box::from_raw(start.cast::<Start>()) };
+    // A name is for those who look at the process; nothing depends on it.
+    let _ = syscall!(SYS_prctl, libc::PR_SET_NAME, start.name.as_ptr());
+    let _ = catch_unwind(AssertUnwindSafe(start.body));
+    ptr::null_mut()
+}

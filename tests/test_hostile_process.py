@@ -1,0 +1,209 @@
+"""A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
+work, or fail with an errno. Nothing crashes, hangs, or goes around the proxy."""
+
+import glob
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import paths
+from support.need import need
+from support.probe import FLAGS, probe, run_probe
+from support.proxy import Mood
+from support.run import run_under
+
+QUIET = ["-q"]
+NAME = "db.ts.net"
+
+
+@pytest.fixture
+def named(conf, make_proxy, echo):
+    """(proxy, config): NAME is the echo server, to this proxy only."""
+    proxy = make_proxy(names={NAME: ("127.0.0.1", echo.port)})
+    return proxy, conf([proxy], "proxy_dns")
+
+
+# -- forks and signals
+
+
+def test_a_storm_of_forks_with_connects_pending(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(delay=0.02))
+    result = run_probe("fork_storm", "127.0.0.1", echo.port, 7, conf=conf([proxy]), options=QUIET).ok()
+    assert result.out == "good 127\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 254
+
+
+@pytest.mark.parametrize("handler", ["restart", "plain"])
+def test_a_storm_of_alarms_while_it_connects(conf, make_proxy, echo, handler):
+    proxy = make_proxy(Mood(delay=0.005))
+    arguments = ["127.0.0.1", echo.port, 200, 100, handler]
+    result = run_probe("alarm_storm", *arguments, conf=conf([proxy]), options=QUIET).ok()
+    interrupted = {"restart": "none", "plain": "some"}[handler]
+    assert result.out == f"good 200, interrupted {interrupted}, alarms yes\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 200
+
+
+@pytest.mark.parametrize("socket", ["blocking", "pending"])
+@pytest.mark.parametrize("handler", ["restart", "plain"])
+def test_a_signal_at_every_system_call_of_connect(conf, proxy, echo, handler, socket):
+    result = run_probe("signal_each_call", "127.0.0.1", echo.port, handler, socket, conf=conf([proxy]), options=QUIET)
+    assert result.ok().out == "disturbed yes, bad 0, at every call good\n", result.err
+
+
+# -- little of everything
+
+RESTRICTIONS = [
+    ["closed"],
+    ["range"],
+    ["closed", "range"],
+    *(["deny", call] for call in ["clone", "memfd_create", "eventfd2", "epoll_create1", "socketpair", "prlimit64"]),
+    # From none that is spare to as many as are needed.
+    *(["files", spare] for spare in range(6)),
+    ["closed", "files", 0],
+]
+
+
+@pytest.mark.parametrize("words", RESTRICTIONS, ids=lambda words: " ".join(map(str, words)))
+def test_a_process_that_has_little_connects_to_a_name(named, echo, words):
+    proxy, config = named
+    assert run_probe("sandbox", NAME, echo.port, *words, conf=config, options=QUIET).ok().out == ""
+    assert proxy.targets == [(NAME, echo.port)] * 2
+
+
+def test_a_process_in_an_empty_root_connects_to_a_name(named, echo, tmp_path):
+    """No /dev/shm and no /tmp: the names are the process's own."""
+    if os.geteuid() != 0:
+        pytest.skip("chroot is for root")
+    (tmp_path / "root").mkdir()
+    proxy, config = named
+    run_probe("sandbox", NAME, echo.port, "chroot", tmp_path / "root", conf=config, options=QUIET).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 2
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+# -- memory
+
+
+@pytest.mark.parametrize("what", ["connect", "pending", "name"])
+@pytest.mark.parametrize("how", ["once", "onward"])
+def test_malloc_fails_at_each_allocation_in_turn(named, echo, how, what):
+    """The program lives, and its call works or says that there is no memory. (libc's own lookup of a name does not
+    survive this; a remote name needs less of it.)"""
+    host = NAME if what == "name" else "127.0.0.1"
+    result = run_probe("failing_malloc", how, what, host, echo.port, conf=named[1], options=QUIET, timeout=200).ok()
+    outcomes = dict(re.findall(r"(.*): (\d+)", result.out))
+    assert outcomes and outcomes.keys() <= {"good", "ENOMEM", "EAI_MEMORY"}, result.err
+    assert sum(map(int, outcomes.values())) > 10, "too few allocations to have seen anything fail"
+
+
+# -- other libraries
+
+
+def library(name):
+    """The path of a shared library's file, as ld.so would find it."""
+    listing = subprocess.run([need("ldconfig"), "-p"], capture_output=True, text=True, check=True).stdout
+    found = re.findall(rf"=> (.*/{re.escape(name)}[^/]*)$", listing, re.M)
+    if not found:
+        pytest.skip(f"{name} is not installed: tests/install-tools installs it")
+    return found[0]
+
+
+def both_orders(other):
+    """The two values of LD_PRELOAD."""
+    return [{"LD_PRELOAD": f"{one}:{two}"} for one, two in ((paths.LIBRARY, other), (other, paths.LIBRARY))]
+
+
+@pytest.mark.parametrize("name", ["libjemalloc.so", "libtcmalloc_minimal.so"])
+def test_another_malloc_is_preloaded_too(conf, proxy, echo, name):
+    config = conf([proxy])
+    for env in both_orders(library(name)):
+        arguments = ["127.0.0.1", echo.port, 16, 20]
+        result = run_probe("threads", *arguments, conf=config, options=QUIET, env=env).ok()
+        assert result.out == "good 320 bad 0 wrong 0 last 0\n"
+        result = run_probe("fork_threads", "127.0.0.1", echo.port, 50, conf=config, options=QUIET, env=env).ok()
+        assert result.out == "children 50 of 50, threads connected yes, failed 0\n"
+    assert len(proxy.requests) >= 640
+
+
+@pytest.mark.parametrize("time", ["-30d", "+1y x60", "2020-01-01 00:00:00"], ids=["past", "fast", "standing still"])
+def test_libfaketime_is_preloaded_too(named, echo, time):
+    """Time limits are reckoned on a clock that it may move."""
+    [file] = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [None]
+    if file is None:
+        pytest.skip("libfaketime is not installed: tests/install-tools installs it")
+    proxy, config = named
+    for env in both_orders(file):
+        run_probe("sandbox", NAME, echo.port, conf=config, options=QUIET, env={**env, "FAKETIME": time}).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 4
+
+
+@pytest.fixture
+def build(tmp_path):
+    """build(name, *flags, source=…): a probe built in another way."""
+
+    def run(name, *flags, source=None):
+        command = [need("cc"), *FLAGS, str(paths.PROBE_SOURCES / f"{source or name}.c"), "-o", str(tmp_path / name)]
+        subprocess.run([*command, *flags], check=True)
+        return tmp_path / name
+
+    return run
+
+
+def test_a_program_with_the_address_sanitizer(build, named, echo):
+    """It wants its library before all others, unless it is told not to look."""
+    name = subprocess.run([need("cc"), "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+    if not os.path.isabs(name):
+        pytest.skip("libasan is not installed: it comes with gcc")
+    runtime = re.findall(r"libasan\.so\.\d+", Path(name).resolve().name)[0]
+    proxy, config = named
+    program = build("sandbox", "-fsanitize=address")
+    threads = build("threads", "-fsanitize=address")
+    for env in both_orders(library(runtime)):
+        env |= {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+        result = run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=env).ok()
+        assert "AddressSanitizer" not in result.err
+        arguments = ["127.0.0.1", echo.port, 8, 10]
+        result = run_under(threads, arguments, conf=config, via="preload", options=QUIET, env=env).ok()
+        assert result.out == "good 80 bad 0 wrong 0 last 0\n" and "AddressSanitizer" not in result.err
+    assert len(proxy.requests) == 2 * (2 + 80)
+
+
+# -- how symbols are bound, and when
+
+
+@pytest.mark.parametrize("flags", ["-Wl,-z,now", "-Wl,-z,lazy", "-no-pie"])
+@pytest.mark.parametrize("variable", [None, "LD_BIND_NOW", "LD_BIND_NOT"])
+def test_a_program_is_bound_now_or_lazily(build, named, echo, flags, variable):
+    proxy, config = named
+    program = build("sandbox", flags)
+    environment = {variable: "1"} if variable else {}
+    run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=environment).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 2
+
+
+@pytest.mark.parametrize("loaded", ["preloaded before", "preloaded after", "needed"])
+def test_a_constructor_connects_before_ours_has_run(build, named, echo, loaded):
+    """ld.so runs the constructors of what a program needs, and of what is preloaded, in an order of its own."""
+    proxy, config = named
+    early = build("libearly.so", "-shared", "-fPIC", source="early")
+    env = {"EARLY_NAME": NAME, "EARLY_PORT": echo.port}
+    if loaded == "needed":
+        program = build("sandbox", f"-Wl,-rpath,{early.parent}", "-Wl,--no-as-needed", str(early))
+    else:
+        program = probe("sandbox")
+        env |= both_orders(early)[loaded == "preloaded before"]
+    result = run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET, env=env).ok()
+    assert result.err == "early: blocking good, non-blocking good\n"
+    assert proxy.targets == [(NAME, echo.port)] * 4
+
+
+def test_a_plugin_that_is_bound_to_its_own_libraries_goes_around(build, conf, proxy, echo):
+    """RTLD_DEEPBIND makes a plugin find libc's connect before anything preloaded: no preload library can see its
+    calls. The program's own still are proxied, and both work."""
+    plugin = build("plugin.so", "-shared", "-fPIC", "-DLIBRARY", source="deepbind")
+    result = run_probe("deepbind", plugin, "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok()
+    assert result.out == "plugin 1\nprogram 1\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
