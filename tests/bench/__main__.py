@@ -10,7 +10,19 @@ from pathlib import Path
 
 from support import paths
 
-from . import concurrent, connects, contenders, distance, goals, isolation, names, real_programs, startup, table, unproxied
+from . import (
+    concurrent,
+    connects,
+    contenders,
+    distance,
+    goals,
+    isolation,
+    names,
+    real_programs,
+    startup,
+    table,
+    unproxied,
+)
 from .ground import Ground
 
 GROUPS = {
@@ -38,6 +50,7 @@ def measured(options, everybody):
         folder = Path(name)
         folder.chmod(0o755)  # daemons drop their privileges
         ground = Ground(folder, everybody, options.quick)
+        ground.check_that_all_are_proxied()
         for group in options.only or GROUPS:
             began = time.monotonic()
             print(f"{group} …", end="", flush=True)

@@ -30,7 +30,7 @@ def rows(ground):
             figures = alternate([one for one in ground.contenders if one not in slow], ground.choose(5, 1), storm)
             for figure, cells in alternate(slow, ground.choose(2, 1) if count < 64 else 1, storm).items():
                 figures[figure].update(cells)
-            many = f"{count:,} connects" if count > 1 else "1 connect"
-            yield Row(f"concurrent_{count}", f"{many} at once, proxy needs {DELAY} ms", "ms", figures["took"])
+            many = f"{count:,} asyncio connects at once" if count > 1 else "1 asyncio connect"
+            yield Row(f"concurrent_{count}", f"{many}, proxy of {DELAY} ms", "ms", figures["took"])
             yield Row(f"stall_{count}", "  longest stall of the event loop", "ms", figures["stall"])
             yield Row(f"inside_{count}", "  longest time inside of one connect", "ms", figures["inside"])

@@ -25,9 +25,9 @@ def rows(ground):
 
         calls = alternate_one(ground.contenders, ground.choose(3, 1), lambda one: each(one, system_calls))
         spent = alternate_one(ground.contenders, 1, lambda one: each(one, instructions))
-        times = ground.choose(1500, 100)
+        times = ground.choose(500, 100)
         rate = alternate_one(
-            ground.contenders, ground.choose(7, 1), lambda one: numbers(connects(one, times, plainly))[0]
+            ground.contenders, ground.choose(15, 1), lambda one: numbers(connects(one, times, plainly))[0]
         )
     yield Row("system_calls", "system calls of socket, connect, close", "", calls)
     yield Row("instructions", "instructions of the same, in user space", "", spent)

@@ -87,7 +87,12 @@ class Proxychains(Contender):
         lines = ["strict_chain", "quiet_mode"]
         lines += ["proxy_dns"] if setting.names else []
         lines += [f"localnet {setting.direct}"] if setting.direct else []
-        return [*lines, *self.further(setting), "[ProxyList]", *(f"socks5 127.0.0.1 {port}" for port in setting.proxies)]
+        return [
+            *lines,
+            *self.further(setting),
+            "[ProxyList]",
+            *(f"socks5 127.0.0.1 {port}" for port in setting.proxies),
+        ]
 
     def further(self, setting):
         if setting.one_segment:
@@ -161,7 +166,9 @@ class Dante(Contender):
         lines += [f"route {{ from: 0.0.0.0/0 to: {setting.direct} via: direct }}"] if setting.direct else []
         lines += ["route {", f"from: 0.0.0.0/0 to: 0.0.0.0/0 via: 127.0.0.1 port = {setting.proxies[0]}"]
         lines += ["proxyprotocol: socks_v5", "command: connect", "method: none", "}"]
-        return {"SOCKS_CONF": self.write(folder, "\n".join([*lines, ""]))}
+        config = self.write(folder, "\n".join([*lines, ""]))
+        # Else it connects directly to every network that the machine is in.
+        return {"SOCKS_CONF": config, "SOCKS_AUTOADD_LANROUTES": "no"}
 
 
 def _library(name):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from support import daemons
 from support.daemon import daemon
+from support.ports import refusing_port
 
+from .contenders import BARE, Setting
+from .harness import CannotDo, run
 from .isolation import TARGET
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -45,6 +48,17 @@ class Ground:
         if not built.exists():
             subprocess.run(["cc", *FLAGS, str(PROGRAMS / f"{name}.c"), "-o", str(built)], check=True)
         return str(built)
+
+    def check_that_all_are_proxied(self):
+        """Figures of a contender that goes around the proxy would be those of the bare program. The target refuses
+        connections, and the proxy says yes to everything: only a proxied connect succeeds."""
+        with refusing_port() as refusing, self.server("busy") as proxy:
+            for contender in self.without(BARE):
+                environment = contender.environment(Setting((proxy,)), self.own_folder())
+                try:
+                    run([self.program("connects"), self.target, refusing, 1], environment)
+                except CannotDo as reason:
+                    raise SystemExit(f"{contender.name} does not connect through the proxy: {reason}") from None
 
     @contextmanager
     def server(self, mode, number=0):

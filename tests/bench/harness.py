@@ -1,5 +1,6 @@
 """Runs of several contenders in turn, and the table cells that come out of them."""
 
+import signal
 import statistics
 import subprocess
 from collections import defaultdict
@@ -97,6 +98,8 @@ def run(words, environment, timeout=120):
         )
     except subprocess.TimeoutExpired:
         raise CannotDo(f"hangs for {timeout} s") from None
+    if done.returncode < 0:
+        raise CannotDo(f"dies of {signal.Signals(-done.returncode).name}")
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
         raise CannotDo(f"fails: {lines[-1][:120]}")

@@ -29,16 +29,18 @@ def rows(ground):
 
         def footprint(contender, setting=setting):
             environment = contender.environment(setting, ground.own_folder())
-            kib, files = numbers(run([ground.program("footprint")], environment))
-            return {"memory": kib, "files": files}
+            dirty, clean, files = numbers(run([ground.program("footprint")], environment))
+            return {"dirty": dirty, "clean": clean, "files": files}
 
         cells = alternate_one(contenders, rounds, launched)
         yield Row(f"launch{suffix}", f"start of {PROGRAM} by the launcher{remark}", "µs", cells)
         cells = alternate_one(contenders, rounds, preloaded)
         yield Row(f"preload{suffix}", f"start of {PROGRAM}, preloaded{remark}", "µs", cells)
-        footprints = alternate(contenders, rounds, footprint)
-        yield Row(f"memory{suffix}", f"private memory of a process{remark}", "KiB", footprints["memory"])
-    yield Row("libraries", "files of code in the process", "", footprints["files"])
+        figures = alternate(contenders, rounds, footprint)
+        yield Row(f"memory{suffix}", f"private memory, written to{remark}", "KiB", figures["dirty"])
+        yield Row(f"clean{suffix}", f"  pages of files, alone on the machine{remark}", "KiB", figures["clean"])
+        if not names:
+            yield Row("files", "files of code in the process", "", figures["files"])
     yield Row("size", "size of the library", "KiB", _of_library(contenders, size))
     yield Row("relocations", "relocations of the library", "", _of_library(contenders, relocations))
 

@@ -2,7 +2,7 @@
 
 from .contenders import BARE, BY_HAND
 
-WIDTH = 44
+WIDTH = 50
 COLUMN = 17
 
 

@@ -1,18 +1,20 @@
-/* footprint: prints how much private memory this process has, in KiB, and how many files are mapped as code: the
-   program, libc and the loader are three of them. */
+/* footprint: prints how much memory this process has written to and nobody shares, then how much of files no other
+   process has mapped (it goes when a second process has the same library), both in KiB; then how many files are mapped
+   as code: the program, libc and the loader are three of them. */
 #include "bench.h"
 
 int main(void)
 {
     char line[4096], last[4096] = "";
-    long kib = 0, amount;
+    long dirty = 0, clean = 0;
     int files = 0;
     FILE *rollup = fopen("/proc/self/smaps_rollup", "re");
     if (!rollup)
         give_up("/proc/self/smaps_rollup");
-    while (fgets(line, sizeof line, rollup))
-        if (sscanf(line, "Private_Clean: %ld", &amount) == 1 || sscanf(line, "Private_Dirty: %ld", &amount) == 1)
-            kib += amount;
+    while (fgets(line, sizeof line, rollup)) {
+        sscanf(line, "Private_Dirty: %ld", &dirty);
+        sscanf(line, "Private_Clean: %ld", &clean);
+    }
     fclose(rollup);
     FILE *maps = fopen("/proc/self/maps", "re");
     if (!maps)
@@ -26,6 +28,6 @@ int main(void)
         }
     }
     fclose(maps);
-    printf("%ld %d\n", kib, files);
+    printf("%ld %ld %d\n", dirty, clean, files);
     return 0;
 }
