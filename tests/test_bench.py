@@ -60,10 +60,18 @@ def test_contenders_take_turns_and_one_that_cannot_is_not_asked_again():
         return {"figure": len(asked)}
 
     cells = alternate([Named("one"), Named("lame"), Named("other")], 3, run)["figure"]
-    assert asked == ["one", "lame", "other", "one", "other", "one", "other"]
-    assert (cells["one"].values, cells["other"].values) == ([1, 4, 6], [3, 5, 7])
-    assert (cells["one"].median, cells["one"].least, cells["one"].most) == (4, 1, 6)
+    assert asked == ["one", "lame", "other", "other", "one", "one", "other"]
+    assert (cells["one"].values, cells["other"].values) == ([1, 5, 6], [3, 4, 7])
+    assert (cells["one"].median, cells["one"].least, cells["one"].most) == (5, 1, 6)
     assert (cells["lame"].reason, cells["lame"].median) == ("has one leg", None)
+
+
+def test_runs_of_one_round_are_compared():
+    cells = {TAILCHAIN: Cell(values=[2, 30, 4]), BY_HAND: Cell(values=[1, 10, 1])}
+    assert Row("key", "title", "", cells).ratio(TAILCHAIN, BY_HAND) == 3
+    cells[TAILCHAIN].values.append(5)
+    assert Row("key", "title", "", cells).ratio(TAILCHAIN, BY_HAND) == 4.5
+    assert Row("key", "title", "", {TAILCHAIN: Cell(values=[1])}).ratio(TAILCHAIN, BY_HAND) is None
 
 
 def test_a_row_that_nobody_can_do_has_reasons():

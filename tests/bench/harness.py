@@ -25,6 +25,10 @@ class Cell:
         return statistics.median(self.values) if self.values else None
 
     @property
+    def upper_quartile(self):
+        return statistics.quantiles(self.values, n=4)[2] if len(self.values) > 1 else self.median
+
+    @property
     def least(self):
         return min(self.values, default=None)
 
@@ -46,8 +50,14 @@ class Row:
         return self.cells[name].median if name in self.cells else None
 
     def ratio(self, name, to):
-        one, other = self.median(name), self.median(to)
-        return one / other if one is not None and other else None
+        """How many times the figure of `to` that of `name` is, or None. Runs of one round are compared with each other:
+        they had the same load of the machine."""
+        one, other = (self.cells.get(each, Cell()).values for each in [name, to])
+        if not one or not other or 0 in other:
+            return None
+        if len(one) != len(other):
+            return statistics.median(one) / statistics.median(other)
+        return statistics.median(mine / theirs for mine, theirs in zip(one, other, strict=True))
 
     def as_json(self):
         cells = {
@@ -59,11 +69,12 @@ class Row:
 
 def alternate(contenders, rounds, run):
     """`run(contender)` gives a dict of figures, or raises CannotDo. Contenders take turns, so that a slow minute of the
-    machine hits all of them. Gives {figure: {contender's name: Cell}}."""
+    machine hits all of them, and every other round is backwards, so that nobody always has the later place. Gives
+    {figure: {contender's name: Cell}}."""
     reasons = {}
     figures = defaultdict(lambda: {name: Cell(reason=reason) for name, reason in reasons.items()})
-    for _ in range(rounds):
-        for contender in contenders:
+    for number in range(rounds):
+        for contender in contenders if number % 2 == 0 else reversed(contenders):
             if contender.name in reasons:
                 continue
             try:

@@ -25,7 +25,8 @@ def rows(ground):
         def preloaded(contender, setting=setting):
             environment = contender.environment(setting, ground.own_folder())
             words = [*assignments(environment), PROGRAM]
-            return numbers(run([ground.program("starts"), times, *words], {}))[0]
+            took, faults = numbers(run([ground.program("starts"), times, *words], {}))
+            return {"took": took, "faults": faults}
 
         def footprint(contender, setting=setting):
             environment = contender.environment(setting, ground.own_folder())
@@ -34,8 +35,9 @@ def rows(ground):
 
         cells = alternate_one(contenders, rounds, launched)
         yield Row(f"launch{suffix}", f"start of {PROGRAM} by the launcher{remark}", "µs", cells)
-        cells = alternate_one(contenders, rounds, preloaded)
-        yield Row(f"preload{suffix}", f"start of {PROGRAM}, preloaded{remark}", "µs", cells)
+        figures = alternate(contenders, rounds, preloaded)
+        yield Row(f"preload{suffix}", f"start of {PROGRAM}, preloaded{remark}", "µs", figures["took"])
+        yield Row(f"faults{suffix}", f"  page faults of it{remark}", "", figures["faults"])
         figures = alternate(contenders, rounds, footprint)
         yield Row(f"memory{suffix}", f"private memory, written to{remark}", "KiB", figures["dirty"])
         yield Row(f"clean{suffix}", f"  pages of files, alone on the machine{remark}", "KiB", figures["clean"])
