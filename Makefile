@@ -27,7 +27,8 @@ help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
 	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
-	@echo "make bench      start-up, connects and event loops, beside Debian's proxychains4"
+	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
+	@echo "                with PLOT=docs/bench.svg to draw it"
 	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"
@@ -66,10 +67,9 @@ $(VENV)/ready: tests/requirements.txt
 
 .PHONY: bench
 bench: build $(VENV)/ready
-	tests/install-tools cc microsocks setpriv proxychains4
-	$(VENV)/bin/python tests/bench/run.py
-	$(VENV)/bin/python tests/bench/event_loops.py
-	$(VENV)/bin/python tests/bench/names.py
+	tests/install-tools cc microsocks setpriv unshare strace valgrind readelf initdb postgres pgbench \
+		proxychains4 torsocks socksify
+	PYTHONPATH=tests $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(PLOT),--plot $(PLOT))
 
 SECONDS ?= 3600
 .PHONY: soak

@@ -80,8 +80,8 @@ def danted(folder, wrap=lambda words: words):
 
 
 @contextmanager
-def postgres(folder):
-    """PostgreSQL with a database and a superuser `postgres`, trusted on loopback."""
+def postgres(folder, addresses=("127.0.0.1",)):
+    """PostgreSQL with a database and a superuser `postgres`, who is trusted on all `addresses`."""
     give_away(folder)
     data = folder / "data"
     subprocess.run(
@@ -104,10 +104,13 @@ def postgres(folder):
         cwd=folder,
         env=clean_environment({"LC_ALL": "C"}),
     )
+    with open(data / "pg_hba.conf", "a") as rules:
+        rules.writelines(f"host all all {address}/32 trust\n" for address in addresses)
     program = need("postgres")
 
     def command(port):
-        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        settings = {"port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings["listen_addresses"] = ",".join(addresses)
         # Tests fill pools one after the other; the backends of the last may still be ending.
         settings["max_connections"] = 400
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]

@@ -1,0 +1,53 @@
+"""Row group 1: what one blocking connect through a proxy costs."""
+
+import re
+
+from .contenders import Setting
+from .harness import Row, alternate_one, numbers, run
+
+SYSTEM_CALLS_TOTAL = re.compile(r"^\S+\s+\S+\s+\S+\s+(\d+)\s+(?:\d+\s+)?total$", re.M)
+INSTRUCTIONS = re.compile(r"^(?:summary|totals): (\d+)", re.M)
+
+
+def rows(ground):
+    counted = ground.choose(50, 10)
+    with ground.server("discard") as server, ground.microsocks() as proxy:
+        setting = Setting((proxy,))
+
+        def connects(contender, times, wrap):
+            folder = ground.own_folder()
+            words = [ground.program("connects"), ground.target, server, times]
+            return wrap(words, contender.environment(setting, folder), folder)
+
+        def each(contender, wrap):
+            """The difference between many connects and twice as many: start-up is not in it."""
+            return (connects(contender, 2 * counted, wrap) - connects(contender, counted, wrap)) / counted
+
+        calls = alternate_one(ground.contenders, ground.choose(3, 1), lambda one: each(one, system_calls))
+        spent = alternate_one(ground.contenders, 1, lambda one: each(one, instructions))
+        times = ground.choose(500, 100)
+        rate = alternate_one(
+            ground.contenders, ground.choose(15, 1), lambda one: numbers(connects(one, times, plainly))[0]
+        )
+    yield Row("system_calls", "system calls of socket, connect, close", "", calls)
+    yield Row("instructions", "instructions of the same, in user space", "", spent)
+    yield Row("sequential", "sequential connects", "1/s", rate, more_is_better=True)
+
+
+def plainly(words, environment, folder):
+    return run(words, environment)
+
+
+def system_calls(words, environment, folder):
+    """How many system calls the whole program makes, with all its threads and children."""
+    told = folder / "strace"
+    variables = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
+    run(["strace", "-f", "-c", "-o", told, *variables, *words], {})
+    return int(SYSTEM_CALLS_TOTAL.search(told.read_text())[1])
+
+
+def instructions(words, environment, folder):
+    """How many instructions the whole program executes outside of the kernel."""
+    told = folder / "callgrind"
+    run(["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={told}", *words], environment)
+    return int(INSTRUCTIONS.search(told.read_text())[1])

@@ -1,0 +1,182 @@
+"""Who is measured, and how each is told about the proxy: by a config file and variables of the environment."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import paths
+
+from .harness import CannotDo
+
+BARE = "bare"
+BY_HAND = "by hand"
+TAILCHAIN = "tailchain"
+PROXYCHAINS = "proxychains-ng"
+TORSOCKS = "torsocks"
+DANTE = "dante"
+
+# The directive of tailchain that sends greeting and request together.
+ONE_SEGMENT = "proxy_pipeline"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a config is to say."""
+
+    proxies: tuple  # ports of loopback, in the order of the chain
+    names: bool = False  # the proxy resolves names
+    direct: str = ""  # a network that is reached without the proxy
+    one_segment: bool = False  # greeting and request go out together
+
+
+class Contender:
+    """One way of getting a program through a proxy."""
+
+    name = ""
+    library = None  # the library that LD_PRELOAD names
+    launcher = None  # the command that a user would start the program with
+
+    def present(self):
+        return True
+
+    def variables(self, setting, folder):
+        """The environment of a program that is to be proxied, but for LD_PRELOAD."""
+        raise NotImplementedError
+
+    def environment(self, setting, folder):
+        """The whole environment of a program that is to be proxied."""
+        preload = {"LD_PRELOAD": str(self.library)} if self.library else {}
+        return {**self.variables(setting, folder), **preload}
+
+    def start(self):
+        """The words in front of a program that is started by the launcher."""
+        return [self.launcher] if self.launcher else []
+
+    def write(self, folder, text):
+        """A config file with this text."""
+        path = folder / f"{self.name.replace(' ', '-')}-{abs(hash(text))}.conf"
+        path.write_text(text)
+        return str(path)
+
+
+class Bare(Contender):
+    """The limit of what is possible: no proxy at all."""
+
+    name = BARE
+
+    def variables(self, setting, folder):
+        return {}
+
+
+class ByHand(Contender):
+    """A client that speaks SOCKS5 itself, in the fewest system calls: what a proxied connection costs at least."""
+
+    name = BY_HAND
+
+    def variables(self, setting, folder):
+        if len(setting.proxies) != 1:
+            raise CannotDo("one proxy only")
+        option = {"SOCKS_ONE_SEGMENT": "1"} if setting.one_segment else {}
+        return {"SOCKS_PORT": str(setting.proxies[0]), **option}
+
+
+class Proxychains(Contender):
+    """What reads the config of proxychains-ng."""
+
+    def lines(self, setting):
+        lines = ["strict_chain", "quiet_mode"]
+        lines += ["proxy_dns"] if setting.names else []
+        lines += [f"localnet {setting.direct}"] if setting.direct else []
+        return [
+            *lines,
+            *self.further(setting),
+            "[ProxyList]",
+            *(f"socks5 127.0.0.1 {port}" for port in setting.proxies),
+        ]
+
+    def further(self, setting):
+        if setting.one_segment:
+            raise CannotDo("has no such option")
+        return []
+
+    def variables(self, setting, folder):
+        config = self.write(folder, "\n".join([*self.lines(setting), ""]))
+        # The table of names is below XDG_RUNTIME_DIR: `folder` is one run's own, so no name is known before.
+        return {"PROXYCHAINS_CONF_FILE": config, "PROXYCHAINS_QUIET_MODE": "1", "XDG_RUNTIME_DIR": str(folder)}
+
+    def start(self):
+        return [self.launcher, "-q"]
+
+
+class Tailchain(Proxychains):
+    name = TAILCHAIN
+    library = paths.LIBRARY
+    launcher = str(paths.LAUNCHER)
+
+    def further(self, setting):
+        return [ONE_SEGMENT] if setting.one_segment else []
+
+
+class DebianProxychains(Proxychains):
+    name = PROXYCHAINS
+
+    def __init__(self):
+        self.library = _library("libproxychains.so.4")
+        self.launcher = "/usr/bin/proxychains4"
+
+    def present(self):
+        return bool(self.library) and Path(self.launcher).exists()
+
+
+class Torsocks(Contender):
+    name = TORSOCKS
+
+    def __init__(self):
+        self.library = _library("torsocks/libtorsocks.so")
+        self.launcher = shutil.which("torsocks")
+
+    def present(self):
+        return bool(self.library and self.launcher)
+
+    def variables(self, setting, folder):
+        if len(setting.proxies) != 1:
+            raise CannotDo("one proxy only")
+        if setting.names:
+            raise CannotDo("resolves by a command of Tor's own")
+        lines = ["TorAddress 127.0.0.1", f"TorPort {setting.proxies[0]}"]
+        lines += ["AllowOutboundLocalhost 1"] if setting.direct else []
+        return {"TORSOCKS_CONF_FILE": self.write(folder, "\n".join([*lines, ""]))}
+
+
+class Dante(Contender):
+    name = DANTE
+
+    def __init__(self):
+        self.library = _library("libdsocksd.so.0")
+        self.launcher = shutil.which("socksify")
+
+    def present(self):
+        return bool(self.library and self.launcher)
+
+    def variables(self, setting, folder):
+        if len(setting.proxies) != 1:
+            raise CannotDo("one proxy only")
+        lines = ["logoutput: /dev/null"]
+        lines += ["resolveprotocol: fake"] if setting.names else []
+        lines += [f"route {{ from: 0.0.0.0/0 to: {setting.direct} via: direct }}"] if setting.direct else []
+        lines += ["route {", f"from: 0.0.0.0/0 to: 0.0.0.0/0 via: 127.0.0.1 port = {setting.proxies[0]}"]
+        lines += ["proxyprotocol: socks_v5", "command: connect", "method: none", "}"]
+        config = self.write(folder, "\n".join([*lines, ""]))
+        # Else it connects directly to every network that the machine is in.
+        return {"SOCKS_CONF": config, "SOCKS_AUTOADD_LANROUTES": "no"}
+
+
+def _library(name):
+    """Where Debian has a library, whatever the machine's architecture is called."""
+    return next((str(path) for path in sorted(Path("/usr/lib").glob(f"*-linux-gnu*/{name}"))), None)
+
+
+def everybody():
+    """All contenders that are installed here, in the order of the table."""
+    known = [Bare(), ByHand(), Tailchain(), DebianProxychains(), Torsocks(), Dante()]
+    return [contender for contender in known if contender.present()]

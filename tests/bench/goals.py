@@ -1,0 +1,54 @@
+"""What tailchain is to reach, and whether it did in this run."""
+
+from dataclasses import dataclass
+
+from .contenders import BARE, BY_HAND, PROXYCHAINS, TAILCHAIN
+
+SMALL_NAMES = ["1_1", "100_1", "1000_1", "10000_1", "100000_1"]
+
+
+@dataclass
+class Goal:
+    text: str
+    reached: str  # the figure of this run
+    met: bool
+
+    def as_json(self):
+        return {"goal": self.text, "reached": self.reached, "met": self.met}
+
+
+def judge(rows):
+    """The goals whose rows were measured."""
+    rows = {row.key: row for row in rows}
+    found = []
+
+    def figure(text, key, unit, good):
+        value = rows[key].median(TAILCHAIN) if key in rows else None
+        if value is not None:
+            found.append(Goal(text, f"{value:.4g} {unit}".strip(), good(value)))
+
+    def beside(text, key, other, good):
+        ratio = rows[key].ratio(TAILCHAIN, other) if key in rows else None
+        if ratio is not None:
+            found.append(Goal(text, f"{ratio:.2f} of {other}", good(ratio)))
+
+    figure("at most 12 system calls for a connect", "system_calls", "", lambda calls: calls <= 12)
+    beside("sequential connects at least 0.97 of a client by hand", "sequential", BY_HAND, lambda ratio: ratio >= 0.97)
+    beside("64 concurrent connects in at most 1.2 of a client by hand", "concurrent_64", BY_HAND, lambda r: r <= 1.2)
+    figure("1,000 concurrent connects in less than three delays", "concurrent_1000", "ms", lambda took: took < 150)
+    for count in [64, 1000]:
+        figure(f"no stall above 2 ms, {count:,} connects", f"stall_{count}", "ms", lambda stall: stall <= 2)
+    for suffix, remark in [("", ""), ("_dns", ", proxy_dns")]:
+        for key, what in [("launch", "start by the launcher"), ("preload", "start, preloaded"), ("memory", "memory")]:
+            beside(f"{what} below proxychains-ng's{remark}", key + suffix, PROXYCHAINS, lambda ratio: ratio < 1)
+    for key in SMALL_NAMES:
+        count = int(key.partition("_")[0])
+        figure(f"a remote name in under 5 µs, {count:,} known", f"name_again_{key}", "µs", lambda took: took < 5)
+    for key in ["connect", "close", "epoll_ctl", "getsockopt"]:
+        row = rows.get(f"unproxied_{key}")
+        if row:
+            # Noise: what the bare program's own runs differ by. A quarter of them are slower than the upper quartile.
+            own, bare = row.median(TAILCHAIN), row.cells[BARE]
+            reached = f"{own:.4g} {row.unit}; bare {bare.median:.4g}, upper quartile {bare.upper_quartile:.4g}"
+            found.append(Goal(f"{key} within the noise of bare", reached, own <= bare.upper_quartile))
+    return found

@@ -1,0 +1,74 @@
+"""What the rows stand on: compiled programs, servers, proxies, and how much is to be measured."""
+
+import itertools
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support import daemons
+from support.daemon import daemon
+from support.ports import refusing_port
+
+from .contenders import BARE, Setting
+from .harness import CannotDo, run
+from .isolation import TARGET
+
+PROGRAMS = Path(__file__).with_name("programs")
+FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+
+
+@dataclass
+class Ground:
+    folder: Path
+    contenders: list
+    quick: bool = False
+    target: str = TARGET
+    _numbers: itertools.count = field(default_factory=itertools.count)
+
+    def choose(self, usual, quick):
+        """An amount: much for figures that are worth something, little to see that all works."""
+        return quick if self.quick else usual
+
+    def only(self, *names):
+        return [contender for contender in self.contenders if contender.name in names]
+
+    def without(self, *names):
+        return [contender for contender in self.contenders if contender.name not in names]
+
+    def own_folder(self):
+        """A new folder, which daemons may enter that drop their privileges."""
+        path = self.folder / str(next(self._numbers))
+        path.mkdir(mode=0o755)
+        return path
+
+    def program(self, name):
+        """The path of the compiled programs/NAME.c."""
+        built = self.folder / name
+        if not built.exists():
+            subprocess.run(["cc", *FLAGS, str(PROGRAMS / f"{name}.c"), "-o", str(built)], check=True)
+        return str(built)
+
+    def check_that_all_are_proxied(self):
+        """Figures of a contender that goes around the proxy would be those of the bare program. The target refuses
+        connections, and the proxy says yes to everything: only a proxied connect succeeds."""
+        with refusing_port() as refusing, self.server("busy") as proxy:
+            for contender in self.without(BARE):
+                environment = contender.environment(Setting((proxy,)), self.own_folder())
+                try:
+                    run([self.program("connects"), self.target, refusing, 1], environment)
+                except CannotDo as reason:
+                    raise SystemExit(f"{contender.name} does not connect through the proxy: {reason}") from None
+
+    @contextmanager
+    def server(self, mode, number=0):
+        """programs/server.c in one of its modes; gives its port."""
+        program = self.program("server")
+        with daemon(lambda port: [program, mode, port, number], self.own_folder()) as port:
+            yield port
+
+    @contextmanager
+    def microsocks(self):
+        """A proxy that none of the contenders has written; gives its port."""
+        with daemons.microsocks(self.own_folder()) as proxy:
+            yield proxy.port

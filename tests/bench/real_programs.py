@@ -1,0 +1,53 @@
+"""Row group 4: a database client that connects for each transaction, and one long transfer."""
+
+import re
+
+from support import daemons
+from support.need import find
+
+from .contenders import BY_HAND, Setting
+from .harness import CannotDo, Row, alternate_one, numbers, run
+
+RATE = re.compile(r"^tps = ([0-9.]+)", re.M)
+
+
+def rows(ground):
+    with ground.microsocks() as proxy:
+        setting = Setting((proxy,))
+        yield from transactions(ground, setting)
+        yield from transfer(ground, setting)
+
+
+def transactions(ground, setting):
+    folder = ground.own_folder()
+    script = ground.folder / "select.sql"
+    script.write_text("SELECT 1;\n")
+    script.chmod(0o644)
+    amount = ground.choose(200, 10)
+
+    def pgbench(contender):
+        # -C: a new connection for each transaction; -n: there are no tables to clean up.
+        words = [find("pgbench"), "-C", "-n", "-t", amount, "-f", script, "-h", ground.target, "-p", port]
+        environment = contender.environment(setting, ground.own_folder())
+        told = run([*words, "-U", "postgres", "postgres"], {**environment, "LC_ALL": "C", "PGSSLMODE": "disable"})
+        found = RATE.search(told)
+        if not found:
+            raise CannotDo(f"pgbench tells no rate: {told.strip()[-80:]}")
+        return float(found[1])
+
+    with daemons.postgres(folder, addresses=["127.0.0.1", ground.target]) as port:
+        cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), pgbench)
+    yield Row("pgbench", "pgbench -C, SELECT 1", "1/s", cells, more_is_better=True)
+
+
+def transfer(ground, setting):
+    mebibytes = ground.choose(1024, 32)
+    amount = mebibytes << 20
+
+    def receive(contender):
+        words = [ground.program("transfer"), ground.target, server, amount]
+        return numbers(run(words, contender.environment(setting, ground.own_folder())))[0]
+
+    with ground.server("send", amount) as server:
+        cells = alternate_one(ground.contenders, ground.choose(3, 1), receive)
+    yield Row("transfer", f"transfer of {mebibytes:,} MiB", "MiB/s", cells, more_is_better=True)

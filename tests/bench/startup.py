@@ -1,0 +1,70 @@
+"""Row group 3: what it costs to have the library in a process that makes no connection."""
+
+import re
+from pathlib import Path
+
+from .contenders import BARE, BY_HAND, Setting
+from .harness import CannotDo, Row, alternate, alternate_one, numbers, run
+
+PROGRAM = "/bin/true"
+NO_PROXY_NEEDED = (1,)  # nothing is connected: any port will do
+
+
+def rows(ground):
+    contenders = ground.without(BY_HAND)
+    times, rounds = ground.choose(150, 10), ground.choose(7, 1)
+    for names in [False, True]:
+        setting = Setting(NO_PROXY_NEEDED, names=names)
+        suffix, remark = ("_dns", ", proxy_dns") if names else ("", "")
+
+        def launched(contender, setting=setting):
+            variables = contender.variables(setting, ground.own_folder())
+            words = [*assignments(variables), *contender.start(), PROGRAM]
+            return numbers(run([ground.program("starts"), times, *words], {}))[0]
+
+        def preloaded(contender, setting=setting):
+            environment = contender.environment(setting, ground.own_folder())
+            words = [*assignments(environment), PROGRAM]
+            took, faults = numbers(run([ground.program("starts"), times, *words], {}))
+            return {"took": took, "faults": faults}
+
+        def footprint(contender, setting=setting):
+            environment = contender.environment(setting, ground.own_folder())
+            dirty, clean, files = numbers(run([ground.program("footprint")], environment))
+            return {"dirty": dirty, "clean": clean, "files": files}
+
+        cells = alternate_one(contenders, rounds, launched)
+        yield Row(f"launch{suffix}", f"start of {PROGRAM} by the launcher{remark}", "µs", cells)
+        figures = alternate(contenders, rounds, preloaded)
+        yield Row(f"preload{suffix}", f"start of {PROGRAM}, preloaded{remark}", "µs", figures["took"])
+        yield Row(f"faults{suffix}", f"  page faults of it{remark}", "", figures["faults"])
+        figures = alternate(contenders, rounds, footprint)
+        yield Row(f"memory{suffix}", f"private memory, written to{remark}", "KiB", figures["dirty"])
+        yield Row(f"clean{suffix}", f"  pages of files, alone on the machine{remark}", "KiB", figures["clean"])
+        if not names:
+            yield Row("files", "files of code in the process", "", figures["files"])
+    yield Row("size", "size of the library", "KiB", _of_library(contenders, size))
+    yield Row("relocations", "relocations of the library", "", _of_library(contenders, relocations))
+
+
+def assignments(variables):
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def _of_library(contenders, measure):
+    def one(contender):
+        if contender.name == BARE:
+            raise CannotDo("no library")
+        return measure(contender.library)
+
+    return alternate_one(contenders, 1, one)
+
+
+def size(library):
+    return Path(library).resolve().stat().st_size / 1024
+
+
+def relocations(library):
+    """How many places the loader has to fill in: the counts that `readelf --relocs` prints for each section."""
+    told = run(["readelf", "--wide", "--relocs", library], {"LC_ALL": "C"})
+    return sum(int(count) for count in re.findall(r"^Relocation section .* contains (\d+) entr", told, re.M))
