@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use tailchain_core::chain::Draw;
-use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, Source};
+use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, RawDns, Source};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
@@ -44,6 +44,11 @@ static STATE: OnceBox<State> = OnceBox::new();
 /// The state, made on first use: a constructor of another library may connect before ours has run.
 pub fn state() -> &'static State {
     STATE.get_or_init(|| Box::new(State::load()))
+}
+
+/// Whether `raw_dns deny` is set; `None` before the state is made. It makes nothing.
+pub fn denies_raw_dns() -> Option<bool> {
+    STATE.get().map(|state| state.config.raw_dns == RawDns::Deny)
 }
 
 impl State {

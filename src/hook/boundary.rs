@@ -79,11 +79,17 @@ impl Real {
 
     /// The function, bound now if a constructor that ran before ours calls it already.
     pub fn get(&self) -> Option<*mut c_void> {
-        let mut address = self.address.load(Ordering::Acquire);
+        let address = self.address.load(Ordering::Acquire);
         if address.is_null() {
-            self.bind();
-            address = self.address.load(Ordering::Acquire);
+            return self.bound_late();
         }
+        Some(address)
+    }
+
+    #[cold]
+    fn bound_late(&self) -> Option<*mut c_void> {
+        self.bind();
+        let address = self.address.load(Ordering::Acquire);
         (!address.is_null()).then_some(address)
     }
 }
@@ -94,10 +100,13 @@ fn next(name: &[u8]) -> *mut c_void {
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
+/// `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
+/// it. It is one that most calls take, so it may look at atomics and arguments, and can neither panic nor allocate.
 macro_rules! hooks {
     ($(
         $(#[$attribute:meta])*
-        fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty = $body:path, fails $fails:expr;
+        fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
+            = $body:path, fails $fails:expr $(, idle $idle:expr)?;
     )*) => {
         /// The names of everything that is interposed.
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
@@ -137,27 +146,48 @@ macro_rules! hooks {
             /// As for the libc function.
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
-                use $crate::hook::boundary::{guard, Verdict};
-                // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
-                match guard(|| unsafe { $body($($argument),*) }) {
-                    Verdict::Return(value) => value,
-                    Verdict::Fail(errno) => {
-                        tailchain_core::sys::set_errno(errno.raw());
-                        $fails
-                    }
-                    // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
-                    // the real function (pthreads(7)), and then this frame is unwound.
+                // A test of the boundary wants every body to run.
+                let idle = !cfg!(feature = "panic-probe") && (false $(|| $idle)?);
+                if idle {
                     // SAFETY: the arguments are passed on untouched.
-                    Verdict::Real => match unsafe { real::$name($($argument),*) } {
-                        Some(value) => value,
-                        None => {
-                            tailchain_core::sys::set_errno(libc::ENOSYS);
-                            $fails
-                        }
-                    },
+                    if let Some(value) = unsafe { real::$name($($argument),*) } {
+                        return value;
+                    }
                 }
+                // SAFETY: as above.
+                unsafe { handled::$name($($argument),*) }
             }
         )*
+
+        /// The hooks with all that they do: apart, so that an idle one does not even save registers.
+        #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+        mod handled {
+            use super::*;
+            use $crate::hook::boundary::{guard, Verdict};
+            $(
+                #[inline(never)]
+                pub unsafe fn $name($($argument: $type),*) -> $return {
+                    // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
+                    match guard(|| unsafe { $body($($argument),*) }) {
+                        Verdict::Return(value) => value,
+                        Verdict::Fail(errno) => {
+                            tailchain_core::sys::set_errno(errno.raw());
+                            $fails
+                        }
+                        // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
+                        // the real function (pthreads(7)), and then this frame is unwound.
+                        // SAFETY: the arguments are passed on untouched.
+                        Verdict::Real => match unsafe { real::$name($($argument),*) } {
+                            Some(value) => value,
+                            None => {
+                                tailchain_core::sys::set_errno(libc::ENOSYS);
+                                $fails
+                            }
+                        },
+                    }
+                }
+            )*
+        }
     };
 }
 pub(crate) use hooks;

@@ -92,6 +92,11 @@ fn returned(value: Option<c_int>) -> Verdict<c_int> {
     }
 }
 
+/// Whether fcntl has nothing to do here: nothing is pending, and no number is made.
+pub fn is_idle_fcntl(command: c_int) -> bool {
+    !matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && !PENDING.has_news()
+}
+
 /// The body of the hooks fcntl and fcntl64. The third argument is passed on as it came, a number or a pointer.
 ///
 /// # Safety

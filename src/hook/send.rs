@@ -8,13 +8,23 @@ use super::boundary::Verdict;
 use super::connect::{earlier_attempt, route_of, tunnel, Way};
 use super::raw_dns;
 use super::table::real;
-use crate::state::state;
+use crate::state::{denies_raw_dns, state};
 use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
-use tailchain_core::config::RawDns;
 use tailchain_core::errno::Errno;
 use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
+
+/// Whether it does not matter where a message goes, and the call is libc's. Until the configuration is known, it may.
+pub fn is_idle(flags: c_int) -> bool {
+    flags & libc::MSG_FASTOPEN == 0 && denies_raw_dns() == Some(false)
+}
+
+/// The same, with the configuration read if that is still to be done.
+fn looks_at_destination(flags: c_int) -> bool {
+    state();
+    !is_idle(flags)
+}
 
 /// The body of the hook.
 ///
@@ -106,11 +116,6 @@ pub unsafe fn sendmmsg(
             returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
         }
     }
-}
-
-/// Whether it matters where a message goes: else the call is libc's.
-fn looks_at_destination(flags: c_int) -> bool {
-    flags & libc::MSG_FASTOPEN != 0 || state().config.raw_dns == RawDns::Deny
 }
 
 /// # Safety

@@ -4,6 +4,7 @@
 use super::boundary::hooks;
 use super::resolve::{addrinfo, hostent, nameinfo, query};
 use super::{connect, epoll, fd, peer, send, sockopt};
+use crate::pending::PENDING;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use libc::{
     addrinfo as AddrInfo, epoll_event, hostent as HostEnt, mmsghdr, msghdr, size_t, sockaddr,
@@ -22,15 +23,15 @@ hooks! {
     ///
     /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
     fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
-        = send::sendto, fails -1;
+        = send::sendto, fails -1, idle send::is_idle(flags);
 
     /// sendmsg(2), as sendto.
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
-        = send::sendmsg, fails -1;
+        = send::sendmsg, fails -1, idle send::is_idle(flags);
 
     /// sendmmsg(2), as sendto.
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
-        = send::sendmmsg, fails -1;
+        = send::sendmmsg, fails -1, idle send::is_idle(flags);
 
     /// getpeername(2): the address that the program dialled, not the proxy's.
     ///
@@ -43,25 +44,25 @@ hooks! {
     /// Async-signal-safe. After fork: a child learns what became of a connect that its parent began. After
     /// vfork: libc's.
     fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
-        = sockopt::getsockopt, fails -1;
+        = sockopt::getsockopt, fails -1, idle !PENDING.has_news();
 
     /// setsockopt(2): options of a connecting socket.
     ///
     /// Async-signal-safe. After fork: as before. After vfork: libc's.
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int
-        = sockopt::setsockopt, fails -1;
+        = sockopt::setsockopt, fails -1, idle !PENDING.has_news();
 
     /// getsockname(2): of a connecting socket.
     ///
     /// Async-signal-safe. After fork: as before. After vfork: libc's.
     fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = sockopt::getsockname, fails -1;
+        = sockopt::getsockname, fails -1, idle !PENDING.has_news();
 
     /// shutdown(2): on a connecting socket it ends the attempt.
     ///
     /// Async-signal-safe but on a connecting socket. After fork and vfork: libc's.
     fn shutdown(fd: c_int, how: c_int) -> c_int
-        = sockopt::shutdown, fails -1;
+        = sockopt::shutdown, fails -1, idle !PENDING.has_news();
 
     /// epoll_ctl(2): remembers what is registered.
     ///
@@ -86,7 +87,7 @@ hooks! {
     /// Async-signal-safe: signals are blocked while the books are open. After fork: as before. After vfork:
     /// libc's.
     fn close(fd: c_int) -> c_int
-        = fd::close, fails -1;
+        = fd::close, fails -1, idle !PENDING.has_news();
 
     /// dup(2): one more number for a pending connect.
     ///
@@ -113,31 +114,31 @@ hooks! {
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
-        = fd::fcntl, fails -1;
+        = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
 
     /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
-        = fd::fcntl, fails -1;
+        = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
 
     /// ioctl(2): FIONBIO, as fcntl F_SETFL.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> c_int
-        = fd::ioctl, fails -1;
+        = fd::ioctl, fails -1, idle request != libc::FIONBIO || !PENDING.has_news();
 
     /// close_range(2): as close, around our own descriptors.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
-        = fd::close_range, fails -1;
+        = fd::close_range, fails -1, idle !PENDING.has_news();
 
     /// closefrom(3): as close_range.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn closefrom(first: c_int) -> ()
-        = fd::closefrom, fails ();
+        = fd::closefrom, fails (), idle !PENDING.has_news();
 
     /// getaddrinfo(3): a name that the proxy is to resolve gets a fake address.
     ///
