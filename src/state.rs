@@ -48,7 +48,9 @@ pub fn state() -> &'static State {
 
 /// Whether `raw_dns deny` is set; `None` before the state is made. It makes nothing.
 pub fn denies_raw_dns() -> Option<bool> {
-    STATE.get().map(|state| state.config.raw_dns == RawDns::Deny)
+    STATE
+        .get()
+        .map(|state| state.config.raw_dns == RawDns::Deny)
 }
 
 impl State {

@@ -6,7 +6,7 @@ use crate::config::bypass::bypassing;
 use crate::config::{self, environment, locate, Config, ConfigError, Source, Warning};
 use core::fmt;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
-    /// A file that could be opened, its path as it was given.
-    File(PathBuf),
+    /// A file, its path as it was given, and what it says: whether a file can be read is for the kernel to say.
+    File(PathBuf, Vec<u8>),
     /// Proxy URLs in this environment variable.
     Variable(&'static str),
 }
@@ -42,11 +42,11 @@ pub struct Loaded {
 
 #[derive(Debug)]
 pub enum LoadError {
-    /// A file that somebody named, or that was found, cannot be read.
+    /// A file that somebody named cannot be read.
     Unreadable {
         path: PathBuf,
-        /// `-f`, a variable, or `None` when the file was found by itself.
-        named_by: Option<&'static str>,
+        /// `-f` or a variable.
+        named_by: &'static str,
         error: io::Error,
     },
     /// A variable that is not UTF-8.
@@ -84,8 +84,10 @@ fn locate_among(
     if let Some(path) = set(FILE_VARIABLE) {
         return named(path.into(), FILE_VARIABLE);
     }
-    if let Some(path) = candidates.iter().find(|path| open(path).is_ok()) {
-        return Ok(Where::File(path.clone()));
+    for path in &candidates {
+        if let Ok(text) = fs::read(path) {
+            return Ok(Where::File(path.clone(), text));
+        }
     }
     match FALLBACKS.into_iter().find(|name| set(name).is_some()) {
         Some(name) => Ok(Where::Variable(name)),
@@ -98,7 +100,7 @@ fn locate_among(
 ///
 /// # Errors
 ///
-/// As [`locate()`]; besides, what is found cannot be read or is malformed.
+/// As [`locate()`]; besides, what is found is malformed.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
     let usual = || understand(locate(file, env)?, env);
     match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
@@ -117,14 +119,7 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
 
 fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     let parsed = match place {
-        Where::File(path) => {
-            let text = read(&path).map_err(|error| LoadError::Unreadable {
-                path: path.clone(),
-                named_by: None,
-                error,
-            })?;
-            config::parse(&text, Source::File(path))
-        }
+        Where::File(path, text) => config::parse(&text, Source::File(path)),
         Where::Variable(name) => {
             let urls = text_of(name, env)?.unwrap_or_default();
             // `-x` is explicit: no exception applies that the user did not think of.
@@ -145,29 +140,14 @@ fn is_quiet(env: Env<'_>) -> bool {
 }
 
 fn named(path: PathBuf, by: &'static str) -> Result<Where, LoadError> {
-    match open(&path) {
-        Ok(_) => Ok(Where::File(path)),
+    match fs::read(&path) {
+        Ok(text) => Ok(Where::File(path, text)),
         Err(error) => Err(LoadError::Unreadable {
             path,
-            named_by: Some(by),
+            named_by: by,
             error,
         }),
     }
-}
-
-/// Opened and not only looked at: whether a file can be read is for the kernel to say. A folder can be opened.
-fn open(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    match file.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(file),
-    }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    io::Read::read_to_end(&mut open(path)?, &mut text)?;
-    Ok(text)
 }
 
 fn exceptions(env: Env<'_>) -> Result<Option<String>, LoadError> {
@@ -195,11 +175,12 @@ impl fmt::Display for LoadError {
                 named_by,
                 error,
             } => {
-                write!(f, "{}: cannot read this config file", path.display())?;
-                if let Some(by) = named_by {
-                    write!(f, " (named by {by})")?;
-                }
-                write!(f, ": {error}; check the path and its permissions")
+                let path = path.display();
+                write!(
+                    f,
+                    "{path}: cannot read this config file (named by {named_by}): {error}; "
+                )?;
+                f.write_str("check the path and its permissions")
             }
             LoadError::NotUtf8(name) => {
                 write!(
@@ -225,7 +206,6 @@ impl fmt::Display for LoadError {
 mod tests {
     use super::*;
     use crate::config::Dns;
-    use std::fs;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const GOOD: &str = "strict_chain\n[ProxyList]\nsocks5 127.0.0.1 1080\n";
@@ -272,6 +252,11 @@ mod tests {
         locate_among(file, &|name| lookup(variables, name), candidates)
     }
 
+    /// A file as it is found.
+    fn placed(path: PathBuf) -> Where {
+        named(path, "a test").unwrap()
+    }
+
     fn read_from(place: Where, variables: Variables<'_>) -> Result<Loaded, LoadError> {
         understand(place, &|name| lookup(variables, name))
     }
@@ -290,10 +275,11 @@ mod tests {
         let from =
             |first: usize, candidates: &[&Path]| find(None, &all[first..], candidates).unwrap();
         let by_option = find(Some(&option), all, &candidates).unwrap();
-        assert_eq!(by_option, Where::File(option));
+        let file = |path: &Path| Where::File(path.to_owned(), GOOD.into());
+        assert_eq!(by_option, file(&option));
         assert_eq!(from(0, &candidates), Where::Variable("TAILCHAIN_PROXY"));
-        assert_eq!(from(1, &candidates), Where::File(variable.clone()));
-        assert_eq!(from(2, &candidates), Where::File(found.clone()));
+        assert_eq!(from(1, &candidates), file(&variable));
+        assert_eq!(from(2, &candidates), file(&found));
         assert_eq!(from(2, &[]), Where::Variable("ALL_PROXY"));
         assert_eq!(from(3, &[]), Where::Variable("all_proxy"));
     }
@@ -344,13 +330,13 @@ mod tests {
     #[test]
     fn a_file_is_read_and_its_errors_name_it() {
         let folder = Folder::new();
-        let good = read_from(Where::File(folder.file("good", GOOD)), &[]).unwrap();
+        let good = read_from(placed(folder.file("good", GOOD)), &[]).unwrap();
         assert_eq!(good.config.proxies.len(), 1);
         assert!(!good.config.quiet && good.warnings.is_empty());
 
         let bad = folder.file("bad", "chain_len = x\n");
         let place = format!("{}:1: ", bad.display());
-        let error = read_from(Where::File(bad), &[]).unwrap_err().to_string();
+        let error = read_from(placed(bad), &[]).unwrap_err().to_string();
         assert!(error.starts_with(&place), "{error}");
     }
 
@@ -367,13 +353,13 @@ mod tests {
     #[test]
     fn quiet_comes_from_the_file_or_from_the_variable() {
         let folder = Folder::new();
-        let file = Where::File(folder.file("good", GOOD));
+        let file = placed(folder.file("good", GOOD));
         for (value, quiet) in [("1", true), ("0", false), ("", false)] {
             let variables = [("PROXYCHAINS_QUIET_MODE", value)];
             let loaded = read_from(file.clone(), &variables).unwrap();
             assert_eq!(loaded.config.quiet, quiet, "{value}");
         }
-        let own = Where::File(folder.file("own", &format!("quiet_mode\n{GOOD}")));
+        let own = placed(folder.file("own", &format!("quiet_mode\n{GOOD}")));
         assert!(read_from(own, &[]).unwrap().config.quiet);
     }
 
