@@ -43,6 +43,9 @@ fn link() {
         "-Wl,-z,relro,-z,now",
         "-Wl,-z,noexecstack",
         "-Wl,--hash-style=gnu",
+        // What is written to at each start then shares no page with what is not. (lld's; another linker
+        // passes over it.)
+        "-Wl,-z,separate-loadable-segments",
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }

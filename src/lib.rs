@@ -103,6 +103,7 @@ static ALLOCATOR: ReservingAllocator = ReservingAllocator::new();
 /// may have called a hook already: everything here can be made on first use as well.
 extern "C" fn loaded() {
     let _ = std::panic::catch_unwind(|| {
+        ALLOCATOR.prepare();
         hook::table::bind_all();
         pending::PENDING.guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));

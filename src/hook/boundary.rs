@@ -50,46 +50,36 @@ fn panic_on_request() {
     }
 }
 
-/// The slot of a real function: the next definition after ours, dlsym(3) RTLD_NEXT.
-pub struct Real {
-    name: &'static [u8],
-    address: AtomicPtr<c_void>,
-}
+/// The slot of a real function: the next definition after ours, dlsym(3) RTLD_NEXT. Its name, which ends with a
+/// NUL, is kept apart: beside the address it would be a relocation, and a page of data to be written to.
+pub struct Real(AtomicPtr<c_void>);
 
 impl Real {
-    /// `name` ends with a NUL.
-    pub const fn new(name: &'static str) -> Real {
-        Real {
-            name: name.as_bytes(),
-            address: AtomicPtr::new(ptr::null_mut()),
-        }
+    pub const fn new() -> Real {
+        Real(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Look it up now. dlsym is not async-signal-safe, so this is done for all when the library is loaded.
     ///
     /// Old spellings that begin with `__` are there for old programs only since glibc 2.34: dlsym does not see
     /// them, but the same function without the underscores.
-    pub fn bind(&self) {
-        let mut found = next(self.name);
+    #[cold]
+    pub fn bind(&self, name: &'static str) -> *mut c_void {
+        let name = name.as_bytes();
+        let mut found = next(name);
         if found.is_null() {
-            found = self.name.strip_prefix(b"__").map_or(found, next);
+            found = name.strip_prefix(b"__").map_or(found, next);
         }
-        self.address.store(found, Ordering::Release);
+        self.0.store(found, Ordering::Release);
+        found
     }
 
     /// The function, bound now if a constructor that ran before ours calls it already.
-    pub fn get(&self) -> Option<*mut c_void> {
-        let address = self.address.load(Ordering::Acquire);
+    pub fn get(&self, name: &'static str) -> Option<*mut c_void> {
+        let mut address = self.0.load(Ordering::Acquire);
         if address.is_null() {
-            return self.bound_late();
+            address = self.bind(name);
         }
-        Some(address)
-    }
-
-    #[cold]
-    fn bound_late(&self) -> Option<*mut c_void> {
-        self.bind();
-        let address = self.address.load(Ordering::Acquire);
         (!address.is_null()).then_some(address)
     }
 }
@@ -113,13 +103,18 @@ macro_rules! hooks {
 
         /// Find all real functions.
         pub fn bind_all() {
-            $(slot::$name.bind();)*
+            $(slot::$name.bind(name::$name);)*
         }
 
         #[allow(non_upper_case_globals)]
         mod slot {
             use crate::hook::boundary::Real;
-            $(pub static $name: Real = Real::new(concat!(stringify!($name), "\0"));)*
+            $(pub static $name: Real = Real::new();)*
+        }
+
+        #[allow(non_upper_case_globals)]
+        mod name {
+            $(pub const $name: &str = concat!(stringify!($name), "\0");)*
         }
 
         /// The real functions, for hooks that look at what they return. `None`: libc has no such symbol.
@@ -128,7 +123,7 @@ macro_rules! hooks {
             use super::*;
             $(
                 pub unsafe fn $name($($argument: $type),*) -> Option<$return> {
-                    let address = slot::$name.get()?;
+                    let address = slot::$name.get(name::$name)?;
                     // SAFETY: the symbol has this type by the man page named at the hook.
                     let function = unsafe {
                         core::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($type),*) -> $return>(address)

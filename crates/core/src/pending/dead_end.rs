@@ -3,6 +3,7 @@
 use crate::errno::Errno;
 use crate::sys::{self, Fd, SockAddr};
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use once_cell::race::OnceBox;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Make poll(2) on this socket say POLLERR | POLLHUP, and SO_ERROR say ECONNREFUSED.
@@ -41,12 +42,15 @@ pub fn make(fd: Fd) -> bool {
 /// The errors that failed sockets owe their programs where they are not the ECONNREFUSED that [`make`] can
 /// give. Keyed by SO_COOKIE; a small ring without locks, since almost every program asks at once.
 pub struct OwedErrors {
-    slots: [(AtomicU64, AtomicI32); SLOTS],
+    /// Made by the first debt: see [`super::registrations::Registrations`].
+    slots: OnceBox<Slots>,
     next: AtomicUsize,
     count: AtomicUsize,
 }
 
 const SLOTS: usize = 1024;
+
+type Slots = [(AtomicU64, AtomicI32); SLOTS];
 
 impl Default for OwedErrors {
     fn default() -> OwedErrors {
@@ -57,7 +61,7 @@ impl Default for OwedErrors {
 impl OwedErrors {
     pub const fn new() -> OwedErrors {
         OwedErrors {
-            slots: [const { (AtomicU64::new(0), AtomicI32::new(0)) }; SLOTS],
+            slots: OnceBox::new(),
             next: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
         }
@@ -70,7 +74,10 @@ impl OwedErrors {
 
     pub fn owe(&self, cookie: u64, errno: Errno) {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % SLOTS;
-        let Some((key, value)) = self.slots.get(index) else {
+        let slots = self
+            .slots
+            .get_or_init(|| Box::new([const { (AtomicU64::new(0), AtomicI32::new(0)) }; SLOTS]));
+        let Some((key, value)) = slots.get(index) else {
             return;
         };
         if key.swap(0, Ordering::AcqRel) == 0 {
@@ -82,7 +89,7 @@ impl OwedErrors {
 
     /// What the socket is owed, once: reading SO_ERROR clears it (socket(7)).
     pub fn pay(&self, cookie: u64) -> Option<Errno> {
-        for (key, value) in &self.slots {
+        for (key, value) in self.slots.get()? {
             if key.load(Ordering::Acquire) != cookie {
                 continue;
             }

@@ -14,6 +14,7 @@ use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use once_cell::race::OnceBox;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -33,12 +34,17 @@ struct Slot {
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 1024;
 
-/// Numbers from 0 to 2^20, in chunks that are made on first use.
+/// Numbers from 0 to 2^20, in chunks that are made on first use; so is the list of them, since most processes
+/// have no epoll instance, and a static of that size spreads what is written over more pages.
 pub struct Registrations {
-    chunks: [AtomicPtr<Slot>; CHUNKS],
+    chunks: OnceBox<[AtomicPtr<Slot>; CHUNKS]>,
     others: Lock<Vec<Registration>>,
     other_count: AtomicUsize,
     pub rings: Rings,
+}
+
+fn no_chunks() -> Box<[AtomicPtr<Slot>; CHUNKS]> {
+    Box::new([const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS])
 }
 
 impl Default for Registrations {
@@ -50,7 +56,7 @@ impl Default for Registrations {
 impl Registrations {
     pub const fn new() -> Registrations {
         Registrations {
-            chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS],
+            chunks: OnceBox::new(),
             others: Lock::new(Vec::new()),
             other_count: AtomicUsize::new(0),
             rings: Rings::new(),
@@ -59,7 +65,12 @@ impl Registrations {
 
     fn slot(&self, fd: Fd, make: bool) -> Option<&Slot> {
         let index = usize::try_from(fd).ok()?;
-        let chunk = self.chunks.get(index / CHUNK)?;
+        let chunks = match self.chunks.get() {
+            Some(chunks) => chunks,
+            None if make => self.chunks.get_or_init(no_chunks),
+            None => return None,
+        };
+        let chunk = chunks.get(index / CHUNK)?;
         let mut slots = chunk.load(Ordering::Acquire);
         if slots.is_null() {
             if !make {

@@ -1,14 +1,14 @@
 //! An allocator with a reserve: where malloc has nothing, Rust would end the program, which may be able to go on
 //! without memory. connect(2) has an errno for this and the program a right to it.
 
+use super::errno;
 use crate::errno::Errno;
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
 use core::ptr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::alloc::System;
 
-/// Enough for two of the longest HTTP headers that are read. Zeroed pages cost nothing until they are written.
+/// Enough for two of the longest HTTP headers that are read. Pages cost nothing until they are written to.
 const ROOM: usize = 512 * 1024;
 
 /// Connects are refused when more than so much is in use: what has begun can then still come to its end.
@@ -23,11 +23,16 @@ impl ReservingAllocator {
     #[allow(clippy::new_without_default)] // for a static
     pub const fn new() -> ReservingAllocator {
         ReservingAllocator {
-            reserve: Reserve {
-                room: UnsafeCell::new([0; ROOM]),
-                usage: AtomicU64::new(0),
-            },
+            reserve: Reserve::new(),
         }
+    }
+
+    /// Have the reserve at hand from now on. Where it cannot be had, there is none.
+    ///
+    /// Not a static: so large a one keeps the small ones beside it apart, and each start of a program writes to
+    /// more pages.
+    pub fn prepare(&self) {
+        self.reserve.prepare();
     }
 
     /// ENOMEM when too little of the reserve is left to begin something.
@@ -99,13 +104,11 @@ unsafe impl GlobalAlloc for ReservingAllocator {
 
 /// Blocks one after the other, and the beginning again as soon as none is in use: little, for a short time.
 struct Reserve {
-    room: UnsafeCell<[u8; ROOM]>,
-    /// A [`Usage`].
+    /// NULL until it is prepared; it is never unmapped.
+    base: AtomicPtr<u8>,
+    /// A [`Usage`]: it gives each part of the room to one owner at a time.
     usage: AtomicU64,
 }
-
-// SAFETY: `usage` gives each part of `room` to one owner at a time.
-unsafe impl Sync for Reserve {}
 
 #[derive(Clone, Copy)]
 struct Usage {
@@ -127,22 +130,43 @@ impl Usage {
 }
 
 impl Reserve {
+    const fn new() -> Reserve {
+        Reserve {
+            base: AtomicPtr::new(ptr::null_mut()),
+            usage: AtomicU64::new(0),
+        }
+    }
+
+    fn prepare(&self) {
+        let none = ptr::null_mut::<u8>();
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        if let Ok(base) = syscall!(SYS_mmap, none, ROOM, access, kind, -1, 0) {
+            self.base.store(base as *mut u8, Ordering::Release);
+        }
+    }
+
     fn base(&self) -> *mut u8 {
-        self.room.get().cast()
+        self.base.load(Ordering::Acquire)
     }
 
     fn owns(&self, block: *mut u8) -> bool {
-        block.addr().wrapping_sub(self.base().addr()) < ROOM
+        let base = self.base();
+        !base.is_null() && block.addr().wrapping_sub(base.addr()) < ROOM
     }
 
     /// A block, or null.
     fn take(&self, layout: Layout) -> *mut u8 {
+        let base = self.base();
+        if base.is_null() {
+            return base;
+        }
         let mut start = 0;
         let taken = self
             .usage
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let used = Usage::unpack(word);
-                let free = self.base().addr().checked_add(used.end)?;
+                let free = base.addr().checked_add(used.end)?;
                 start = used.end + (free.checked_next_multiple_of(layout.align())? - free);
                 let end = start.checked_add(layout.size())?;
                 (end <= ROOM).then(|| {
@@ -154,7 +178,7 @@ impl Reserve {
                 })
             });
         match taken {
-            Ok(_) => self.base().wrapping_add(start),
+            Ok(_) => base.wrapping_add(start),
             Err(_) => ptr::null_mut(),
         }
     }
@@ -180,11 +204,17 @@ mod tests {
         Layout::from_size_align(size, align).unwrap()
     }
 
-    fn reserve() -> Box<Reserve> {
-        Box::new(Reserve {
-            room: UnsafeCell::new([0; ROOM]),
-            usage: AtomicU64::new(0),
-        })
+    fn reserve() -> Reserve {
+        let reserve = Reserve::new();
+        reserve.prepare();
+        reserve
+    }
+
+    #[test]
+    fn before_it_is_prepared_there_is_none() {
+        let reserve = Reserve::new();
+        assert!(reserve.take(layout(1, 1)).is_null());
+        assert!(!reserve.owns(reserve.base()));
     }
 
     #[test]
