@@ -40,11 +40,11 @@ def draw(results, path):
         figure, ((calls, rate, start), (wall, stall, names)) = pyplot.subplots(2, 3, figsize=(11, 6.2))
         bars(calls, rows["system_calls"], "System calls of a connect", "{:.0f}")
         bars(rate, rows["sequential"], "Sequential connects per second", "{:,.0f}")
-        bars(start, rows["preload"], "Start of /bin/true, preloaded, µs", "{:,.0f}")
+        bars(start, rows["preload"], "Start, preloaded, µs", "{:,.0f}")
         title = "asyncio connects at once, proxy of 50 ms"
         curves(wall, rows, "concurrent_{}", f"{title}:\nms until all stand", "connects")
         curves(stall, rows, "stall_{}", f"{title}:\nlongest stall of the loop, ms", "connects")
-        curves(names, rows, "name_again_{}_1", "getaddrinfo of a known remote name, µs", "names known")
+        curves(names, rows, "name_again_{}_1", "getaddrinfo, known name, µs", "names known")
         handles = [pyplot.Line2D([], [], color=colour, marker="o", label=name) for name, colour in COLOURS.items()]
         figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False)
         figure.text(0.01, 0.01, f"Medians. {results['machine']}.", fontsize=7.5, color="#52606d")
