@@ -293,6 +293,12 @@ def test_setting_the_flag_again_changes_nothing(both, again):
     both(SOCKET, CONNECT, again, "ready poll OUT 100", OPEN, "ready poll OUT 20000", "flags", *TALK)
 
 
+def test_null_is_an_error_of_the_program_and_no_crash(both):
+    calls = ["null ioctl", "null sendmsg", "null sendmmsg", SOCKET, "connect_null", "swap"]
+    answers = both(SOCKET, CONNECT, *calls, OPEN, "ready poll OUT 20000", "null getpeername", *TALK)
+    assert answers.count("-1 EFAULT") == 5
+
+
 # -- numbers: close, dup, reuse
 
 

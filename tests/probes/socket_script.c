@@ -237,6 +237,22 @@ static void op_dup2(void)
     say(fd);
 }
 
+/* null CALL: with NULL where it wants a pointer. */
+static void op_null(void)
+{
+    struct address a;
+    long result = -2;
+    if (strcmp(words[1], "ioctl") == 0)
+        result = ioctl(fd, FIONBIO, NULL);
+    else if (strcmp(words[1], "sendmsg") == 0)
+        result = sendmsg(fd, NULL, MSG_FASTOPEN);
+    else if (strcmp(words[1], "sendmmsg") == 0)
+        result = sendmmsg(fd, NULL, 1, MSG_FASTOPEN);
+    else if (strcmp(words[1], "getpeername") == 0)
+        result = getpeername(fd, &a.any, NULL);
+    say(result);
+}
+
 /* cover: stderr in the place of the current socket, whose number stays in use. */
 static void op_cover(void) { say(dup2(2, fd)); }
 
@@ -325,7 +341,7 @@ static const struct op OPS[] = {
     {"listen", op_listen}, {"shutdown", op_shutdown}, {"close_range", op_close_range}, {"wait", op_wait},
     {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp}, {"dup2", op_dup2},
     {"cover", op_cover}, {"nonblock", op_nonblock}, {"fionbio", op_fionbio}, {"cloexec", op_cloexec},
-    {"reuse", op_reuse}, {"kind", op_kind}, WAIT_OPS, PROCESS_OPS,
+    {"reuse", op_reuse}, {"kind", op_kind}, {"null", op_null}, WAIT_OPS, PROCESS_OPS,
 };
 
 int main(int count, char **operations)
