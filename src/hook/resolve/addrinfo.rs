@@ -6,7 +6,6 @@ use crate::hook::table::real;
 use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
-use core::ptr;
 use libc::addrinfo;
 use tailchain_core::host::HostName;
 use tailchain_core::sys::SockAddr;
@@ -137,20 +136,27 @@ pub struct Gaicb {
     // What follows is libc's.
 }
 
+/// getaddrinfo_a(3): the call returns when all requests are done.
+const GAI_WAIT: c_int = 0;
+
 /// The body of the hook. Each name that the proxy is to resolve is replaced by its fake address in the request
 /// itself, which libc reads now or later on a thread of its own.
 ///
 /// # Safety
 /// As getaddrinfo_a(3).
 pub unsafe fn getaddrinfo_a(
-    _mode: c_int,
+    mode: c_int,
     list: *mut *mut Gaicb,
     count: c_int,
-    _event: *mut libc::sigevent,
+    event: *mut libc::sigevent,
 ) -> Verdict<c_int> {
+    let mut replaced: Vec<(*mut Gaicb, *const c_char)> = Vec::new();
+    let mut failure = None;
     for index in 0..usize::try_from(count).unwrap_or(0) {
         // SAFETY: the program's own arguments: `count` pointers, NULL ones allowed.
-        let Some(request) = (unsafe { list.add(index).read().as_mut() }) else {
+        let place = unsafe { list.add(index).read() };
+        // SAFETY: as above.
+        let Some(request) = (unsafe { place.as_mut() }) else {
             continue;
         };
         // SAFETY: as above.
@@ -160,17 +166,53 @@ pub unsafe fn getaddrinfo_a(
         let digits = match unsafe { answer(request.ar_name) } {
             // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
             Answer::Local | Answer::Watched(_) => continue,
-            Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
-            Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
-            Answer::Fake(host) => host.digits(family),
+            Answer::NoRoom => Err(libc::EAI_AGAIN),
+            Answer::NoName => Err(libc::EAI_NONAME),
+            Answer::Fake(host) => Ok(host.digits(family)),
         };
-        // From malloc, since some programs free ar_name. Those that do not leak some 20 bytes.
+        // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
         // SAFETY: a C string.
-        let copy = unsafe { libc::strdup(digits.as_ptr()) };
-        if ptr::eq(copy, ptr::null()) {
-            return Verdict::Return(libc::EAI_MEMORY);
+        let copy = digits.map(|digits| unsafe { libc::strdup(digits.as_ptr()) });
+        match copy {
+            Ok(copy) if !copy.is_null() => {
+                replaced.push((place, request.ar_name));
+                request.ar_name = copy;
+            }
+            other => {
+                failure = Some(other.err().unwrap_or(libc::EAI_MEMORY));
+                break;
+            }
         }
-        request.ar_name = copy;
     }
-    Verdict::Real
+    if let Some(code) = failure {
+        // SAFETY: libc has not seen them.
+        unsafe { restore(&replaced) };
+        return Verdict::Return(code);
+    }
+    if mode != GAI_WAIT || replaced.is_empty() {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    let Some(code) = (unsafe { real::getaddrinfo_a(mode, list.cast(), count, event) }) else {
+        return Verdict::Return(libc::EAI_SYSTEM);
+    };
+    if code == 0 {
+        // SAFETY: libc is done with all of them. (After EAI_INTR it may not be: then they stay.)
+        unsafe { restore(&replaced) };
+    }
+    Verdict::Return(code)
+}
+
+/// Give requests their own names back.
+///
+/// # Safety
+/// The requests are valid, their names are from malloc, and nobody reads these any more.
+unsafe fn restore(replaced: &[(*mut Gaicb, *const c_char)]) {
+    for &(request, name) in replaced {
+        // SAFETY: the caller's contract.
+        unsafe {
+            libc::free((*request).ar_name.cast_mut().cast());
+            (*request).ar_name = name;
+        }
+    }
 }
