@@ -102,13 +102,16 @@ impl<'c> Driver<'c> {
 
     /// The socket that the tunnel was made on, when it is not the program's own.
     pub fn take_fresh(&mut self) -> Option<OwnFd> {
+        let fresh = self.fresh.take()?;
         self.fresh_number.store(-1, Ordering::Release);
-        self.fresh.take()
+        Some(fresh)
     }
 
-    /// Keep the number of that socket there, or -1, from now on.
+    /// Keep the number of that socket there, which says -1, from now on.
     pub fn announce_fresh(&mut self, number: Arc<AtomicI32>) {
-        number.store(self.fresh.as_ref().map_or(-1, OwnFd::fd), Ordering::Release);
+        if let Some(fresh) = &self.fresh {
+            number.store(fresh.fd(), Ordering::Release);
+        }
         self.fresh_number = number;
     }
 
