@@ -174,7 +174,7 @@ def test_a_fake_address_has_its_name_back(remote):
         "OVERFLOW",
         "0 db.example domain",
         f"72 qr 1 tc 0 rcode 0 answers 1 [{reverse}.in-addr.arpa 10 class 1 ptr db.example]".replace(
-            "72", str(12 + len(reverse) + len(".in-addr.arpa") + 2 + 4 + 12 + len("db.example") + 2)
+            "72", str(12 + len(reverse) + len(".in-addr.arpa") + 2 + 4 + 12 + len("db.example") + 2), 1
         ),
     ]
 
