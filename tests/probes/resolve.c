@@ -132,14 +132,16 @@ static void call_getaddrinfo_a(char **rest)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
     struct gaicb requests[8] = {0}, *list[8];
+    const char *names[8];
     int count = 0;
     for (char *node; count < 8 && (node = word(rest)); count++) {
+        names[count] = node;
         requests[count] = (struct gaicb){.ar_name = node, .ar_request = &hints};
         list[count] = &requests[count];
     }
     printf("%s", name_of(EAI_CODES, getaddrinfo_a(GAI_WAIT, list, count, NULL)));
     for (int i = 0; i < count; i++) {
-        printf(" ");
+        printf("%s", requests[i].ar_name == names[i] ? " " : " RENAMED ");
         print_list(gai_error(list[i]), requests[i].ar_result);
     }
 }
@@ -256,11 +258,12 @@ static void print_message(int length, const unsigned char *message, int size, in
     }
 }
 
+static struct __res_state state;
+static int ready;
+
 static void call_query(const char *call, char **rest)
 {
     static unsigned char answer[8192], message[1024];
-    static struct __res_state state;
-    static int ready;
     if (!ready++ && (res_init() != 0 || res_ninit(&state) != 0))
         give_up("res_init");
     char *name = word(rest), *domain = strstr(call, "domain") ? string(rest) : NULL;
@@ -313,5 +316,7 @@ int main(int count, char **words)
         printf("\n");
         fflush(stdout);
     }
+    if (ready)
+        res_nclose(&state);
     return 0;
 }
