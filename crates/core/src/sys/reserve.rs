@@ -141,7 +141,9 @@ impl Reserve {
         let none = ptr::null_mut::<u8>();
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        if let Ok(base) = syscall!(SYS_mmap, none, ROOM, access, kind, -1, 0) {
+        // The last argument is passed on the stack, where an int would leave half of the word as it was.
+        let offset: libc::c_long = 0;
+        if let Ok(base) = syscall!(SYS_mmap, none, ROOM, access, kind, -1, offset) {
             self.base.store(base as *mut u8, Ordering::Release);
         }
     }
