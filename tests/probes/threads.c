@@ -42,6 +42,7 @@ int main(int count, char **words)
             give_up("pthread_create");
     for (long i = 0; i < threads; i++)
         pthread_join(all[i], NULL);
+    free(all);
     printf("good %d bad %d wrong %d last %s\n", good, bad, wrong, errno_name(last_error));
     return 0;
 }

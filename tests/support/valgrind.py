@@ -1,0 +1,133 @@
+"""Run a program under one of valgrind's tools, with the library or bare, and read what it says about each process."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import paths
+from .need import need
+from .probe import FLAGS
+from .run import command_line, finish, start
+
+SUPPRESSIONS = paths.ROOT / "tests" / "valgrind.supp"
+
+OPTIONS = {
+    # Leaks count as errors: what nothing points to any more, and what only something into its middle does.
+    "memcheck": ["--leak-check=full", "--show-leak-kinds=definite,possible", "--track-fds=yes", "--num-callers=30"],
+    "helgrind": ["--num-callers=30"],
+}
+
+# Between two reports stands an empty line; helgrind's consist of several such parts, and have a line of dashes between.
+ENDS = {"memcheck": r"\n\s*\n", "helgrind": r"\n-{60,}\n"}
+STACK = re.compile(r"^ +(?:at|by) 0x[0-9A-F]+: (.*)$", re.M)
+OPEN_FILE = re.compile(r"^Open .*\n(?! +<inherited from parent>)", re.M)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An error."""
+
+    text: str
+
+    @property
+    def ours(self):
+        """Whether the library has a part in it."""
+        return any(f"/{paths.LIBRARY.name})" in frame for frame in STACK.findall(self.text))
+
+    @property
+    def is_published(self):
+        """Whether a race is about memory that was made inside of a OnceBox. It gives a reference away only after it
+        has stored its pointer (release) and loaded it again (acquire), which helgrind takes for ordinary accesses on
+        x86-64; and a shared reference lets only atomic words change. The compiler sees to both."""
+        made = re.search(r"^ Address .* alloc'd\n(( +(at|by) 0x.*\n)+)", self.text, re.M)
+        return made is not None and "once_box::OnceBox" in made[1]
+
+    @property
+    def is_leak(self):
+        return re.search(r" blocks are (definitely|possibly) lost ", self.text) is not None
+
+    @property
+    def place(self):
+        """What is the same in every run: the kind of error, and the functions without their addresses."""
+        kind = re.sub(r"0x[0-9A-Fa-f]+|\d[\d,]*", "N", self.text.splitlines()[0])
+        return kind, *(re.sub(r" \(.*", "", frame) for frame in STACK.findall(self.text))
+
+
+@dataclass
+class Log:
+    """What valgrind said about one process."""
+
+    text: str
+    tool: str
+
+    @property
+    def reports(self):
+        blocks = (block.strip("\n") for block in re.split(ENDS[self.tool], self.text))
+        # A thread is introduced when a report is about it; a list of open files is no error of itself.
+        skipped = re.compile(r"(FILE DESCRIPTORS.*\n)?Open |Helgrind, a thread error detector|-*Thread-Announcement")
+        reports = [Report(block) for block in blocks if STACK.search(block) and not skipped.match(block)]
+        errors = re.search(r"ERROR SUMMARY: \d+ errors from (\d+) contexts", self.text)
+        assert errors, f"the process did not come to its end:\n{self.text}"
+        # Newer versions of valgrind count a descriptor that is left open as an error.
+        counted = (len(reports), len(reports) + self.left_open)
+        assert int(errors.group(1)) in counted, f"not understood:\n{self.text}"
+        return [report for report in reports if not report.is_published]
+
+    @property
+    def left_open(self):
+        """How many descriptors, apart from what the process was given."""
+        return len(OPEN_FILE.findall(self.text))
+
+    @property
+    def in_use(self):
+        """(bytes, blocks) of the heap when the process ended."""
+        found = re.search(r"in use at exit: ([\d,]+) bytes in ([\d,]+) blocks", self.text)
+        return found and tuple(int(number.replace(",", "")) for number in found.groups())
+
+
+@dataclass
+class Run:
+    """A program and its children."""
+
+    out: str
+    own: Log
+    children: list
+
+
+def lock_interpreter():
+    """The library that tells helgrind of our lock, for LD_PRELOAD."""
+    source, built = paths.PROBE_SOURCES / "helgrind_lock.c", paths.PROBES / "helgrind_lock.so"
+    if not Path("/usr/include/valgrind/helgrind.h").exists():
+        pytest.skip("valgrind's headers are not installed: tests/install-tools installs them")
+    if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+        paths.PROBES.mkdir(parents=True, exist_ok=True)
+        subprocess.run([need("cc"), *FLAGS, "-shared", "-fPIC", str(source), "-o", str(built)], check=True)
+    return built
+
+
+def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None, timeout=110):
+    """`folder` is for the logs, one of each process."""
+    options = [
+        f"--tool={tool}",
+        *OPTIONS[tool],
+        f"--suppressions={SUPPRESSIONS}",
+        "--trace-children=yes",
+        f"--log-file={folder}/%p",
+    ]
+    _, environment = command_line(program, args, via, conf, ["-q"])
+    if tool == "helgrind" and via == "preload":
+        environment["LD_PRELOAD"] = f"{environment['LD_PRELOAD']}:{lock_interpreter()}"
+    environment |= env or {}
+    folder.mkdir()
+    process = start(need("valgrind"), [*options, program, *args], via="bare", env=environment)
+    result = finish(process, timeout).ok()
+    logs = {int(file.name): Log(_without_prefix(file.read_text()), tool) for file in folder.iterdir()}
+    return Run(result.out, logs.pop(process.pid), list(logs.values()))
+
+
+def _without_prefix(text):
+    """The lines `==PID== …` without that. Others are notes of valgrind about itself."""
+    return "\n".join(re.findall(r"^==\d+==(?: (.*)|)$", text, re.M))
