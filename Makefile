@@ -34,6 +34,7 @@ help:
 	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
 	@echo "make header     write include/tailchain.h anew from src/api.rs"
+	@echo "make sanitize   unit tests of the core under the address sanitizer (needs the nightly toolchain)"
 	@echo "make lint       formatting and clippy"
 	@echo "make clean      remove what was built"
 
@@ -76,6 +77,12 @@ SECONDS ?= 3600
 soak: build $(VENV)/ready
 	tests/install-tools microsocks setpriv psql postgres initdb redis-server curl node
 	$(VENV)/bin/python tests/soak.py $(SECONDS)
+
+HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p')
+.PHONY: sanitize
+sanitize:
+	RUSTFLAGS=-Zsanitizer=address $(CARGO) +nightly test --package tailchain-core --target $(HOST) \
+		--target-dir $(CARGO_TARGET_DIR)/sanitize
 
 .PHONY: lint
 lint: $(VENV)/ready
