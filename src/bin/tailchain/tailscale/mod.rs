@@ -5,6 +5,7 @@
 //! over `login` to `ready`; `keep` looks after it until its program is gone. The commands `run` and `tailscale up`
 //! differ in whose end they wait for: a child of theirs, or any process of the machine.
 
+mod backoff;
 pub mod command;
 mod daemon;
 mod duration;
