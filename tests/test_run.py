@@ -224,6 +224,31 @@ def test_a_key_that_is_refused_ends_it_at_once(tailscale, environment, up, reaso
     assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "SIGINT"]
 
 
+@pytest.mark.parametrize("said", ["invalid key: API key does not exist", "invalid key: API key kAbC not valid"])
+def test_a_key_that_has_expired_ends_it_at_once(tailscale, environment, said):
+    """What Tailscale's control server says of a key that has expired, was revoked or used up."""
+    tailscale.mood("refuse", said=said)
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1 and f"cannot log in: backend error: {said}" in result.err
+    assert "started" not in result.out
+
+
+def test_a_refusal_that_tailscale_up_keeps_to_itself_ends_it_too(tailscale, environment):
+    """Where the control server refuses by an HTTP status, tailscaled tries for ever."""
+    error = "register request: http 401: AuthKey expired"
+    tailscale.mood("hang", health=[f"You are logged out. The last login error was: {error}"])
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1 and "cannot log in: http 401: AuthKey expired" in result.err
+    assert "started" not in result.out
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+
+
+def test_a_control_server_that_lets_it_wait_is_asked_again(tailscale, environment):
+    tailscale.mood("busy")
+    assert run(environment(), "echo", "started").ok().out == "started\n"
+    assert tailscale.events("up") == ["up", "up"]
+
+
 @pytest.mark.parametrize(
     "up, reason", [("hang", "its state is NeedsLogin"), ("approve", "waits for approval in the admin console")]
 )

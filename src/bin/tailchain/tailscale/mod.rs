@@ -6,6 +6,7 @@
 //! differ in whose end they wait for: a child of theirs, or any process of the machine.
 
 mod backoff;
+mod client;
 pub mod command;
 mod daemon;
 mod duration;
