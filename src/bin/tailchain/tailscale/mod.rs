@@ -20,6 +20,7 @@ mod programs;
 mod ready;
 mod settings;
 mod status;
+mod told;
 
 pub use events::Events;
 pub use folder::Folder;
