@@ -20,7 +20,7 @@ import pytest
 
 from support import paths
 from support.daemon import UNPRIVILEGED, answers
-from support.dyno import APP, Dyno, can_be_made
+from support.dyno import Dyno, can_be_made
 from support.mirror import mirror
 from support.need import need
 from support.ports import free_port
@@ -32,17 +32,7 @@ from test_buildpack_compile import ARCHIVE, PROFILE, STARTS
 PROCFILE_CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def slash_app():
-    """The place where a slug is mounted; a file system without it gets it for as long as the tests run."""
-    if can_be_made() is not None:
-        pytest.skip(can_be_made())
-    made = not APP.exists()
-    if made:
-        APP.mkdir()
-    yield
-    if made:
-        APP.rmdir()
+pytestmark = pytest.mark.skipif(can_be_made() is not None, reason=str(can_be_made()))
 
 
 @pytest.fixture(scope="module")
