@@ -262,7 +262,7 @@ def test_tailchain_run_gives_the_commands_exit_code(run_settings, tmp_path):
     assert run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).code == 7
 
 
-# /tmp is read-only as well where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.
+# /tmp is read-only too where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.
 READ_ONLY = """
     set -e
     mount --rbind / /mnt
