@@ -13,7 +13,7 @@ from support.dyno import can_be_made
 from support.need import need
 from support.ports import free_port
 from support.run import command_line, run_under
-from support.tailnet import DOMAIN, binary
+from support.tailnet import DOMAIN, LOGGED_OUT, binary
 from support.web import PAGE
 
 # How a program may call the other node.
@@ -257,9 +257,11 @@ def test_tailchain_run_puts_tailscale_around_a_command(run_settings, conf, web_p
     assert "Tailscale is up" in result.err
 
 
-def test_tailchain_run_gives_the_commands_exit_code(run_settings, tmp_path):
+def test_tailchain_run_gives_the_commands_exit_code_and_logs_out(run_settings, tmp_path):
     words = ["run", "--", "sh", "-c", "exit 7"]
-    assert run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).code == 7
+    environment = {**run_settings, "HOME": tmp_path, "TAILSCALED_VERBOSE": "1"}
+    result = run_under(paths.COMMAND, words, via="bare", env=environment, cwd=tmp_path)
+    assert result.code == 7 and result.err.count(LOGGED_OUT) == 1
 
 
 # /tmp is read-only too where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.

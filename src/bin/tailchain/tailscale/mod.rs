@@ -27,3 +27,16 @@ pub use folder::Folder;
 pub use keep::keep;
 pub use node::{Node, StartError};
 pub use settings::{Settings, KEY_VARIABLES};
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    /// Between SIGTERM and SIGKILL of a dyno: the app drains, tailscaled logs out, what is left of either is killed.
+    #[test]
+    fn the_longest_end_is_shorter_than_what_heroku_gives() {
+        let longest =
+            super::settings::DEFAULT_DRAIN + super::node::LOGOUT + 2 * super::node::KILLED;
+        assert!(longest < Duration::from_secs(30), "{longest:?}");
+    }
+}

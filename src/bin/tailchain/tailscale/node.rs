@@ -26,9 +26,9 @@ const STEP: Duration = Duration::from_millis(100);
 /// Between two looks at a login that takes its time.
 const LOOK: Duration = Duration::from_secs(2);
 /// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
-const LOGOUT: Duration = Duration::from_secs(5);
+pub(super) const LOGOUT: Duration = Duration::from_secs(5);
 /// For a client that is killed to be gone.
-const KILLED: Duration = Duration::from_secs(1);
+pub(super) const KILLED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub enum StartError {
