@@ -29,6 +29,8 @@ fn be_one(parent: u32) -> ! {
         libc::sigfillset(&mut all_others);
         libc::sigdelset(&mut all_others, libc::SIGTERM);
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // For who looks at the list of processes.
+        libc::prctl(libc::PR_SET_NAME, c"sigterm-witness".as_ptr());
         // Somebody may wait for the end of what these lead to.
         libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
         // We may have been started with SIGTERM ignored.
