@@ -399,10 +399,12 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, env
 def test_tailscaled_does_not_outlive_a_killed_run(tailscale, environment):
     process = start_app(tailscale, environment())
     process.kill()
+    # The kernel sends it when the thread that started tailscaled ends, and again with the last one if that ends later.
     deadline = time.monotonic() + 60
     while tailscale.events("SIGINT") == [] and is_alive(tailscale.pids()[0]) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert tailscale.events("SIGINT") == ["SIGINT"]
+    told = tailscale.events("SIGINT")
     # The app goes on, as that of any launcher that is killed.
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
+    assert told in [["SIGINT"], ["SIGINT"] * 2]
