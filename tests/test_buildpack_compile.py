@@ -1,6 +1,9 @@
 """bin/compile as Heroku calls it, with a mirror on loopback."""
 
+import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -35,13 +38,17 @@ class Build:
             if value is not None:
                 (self.env / name).write_text(value)
 
-    def run(self):
+    @property
+    def command(self):
+        return [paths.ROOT / "bin" / "compile", self.app, self.cache, self.env]
+
+    def run(self, **environment):
         return subprocess.run(
-            [paths.ROOT / "bin" / "compile", self.app, self.cache, self.env],
+            self.command,
             capture_output=True,
             text=True,
             timeout=280,
-            env=clean_environment(),
+            env=clean_environment(environment),
         )
 
     def ok(self):
@@ -133,6 +140,16 @@ def test_TAILSCALE_BUILD_TS_VERSION(build, tmp_path, version):
     assert "/?mode=json" not in build.shelf.asked
 
 
+def test_settings_are_taken_from_the_environment_too(build, tmp_path):
+    """As where a build gets no env folder of config vars, or a mirror is set for all builds. The config var wins."""
+    release(build.shelf, tmp_path, "1.2.4")
+    assert build.run(TAILSCALE_BUILD_TS_VERSION="1.2.3").returncode == 0
+    assert installed(build) == "1.2.3 amd64"
+    build.set(TAILSCALE_BUILD_TS_VERSION="1.2.4")
+    assert build.run(TAILSCALE_BUILD_TS_VERSION="1.2.3").returncode == 0
+    assert installed(build) == "1.2.4 amd64"
+
+
 def test_TAILSCALE_BUILD_TS_TARGETARCH(build, tmp_path):
     release(build.shelf, tmp_path, "1.2.3", arch="riscv64")
     build.set(TAILSCALE_BUILD_TS_TARGETARCH="riscv64")
@@ -198,6 +215,29 @@ def test_a_download_that_breaks_off_leaves_the_app_as_it_was(build, tmp_path, bu
     build.shelf.cut.clear()
     build.ok()
     assert installed(build) == f"{version} amd64"
+
+
+@pytest.mark.parametrize("built_before", [False, True])
+def test_a_build_that_is_stopped_leaves_the_app_as_it_was(build, tmp_path, built_before):
+    if built_before:
+        build.ok()
+        release(build.shelf, tmp_path, "1.2.4")
+    path = f"/tailscale_{'1.2.4' if built_before else '1.2.3'}_amd64.tgz"
+    build.shelf.held.add(path)
+    before = build.files()
+    process = subprocess.Popen(
+        build.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment(), start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while path not in build.shelf.asked and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM, said
+    assert build.files() == before
+    assert list(build.app.glob(".tailchain*")) == []
+    build.shelf.held.clear()
+    build.ok()
 
 
 def test_a_version_that_does_not_exist_is_named_by_its_url(build):
@@ -277,6 +317,15 @@ def test_without_the_list_of_releases_the_cached_one_is_used_and_said(build):
     del build.shelf.files["/?mode=json"]
     done = build.run()
     assert done.returncode == 0 and "using 1.2.3 of the last build" in done.stderr
+    assert installed(build) == "1.2.3 amd64"
+
+
+@pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b""])
+def test_a_list_of_releases_that_is_none_is_as_a_missing_one(build, answer):
+    build.ok()
+    build.shelf.files["/?mode=json"] = answer
+    done = build.run()
+    assert done.returncode == 0 and "it names no version): using 1.2.3 of the last build" in done.stderr
     assert installed(build) == "1.2.3 amd64"
 
 

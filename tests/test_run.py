@@ -21,19 +21,24 @@ with socket.create_connection(("db.tail.test", int(sys.argv[1])), timeout=60) as
     print(client.makefile().readline(), end="", flush=True)
 """
 
-# Writes each signal that it gets into the record, and ends as the second argument says.
+# Writes each signal that it gets into the record, and ends as the second argument says, so many seconds after a SIGTERM
+# as the third says.
 APP = """
 import json, os, signal, sys, time
-record, code = sys.argv[1], sys.argv[2]
+record, code, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def note(event):
     with open(record, "a") as file:
         file.write(event + " {}\\n")
 def handle(number, frame):
     note("app-" + signal.Signals(number).name)
-    if number == signal.SIGTERM and code != "never":
-        time.sleep(0.5)
+    if number == signal.SIGTERM and code != "never" and not ending:
+        ending.append(True)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.1)
         note("app-ends")
         sys.exit(int(code))
+ending = []
 for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH]:
     signal.signal(number, handle)
 note("app-started")
@@ -58,9 +63,9 @@ def run(environment, *command, options=()):
     return run_under(paths.COMMAND, ["run", *options, "--", *command], via="bare", env=environment)
 
 
-def start_app(tailscale, environment, code="0"):
+def start_app(tailscale, environment, code="0", seconds=0.5):
     """An app that records its signals, once it runs."""
-    words = ["run", "--", sys.executable, "-c", APP, tailscale.record, code]
+    words = ["run", "--", sys.executable, "-c", APP, tailscale.record, code, seconds]
     process = start(paths.COMMAND, words, via="bare", env=environment)
     wait_for(lambda: "app-started" in tailscale.events(), process)
     return process
@@ -224,6 +229,31 @@ def test_a_key_that_is_refused_ends_it_at_once(tailscale, environment, up, reaso
     assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "SIGINT"]
 
 
+@pytest.mark.parametrize("said", ["invalid key: API key does not exist", "invalid key: API key kAbC not valid"])
+def test_a_key_that_has_expired_ends_it_at_once(tailscale, environment, said):
+    """What Tailscale's control server says of a key that has expired, was revoked or used up."""
+    tailscale.mood("refuse", said=said)
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1 and f"cannot log in: backend error: {said}" in result.err
+    assert "started" not in result.out
+
+
+def test_a_refusal_that_tailscale_up_keeps_to_itself_ends_it_too(tailscale, environment):
+    """Where the control server refuses by an HTTP status, tailscaled tries for ever."""
+    error = "register request: http 401: AuthKey expired"
+    tailscale.mood("hang", health=[f"You are logged out. The last login error was: {error}"])
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1 and "cannot log in: http 401: AuthKey expired" in result.err
+    assert "started" not in result.out
+    assert tailscale.events("SIGINT") == ["SIGINT"]
+
+
+def test_a_control_server_that_lets_it_wait_is_asked_again(tailscale, environment):
+    tailscale.mood("busy")
+    assert run(environment(), "echo", "started").ok().out == "started\n"
+    assert tailscale.events("up") == ["up", "up"]
+
+
 @pytest.mark.parametrize(
     "up, reason", [("hang", "its state is NeedsLogin"), ("approve", "waits for approval in the admin console")]
 )
@@ -287,14 +317,39 @@ def test_sigterm_ends_the_app_first_and_then_tailscaled(tailscale, environment):
     assert tailscale.events("app-SIGTERM", "app-ends", "SIGINT") == ["app-SIGTERM", "app-ends", "SIGINT"]
 
 
-def test_sigterm_to_all_processes_leaves_tailscaled_to_the_app(tailscale, environment):
-    """As Heroku does; the app then gets it once, not twice."""
-    process = start_app(tailscale, environment(), code="7")
-    # The group of the test is that of the app and ours; tailscaled has its own.
-    for pid in [*tailscale.pids(), process.pid]:
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_sigterm_to_all_processes_reaches_the_app_once(tailscale, environment, ours_first):
+    """As Heroku does, and systemd; two would tell some programs to hurry. tailscaled is left to the app."""
+    # Longer than a SIGTERM that was sent to us alone is held back.
+    process = start_app(tailscale, environment(), code="7", seconds=2)
+    others = [*tailscale.pids(), *children(process.pid)]
+    for pid in [process.pid, *others] if ours_first else [*others, process.pid]:
         os.kill(pid, signal.SIGTERM)
     assert finish(process).code == 7
-    assert tailscale.events("SIGTERM", "app-ends", "SIGINT") == ["app-ends", "SIGINT"]
+    assert tailscale.events("app-SIGTERM", "SIGTERM", "app-ends", "SIGINT") == ["app-SIGTERM", "app-ends", "SIGINT"]
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_sigterm_to_us_alone_reaches_the_app_whoever_sent_it(tailscale, environment):
+    """On a dyno too, which a shell or a supervisor of the app's own may signal."""
+    process = start_app(tailscale, environment(DYNO="web.1"), seconds=0)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).code == 0
+    assert tailscale.events("app-SIGTERM", "app-ends") == ["app-SIGTERM", "app-ends"]
+
+
+def test_a_second_sigterm_is_passed_on_too(tailscale, environment):
+    """The app is to hurry."""
+    process = start_app(tailscale, environment(), code="never")
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: tailscale.events("app-SIGTERM") == ["app-SIGTERM"], process)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: tailscale.events("app-SIGTERM") == ["app-SIGTERM"] * 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGINT"])
@@ -344,10 +399,12 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, env
 def test_tailscaled_does_not_outlive_a_killed_run(tailscale, environment):
     process = start_app(tailscale, environment())
     process.kill()
+    # The kernel sends it when the thread that started tailscaled ends, and again with the last one if that ends later.
     deadline = time.monotonic() + 60
     while tailscale.events("SIGINT") == [] and is_alive(tailscale.pids()[0]) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert tailscale.events("SIGINT") == ["SIGINT"]
+    told = tailscale.events("SIGINT")
     # The app goes on, as that of any launcher that is killed.
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
+    assert told in [["SIGINT"], ["SIGINT"] * 2]

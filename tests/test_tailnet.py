@@ -9,10 +9,11 @@ import pytest
 
 from support import clients, paths
 from support.daemon import daemon
+from support.dyno import can_be_made
 from support.need import need
 from support.ports import free_port
 from support.run import command_line, run_under
-from support.tailnet import DOMAIN, binary
+from support.tailnet import DOMAIN, LOGGED_OUT, binary
 from support.web import PAGE
 
 # How a program may call the other node.
@@ -256,9 +257,33 @@ def test_tailchain_run_puts_tailscale_around_a_command(run_settings, conf, web_p
     assert "Tailscale is up" in result.err
 
 
-def test_tailchain_run_gives_the_commands_exit_code(run_settings, tmp_path):
+def test_tailchain_run_gives_the_commands_exit_code_and_logs_out(run_settings, tmp_path):
     words = ["run", "--", "sh", "-c", "exit 7"]
-    assert run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).code == 7
+    environment = {**run_settings, "HOME": tmp_path, "TAILSCALED_VERBOSE": "1"}
+    result = run_under(paths.COMMAND, words, via="bare", env=environment, cwd=tmp_path)
+    assert result.code == 7 and result.err.count(LOGGED_OUT) == 1
+
+
+# /tmp is read-only too where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.
+READ_ONLY = """
+    set -e
+    mount --rbind / /mnt
+    mount -o remount,ro,bind /mnt
+    mount -t tmpfs -o ro none /mnt/var/lib
+    exec chroot /mnt "$@"
+"""
+
+
+@pytest.mark.skipif(can_be_made() is not None, reason="mounts need root")
+def test_tailchain_run_on_a_read_only_root(run_settings, conf, web_port):
+    """As `docker run --read-only` has it. Left to itself, tailscaled looks for a place to write to, and ends."""
+    config = conf([f"socks5 127.0.0.1 {run_settings['TAILSCALE_SOCKS5_PORT']}"], "proxy_dns")
+    command = [paths.COMMAND, "run", "-f", config, "--", "curl", "-sS", f"http://db:{web_port}/"]
+    words = ["--mount", "--propagation=private", "--", "sh", "-c", READ_ONLY, "sh", *command]
+    result = run_under(
+        need("unshare"), words, via="bare", env={**run_settings, "HOME": None, "TMPDIR": None}, cwd="/"
+    ).ok()
+    assert result.out == PAGE.decode()
 
 
 def test_tailchain_run_without_a_key_runs_the_command_as_it_is(tmp_path):

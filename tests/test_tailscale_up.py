@@ -1,6 +1,7 @@
 """`tailchain tailscale up --watch PID`: Tailscale beside a process that others start, such as a dyno's shell."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -114,6 +115,20 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, app
     wait_for(lambda: log.read_text().count("Tailscale is up") == 2)
     assert tailscale.events("started", "up") == ["started", "up", "started", "up"]
     assert "tailscaled ended (signal: 9 (SIGKILL)) while the program runs; started again in 1 s" in log.read_text()
+
+
+def test_one_that_comes_up_and_ends_again_is_started_less_and_less_often(tailscale, app):
+    """Each start is a login for the control server."""
+    _, log = up(tailscale, app.pid)
+
+    def wait_for_times(count, text):
+        wait_for(lambda: log.read_text().count(text) == count)
+
+    for count in [1, 2, 3]:
+        wait_for_times(count, "Tailscale is up")
+        os.kill(tailscale.pids()[-1], signal.SIGKILL)
+        wait_for_times(count, "started again")
+    assert re.findall(r"started again in (\d+) s", log.read_text()) == ["1", "2", "4"]
 
 
 def test_a_new_start_that_fails_is_tried_again(tailscale, app):

@@ -15,9 +15,13 @@ tailscale_architecture() {
 # newest_tailscale RELEASES ARCHITECTURE CACHE: the version that the index of releases calls the current one. Without
 # the index a version from the cache will do: a build need not fail because a web site does.
 newest_tailscale() {
-    local index="$3/index.json" cached
+    local index="$3/index.json" newest='' cached
     if fetch "$1/?mode=json" "$index"; then
-        sed -n 's/.*"TarballsVersion"[[:space:]]*:[[:space:]]*"\([0-9.]*\)".*/\1/p' "$index" | head -n 1
+        newest=$(sed -n 's/.*"TarballsVersion"[[:space:]]*:[[:space:]]*"\([0-9.]*\)".*/\1/p' "$index" | head -n 1)
+        FETCH_ERROR="it names no version"
+    fi
+    if [[ -n $newest ]]; then
+        echo "$newest"
         return
     fi
     cached=$(find "$3" -name "tailscale_*_$2.tgz" -printf '%f\n' | cut -d_ -f2 | sort -V | tail -n 1)

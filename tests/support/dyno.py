@@ -1,5 +1,5 @@
-"""A dyno: the app's slug at /app in a mount namespace of its own, an environment that holds nothing but config vars, a
-shell that sources .profile.d before it runs a line of the Procfile."""
+"""A dyno: the app's slug at /app, in a root folder and a mount namespace of its own, an environment that holds nothing
+but config vars, a shell that sources .profile.d before it runs a line of the Procfile."""
 
 import os
 import subprocess
@@ -11,7 +11,28 @@ from .run import finish
 
 APP = Path("/app")
 
-MOUNT = 'mount --bind "$1" /app && cd /app || exit 125; shift; exec "$@"'
+# The folders of this machine below another root, which can have an /app that nobody else sees.
+MOUNT = """
+root=/mnt
+make_root() {
+    mount -t tmpfs dyno $root
+    for place in /*; do
+        case $place in /app | $root) continue ;; esac
+        if [[ -L $place ]]; then
+            cp -P "$place" $root/
+        elif [[ -d $place ]]; then
+            mkdir "$root$place"
+            mount --rbind "$place" "$root$place"
+        fi
+    done
+    mkdir $root/app
+    mount --bind "$1" $root/app
+}
+set -e
+make_root "$1"
+shift
+exec chroot $root env --chdir=/app "$@"
+"""
 
 # As the dyno's init does it. The program of the Procfile takes the place of the shell.
 SHELL = """
@@ -39,7 +60,8 @@ class Dyno:
             **self.config_vars,
             **config_vars,
         }
-        mounted = [need("unshare"), "--mount", "--propagation=private", "--", "bash", "-c", MOUNT, "mount", self.slug]
+        unshare = [need("unshare"), "--mount", "--propagation=private", "--"]
+        mounted = [*unshare, "bash", "-c", MOUNT, "mount", self.slug]
         return subprocess.Popen(
             [*mounted, *self.drop, "bash", "-c", SHELL],
             env={name: str(value) for name, value in environment.items() if value is not None},
@@ -57,4 +79,4 @@ class Dyno:
 
 def can_be_made():
     """Why there can be no dyno here, or None."""
-    return None if os.geteuid() == 0 else "a mount namespace with /app needs root"
+    return None if os.geteuid() == 0 else "a root folder with /app needs root"

@@ -14,6 +14,7 @@ class Mirror:
         self.url = f"http://127.0.0.1:{port}"
         self.files = {}  # path -> bytes
         self.cut = set()  # paths whose download breaks off
+        self.held = set()  # paths that are not answered
         self.asked = []
 
     def release(self, version, programs, arch="amd64"):
@@ -43,9 +44,14 @@ def tar_gz(files):
 
 @contextmanager
 def mirror():
+    closed = threading.Event()
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             shelf.asked.append(self.path)
+            if self.path in shelf.held:
+                closed.wait()
+                return
             content = shelf.files.get(self.path)
             self.send_response(404 if content is None else 200)
             content = content or b""
@@ -59,5 +65,8 @@ def mirror():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         shelf = Mirror(server.server_port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield shelf
-        server.shutdown()
+        try:
+            yield shelf
+        finally:
+            closed.set()
+            server.shutdown()

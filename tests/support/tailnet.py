@@ -17,6 +17,8 @@ from .run import clean_environment
 BINARIES = paths.TARGET / "tailnet" / "bin"
 DOMAIN = "example.ts.net"
 KEY = "tskey-auth-tests"
+# What tailscaled writes when it has told the control server, which does not tell the other nodes in these tests.
+LOGGED_OUT = "logged out ephemeral node on shutdown"
 # Against hangs only: a node is up in a moment.
 PATIENCE = 60
 

@@ -5,3 +5,4 @@ pub mod poll;
 pub mod process;
 pub mod shield;
 pub mod signals;
+pub mod witness;

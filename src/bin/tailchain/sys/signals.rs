@@ -13,8 +13,6 @@ pub struct Received {
     pub number: libc::c_int,
     /// Sent by the kernel, as for a key on the terminal: the whole foreground group got it, not only we.
     pub by_kernel: bool,
-    /// The process that sent it; 0 when it is outside of our PID namespace.
-    pub sender: u32,
 }
 
 /// The mask that we were started with.
@@ -65,7 +63,6 @@ impl SignalFd {
         Some(Received {
             number: info.ssi_signo.try_into().ok()?,
             by_kernel: info.ssi_code == libc::SI_KERNEL,
-            sender: info.ssi_pid,
         })
     }
 }

@@ -18,6 +18,10 @@ use std::thread::{self, JoinHandle};
 /// Lines of its log that are kept to explain a failure.
 const KEPT: usize = 20;
 
+/// Where it keeps what its log needs. Left to itself it looks for a place outside of the folders that it was given, and
+/// ends where none can be written, as in a container with a read-only root.
+const LOGS_VARIABLE: &str = "TS_LOGS_DIR";
+
 pub struct Daemon {
     pub pid: Pid,
     /// How it ended, once it has.
@@ -51,6 +55,9 @@ impl Daemon {
             .stderr(writer)
             // A key on the terminal is for the program.
             .process_group(0);
+        if std::env::var_os(LOGS_VARIABLE).is_none() {
+            command.env(LOGS_VARIABLE, state);
+        }
         without_our_variables(&mut command);
         signals::unblock_in(&mut command);
         shield::against_sigterm(&mut command);

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::told::Told;
 use crate::sys::poll;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Received, SignalFd};
@@ -49,8 +50,7 @@ pub struct Events {
     gone: bool,
     /// How the watched child ended.
     status: Option<ExitStatus>,
-    /// Heroku's own SIGTERM reaches every process of the dyno.
-    in_dyno: bool,
+    told: Told,
 }
 
 impl Events {
@@ -65,13 +65,14 @@ impl Events {
             stop: None,
             gone: false,
             status: None,
-            in_dyno: std::env::var_os("DYNO").is_some(),
+            told: Told::default(),
         })
     }
 
     /// From now on wait for the end of this child, and pass signals on to it.
     pub fn watch_child(&mut self, pid: Pid) {
         self.watched = Watched::Child(pid);
+        self.told = Told::new();
     }
 
     /// From now on wait for the end of this process.
@@ -109,7 +110,12 @@ impl Events {
             if let Some(ended) = self.ended.pop_front() {
                 return Ok(Some(ended));
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            if self.told.is_due(now) {
+                self.pass_on(libc::SIGTERM);
+            }
+            let until_next = |at: Instant| at.saturating_duration_since(now);
+            let left = until.map(until_next);
             if before != (self.stop.is_some(), self.gone) || left.is_some_and(|left| left.is_zero())
             {
                 return Ok(None);
@@ -119,7 +125,8 @@ impl Events {
                 Watched::Other(fd) if !self.gone => fds.push(fd.as_fd()),
                 _ => (),
             }
-            let ready = poll::readable(&fds, left)?;
+            let due = self.told.due().map(until_next);
+            let ready = poll::readable(&fds, left.into_iter().chain(due).min())?;
             self.gone |= ready.get(1) == Some(&true);
             while let Some(received) = self.signals.next() {
                 self.take(received);
@@ -134,6 +141,7 @@ impl Events {
                     self.gone = true;
                     self.status = Some(status);
                 }
+                self.told.note_end(pid, status, Instant::now());
                 self.ended.push_back((pid, status));
             }
             return;
@@ -149,16 +157,20 @@ impl Events {
                 signal: received.number,
             });
         }
-        if let Watched::Child(pid) = self.watched {
-            if !self.gone && !self.has_it_already(received) {
-                process::signal(pid, received.number);
-            }
+        let has_it_already = match received.number {
+            _ if received.by_kernel => true,
+            libc::SIGTERM => !self.told.note_sigterm(Instant::now()),
+            _ => false,
+        };
+        if !has_it_already {
+            self.pass_on(received.number);
         }
     }
 
-    /// Two SIGTERM would tell some programs to hurry.
-    fn has_it_already(&self, received: Received) -> bool {
-        let by_dyno = self.in_dyno && received.number == libc::SIGTERM && received.sender <= 1;
-        received.by_kernel || by_dyno
+    fn pass_on(&self, signal: libc::c_int) {
+        match self.watched {
+            Watched::Child(pid) if !self.gone => process::signal(pid, signal),
+            _ => (),
+        }
     }
 }

@@ -7,17 +7,28 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+const SHARED_MEMORY: &str = "/dev/shm";
+
 pub struct Folder(PathBuf);
 
 impl Folder {
     /// # Errors
     ///
-    /// `$TMPDIR` or `/tmp` cannot be written to.
+    /// `$TMPDIR` cannot be written to, or if it is not set, neither `/tmp` nor `/dev/shm` can.
     pub fn new() -> io::Result<Folder> {
+        let made = Folder::below(&std::env::temp_dir());
+        match std::env::var_os("TMPDIR") {
+            // What a container with a read-only root has to write to.
+            None => made.or_else(|error| Folder::below(SHARED_MEMORY.as_ref()).map_err(|_| error)),
+            Some(_) => made,
+        }
+    }
+
+    fn below(parent: &Path) -> io::Result<Folder> {
         let pid = std::process::id();
         let mut number = 0;
         loop {
-            let path = std::env::temp_dir().join(format!("tailchain-{pid}-{number}"));
+            let path = parent.join(format!("tailchain-{pid}-{number}"));
             // mkdir follows no link and takes nothing that somebody else has put there.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Folder(path)),

@@ -2,15 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use super::backoff::Backoff;
 use super::events::Events;
 use super::node::{Node, StartError};
 use crate::report;
 use std::io;
 use std::time::{Duration, Instant};
-
-/// Before tailscaled is started again; doubled each time it fails, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Comes back when the watched process is gone, or has not ended within `drain` after a signal that asks for it.
 /// The node is left as it is then. A tailscaled that ends before is started again.
@@ -19,7 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// As poll(2).
 pub fn keep(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Result<()> {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new();
+    let mut up_since = Instant::now();
     let mut next_start = None;
     while !events.is_gone() {
         let end = events.stop().map(|stop| stop.since + drain);
@@ -31,10 +29,10 @@ pub fn keep(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Re
         if restart.is_some_and(|at| Instant::now() >= at) {
             next_start = None;
             match node.start(events) {
-                Ok(()) => pause = FIRST_PAUSE,
+                Ok(()) => up_since = Instant::now(),
                 Err(StartError::Interrupted) => (),
                 Err(StartError::Failed(reason)) => {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let pause = backoff.pause(Duration::ZERO);
                     let seconds = pause.as_secs();
                     report::complain(format_args!("Tailscale: {reason}; next try in {seconds} s"));
                     next_start = Some(Instant::now() + pause);
@@ -46,6 +44,7 @@ pub fn keep(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Re
         let was_alive = node.is_alive();
         node.note(ended);
         if let (true, Some(how)) = (was_alive, node.end()) {
+            let pause = backoff.pause(up_since.elapsed());
             let seconds = pause.as_secs();
             report::complain(format_args!(
                 "{how} while the program runs; started again in {seconds} s"

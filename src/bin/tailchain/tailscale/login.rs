@@ -39,6 +39,12 @@ pub fn asks_for_a_browser(output: &str) -> bool {
     output.contains("To authenticate, visit")
 }
 
+/// `tailscale up` gives up where tailscaled goes on trying: when many machines log in at once (a deploy of many dynos),
+/// the control server lets some wait.
+pub fn is_to_be_tried_again(output: &str) -> bool {
+    output.contains("rate limited")
+}
+
 /// What `tailscale up` wrote, for a message of ours: on one line, without the key.
 pub fn complaint(output: &str, settings: &Settings) -> String {
     let key = String::from_utf8_lossy(settings.auth_key.reveal());

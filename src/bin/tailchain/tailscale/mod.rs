@@ -5,6 +5,8 @@
 //! over `login` to `ready`; `keep` looks after it until its program is gone. The commands `run` and `tailscale up`
 //! differ in whose end they wait for: a child of theirs, or any process of the machine.
 
+mod backoff;
+mod client;
 pub mod command;
 mod daemon;
 mod duration;
@@ -18,9 +20,23 @@ mod programs;
 mod ready;
 mod settings;
 mod status;
+mod told;
 
 pub use events::Events;
 pub use folder::Folder;
 pub use keep::keep;
 pub use node::{Node, StartError};
 pub use settings::{Settings, KEY_VARIABLES};
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    /// Between SIGTERM and SIGKILL of a dyno: the app drains, tailscaled logs out, what is left of either is killed.
+    #[test]
+    fn the_longest_end_is_shorter_than_what_heroku_gives() {
+        let longest =
+            super::settings::DEFAULT_DRAIN + super::node::LOGOUT + 2 * super::node::KILLED;
+        assert!(longest < Duration::from_secs(30), "{longest:?}");
+    }
+}

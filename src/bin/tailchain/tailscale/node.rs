@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::daemon::{self, Daemon};
+use super::client::Client;
+use super::daemon::Daemon;
 use super::events::Events;
 use super::folder::Folder;
 use super::programs::{self, Programs};
@@ -11,22 +12,23 @@ use super::status::{self, Status};
 use super::{login, ready};
 use crate::report;
 use crate::sys::process::{self, Pid};
-use crate::sys::{shield, signals};
+use crate::sys::shield;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// Between two looks at something that tells nobody when it changes.
 const STEP: Duration = Duration::from_millis(100);
+/// Between two looks at a login that takes its time.
+const LOOK: Duration = Duration::from_secs(2);
 /// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
-const LOGOUT: Duration = Duration::from_secs(5);
+pub(super) const LOGOUT: Duration = Duration::from_secs(5);
 /// For a client that is killed to be gone.
-const KILLED: Duration = Duration::from_secs(1);
+pub(super) const KILLED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub enum StartError {
@@ -100,7 +102,7 @@ impl<'s> Node<'s> {
             return Ok(false);
         }
         let until = Some(Instant::now() + Duration::from_secs(10));
-        let status = self.status(events, until)?;
+        let status = self.status(events, until, None)?;
         Ok(status.is_some_and(|status| status.is_running())
             && ready::answers(self.settings.port).is_ok())
     }
@@ -198,9 +200,12 @@ impl<'s> Node<'s> {
         let key = self
             .folder
             .secret("auth-key", self.settings.auth_key.reveal())?;
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()).max(STEP));
-        let words = login::arguments(self.settings, key.path(), left);
-        let mut client = self.client(&words)?;
+        let words = || {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            login::arguments(self.settings, key.path(), left.map(|left| left.max(STEP)))
+        };
+        let mut client = self.client(&words())?;
+        let mut next_look = Instant::now() + LOOK;
         loop {
             let output = client.output();
             if login::asks_for_a_browser(&output) {
@@ -211,6 +216,10 @@ impl<'s> Node<'s> {
             }
             match client.ended {
                 Some(status) if status.success() => return Ok(()),
+                Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
+                    self.step(events, &mut [], Instant::now() + LOOK)?;
+                    client = self.client(&words())?;
+                }
                 Some(_) => {
                     let complaint = login::complaint(&output, self.settings);
                     return Err(self.login_failure(&complaint, events, until));
@@ -221,7 +230,16 @@ impl<'s> Node<'s> {
                     self.end_client(client, events)?;
                     return Err(self.login_failure(&complaint, events, until));
                 }
-                None => self.step(events, &mut client, Instant::now() + STEP)?,
+                None if is_over(Some(next_look)) => {
+                    let limit = Some(Instant::now() + LOOK);
+                    let status = self.status(events, limit, Some(&mut client))?;
+                    if let Some(refusal) = status.as_ref().and_then(Status::refusal) {
+                        self.end_client(client, events)?;
+                        return Err(failed(format_args!("cannot log in: {refusal}")));
+                    }
+                    next_look = Instant::now() + LOOK;
+                }
+                None => self.step(events, &mut [&mut client], Instant::now() + STEP)?,
             }
         }
     }
@@ -235,7 +253,7 @@ impl<'s> Node<'s> {
         if !is_over(until) {
             return failed(format_args!("cannot log in: {complaint}"));
         }
-        let state = match self.status(events, Some(Instant::now() + KILLED)) {
+        let state = match self.status(events, Some(Instant::now() + KILLED), None) {
             Ok(Some(status)) => status.obstacle(),
             Ok(None) => complaint.to_owned(),
             Err(error) => return error,
@@ -254,7 +272,7 @@ impl<'s> Node<'s> {
         let mut obstacle = "it does not tell its state".to_owned();
         loop {
             let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
-            let status = self.status(events, Some(limit))?;
+            let status = self.status(events, Some(limit), None)?;
             match status {
                 Some(status) if status.is_running() => match ready::answers(self.settings.port) {
                     Ok(()) => return Ok(status),
@@ -276,11 +294,12 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// `None` when it cannot be told.
+    /// `None` when it cannot be told. A client that runs `beside` may end meanwhile.
     fn status(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,
+        mut beside: Option<&mut Client>,
     ) -> Result<Option<Status>, StartError> {
         let words = ["status", "--json", "--peers=false"].map(Into::into);
         let mut client = self.client(&words)?;
@@ -289,7 +308,9 @@ impl<'s> Node<'s> {
                 self.end_client(client, events)?;
                 return Ok(None);
             }
-            self.step(events, &mut client, Instant::now() + STEP)?;
+            let mut both: Vec<&mut Client> = beside.as_deref_mut().into_iter().collect();
+            both.push(&mut client);
+            self.step(events, &mut both, Instant::now() + STEP)?;
         }
         Ok(status::parse(client.output().as_bytes()))
     }
@@ -321,30 +342,22 @@ impl<'s> Node<'s> {
     }
 
     fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
-        self.step_until(events, None, Instant::now() + STEP)
+        self.step(events, &mut [], Instant::now() + STEP)
     }
 
+    /// Wait until something happens that matters to a start, such as the end of one of `clients`.
     fn step(
         &mut self,
         events: &mut Events,
-        client: &mut Client,
-        until: Instant,
-    ) -> Result<(), StartError> {
-        self.step_until(events, Some(client), until)
-    }
-
-    /// Wait until something happens that matters to a start.
-    fn step_until(
-        &mut self,
-        events: &mut Events,
-        client: Option<&mut Client>,
+        clients: &mut [&mut Client],
         until: Instant,
     ) -> Result<(), StartError> {
         let ended = events.next(Some(until))?;
         self.note(ended);
-        if let (Some((pid, status)), Some(client)) = (ended, client) {
-            if client.pid == pid {
-                client.ended = Some(status);
+        for client in clients {
+            match ended {
+                Some((pid, status)) if pid == client.pid => client.ended = Some(status),
+                _ => (),
             }
         }
         if events.stop().is_some() || events.is_gone() {
@@ -378,7 +391,7 @@ impl<'s> Node<'s> {
         process::signal(client.pid, libc::SIGKILL);
         let until = Instant::now() + KILLED;
         while client.ended.is_none() && !is_over(Some(until)) {
-            self.step(events, &mut client, until)?;
+            self.step(events, &mut [&mut client], until)?;
         }
         Ok(())
     }
@@ -386,45 +399,4 @@ impl<'s> Node<'s> {
 
 fn is_over(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
-}
-
-/// The command `tailscale`, while it runs.
-struct Client {
-    pid: Pid,
-    ended: Option<ExitStatus>,
-    output: PathBuf,
-}
-
-impl Client {
-    /// Its output goes to a file, because nobody may have the time to read a pipe.
-    fn start(
-        program: &Path,
-        socket: &Path,
-        words: &[std::ffi::OsString],
-        folder: &Path,
-    ) -> io::Result<Client> {
-        let output = folder.join("output");
-        let file = File::create(&output)?;
-        let mut command = Command::new(program);
-        command
-            .arg(daemon::option("--socket=", socket))
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0);
-        daemon::without_our_variables(&mut command);
-        signals::unblock_in(&mut command);
-        crate::sys::child::end_with_us(&mut command, libc::SIGKILL);
-        let pid = command.spawn()?.id();
-        Ok(Client {
-            pid: pid.try_into().map_err(io::Error::other)?,
-            ended: None,
-            output,
-        })
-    }
-
-    fn output(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
-    }
 }

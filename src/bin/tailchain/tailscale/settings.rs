@@ -16,7 +16,7 @@ const DEFAULT_PORT: u16 = 1055;
 /// Below the 60 seconds that Heroku gives a web process until it has to listen.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(50);
 /// With the time to stop tailscaled, below the 30 seconds between Heroku's SIGTERM and its SIGKILL.
-const DEFAULT_DRAIN: Duration = Duration::from_secs(20);
+pub(super) const DEFAULT_DRAIN: Duration = Duration::from_secs(20);
 
 pub struct Settings {
     pub auth_key: Secret,

@@ -41,6 +41,19 @@ impl Status {
         self.state == "Running"
     }
 
+    /// What the control server said when it turned the login down, in a way that tailscaled takes for a passing failure.
+    /// `tailscale up` waits on then, without a word.
+    pub fn refusal(&self) -> Option<&str> {
+        self.health.iter().find_map(|line| {
+            let (_, answer) = line.split_once("register request: ")?;
+            let code = answer.strip_prefix("http ")?.split(':').next()?;
+            // Timeout, too early, too many: these do pass.
+            let is_final =
+                code.len() == 3 && code.starts_with('4') && !["408", "425", "429"].contains(&code);
+            is_final.then_some(answer)
+        })
+    }
+
     /// Why it does not run, and what to do.
     pub fn obstacle(&self) -> String {
         let advice = match self.state.as_str() {
@@ -74,6 +87,33 @@ mod tests {
         assert!(status.is_running());
         assert_eq!(status.node, "web-1.tail.ts.net, 100.64.0.1");
         assert_eq!(status.health, ["slow"]);
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_that_will_not_change() {
+        let refusal = |error: &str| {
+            let status = Status {
+                state: "NeedsLogin".to_owned(),
+                node: String::new(),
+                health: vec![
+                    "slow".to_owned(),
+                    format!("You are logged out. The last login error was: {error}"),
+                ],
+            };
+            status.refusal().map(ToOwned::to_owned)
+        };
+        assert_eq!(
+            refusal("register request: http 401: AuthKey expired").as_deref(),
+            Some("http 401: AuthKey expired")
+        );
+        for passing in [
+            "register request: http 429: later",
+            "register request: http 503: down",
+            "register request: EOF",
+            "fetch control key: http 404",
+        ] {
+            assert_eq!(refusal(passing), None, "{passing}");
+        }
     }
 
     #[test]

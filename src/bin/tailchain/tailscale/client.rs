@@ -1,0 +1,60 @@
+//! The command `tailscale`, while it runs.
+
+#![forbid(unsafe_code)]
+
+use super::daemon;
+use crate::sys::child;
+use crate::sys::process::Pid;
+use crate::sys::signals;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+pub struct Client {
+    pub pid: Pid,
+    /// How it ended, once it has.
+    pub ended: Option<ExitStatus>,
+    output: PathBuf,
+}
+
+impl Client {
+    /// Its output goes to a file in `folder`, because nobody may have the time to read a pipe. The file has the name of
+    /// the subcommand, the first of `words`: a `status` may run beside an `up`.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be run.
+    pub fn start(
+        program: &Path,
+        socket: &Path,
+        words: &[OsString],
+        folder: &Path,
+    ) -> io::Result<Client> {
+        let output = folder.join(words.first().map_or("output".as_ref(), OsString::as_os_str));
+        let file = File::create(&output)?;
+        let mut command = Command::new(program);
+        command
+            .arg(daemon::option("--socket=", socket))
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0);
+        daemon::without_our_variables(&mut command);
+        signals::unblock_in(&mut command);
+        child::end_with_us(&mut command, libc::SIGKILL);
+        let pid = command.spawn()?.id();
+        Ok(Client {
+            pid: pid.try_into().map_err(io::Error::other)?,
+            ended: None,
+            output,
+        })
+    }
+
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
+    }
+}
