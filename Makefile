@@ -21,11 +21,14 @@ VENV    = $(CARGO_TARGET_DIR)/venv
 LIBRARY = libtailchain.so
 # The name by which an LD_PRELOAD line of proxychains-ng knows it.
 COMPATIBLE = libproxychains4.so
+# A workspace of its own: models/Cargo.toml.
+MODELS  = cd models && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models $(CARGO)
 
 .PHONY: help
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
+	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
 	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
 	@echo "                with PLOT=docs/bench.svg to draw it"
@@ -53,6 +56,15 @@ test: build $(VENV)/ready
 	tests/tailnet/build
 	$(CARGO) test --workspace
 	$(VENV)/bin/pytest tests $(PYTEST)
+
+# models/lock, models/names, models/pending: the shipped files under a model checker, which is built for this alone.
+# A part of a model's name runs that one: make models MODEL="second connect".
+MODEL ?=
+
+.PHONY: models
+models:
+	$(MODELS) build --quiet --release --locked
+	for part in lock names pending; do $(CARGO_TARGET_DIR)/models/release/$$part $(if $(MODEL),"$(MODEL)") || exit; done
 
 .PHONY: test-tailnet
 test-tailnet: build $(VENV)/ready
@@ -88,6 +100,8 @@ sanitize:
 lint: $(VENV)/ready
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(MODELS) fmt --check
+	$(MODELS) clippy --release --locked -- --deny warnings
 	$(VENV)/bin/ruff format --check --quiet tests
 	$(VENV)/bin/ruff check --quiet tests
 

@@ -84,6 +84,7 @@
 //! | a routing rule | `route`, with its `Reason` |
 //! | a system call | `sys` |
 //! | a C API function | `api`, then `make header` |
+//! | what threads or processes do at once | its atomics from `sync` of tailchain-core, a model in `models` |
 
 // C names in a C API.
 #[allow(non_camel_case_types)]

@@ -30,4 +30,5 @@ pub mod pending;
 pub mod proto;
 pub mod route;
 pub mod shared_names;
+mod sync;
 pub mod sys;

@@ -3,10 +3,10 @@
 //! Unlike std's it blocks all signals while it is held, since a handler may call one of our hooks on the very
 //! thread that holds it; and it can be held over fork(2) by a pair of pthread_atfork(3) handlers.
 
-use crate::sys::SignalsBlocked;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sys::{futex_wait, futex_wake, SignalsBlocked};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -132,19 +132,6 @@ impl Generation {
     pub fn wait(&self, seen: u32) {
         futex_wait(&self.0, seen);
     }
-}
-
-fn futex_wait(word: &AtomicU32, value: u32) {
-    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    let forever = core::ptr::null::<libc::timespec>();
-    // SAFETY: word lives through the call. Whatever it returns, the caller looks at the word again.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
-}
-
-fn futex_wake(word: &AtomicU32, how_many: i32) {
-    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, how_many) };
 }
 
 #[cfg(test)]

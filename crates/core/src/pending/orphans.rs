@@ -19,14 +19,13 @@ pub struct Orphan {
     pub socket: Arc<OwnFd>,
 }
 
-/// pthread_atfork(3) handlers take no argument.
+/// The handlers take no argument.
 static GUARDED: AtomicPtr<Pending> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Hold the locks of `pending` over every fork.
 pub fn install(pending: &'static Pending) {
     GUARDED.store(core::ptr::from_ref(pending).cast_mut(), Ordering::Release);
-    // SAFETY: plain functions that live as long as the library, which is never unloaded.
-    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    sys::at_fork(before, in_parent, in_child);
 }
 
 fn guarded() -> Option<&'static Pending> {

@@ -19,7 +19,7 @@
 use super::hash::{hash, words};
 use super::layout::TEXT_WORDS;
 use crate::fake::{FakeId, SLOTS};
-use std::sync::atomic::{fence, AtomicU64, Ordering};
+use crate::sync::atomic::{fence, AtomicU64, Ordering};
 
 /// No honest counter comes near; a word above is garbage.
 pub const TICKET_LIMIT: u64 = 1 << 47;

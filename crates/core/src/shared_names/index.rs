@@ -10,7 +10,7 @@ use super::layout::{SETS, SET_SIZE, WAYS};
 use super::memory::Memory;
 use super::sys::Access;
 use crate::fake::FakeId;
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// An index at byte `offset` of a mapping.
 pub struct Index<'a> {

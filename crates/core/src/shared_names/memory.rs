@@ -10,9 +10,9 @@
 //! to others. Before Linux 5.14 there is no such question, and the access goes ahead unasked.
 
 use super::sys::{self, Access, Backing};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A mapping that lives as long as this value.
 pub struct Memory {

@@ -10,8 +10,8 @@ use super::hash::hash;
 use super::layout::{PEERS, PEER_COUNT, PEER_WORDS, WORD};
 use super::memory::Memory;
 use super::sys::Access;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The ring in a table's mapping.
 pub struct Peers<'a> {

@@ -24,6 +24,7 @@ macro_rules! syscall {
 mod address;
 mod fd;
 mod file;
+mod futex;
 mod option;
 mod reserve;
 mod signals;
@@ -34,11 +35,12 @@ mod wait;
 pub use address::SockAddr;
 pub use fd::*;
 pub use file::*;
+pub use futex::*;
 pub use option::*;
 pub use reserve::ReservingAllocator;
 pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
-pub use thread::start_thread;
+pub use thread::{at_fork, start_thread};
 pub use wait::*;
 
 /// A file descriptor number that somebody else owns. Ours are [`OwnFd`].

@@ -1,4 +1,4 @@
-//! Threads: pthread_create(3).
+//! Threads: pthread_create(3), pthread_atfork(3).
 
 use super::errno;
 use crate::errno::Errno;
@@ -47,4 +47,11 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     let _ = syscall!(SYS_prctl, libc::PR_SET_NAME, start.name.as_ptr());
     let _ = catch_unwind(AssertUnwindSafe(start.body));
     ptr::null_mut()
+}
+
+/// Run these around every fork(2) from now on: pthread_atfork(3). They must live as long as the process does; the
+/// library is never unloaded.
+pub fn at_fork(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: extern "C" fn()) {
+    // SAFETY: plain functions. It fails only without memory, and then forks go unguarded.
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
 }

@@ -1,0 +1,222 @@
+//! The table itself: who looks where for a name, and in which order things are written.
+
+use super::entry::{Entry, Text, Write, TICKET_LIMIT};
+use super::index::Index;
+use super::memory::Memory;
+use super::peers::Peers;
+use super::place::{self, Found, Place};
+use super::sys::{Access, Backing};
+use super::{hash, layout};
+use crate::fake::{FakeId, SLOTS};
+use crate::host::HostName;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+/// A name of this age, in names entered since, gets a new address when it is asked for: 8,192 further names are
+/// left for the time between resolving and connecting.
+const OLD: u64 = SLOTS as u64 - 8192;
+
+/// So many lookups may pass before the age of names is reckoned anew.
+const LOOKUPS_PER_GLANCE: usize = 64;
+
+/// How many slots are tried for a name before giving up.
+const ATTEMPTS: usize = 64;
+
+/// The shared table.
+pub struct SharedNames {
+    place: Place,
+    memory: Option<Memory>,
+    /// This process's own index, before the shared one: saves the check of a page (see `memory`).
+    own_index: Option<Memory>,
+    seed: u64,
+    peer_key: u64,
+    /// A late ticket that this process saw.
+    newest: AtomicU64,
+    lookups: AtomicUsize,
+    /// Turns of this process alone, should there be no shared ones.
+    own_turn: AtomicUsize,
+}
+
+impl SharedNames {
+    /// Never fails: [`SharedNames::place`] says what was found. `env` reads an environment variable.
+    pub fn open(env: &dyn Fn(&str) -> Option<OsString>) -> SharedNames {
+        SharedNames::of(place::find(env))
+    }
+
+    pub(super) fn of(found: Found) -> SharedNames {
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let names = SharedNames {
+            place: found.place,
+            memory: found.memory,
+            own_index: Memory::map(Backing::Private, layout::INDEX_SIZE).ok(),
+            seed: found.seed,
+            peer_key: hash::hash(found.seed, hash::words(&boot)),
+            newest: AtomicU64::new(0),
+            lookups: AtomicUsize::new(0),
+            own_turn: AtomicUsize::new(0),
+        };
+        names.begin_counting();
+        names
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The fake address of a name, the same as last time if it is still fresh. `None` when the table cannot take
+    /// it (its file was cut off, its file system is full, no memory): the name must not be used, fail the call.
+    pub fn assign(&self, name: &HostName) -> Option<FakeId> {
+        let text = name.as_str().as_bytes();
+        let hash = hash::hash(self.seed, hash::words(text));
+        let outdated = match self.look_up(text, hash) {
+            Some((id, ticket)) if !self.is_old(ticket) => return Some(id),
+            old => old.map(|(id, _)| id),
+        };
+        let id = self.enter(text)?;
+        for index in [self.shared_index(), self.own_index()]
+            .into_iter()
+            .flatten()
+        {
+            index.insert(hash, id, outdated);
+        }
+        Some(id)
+    }
+
+    /// The name that an address was given to; `None` when nobody was given it, or too long ago.
+    pub fn name_of(&self, id: FakeId) -> Option<HostName> {
+        let mut buffer = [0; HostName::MAX];
+        HostName::new(self.read_name(id, &mut buffer)?.as_bytes()).ok()
+    }
+
+    /// As [`SharedNames::name_of`], without allocating.
+    pub fn read_name<'b>(&self, id: FakeId, buffer: &'b mut Text) -> Option<&'b str> {
+        let (_, len) = self.entry(id, Access::Read)?.read(self.seed, id, buffer)?;
+        let name = std::str::from_utf8(buffer.get(..len)?).ok()?;
+        let proper = |b: u8| b > b' ' && b != 0x7f && !b.is_ascii_uppercase();
+        name.bytes().all(proper).then_some(name)
+    }
+
+    /// Counts up, over all processes: 0, 1, 2, … (wraps). Which proxy of a round robin chain is next.
+    pub fn next_turn(&self) -> usize {
+        match self.counter(layout::TURN) {
+            Some(turn) => turn.fetch_add(1, Ordering::Relaxed) as usize,
+            None => self.own_turn.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Notes which address a socket was dialled to. `cookie` is its SO_COOKIE (socket(7)). The 65,536
+    /// latest are kept.
+    pub fn remember_peer(&self, cookie: u64, address: SocketAddr) {
+        if let Some(peers) = self.peers() {
+            peers.remember(cookie, address);
+        }
+    }
+
+    /// The address that a socket was dialled to, if it is still known. An IPv4-mapped one comes back as that.
+    pub fn peer_of(&self, cookie: u64) -> Option<SocketAddr> {
+        self.peers()?.find(cookie)
+    }
+
+    /// The first ticket of a table is random, so that the addresses of two tables hardly ever coincide.
+    fn begin_counting(&self) {
+        if let Some(counter) = self.counter(layout::TICKET) {
+            let count = u64::from(FakeId::COUNT);
+            let first = count + place::random() % count;
+            let _ = counter.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    fn look_up(&self, text: &[u8], hash: u64) -> Option<(FakeId, u64)> {
+        let holds = |id: FakeId| {
+            let mut buffer = [0; HostName::MAX];
+            let (ticket, len) = self
+                .entry(id, Access::Read)?
+                .read(self.seed, id, &mut buffer)?;
+            (buffer.get(..len) == Some(text)).then_some((id, ticket))
+        };
+        let own = self.own_index();
+        let known = own
+            .as_ref()
+            .and_then(|own| own.candidates(hash).find_map(holds));
+        // One that this process found long ago may have been renewed by another.
+        if let Some((_, ticket)) = known.filter(|&(_, ticket)| !self.is_old(ticket)) {
+            return known.map(|(id, _)| (id, ticket));
+        }
+        let shared = self.shared_index()?.candidates(hash).filter_map(holds);
+        let (id, ticket) = shared.max_by_key(|&(_, ticket)| ticket)?;
+        if let Some(own) = own {
+            own.insert(hash, id, known.map(|(id, _)| id));
+        }
+        Some((id, ticket))
+    }
+
+    /// Writes a name into the next slot.
+    fn enter(&self, text: &[u8]) -> Option<FakeId> {
+        let counter = self.counter(layout::TICKET)?;
+        for _ in 0..ATTEMPTS {
+            let ticket = counter.fetch_add(1, Ordering::Relaxed);
+            if ticket >= TICKET_LIMIT {
+                // Garbage. The slots know better: the first one tried brings the counter up to date.
+                counter.store(0, Ordering::Relaxed);
+                continue;
+            }
+            self.newest.store(ticket, Ordering::Relaxed);
+            let id = FakeId::of_ticket(ticket);
+            match self
+                .entry(id, Access::Write)?
+                .write(self.seed, ticket, text)
+            {
+                Write::Published => return Some(id),
+                Write::Taken(later) => {
+                    counter.fetch_max(later + 1, Ordering::Relaxed);
+                }
+                Write::Lost => {}
+            }
+        }
+        None
+    }
+
+    /// Whether the ring will soon come round to this ticket, as far as this process knows.
+    fn is_old(&self, ticket: u64) -> bool {
+        let lookups = self.lookups.fetch_add(1, Ordering::Relaxed);
+        if lookups.is_multiple_of(LOOKUPS_PER_GLANCE) {
+            if let Some(counter) = self.counter(layout::TICKET) {
+                let now = counter.load(Ordering::Relaxed);
+                if now < TICKET_LIMIT {
+                    self.newest.store(now, Ordering::Relaxed);
+                }
+            }
+        }
+        self.newest.load(Ordering::Relaxed).saturating_sub(ticket) > OLD
+    }
+
+    fn entry(&self, id: FakeId, access: Access) -> Option<Entry<'_>> {
+        let offset = layout::NAMES + id.slot() as usize * layout::NAME_WORDS * layout::WORD;
+        Entry::new(
+            self.memory
+                .as_ref()?
+                .words(offset, layout::NAME_WORDS, access)?,
+        )
+    }
+
+    fn counter(&self, offset: usize) -> Option<&AtomicU64> {
+        self.memory
+            .as_ref()?
+            .words(offset, 1, Access::Write)?
+            .first()
+    }
+
+    fn shared_index(&self) -> Option<Index<'_>> {
+        Some(Index::new(self.memory.as_ref()?, layout::INDEX))
+    }
+
+    fn own_index(&self) -> Option<Index<'_>> {
+        Some(Index::new(self.own_index.as_ref()?, 0))
+    }
+
+    fn peers(&self) -> Option<Peers<'_>> {
+        let (memory, key) = (self.memory.as_ref()?, self.peer_key);
+        Some(Peers { memory, key })
+    }
+}

@@ -1,0 +1,60 @@
+//! What the lock asks of the kernel.
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Condvar, Mutex};
+use std::sync::Arc;
+
+/// No signal is ever sent here.
+pub struct SignalsBlocked;
+
+impl SignalsBlocked {
+    pub fn new() -> SignalsBlocked {
+        SignalsBlocked
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {}
+}
+
+loom::lazy_static! {
+    /// All sleepers share one queue, and look whether it is their word that was woken.
+    static ref QUEUE: Queue = Queue::default();
+}
+
+#[derive(Default)]
+struct Queue {
+    sleepers: Mutex<Vec<Arc<Sleeper>>>,
+}
+
+struct Sleeper {
+    word: usize,
+    awake: Condvar,
+}
+
+pub fn futex_wait(word: &AtomicU32, value: u32) {
+    let mut sleepers = QUEUE.sleepers.lock().unwrap();
+    // Under the kernel's lock, so that no wake can come in between.
+    if word.load(Ordering::Relaxed) != value {
+        return;
+    }
+    let sleeper = Arc::new(Sleeper {
+        word: core::ptr::from_ref(word) as usize,
+        awake: Condvar::new(),
+    });
+    sleepers.push(sleeper.clone());
+    while sleepers.iter().any(|other| Arc::ptr_eq(other, &sleeper)) {
+        sleepers = sleeper.awake.wait(sleepers).unwrap();
+    }
+}
+
+pub fn futex_wake(word: &AtomicU32, how_many: i32) {
+    let mut sleepers = QUEUE.sleepers.lock().unwrap();
+    let word = core::ptr::from_ref(word) as usize;
+    for _ in 0..how_many {
+        let Some(place) = sleepers.iter().position(|sleeper| sleeper.word == word) else {
+            break;
+        };
+        sleepers.remove(place).awake.notify_one();
+    }
+}

@@ -1,0 +1,23 @@
+//! The books of pending connects and their helper, in many orders of what threads do at once.
+//!
+//! `pending` and `lock.rs` are the shipped files. Below them is a kernel of the model's (`sys`), beside them a driver
+//! whose tunnel takes a few steps (`dial`). The checker runs random orders of the same seed each time: those of a
+//! helper and three threads are too many for all.
+
+#![allow(dead_code)]
+
+mod dial;
+#[path = "../../crates/core/src/errno.rs"]
+mod errno;
+#[path = "../../crates/core/src/lock.rs"]
+mod lock;
+#[path = "../../crates/core/src/pending/mod.rs"]
+mod pending;
+mod program;
+mod scenarios;
+mod sync;
+mod sys;
+
+fn main() {
+    scenarios::check();
+}

@@ -1,0 +1,95 @@
+//! A process with pending connects, and what its hooks do (as in `src/hook/fd.rs` and `src/hook/connect.rs`).
+
+use crate::dial::driver::Driver;
+use crate::errno::Errno;
+use crate::pending::{Begun, Ends, First, Pending, Start};
+use crate::sys::{self, Fd};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+pub struct Program {
+    pub pending: &'static Pending,
+    pub ends: &'static Ended,
+}
+
+/// How attempts ended, by the file of their sockets.
+#[derive(Default)]
+pub struct Ended(pub Mutex<BTreeMap<usize, Vec<Result<(), Errno>>>>);
+
+impl Ends for Ended {
+    fn ended(&self, socket: Fd, _: SocketAddr, result: Result<(), Errno>) {
+        let file = sys::file_of(socket).unwrap_or(usize::MAX);
+        self.0.lock().unwrap().entry(file).or_default().push(result);
+    }
+}
+
+impl Program {
+    pub fn run(body: impl FnOnce(&'static Program)) {
+        sys::boot();
+        let program: &'static Program = Box::leak(Box::new(Program {
+            pending: Box::leak(Box::new(Pending::new())),
+            ends: Box::leak(Box::default()),
+        }));
+        program.pending.guard_forks();
+        body(program);
+        sys::join_threads();
+        assert_eq!(sys::mistakes(), [""; 0]);
+        assert_eq!(program.pending.count(), 0);
+        // SAFETY: they were leaked above, and all threads have ended.
+        unsafe {
+            drop(Box::from_raw(core::ptr::from_ref(program.ends).cast_mut()));
+            drop(Box::from_raw(
+                core::ptr::from_ref(program.pending).cast_mut(),
+            ));
+            drop(Box::from_raw(core::ptr::from_ref(program).cast_mut()));
+        }
+    }
+
+    /// connect(2) of a non-blocking socket, which takes so many waits.
+    pub fn connect(&self, fd: Fd, waits: Option<usize>) -> Result<Begun, Errno> {
+        self.connect_to(fd, waits, Ok(()))
+    }
+
+    pub fn connect_to(
+        &self,
+        fd: Fd,
+        waits: Option<usize>,
+        result: Result<(), Errno>,
+    ) -> Result<Begun, Errno> {
+        let start = Start {
+            dialled: SocketAddr::from(([100, 64, 0, 1], 80)),
+            ends: self.ends,
+            first: First::Here,
+        };
+        self.pending
+            .begin(fd, start, |own| Driver::new(own, waits, result))
+    }
+
+    pub fn close(&self, fd: Fd) {
+        if self.pending.count() > 0 {
+            if self.pending.is_internal(fd) {
+                return;
+            }
+            self.pending.closing(fd);
+        }
+        sys::program_close(fd);
+    }
+
+    pub fn dup(&self, fd: Fd) -> Fd {
+        let held = self.pending.hold(fd);
+        let new = sys::program_dup(fd);
+        self.pending.duplicated(held, fd, new);
+        new
+    }
+
+    pub fn ends_of(&self, file: usize) -> Vec<Result<(), Errno>> {
+        self.ends
+            .0
+            .lock()
+            .unwrap()
+            .get(&file)
+            .cloned()
+            .unwrap_or_default()
+    }
+}
