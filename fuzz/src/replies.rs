@@ -1,12 +1,60 @@
 //! What proxies answer, through the tunnel that a connection uses.
 //!
-//! Input: a byte of setup, a byte of split, then all that ever comes on the socket: the replies of one or two
-//! hops and what the server behind them says.
+//! Input: a byte of setup (see `Setup`), how the socket parts what passes it (a byte that says how many pieces,
+//! then the size of each), then all that ever comes on the socket: the replies of one to three hops and what the
+//! server behind them says.
 
 use crate::cursor::Cursor;
 use tailchain_core::config::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
 use tailchain_core::host::{Host, Target};
 use tailchain_core::proto::{Failure, Step, Tunnel};
+
+/// The bits of the first byte.
+struct Setup {
+    has_credentials: bool,
+    pipelined: bool,
+    /// Past the limit of an HTTP header, which no input would reach by itself.
+    is_long: bool,
+    hops: usize,
+    /// How far each hop's kind is from that of the one before it, in `KINDS`.
+    turn: usize,
+}
+
+const KINDS: [ProxyKind; 4] = [
+    ProxyKind::Socks5,
+    ProxyKind::Socks4,
+    ProxyKind::Http,
+    ProxyKind::Raw,
+];
+
+impl Setup {
+    fn new(bits: u8) -> Setup {
+        let is_set = |bit: u8| bits >> bit & 1 != 0;
+        Setup {
+            has_credentials: is_set(0),
+            pipelined: is_set(2),
+            is_long: is_set(3),
+            hops: 1 + usize::from(is_set(1)) + usize::from(is_set(4)),
+            turn: usize::from(bits >> 5 & 3),
+        }
+    }
+
+    fn path(&self, first: ProxyKind) -> Vec<Proxy> {
+        KINDS
+            .into_iter()
+            .cycle()
+            .skip_while(|kind| *kind != first)
+            // A turn of 0 stays with one kind: around all of them.
+            .step_by(if self.turn == 0 {
+                KINDS.len()
+            } else {
+                self.turn
+            })
+            .take(self.hops)
+            .map(|kind| proxy(kind, self.has_credentials))
+            .collect()
+    }
+}
 
 /// How one tunnel went.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,34 +65,45 @@ struct Outcome {
     result: Result<(), Failure>,
 }
 
-pub fn run(kind: ProxyKind, input: &[u8]) {
+pub fn run(first: ProxyKind, input: &[u8]) {
     let mut cursor = Cursor(input);
-    let setup = cursor.byte();
-    let split = usize::from(cursor.byte());
-    let proxy = proxy(kind, setup & 1 != 0);
-    let hops = 1 + usize::from(setup & 2 != 0);
-    let pipelined = setup & 4 != 0;
+    let setup = Setup::new(cursor.byte());
+    let count = usize::from(cursor.byte() % 16);
+    let mut pieces: Vec<usize> = cursor
+        .bytes(count)
+        .iter()
+        .map(|size| 1 + usize::from(*size))
+        .collect();
+    // Without any, all at once.
+    if pieces.is_empty() {
+        pieces.push(usize::MAX);
+    }
     let mut stream = cursor.0.to_vec();
-    if setup & 8 != 0 {
-        // Past the limit of an HTTP header, which no input would reach by itself.
+    if setup.is_long {
         let middle = stream.len() / 2;
         stream.splice(middle..middle, std::iter::repeat_n(b'x', 70_000));
     }
 
-    let path = vec![&proxy; hops];
-    let drive = |sizes: &[usize]| drive(&path, pipelined, &stream, sizes);
+    let proxies = setup.path(first);
+    let path: Vec<&Proxy> = proxies.iter().collect();
+    let drive = |sizes: &[usize]| drive(&path, setup.pipelined, &stream, sizes);
     let whole = drive(&[usize::MAX]);
     assert_eq!(whole, drive(&[1]), "byte by byte");
-    let some = [1 + split % 7, 1 + split / 7, 1 + split];
-    assert_eq!(whole, drive(&some), "in pieces of {some:?}");
+    assert_eq!(whole, drive(&pieces), "in pieces of {pieces:?}");
 
-    let end = (0..hops).try_fold(0, |end, _| {
-        let has_credentials = proxy.credentials.is_some();
-        Some(end + success_length(kind, has_credentials, stream.get(end..)?)?)
+    let mut end = 0;
+    let failing = path.iter().position(|proxy| {
+        let replies = stream.get(end..).unwrap_or_default();
+        let length = success_length(proxy.kind, setup.has_credentials, replies);
+        end += length.unwrap_or(0);
+        length.is_none()
     });
     match &whole.result {
-        Ok(()) => assert_eq!(whole.taken, end, "taken up to the end of the replies"),
-        Err(_) => assert_eq!(end, None, "replies of success, but {whole:?}"),
+        Ok(()) => {
+            assert_eq!(failing, None, "a tunnel through a hop that failed");
+            assert_eq!(whole.taken, Some(end), "taken up to the end of the replies");
+        }
+        Err(failure) => assert_eq!(Some(failure.hop), failing, "{failure:?}"),
     }
 }
 
@@ -60,33 +119,31 @@ fn proxy(kind: ProxyKind, has_credentials: bool) -> Proxy {
     }
 }
 
-/// A driver whose reads give at most so many bytes, `sizes` in turn.
+/// A driver whose reads and writes move at most so many bytes, `sizes` in turn.
 fn drive(path: &[&Proxy], pipelined: bool, stream: &[u8], sizes: &[usize]) -> Outcome {
     let host = Host::parse("db.example").expect("a host name");
-    let mut tunnel = Tunnel::new(path, Target { host, port: 5432 });
-    tunnel.pipeline(pipelined);
+    let mut tunnel = Tunnel::new(path, Target { host, port: 5432 }, pipelined);
     let (mut sent, mut taken) = (Vec::new(), 0);
     let mut sizes = sizes.iter().cycle();
-    let mut next = |taken: usize, want: usize| {
+    let mut next = |want: usize| {
         assert!(want > 0, "a step that moves nothing");
-        let size = sizes.next().expect("never empty");
-        &stream[taken..stream.len().min(taken + want.min(*size))]
+        want.min(*sizes.next().expect("never empty"))
     };
+    let coming = |taken: usize, size: usize| &stream[taken..stream.len().min(taken + size)];
     let result = loop {
         match tunnel.step() {
             Step::Send(bytes) => {
-                assert!(!bytes.is_empty(), "a step that moves nothing");
-                let count = bytes.len();
-                sent.extend_from_slice(bytes);
+                let count = next(bytes.len());
+                sent.extend_from_slice(&bytes[..count]);
                 tunnel.sent(count);
             }
             Step::Take(want) => {
-                let bytes = next(taken, want);
+                let bytes = coming(taken, next(want));
                 taken += bytes.len();
                 tunnel.received(bytes);
             }
             Step::Peek(want) => {
-                let bytes = next(taken, want);
+                let bytes = coming(taken, next(want));
                 let count = tunnel.peeked(bytes);
                 assert!(count <= bytes.len(), "takes what it has not seen");
                 taken += count;
