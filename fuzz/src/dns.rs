@@ -1,12 +1,17 @@
 //! DNS messages that a program, or a resolver library in it, wrote.
 
-use tailchain_core::dns::{Answer, BadMessage, Query, Question, CLASS_IN, TYPE_PTR};
+use crate::cursor::Cursor;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tailchain_core::dns::{
+    Answer, BadMessage, Query, Question, CLASS_IN, TYPE_A, TYPE_AAAA, TYPE_PTR,
+};
 use tailchain_core::host::HostName;
 
 const HEADER: usize = 12;
 
 pub fn run(input: &[u8]) {
     question_from_text(input);
+    reverse_questions(input);
     let Ok(query) = Query::parse(input) else {
         return;
     };
@@ -29,11 +34,21 @@ pub fn run(input: &[u8]) {
     ];
     answers.extend(query.question.host().map(Answer::Name));
     for answer in &answers {
-        for limit in [usize::MAX, 512, message.len(), message.len() - 1] {
+        let whole = query
+            .answer(answer, usize::MAX)
+            .map_or(512, |bytes| bytes.len());
+        for limit in [usize::MAX, whole, whole - 1, message.len()] {
             check_answer(&query, &message, answer, limit);
+            if let Some(bytes) = query.answer(answer, limit) {
+                assert_eq!(bytes[2] & 2 != 0, limit < whole, "truncated");
+            }
         }
+        assert_eq!(query.answer(answer, message.len() - 1), None);
     }
-    query.question.reverse_address();
+    if let Some(address) = query.question.reverse_address() {
+        let host = query.question.host().map(|host| host.to_string());
+        assert_eq!(host, Some(reverse_name(address)), "{address}");
+    }
 }
 
 /// The answer begins with the query's own question, fits, and says truthfully whether it was cut.
@@ -63,8 +78,57 @@ fn check_answer(query: &Query, message: &[u8], answer: &Answer, limit: usize) {
         return;
     };
     assert_eq!(record[..2], [0xc0, 12], "its owner is the question's name");
+    let (rtype, data) = expected_record(answer);
+    assert_eq!(record[2..6], [0, rtype as u8, 0, CLASS_IN as u8]);
     let length = usize::from(u16::from_be_bytes([record[10], record[11]]));
-    assert_eq!(record.len(), 12 + length, "the length of its data");
+    assert_eq!(record[12..].len(), length, "the length of its data");
+    assert_eq!(record[12..], data);
+}
+
+fn expected_record(answer: &Answer) -> (u16, Vec<u8>) {
+    match answer {
+        Answer::Address(IpAddr::V4(ip)) => (TYPE_A, ip.octets().into()),
+        Answer::Address(IpAddr::V6(ip)) => (TYPE_AAAA, ip.octets().into()),
+        Answer::Name(name) => {
+            let mut wire = Vec::new();
+            for label in name.as_str().split('.') {
+                wire.push(label.len() as u8);
+                wire.extend_from_slice(label.as_bytes());
+            }
+            wire.push(0);
+            (TYPE_PTR, wire)
+        }
+        Answer::NoData | Answer::NoSuchName => (0, Vec::new()),
+    }
+}
+
+/// The name of each address leads back to it.
+fn reverse_questions(input: &[u8]) {
+    let mut cursor = Cursor(input);
+    for address in [
+        IpAddr::from(Ipv6Addr::from(cursor.array())),
+        IpAddr::from(Ipv4Addr::from(cursor.array())),
+    ] {
+        let name = reverse_name(address);
+        let question = Question::new(name.as_bytes(), CLASS_IN, TYPE_PTR).expect("a short name");
+        assert_eq!(question.reverse_address(), Some(address), "{name}");
+    }
+}
+
+/// Each octet, or each digit of four bits, from the last to the first.
+fn reverse_name(address: IpAddr) -> String {
+    let (labels, zone): (Vec<String>, _) = match address {
+        IpAddr::V4(ip) => (ip.octets().map(|octet| octet.to_string()).into(), "in-addr"),
+        IpAddr::V6(ip) => {
+            let digits = ip
+                .octets()
+                .into_iter()
+                .flat_map(|octet| [octet >> 4, octet & 15]);
+            (digits.map(|digit| format!("{digit:x}")).collect(), "ip6")
+        }
+    };
+    let labels: Vec<_> = labels.into_iter().rev().collect();
+    format!("{}.{zone}.arpa", labels.join("."))
 }
 
 fn question(name: &HostName) -> Result<Question, BadMessage> {

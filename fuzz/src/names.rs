@@ -8,7 +8,7 @@ use crate::cursor::Cursor;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -63,8 +63,7 @@ impl Model {
             0 | 1 => self.assign(names, cursor),
             2 => {
                 let cookie = cursor.word() % 100_000;
-                let address =
-                    SocketAddr::from((Ipv4Addr::from(cursor.array()), u16::from(cursor.byte())));
+                let address = peer(Ipv4Addr::from(cursor.array()), cursor.byte());
                 names.remember_peer(cookie, address);
                 self.peers.entry(cookie).or_default().push(address);
             }
@@ -72,7 +71,7 @@ impl Model {
                 let id = FakeId::of_ticket(cursor.word());
                 self.check_name(names, id);
             }
-            4 => self.meddle(file, cursor.word() % SIZE & !7, &cursor.array::<8>()),
+            4 => self.meddle(file, (cursor.word() % SIZE) & !7, &cursor.array::<8>()),
             // Near the last entry, where it hurts.
             5 => {
                 let mut ticket = [0; 8];
@@ -109,8 +108,18 @@ impl Model {
             return;
         };
         assert_eq!(names.name_of(id).as_ref(), Some(&name), "just given out");
-        assert_eq!(names.assign(&name), Some(id), "the same address again");
-        self.names.entry(id).or_default().push(name);
+        self.names.entry(id).or_default().push(name.clone());
+        let again = names.assign(&name);
+        // A counter that was set ahead makes a name look old when the table next looks at it: then it gets
+        // another address, perhaps in the place of the first.
+        assert!(
+            self.meddled || again == Some(id),
+            "the same address again: {id:?}, {again:?}"
+        );
+        if let Some(again) = again {
+            assert_eq!(names.name_of(again).as_ref(), Some(&name), "given out anew");
+            self.names.entry(again).or_default().push(name);
+        }
     }
 
     fn check(&self, names: &SharedNames) {
@@ -138,6 +147,16 @@ impl Model {
                 "{id:?} leads to {found}, and was given to {given:?}"
             ),
         }
+    }
+}
+
+/// Of either family: an odd port means IPv6, with that scope.
+fn peer(ip: Ipv4Addr, port: u8) -> SocketAddr {
+    let number = port.into();
+    if port.is_multiple_of(2) {
+        (ip, number).into()
+    } else {
+        SocketAddrV6::new(ip.to_ipv6_mapped(), number, 0, number.into()).into()
     }
 }
 
