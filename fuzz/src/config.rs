@@ -65,24 +65,49 @@ fn assert_same(one: &Parsed, other: &Parsed, what: &str) {
     }
 }
 
-/// With a known password in the input, whatever is around it.
+/// With a known password in the input, whatever is around it, on other lines and on its own.
 fn never_shows_a_password(input: &[u8]) {
     const PASSWORD: &[u8] = b"Pa55W0rd";
     if contains(input, PASSWORD) {
         return;
     }
     let (head, tail) = input.split_at(input.len() / 2);
-    for (before, after) in [
-        (b"socks5 127.0.0.1 1080 user ".as_slice(), b"".as_slice()),
-        (b"socks5://user:", b"@127.0.0.1:1080"),
-    ] {
-        let line = [before, PASSWORD, after].concat();
+    let (word, behind) = (last_word(head), first_word(tail));
+    let lines = [
+        [b"socks5 127.0.0.1 1080 user ".as_slice(), PASSWORD, b""].concat(),
+        [b"socks5 127.0.0.1 99999 user ".as_slice(), PASSWORD, behind].concat(),
+        [b"socks5 127.0.0.1 99999 user ".as_slice(), word, PASSWORD].concat(),
+        [b"socks5://user:".as_slice(), PASSWORD, b"@127.0.0.1:1080"].concat(),
+        [
+            b"socks5://user:".as_slice(),
+            word,
+            PASSWORD,
+            behind,
+            b"@127.0.0.1:port",
+        ]
+        .concat(),
+    ];
+    for line in lines {
         let told = match read(&[head, b"\n", &line, b"\n", tail].concat()) {
             Err(error) => format!("{error} {error:?}"),
             Ok((config, warnings)) => format!("{config:?} {warnings:?}"),
         };
-        assert!(!contains(told.as_bytes(), PASSWORD), "{told}");
+        assert!(
+            !contains(told.as_bytes(), PASSWORD),
+            "{}: {told}",
+            line.escape_ascii()
+        );
     }
+}
+
+fn first_word(text: &[u8]) -> &[u8] {
+    let mut words = text.split(u8::is_ascii_whitespace);
+    words.next().unwrap_or_default()
+}
+
+fn last_word(text: &[u8]) -> &[u8] {
+    let mut words = text.rsplit(u8::is_ascii_whitespace);
+    words.next().unwrap_or_default()
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

@@ -111,7 +111,7 @@ pub(super) fn shown(text: &[u8]) -> String {
 /// that is printed, so everything that is not surely harmless is hidden.
 pub(super) fn shown_proxy(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    if text.contains("://") {
+    if split_scheme(&text).is_some() {
         shown_url(&text)
     } else {
         shown(masked_words(&text).as_bytes())
@@ -121,11 +121,22 @@ pub(super) fn shown_proxy(line: &[u8]) -> String {
 /// As [`shown_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
 /// a password that holds a comma.
 pub(super) fn shown_url(url: &str) -> String {
-    let out = match url.split_once("://") {
+    let out = match split_scheme(url) {
         Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
         None => masked_authority(url),
     };
     shown(out.as_bytes())
+}
+
+/// A `://` may also be in the middle of a password: what is before it is a scheme only if it is written like one
+/// (RFC 3986 section 3.1).
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let is_plain = |scheme: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        scheme.chars().all(plain)
+    };
+    text.split_once("://")
+        .filter(|(scheme, _)| is_plain(scheme))
 }
 
 fn masked_authority(text: &str) -> String {
@@ -155,8 +166,8 @@ fn masked_place(text: &str) -> String {
         .and_then(|at| text.split_at_checked(at));
     match port {
         _ if is_address || is_unix => text.to_owned(),
-        None if is_plain(text) => text.to_owned(),
-        Some((host, port)) if is_plain(host) && is_bracketed_or_without_colon(host) => {
+        None if is_plain(text) && is_address_or_without_colon(text) => text.to_owned(),
+        Some((host, port)) if is_plain(host) && is_address_or_without_colon(host) => {
             let digits = port.strip_suffix('/').unwrap_or(port);
             match digits.bytes().skip(1).all(|b| b.is_ascii_digit()) {
                 true => text.to_owned(),
@@ -167,9 +178,11 @@ fn masked_place(text: &str) -> String {
     }
 }
 
-fn is_bracketed_or_without_colon(host: &str) -> bool {
+/// An IPv6 address in brackets, or a name. Brackets around anything else may be letters of a password.
+fn is_address_or_without_colon(host: &str) -> bool {
+    let host = host.strip_suffix('/').unwrap_or(host);
     let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    inner.is_some() || !host.contains(':')
+    inner.is_some_and(|inner| inner.parse::<IpAddr>().is_ok()) || !host.contains(':')
 }
 
 /// `TYPE HOST PORT USER PASS`: the first four words are harmless when the third is a port.
@@ -249,6 +262,13 @@ mod tests {
             "socks5://user:pass@word:s3cret",
             "socks5://[user:s3cret",
             "socks5://user]:s3cret",
+            "socks5://[user:s3cret]",
+            "socks5://[user:s3cret]:99999",
+            "socks5://user:x@[user:s3cret::1]:1080/]:port",
+            "user:s3cret://x@127.0.0.1:1080",
+            "user:x://s3cret",
+            "socks5 127.0.0.1 99999 user s3cret://x",
+            "socks5 127.0.0.1 99999 user x://s3cret",
         ] {
             let shown = shown_proxy(line.as_bytes());
             assert!(!shown.contains("s3cret"), "{line} -> {shown}");
@@ -263,6 +283,8 @@ mod tests {
             "socks5 127.0.0.1 1080 user",
             "socks5://127.0.0.1:99999",
             "socks5h://[fd7a::1]:1055",
+            "socks5h://[fd7a::1]",
+            "socks5h://[fd7a::1]/",
             "socks5 fd7a::ab 99999",
             "socks5://127.0.0.1:99999/",
             "socks5://unix:/run/p.sock",
