@@ -33,6 +33,7 @@ help:
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
 	@echo "                with PLOT=docs/bench.svg to draw it"
 	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
+	@echo "make fuzz       each parser of bytes that others wrote for SECONDS=60, on one core; TARGETS= for some of them"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
@@ -55,6 +56,7 @@ test: build $(VENV)/ready
 	tests/install-tools
 	tests/tailnet/build
 	$(CARGO) test --workspace
+	fuzz/run --runs $(FUZZ_RUNS)
 	$(VENV)/bin/pytest tests $(PYTEST)
 
 # models/lock, models/names, models/pending: the shipped files under a model checker, which is built for this alone.
@@ -65,6 +67,9 @@ MODEL ?=
 models:
 	$(MODELS) build --quiet --release --locked
 	for part in lock names pending; do $(CARGO_TARGET_DIR)/models/release/$$part $(if $(MODEL),"$(MODEL)") || exit; done
+
+# Half a minute for all targets together.
+FUZZ_RUNS = 50000
 
 .PHONY: test-tailnet
 test-tailnet: build $(VENV)/ready
@@ -84,8 +89,8 @@ bench: build $(VENV)/ready
 		proxychains4 torsocks socksify
 	PYTHONPATH=tests $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(PLOT),--plot $(PLOT))
 
-SECONDS ?= 3600
 .PHONY: soak
+soak: SECONDS ?= 3600
 soak: build $(VENV)/ready
 	tests/install-tools microsocks setpriv psql postgres initdb redis-server curl node
 	$(VENV)/bin/python tests/soak.py $(SECONDS)
@@ -96,12 +101,21 @@ sanitize:
 	RUSTFLAGS=-Zsanitizer=address $(CARGO) +nightly test --package tailchain-core --target $(HOST) \
 		--target-dir $(CARGO_TARGET_DIR)/sanitize
 
+.PHONY: fuzz
+fuzz: SECONDS ?= 60
+fuzz:
+	tests/install-tools c++
+	fuzz/run --seconds $(SECONDS) $(TARGETS)
+
 .PHONY: lint
 lint: $(VENV)/ready
+	tests/install-tools c++
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(MODELS) fmt --check
 	$(MODELS) clippy --release --locked -- --deny warnings
+	cd fuzz && $(CARGO) fmt --check
+	cd fuzz && $(CARGO) clippy --locked --all-targets --target-dir $(CARGO_TARGET_DIR)/fuzz -- --deny warnings
 	$(VENV)/bin/ruff format --check --quiet tests
 	$(VENV)/bin/ruff check --quiet tests
 

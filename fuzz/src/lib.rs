@@ -8,7 +8,7 @@
 //! | `names` | the shared table's file, as another process of the user left it |
 //! | `config`, `url`, `hosts` | the user's |
 //!
-//! To add a target: a module with `run`, a file in `bin`, seeds in `seeds/TARGET`; `fuzz/run` finds it by them.
+//! To add a target: a module with `run`, a file in `bin`, its `[[bin]]`, and seeds in `seeds/TARGET`.
 
 pub mod config;
 pub mod dns;
