@@ -162,37 +162,46 @@ hooks! {
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyname(name: *const c_char) -> *mut HostEnt
-        = hostent::gethostbyname, fails core::ptr::null_mut();
+        = hostent::gethostbyname, fails hostent::failed();
 
     /// gethostbyname2(3): as getaddrinfo.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyname2(name: *const c_char, family: c_int) -> *mut HostEnt
-        = hostent::gethostbyname2, fails core::ptr::null_mut();
+        = hostent::gethostbyname2, fails hostent::failed();
 
     /// gethostbyname_r(3): as getaddrinfo, IPv4.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyname_r(name: *const c_char, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
-        = hostent::gethostbyname_r, fails libc::EAGAIN;
+        = hostent::gethostbyname_r, fails {
+            // SAFETY: the program's own arguments.
+            unsafe { hostent::failed_r(result, h_errno) }
+        };
 
     /// gethostbyname2_r(3): as getaddrinfo.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyname2_r(name: *const c_char, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
-        = hostent::gethostbyname2_r, fails libc::EAGAIN;
+        = hostent::gethostbyname2_r, fails {
+            // SAFETY: the program's own arguments.
+            unsafe { hostent::failed_r(result, h_errno) }
+        };
 
     /// gethostbyaddr(3): as getnameinfo.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyaddr(address: *const c_void, length: socklen_t, family: c_int) -> *mut HostEnt
-        = hostent::gethostbyaddr, fails core::ptr::null_mut();
+        = hostent::gethostbyaddr, fails hostent::failed();
 
     /// gethostbyaddr_r(3): as getnameinfo.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn gethostbyaddr_r(address: *const c_void, length: socklen_t, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
-        = hostent::gethostbyaddr_r, fails libc::EAGAIN;
+        = hostent::gethostbyaddr_r, fails {
+            // SAFETY: the program's own arguments.
+            unsafe { hostent::failed_r(result, h_errno) }
+        };
 
     /// res_query(3): an address query is answered as getaddrinfo would, as a DNS message; other types are libc's.
     ///

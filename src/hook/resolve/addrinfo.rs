@@ -7,6 +7,7 @@ use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use libc::addrinfo;
+use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
 use tailchain_core::sys::SockAddr;
 
@@ -53,7 +54,7 @@ pub unsafe fn getaddrinfo(
     // SAFETY: as above.
     let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) })
     else {
-        return Verdict::Return(libc::EAI_FAIL);
+        return Verdict::Fail(Errno::ENOSYS);
     };
     if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
@@ -92,8 +93,10 @@ unsafe fn watched(
     result: *mut *mut addrinfo,
 ) -> Verdict<c_int> {
     // SAFETY: the program's own arguments.
-    let code = unsafe { real::getaddrinfo(node, service, hints, result) };
-    if code == Some(0) {
+    let Some(code) = (unsafe { real::getaddrinfo(node, service, hints, result) }) else {
+        return Verdict::Fail(Errno::ENOSYS);
+    };
+    if code == 0 {
         // SAFETY: libc made the list just now.
         let mut next = unsafe { *result };
         // SAFETY: as above; the last entry's ai_next is NULL.
@@ -106,7 +109,7 @@ unsafe fn watched(
             next = entry.ai_next;
         }
     }
-    Verdict::Return(code.unwrap_or(libc::EAI_FAIL))
+    Verdict::Return(code)
 }
 
 /// Give the list its canonical name.
@@ -194,7 +197,9 @@ pub unsafe fn getaddrinfo_a(
     }
     // SAFETY: the program's own arguments.
     let Some(code) = (unsafe { real::getaddrinfo_a(mode, list.cast(), count, event) }) else {
-        return Verdict::Return(libc::EAI_SYSTEM);
+        // SAFETY: there is no libc that has seen them.
+        unsafe { restore(&replaced) };
+        return Verdict::Fail(Errno::ENOSYS);
     };
     if code == 0 {
         // SAFETY: libc is done with all of them. (After EAI_INTR it may not be: then they stay.)

@@ -2,7 +2,8 @@
 //!
 //! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
 
-use super::{answer, digits, reverse, set_h_errno, Answer, Reverse, HOST_NOT_FOUND, TRY_AGAIN};
+use super::{answer, digits, reverse, set_h_errno, Answer, Reverse};
+use super::{HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
@@ -12,7 +13,9 @@ use core::ptr;
 use libc::{hostent, size_t, socklen_t};
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
+use tailchain_core::sys;
 
 /// Where the functions without `_r` keep the name. Like libc's own result it is overwritten by the next call,
 /// from whatever thread (gethostbyname(3), MT-Unsafe race).
@@ -38,6 +41,25 @@ unsafe fn named(entry: *mut hostent, name: &HostName) -> *mut hostent {
         entry.h_name = buffer.cast();
     }
     entry
+}
+
+/// What a hook returns that fails.
+pub fn failed() -> *mut hostent {
+    set_h_errno(NETDB_INTERNAL);
+    ptr::null_mut()
+}
+
+/// What a hook with `_r` returns that fails: the errno. Programs look at the result, too.
+///
+/// # Safety
+/// As gethostbyname_r(3).
+pub unsafe fn failed_r(result: *mut *mut hostent, h_errno: *mut c_int) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe {
+        *result = ptr::null_mut();
+        *h_errno = NETDB_INTERNAL;
+    }
+    sys::errno()
 }
 
 /// The body of the hook.
@@ -66,7 +88,9 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
         Numeric::Local => Verdict::Real,
         Numeric::Watched(watched) => {
             // SAFETY: the program's own argument; libc returns its static hostent.
-            let entry = unsafe { real::gethostbyname2(name, family) }.unwrap_or(ptr::null_mut());
+            let Some(entry) = (unsafe { real::gethostbyname2(name, family) }) else {
+                return Verdict::Fail(Errno::ENOSYS);
+            };
             // SAFETY: as above.
             unsafe { remember(entry, &watched) };
             Verdict::Return(entry)
@@ -81,9 +105,11 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
         }
         Numeric::Fake(name, digits) => {
             // SAFETY: a C string; libc returns its static hostent.
-            let entry = unsafe { real::gethostbyname2(digits.as_ptr(), family) };
-            // SAFETY: as above.
-            Verdict::Return(unsafe { named(entry.unwrap_or(ptr::null_mut()), &name) })
+            match unsafe { real::gethostbyname2(digits.as_ptr(), family) } {
+                // SAFETY: as above.
+                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
+                None => Verdict::Fail(Errno::ENOSYS),
+            }
         }
     }
 }
@@ -160,7 +186,7 @@ impl Room {
         let taken = name.as_str().len() + 1;
         if self.size < taken {
             // SAFETY: the caller's contract.
-            return unsafe { self.fail(libc::ERANGE, -1) };
+            return unsafe { self.fail(libc::ERANGE, NETDB_INTERNAL) };
         }
         // SAFETY: the caller's contract; the buffer is longer than what is taken from it.
         unsafe {
@@ -180,7 +206,7 @@ impl Room {
             }
             match code {
                 Some(code) => Verdict::Return(code),
-                None => self.fail(libc::ENOSYS, TRY_AGAIN),
+                None => Verdict::Fail(Errno::ENOSYS),
             }
         }
     }
@@ -247,8 +273,7 @@ pub unsafe fn gethostbyname2_r(
             }
             match code {
                 Some(code) => Verdict::Return(code),
-                // SAFETY: the program's own arguments.
-                None => unsafe { room.fail(libc::ENOSYS, TRY_AGAIN) },
+                None => Verdict::Fail(Errno::ENOSYS),
             }
         }
         // SAFETY: the program's own arguments.
@@ -304,9 +329,11 @@ pub unsafe fn gethostbyaddr(
         }
         Reverse::Name(name) => {
             // SAFETY: a C string; libc returns its static hostent.
-            let entry = unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) };
-            // SAFETY: as above.
-            Verdict::Return(unsafe { named(entry.unwrap_or(ptr::null_mut()), &name) })
+            match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
+                // SAFETY: as above.
+                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
+                None => Verdict::Fail(Errno::ENOSYS),
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
 const HOST_NOT_FOUND: c_int = 1;
 const TRY_AGAIN: c_int = 2;
 const NO_RECOVERY: c_int = 3;
+/// See errno.
+const NETDB_INTERNAL: c_int = -1;
 
 extern "C" {
     fn __h_errno_location() -> *mut c_int;

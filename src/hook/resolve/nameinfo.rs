@@ -7,6 +7,7 @@ use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::ptr;
 use libc::{sockaddr, socklen_t};
+use tailchain_core::errno::Errno;
 use tailchain_core::sys::SockAddr;
 
 /// The body of the hook. The service part is always libc's.
@@ -46,7 +47,7 @@ pub unsafe fn getnameinfo(
                     numeric,
                 )
             };
-            Verdict::Return(code.unwrap_or(libc::EAI_FAIL))
+            code.map_or(Errno::ENOSYS.into(), Verdict::Return)
         }
         Reverse::Name(name) => {
             let bytes = name.as_str().as_bytes();
@@ -70,7 +71,7 @@ pub unsafe fn getnameinfo(
                 match code {
                     Some(0) => {}
                     Some(code) => return Verdict::Return(code),
-                    None => return Verdict::Return(libc::EAI_FAIL),
+                    None => return Errno::ENOSYS.into(),
                 }
             }
             // SAFETY: host is writable for host_size bytes, more than the name has.
