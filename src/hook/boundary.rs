@@ -25,6 +25,15 @@ impl<R> From<Errno> for Verdict<R> {
     }
 }
 
+impl<R> From<Result<R, Errno>> for Verdict<R> {
+    fn from(result: Result<R, Errno>) -> Verdict<R> {
+        match result {
+            Ok(value) => Verdict::Return(value),
+            Err(errno) => Verdict::Fail(errno),
+        }
+    }
+}
+
 /// Run a hook's body. A panic becomes a failure, never a call of the real function: that would be a leak.
 pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     let before = sys::errno();

@@ -7,7 +7,7 @@ use crate::pending::{Accounts, PENDING};
 use crate::state::{state, Fake, Libc, State};
 use core::ffi::c_int;
 use libc::{sockaddr, socklen_t};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tailchain_core::config::Endpoint;
 use tailchain_core::dial::blocking::{self, End};
@@ -32,21 +32,26 @@ pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) ->
         let _ = PENDING.owed_error(fd);
         return Verdict::Real;
     }
-    if let Some(result) = earlier_attempt(fd) {
-        return match result {
-            Ok(()) => Verdict::Return(0),
-            Err(errno) => Verdict::Fail(errno),
-        };
+    let verdict = match earlier_attempt(fd) {
+        Some(result) => result.into(),
+        // SAFETY: passed on.
+        None => along(fd, unsafe { route_of(fd, address, length) }),
+    };
+    match verdict {
+        Verdict::Real => Verdict::Real,
+        Verdict::Return(()) => Verdict::Return(0),
+        Verdict::Fail(errno) => Verdict::Fail(errno),
     }
-    // SAFETY: passed on.
-    match unsafe { route_of(fd, address, length) } {
+}
+
+/// Go the way. `Return`: the socket is connected.
+pub fn along(fd: Fd, way: Way) -> Verdict<()> {
+    match way {
         Way::Real => Verdict::Real,
-        Way::Elsewhere(address) => real_connect(fd, &address),
+        Way::Elsewhere(address) => sys::connect(fd, &address).into(),
+        Way::InUse => sys::connect(fd, &nowhere()).into(),
         Way::Refused(errno) => Verdict::Fail(errno),
-        Way::Tunnel(dialled, target) => match tunnel(fd, dialled, target) {
-            Ok(()) => Verdict::Return(0),
-            Err(errno) => Verdict::Fail(errno),
-        },
+        Way::Tunnel(dialled, target) => tunnel(fd, dialled, target).into(),
     }
 }
 
@@ -69,6 +74,9 @@ pub enum Way {
     /// Direct, to the address that dnat gave.
     Elsewhere(SockAddr),
     Refused(Errno),
+    /// Through the proxies, but the socket is connected, connecting or listening: there the kernel answers by
+    /// itself, whatever the address ([`nowhere`]).
+    InUse,
     /// Through the proxies. With the address as the program dialled it.
     Tunnel(SocketAddr, Target),
 }
@@ -83,7 +91,8 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     if (length as usize) < SHORTEST {
         return Way::Real;
     }
-    if !is_tcp(fd) {
+    let kind = kind_of(fd);
+    if kind == Kind::NotTcp {
         // SAFETY: passed on.
         return match unsafe { raw_dns::denies_datagram(fd, address, length) } {
             true => Way::Refused(route::RAW_DNS_ERROR),
@@ -126,7 +135,27 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
                 .message(&format!("{dialled} refused ({errno}): {refusal}"));
             Way::Refused(errno)
         }
+        Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
         Route::Chain(target) => Way::Tunnel(dialled, target),
+    }
+}
+
+/// What a socket is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NotTcp,
+    /// A TCP socket that may be connected.
+    Tcp,
+    /// One that is connected, connecting or listening.
+    TcpInUse,
+}
+
+fn kind_of(fd: Fd) -> Kind {
+    match sys::tcp_state(fd) {
+        Ok(sys::TCP_CLOSED) => Kind::Tcp,
+        Ok(_) => Kind::TcpInUse,
+        Err(_) if is_tcp(fd) => Kind::Tcp,
+        Err(_) => Kind::NotTcp,
     }
 }
 
@@ -140,17 +169,15 @@ pub fn is_tcp(fd: Fd) -> bool {
     }
 }
 
-/// The real connect(2), to an address of ours.
-fn real_connect(fd: Fd, address: &SockAddr) -> Verdict<c_int> {
-    match sys::connect(fd, address) {
-        Ok(()) => Verdict::Return(0),
-        Err(errno) => Verdict::Fail(errno),
-    }
+/// Where nobody can listen. A socket that is in use gives EISCONN or EALREADY for any address, or 0 to the first who
+/// asks after a non-blocking connect; should another thread have closed it just now, nothing leaves the machine.
+fn nowhere() -> SockAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
 }
 
 /// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
 /// (EINPROGRESS).
-pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
+fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     crate::ALLOCATOR.check()?;
     let state = state();
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
@@ -158,11 +185,6 @@ pub fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> 
     if !nonblocking {
         let own_limit = sys::send_timeout(fd)?;
         return block(state, fd, dialled, target, family, own_limit);
-    }
-    if let Ok(proxy) = sys::peer_address(fd) {
-        // Connected: the kernel says 0 to the first who calls again, EISCONN to the later ones. It does not look at
-        // the address; that it is the proxy's keeps this harmless whatever another thread does to the socket.
-        return sys::connect(fd, &proxy);
     }
     let start = Start {
         dialled,

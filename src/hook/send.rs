@@ -5,7 +5,7 @@
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
 use super::boundary::Verdict;
-use super::connect::{earlier_attempt, route_of, tunnel, Way};
+use super::connect::{along, earlier_attempt, route_of};
 use super::raw_dns;
 use super::table::real;
 use crate::state::{denies_raw_dns, state};
@@ -154,28 +154,15 @@ unsafe fn send_until_denied(
 /// # Safety
 /// As connect(2).
 unsafe fn connect_first(fd: Fd, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
-    match earlier_attempt(fd) {
-        Some(Ok(())) => return Verdict::Return(()),
-        Some(Err(errno)) => return Verdict::Fail(errno),
-        None => {}
+    if let Some(result) = earlier_attempt(fd) {
+        return result.into();
     }
     if sys::peer_address(fd).is_ok() {
         // Connected: the kernel ignores the address and the flag.
         return Verdict::Real;
     }
     // SAFETY: passed on.
-    match unsafe { route_of(fd, address, length) } {
-        Way::Real => Verdict::Real,
-        Way::Refused(errno) => Verdict::Fail(errno),
-        Way::Elsewhere(address) => match sys::connect(fd, &address) {
-            Ok(()) => Verdict::Return(()),
-            Err(errno) => Verdict::Fail(errno),
-        },
-        Way::Tunnel(dialled, target) => match tunnel(fd, dialled, target) {
-            Ok(()) => Verdict::Return(()),
-            Err(errno) => Verdict::Fail(errno),
-        },
-    }
+    along(fd, unsafe { route_of(fd, address, length) })
 }
 
 fn plain(flags: c_int) -> c_int {

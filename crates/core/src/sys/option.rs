@@ -14,6 +14,8 @@ pub unsafe trait OptionValue: Copy {}
 // SAFETY: integers, and structures of integers without padding that matters.
 unsafe impl OptionValue for c_int {}
 // SAFETY: as above.
+unsafe impl OptionValue for u8 {}
+// SAFETY: as above.
 unsafe impl OptionValue for u64 {}
 // SAFETY: as above.
 unsafe impl OptionValue for libc::timeval {}
@@ -91,6 +93,17 @@ pub fn set_send_timeout(fd: Fd, timeout: Option<Duration>) -> Result<(), Errno> 
     };
     set_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time)
 }
+
+/// The state of a TCP socket: the first byte of TCP_INFO (tcp(7)); TCP_CLOSE is [`TCP_CLOSED`].
+///
+/// # Errors
+/// ENOPROTOOPT, EOPNOTSUPP: it is none, or an MPTCP one of a kernel that does not tell.
+pub fn tcp_state(fd: Fd) -> Result<u8, Errno> {
+    get_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO)
+}
+
+/// Neither connected nor connecting nor listening: TCP_CLOSE of netinet/tcp.h.
+pub const TCP_CLOSED: u8 = 7;
 
 /// SO_COOKIE (Linux 4.12): a number that no other socket of this boot has, unlike fd and inode numbers.
 pub fn cookie(fd: Fd) -> Option<u64> {
