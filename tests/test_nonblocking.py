@@ -69,6 +69,11 @@ def test_it_becomes_writable_when_the_tunnel_stands_and_not_before(both, how):
     assert answers[len(early) + 3 :] == ["OUT", "0", "inherited nonblock", "0", "-1 EISCONN", "5", "IN", "5 hello"]
 
 
+def test_connecting_again_with_a_socket_that_blocks_by_now_leaves_the_connection_alone(both):
+    answers = both(SOCKET, CONNECT, OPEN, "ready poll OUT 20000", "fionbio 0", CONNECT, CONNECT, *TALK)
+    assert answers[5:7] == ["0", "-1 EISCONN"]
+
+
 @pytest.mark.parametrize("events", ["OUT", "IN+OUT"])
 @pytest.mark.parametrize("how", POLLS)
 def test_a_thread_asleep_is_woken(both, how, events):

@@ -68,7 +68,8 @@ const WAIT_STEP: Duration = Duration::from_millis(100);
 const RETRY_STEP: Duration = Duration::from_millis(50);
 
 enum Phase<'c> {
-    Connect,
+    /// With what is then to be said.
+    Connect(Tunnel<'c>),
     Tunnel(Tunnel<'c>),
     Sleep,
     Finished(Outcome),
@@ -126,7 +127,7 @@ impl<'c> Dial<'c> {
 
     pub fn action(&self) -> Action<'_> {
         match &self.phase {
-            Phase::Connect => match self.path.first() {
+            Phase::Connect(_) => match self.path.first() {
                 Some(first) => Action::Connect(&first.endpoint),
                 None => Action::Finished(Outcome::Failed(Errno::ECONNREFUSED)),
             },
@@ -148,14 +149,25 @@ impl<'c> Dial<'c> {
         self.deadline
     }
 
+    /// While [`Action::Connect`] is to be done: what the first proxy will be sent at once. A driver may send it with
+    /// the connect, and reports it with [`Dial::sent`] after [`Dial::connected`].
+    pub fn opening(&self) -> &[u8] {
+        match &self.phase {
+            Phase::Connect(tunnel) => match tunnel.step() {
+                Step::Send(bytes) => bytes,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
     /// The TCP connection to the first proxy stands.
     pub fn connected(&mut self, now: Duration) {
         self.attempt_began = now;
-        self.phase = Phase::Tunnel(Tunnel::new(
-            &self.path,
-            self.target.clone(),
-            self.config.pipeline,
-        ));
+        self.phase = match core::mem::replace(&mut self.phase, Phase::Sleep) {
+            Phase::Connect(tunnel) => Phase::Tunnel(tunnel),
+            other => other,
+        };
         self.await_reply(now);
         self.advance(now);
     }
@@ -225,7 +237,7 @@ impl<'c> Dial<'c> {
     /// The deadline has passed.
     pub fn expired(&mut self, now: Duration) {
         match &mut self.phase {
-            Phase::Connect => self.refused(Errno::ETIMEDOUT, now),
+            Phase::Connect(_) => self.refused(Errno::ETIMEDOUT, now),
             Phase::Tunnel(tunnel) => {
                 tunnel.timed_out();
                 self.advance(now);
@@ -241,7 +253,8 @@ impl<'c> Dial<'c> {
     }
 
     fn begin(&mut self, now: Duration) {
-        self.phase = Phase::Connect;
+        let tunnel = Tunnel::new(&self.path, self.target.clone(), self.config.pipeline);
+        self.phase = Phase::Connect(tunnel);
         self.deadline = now + self.config.connect_timeout;
     }
 

@@ -67,9 +67,10 @@ impl<'c> Tunnel<'c> {
             target,
             hop: 0,
             pipelined,
-            out: Vec::new(),
+            // Enough for all of SOCKS but long names: they do not grow byte by byte.
+            out: Vec::with_capacity(64),
             sent: 0,
-            reply: Vec::new(),
+            reply: Vec::with_capacity(64),
             state: State::Done,
         };
         if path.is_empty() {
