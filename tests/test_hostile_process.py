@@ -1,7 +1,6 @@
 """A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
 work, or fail with an errno. Nothing crashes, hangs, or goes around the proxy."""
 
-import errno
 import glob
 import os
 import re
@@ -61,8 +60,6 @@ RESTRICTIONS = [
     ["range"],
     ["closed", "range"],
     *(["deny", call] for call in ["clone", "memfd_create", "eventfd2", "epoll_create1", "socketpair", "prlimit64"]),
-    # Without MSG_FASTOPEN: switched off, unknown to the kernel in two ways, refused for the address.
-    *(["fastopen", error] for error in [errno.EOPNOTSUPP, errno.EPIPE, errno.ENOTCONN, errno.EINVAL]),
     # From none that is spare to as many as are needed.
     *(["files", spare] for spare in range(6)),
     ["closed", "files", 0],

@@ -2,7 +2,6 @@
  * socket and then with a non-blocking one. Before that, each restriction is put on it:
  *
  *   deny CALL    the system call fails with EPERM (seccomp): clone, memfd_create, eventfd2…
- *   fastopen N   sendto(2) with MSG_FASTOPEN fails with errno N, as where the system has no such thing
  *   closed       no stdin, stdout and stderr; what is opened next gets their numbers
  *   range        close_range(3, ~0)
  *   chroot PATH  its root is there
@@ -19,14 +18,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-
-static void confine(struct sock_filter *code, size_t length)
-{
-    struct sock_fprog program = {.len = (unsigned short)length, .filter = code};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        give_up("seccomp");
-}
 
 static void deny(const char *name)
 {
@@ -48,20 +39,10 @@ static void deny(const char *name)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    confine(code, sizeof code / sizeof code[0]);
-}
-
-static void deny_fastopen(int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MSG_FASTOPEN, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    confine(code, sizeof code / sizeof code[0]);
+    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        give_up("seccomp");
 }
 
 static int lowest_free(void)
@@ -86,8 +67,6 @@ static void restrict_to(char **words)
         const char *word = *words++;
         if (strcmp(word, "deny") == 0) {
             deny(*words++);
-        } else if (strcmp(word, "fastopen") == 0) {
-            deny_fastopen(atoi(*words++));
         } else if (strcmp(word, "closed") == 0) {
             close(0), close(1), close(2);
         } else if (strcmp(word, "range") == 0) {

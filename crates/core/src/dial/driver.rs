@@ -152,8 +152,9 @@ impl<'c> Driver<'c> {
                 Action::Send(bytes) => match sys::send(self.fd(), bytes) {
                     Ok(n) => {
                         self.dial.sent(n, now);
-                        if let Some(progress) = self.await_answer() {
-                            return progress;
+                        if matches!(self.dial.action(), Action::Take(_) | Action::Peek(_)) {
+                            // The answer to what was sent just now cannot be there yet.
+                            return self.wait(Awaiting::Bytes);
                         }
                     }
                     // EINPROGRESS: TCP_FASTOPEN_CONNECT is set, and this was what began to connect.
@@ -175,7 +176,7 @@ impl<'c> Driver<'c> {
         if self.awaiting == Awaiting::Connection {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
             if let Some(progress) = self.connect_ended(match error {
-                Ok(0) => Ok(0),
+                Ok(0) => Ok(()),
                 Ok(errno) => Err(Errno::from_raw(errno)),
                 Err(errno) => Err(errno),
             }) {
@@ -210,12 +211,6 @@ impl<'c> Driver<'c> {
             },
             deadline: self.dial.deadline(),
         }
-    }
-
-    /// The answer to what was sent just now cannot be there yet.
-    fn await_answer(&mut self) -> Option<Progress> {
-        let all_sent = matches!(self.dial.action(), Action::Take(_) | Action::Peek(_));
-        all_sent.then(|| self.wait(Awaiting::Bytes))
     }
 
     /// Read what the tunnel asks for. `Some` when there is nothing to read yet.
@@ -295,19 +290,14 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// A TCP connect is over, one way or the other. With it so many bytes of the opening were sent.
-    fn connect_ended(&mut self, result: Result<usize, Errno>) -> Option<Progress> {
+    /// A TCP connect is over, one way or the other.
+    fn connect_ended(&mut self, result: Result<(), Errno>) -> Option<Progress> {
         self.awaiting = Awaiting::Nothing;
         match result {
-            Ok(_) if self.direct => Some(Progress::Finished(Ok(()))),
-            Ok(sent) => {
-                let now = sys::now();
-                self.dial.connected(now);
-                if sent == 0 {
-                    return None;
-                }
-                self.dial.sent(sent, now);
-                self.await_answer()
+            Ok(()) if self.direct => Some(Progress::Finished(Ok(()))),
+            Ok(()) => {
+                self.dial.connected(sys::now());
+                None
             }
             Err(errno) => self.connect_next(errno),
         }
@@ -338,8 +328,7 @@ impl<'c> Driver<'c> {
         Ok(address)
     }
 
-    /// How many bytes of the opening went with it.
-    fn connect(&self, address: &SockAddr) -> Result<usize, Errno> {
+    fn connect(&self, address: &SockAddr) -> Result<(), Errno> {
         let fd = self.fd();
         match self.connect_once(fd, address) {
             // What is left of a connect that failed before: the kernel tells once, and then starts afresh.
@@ -348,41 +337,23 @@ impl<'c> Driver<'c> {
         }
     }
 
-    fn connect_once(&self, fd: Fd, address: &SockAddr) -> Result<usize, Errno> {
+    fn connect_once(&self, fd: Fd, address: &SockAddr) -> Result<(), Errno> {
         let Mode::Blocking(own_limit) = self.mode else {
-            return sys::connect(fd, address).map(|()| 0);
+            return sys::connect(fd, address);
         };
         // SO_SNDTIMEO rather than O_NONBLOCK and poll: one system call less.
         let left = self.dial.deadline().saturating_sub(sys::now());
         if own_limit.is_some_and(|own| own <= left) {
-            return self.connect_and_open(fd, address);
+            return sys::connect(fd, address);
         }
         sys::set_send_timeout(fd, Some(left.max(Duration::from_millis(1))))?;
-        let result = self.connect_and_open(fd, address);
+        let result = sys::connect(fd, address);
         sys::set_send_timeout(fd, own_limit)?;
         match result {
             // The time is over.
             Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
             result => result,
         }
-    }
-
-    /// With the opening in the same call, MSG_FASTOPEN of tcp(7), where the proxy is on this machine: one system
-    /// call and one wakeup of the proxy less. Elsewhere not, for the sake of networks that drop a SYN with options
-    /// that they do not know.
-    fn connect_and_open(&self, fd: Fd, address: &SockAddr) -> Result<usize, Errno> {
-        let opening = self.dial.opening();
-        let here = address
-            .inet()
-            .is_some_and(|it| it.ip().to_canonical().is_loopback());
-        if here && !opening.is_empty() {
-            match sys::connect_with(fd, address, opening) {
-                // The system has no such thing, or it is switched off (net.ipv4.tcp_fastopen).
-                Err(Errno::EOPNOTSUPP | Errno::EPIPE | Errno::ENOTCONN | Errno::EINVAL) => {}
-                result => return result,
-            }
-        }
-        sys::connect(fd, address).map(|()| 0)
     }
 }
 

@@ -68,8 +68,7 @@ const WAIT_STEP: Duration = Duration::from_millis(100);
 const RETRY_STEP: Duration = Duration::from_millis(50);
 
 enum Phase<'c> {
-    /// With what is then to be said.
-    Connect(Tunnel<'c>),
+    Connect,
     Tunnel(Tunnel<'c>),
     Sleep,
     Finished(Outcome),
@@ -127,7 +126,7 @@ impl<'c> Dial<'c> {
 
     pub fn action(&self) -> Action<'_> {
         match &self.phase {
-            Phase::Connect(_) => match self.path.first() {
+            Phase::Connect => match self.path.first() {
                 Some(first) => Action::Connect(&first.endpoint),
                 None => Action::Finished(Outcome::Failed(Errno::ECONNREFUSED)),
             },
@@ -149,25 +148,14 @@ impl<'c> Dial<'c> {
         self.deadline
     }
 
-    /// While [`Action::Connect`] is to be done: what the first proxy will be sent at once. A driver may send it with
-    /// the connect, and reports it with [`Dial::sent`] after [`Dial::connected`].
-    pub fn opening(&self) -> &[u8] {
-        match &self.phase {
-            Phase::Connect(tunnel) => match tunnel.step() {
-                Step::Send(bytes) => bytes,
-                _ => &[],
-            },
-            _ => &[],
-        }
-    }
-
     /// The TCP connection to the first proxy stands.
     pub fn connected(&mut self, now: Duration) {
         self.attempt_began = now;
-        self.phase = match core::mem::replace(&mut self.phase, Phase::Sleep) {
-            Phase::Connect(tunnel) => Phase::Tunnel(tunnel),
-            other => other,
-        };
+        self.phase = Phase::Tunnel(Tunnel::new(
+            &self.path,
+            self.target.clone(),
+            self.config.pipeline,
+        ));
         self.await_reply(now);
         self.advance(now);
     }
@@ -237,7 +225,7 @@ impl<'c> Dial<'c> {
     /// The deadline has passed.
     pub fn expired(&mut self, now: Duration) {
         match &mut self.phase {
-            Phase::Connect(_) => self.refused(Errno::ETIMEDOUT, now),
+            Phase::Connect => self.refused(Errno::ETIMEDOUT, now),
             Phase::Tunnel(tunnel) => {
                 tunnel.timed_out();
                 self.advance(now);
@@ -253,8 +241,7 @@ impl<'c> Dial<'c> {
     }
 
     fn begin(&mut self, now: Duration) {
-        let tunnel = Tunnel::new(&self.path, self.target.clone(), self.config.pipeline);
-        self.phase = Phase::Connect(tunnel);
+        self.phase = Phase::Connect;
         self.deadline = now + self.config.connect_timeout;
     }
 

@@ -16,22 +16,6 @@ pub fn connect(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_connect, fd, &raw const address.storage, address.length).map(drop)
 }
 
-/// connect(2) and send(2) in one call: sendto(2) with MSG_FASTOPEN. How many bytes were sent.
-pub fn connect_with(fd: Fd, address: &SockAddr, bytes: &[u8]) -> Result<usize, Errno> {
-    let flags = libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL;
-    let (to, length) = (&raw const address.storage, address.length);
-    syscall!(
-        SYS_sendto,
-        fd,
-        bytes.as_ptr(),
-        bytes.len(),
-        flags,
-        to,
-        length
-    )
-    .map(|n| n as usize)
-}
-
 /// bind(2).
 pub fn bind(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_bind, fd, &raw const address.storage, address.length).map(drop)
