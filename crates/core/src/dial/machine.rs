@@ -124,6 +124,11 @@ impl<'c> Dial<'c> {
         &self.target
     }
 
+    /// Whether more than one answer may be on its way (`proxy_pipeline`).
+    pub fn is_pipelined(&self) -> bool {
+        self.config.pipeline
+    }
+
     pub fn action(&self) -> Action<'_> {
         match &self.phase {
             Phase::Connect => match self.path.first() {
