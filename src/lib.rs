@@ -21,8 +21,9 @@
 //!
 //! # The way of a connection
 //!
-//! `connect(fd, address)` (`hook`) looks at the socket (TCP?), copies the address, turns a fake one into its
-//! name, and asks `route::decide`: *direct* (libc's own connect, untouched), *refuse* (an errno), or *chain*.
+//! `connect(fd, address)` (`hook`) looks at the socket (TCP? in use already?), copies the address, turns a fake one
+//! into its name, and asks `route::decide`: *direct* (libc's own connect, untouched), *refuse* (an errno), or
+//! *chain*.
 //! For a chain, `dial::Dial` is the whole way as a state machine without I/O: which proxies (`chain`), what to
 //! say to them and how many bytes to read (`proto`, the tunnel), when to wait, try again, give up.
 //! `dial::driver` carries it out on the program's own socket, never sleeping. Two callers wait for it:
@@ -60,13 +61,15 @@
 //!    or descriptor can be had it blocks, and says so in the log.
 //! 4. *errno as a kernel would give it*: written in one place (`hook::boundary`), only on failure.
 //! 5. *No cost on data.* read, write, send, recv, poll, select, epoll_wait are not interposed (sendto and its kin
-//!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting).
+//!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting). A hook with nothing to do
+//!    is a jump to libc's function (`idle` in `hook::table`).
 //! 6. *No guests in the house*: no long-lived thread, descriptor or child. While connects are pending there is
 //!    one thread, with all signals blocked, and descriptors that are close-on-exec and numbered high.
 //! 7. *vfork*: hooks that keep books of pending connects do nothing when the caller is not the process that owns
 //!    them; what epoll_ctl notes is a hint that the kernel is asked about before it is used.
 //! 8. *Direct means untouched*: bit for bit what libc gives.
 //! 9. *Quiet* is silent, and secrets are never printed.
+//! 10. *No memory* is an errno: where malloc has none, what has begun goes on with a reserve (`sys::reserve`).
 //!
 //! # What is deliberately absent
 //!

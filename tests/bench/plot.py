@@ -82,7 +82,9 @@ def curves(axes, rows, key, title, label):
             axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.6)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    form = matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.12g}")
+    form = matplotlib.ticker.FuncFormatter(
+        lambda value, _: f"{value / 1000:g}k" if value >= 10_000 else f"{value:,.12g}"
+    )
     for axis in [axes.xaxis, axes.yaxis]:
         axis.set_major_formatter(form)
         axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
