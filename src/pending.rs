@@ -10,17 +10,18 @@ use tailchain_core::sys::Fd;
 
 pub static PENDING: Pending = Pending::new();
 
-/// Keeps the accounts of how pending connects ended.
+/// Keeps the accounts of the tunnels, and of what was dialled on their sockets.
 pub struct Accounts;
 
 impl Ends for Accounts {
-    fn ended(&self, socket: Fd, dialled: SocketAddr, result: Result<(), Errno>) {
-        match result {
-            Ok(()) => {
-                count(Counter::Proxied);
-                peer::remember(state(), socket, dialled);
-            }
-            Err(_) => count(Counter::Failed),
-        }
+    fn opened(&self, socket: Fd, dialled: SocketAddr) {
+        peer::remember(state(), socket, dialled);
+    }
+
+    fn ended(&self, _: Fd, _: SocketAddr, result: Result<(), Errno>) {
+        count(match result {
+            Ok(()) => Counter::Proxied,
+            Err(_) => Counter::Failed,
+        });
     }
 }

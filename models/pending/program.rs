@@ -18,6 +18,8 @@ pub struct Program {
 pub struct Ended(pub Mutex<BTreeMap<usize, Vec<Result<(), Errno>>>>);
 
 impl Ends for Ended {
+    fn opened(&self, _: Fd, _: SocketAddr) {}
+
     fn ended(&self, socket: Fd, _: SocketAddr, result: Result<(), Errno>) {
         let file = sys::file_of(socket).unwrap_or(usize::MAX);
         self.0.lock().unwrap().entry(file).or_default().push(result);

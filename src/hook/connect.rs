@@ -272,7 +272,8 @@ fn block(
     let dial = Dial::new(&state.config, target, state.draw(), &state.log, now);
     let mut driver = Driver::new(dial, fd, family, Mode::Blocking(own_limit), &Libc);
     let until = own_limit.map(|limit| now + limit);
-    match blocking::run(&mut driver, until, &signals::restart) {
+    let opened = |socket| Accounts.opened(socket, dialled);
+    match blocking::run(&mut driver, until, &signals::restart, &opened) {
         End::Finished(result) => {
             let fresh = driver.take_fresh();
             let result = match (result, fresh) {

@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, SockAddr};
 
-/// Note what was dialled on a socket whose tunnel stands.
+/// Note what was dialled on a socket whose tunnel is being made. Should it fail, the note harms nobody: a socket that
+/// is not connected to a proxy has none asked for.
 pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) {
     if let Some(cookie) = sys::cookie(fd) {
         state.names().remember_peer(cookie, dialled);

@@ -37,6 +37,10 @@ impl Driver<'_> {
 
     pub fn announce_fresh(&mut self, _: Arc<AtomicI32>) {}
 
+    pub fn take_opened(&mut self) -> Option<Fd> {
+        None
+    }
+
     pub fn take_fresh(&mut self) -> Option<OwnFd> {
         None
     }

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, Progress};
 use crate::errno::Errno;
-use crate::sys;
+use crate::sys::{self, Fd};
 use std::time::Duration;
 
 /// How a blocking dial ended.
@@ -16,10 +16,19 @@ pub enum End {
 }
 
 /// Drive until the end. `limit` is the program's own SO_SNDTIMEO as an instant. `restarts` is asked when a
-/// signal handler ran: whether the kernel would have gone on with the call (SA_RESTART, signal(7)).
-pub fn run(driver: &mut Driver<'_>, limit: Option<Duration>, restarts: &dyn Fn() -> bool) -> End {
+/// signal handler ran: whether the kernel would have gone on with the call (SA_RESTART, signal(7)). `opened` is
+/// told of each TCP connection ([`Driver::take_opened`]).
+pub fn run(
+    driver: &mut Driver<'_>,
+    limit: Option<Duration>,
+    restarts: &dyn Fn() -> bool,
+    opened: &dyn Fn(Fd),
+) -> End {
     let mut progress = driver.go();
     loop {
+        if let Some(socket) = driver.take_opened() {
+            opened(socket);
+        }
         let (fd, events, deadline) = match progress {
             Progress::Finished(result) => return End::Finished(result),
             Progress::Wait {

@@ -54,15 +54,22 @@ pub struct Driver<'c> {
     awaiting: Awaiting,
     /// A connect(2) was tried on the current socket: the next needs it dissolved first.
     used: bool,
-    fresh_number: Arc<AtomicI32>,
+    /// Where the number of `fresh` is kept for others, or -1.
+    fresh_number: Option<Arc<AtomicI32>>,
     /// A signal handler ended connect(2); the kernel goes on with it.
     interrupted: bool,
     /// `proxy_down direct`: the connection that is being made goes to the target itself.
     direct: bool,
+    /// SO_SNDTIMEO is ours; the program's own is to be put back.
+    limited: bool,
+    /// The TCP connection stands, and nobody was told yet.
+    opened: bool,
 }
 
-/// More than any reply but an HTTP header, which is read in pieces.
-const BUFFER: usize = 1024;
+/// Read at once of a reply whose length is known; more is rare (a long bound name).
+const TAKEN: usize = 32;
+/// Looked at at once of a reply whose end must be searched for (HTTP).
+const PEEKED: usize = 1024;
 
 impl<'c> Driver<'c> {
     /// A driver for the program's socket `own`, which has never been connected.
@@ -83,9 +90,11 @@ impl<'c> Driver<'c> {
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
             used: false,
-            fresh_number: Arc::new(AtomicI32::new(-1)),
+            fresh_number: None,
             interrupted: false,
             direct: false,
+            limited: false,
+            opened: false,
         }
     }
 
@@ -103,21 +112,33 @@ impl<'c> Driver<'c> {
     /// The socket that the tunnel was made on, when it is not the program's own.
     pub fn take_fresh(&mut self) -> Option<OwnFd> {
         let fresh = self.fresh.take()?;
-        self.fresh_number.store(-1, Ordering::Release);
+        self.announce(-1);
         Some(fresh)
     }
 
     /// Keep the number of that socket there, which says -1, from now on.
     pub fn announce_fresh(&mut self, number: Arc<AtomicI32>) {
+        self.fresh_number = Some(number);
         if let Some(fresh) = &self.fresh {
-            number.store(fresh.fd(), Ordering::Release);
+            self.announce(fresh.fd());
         }
-        self.fresh_number = number;
+    }
+
+    fn announce(&self, number: Fd) {
+        if let Some(place) = &self.fresh_number {
+            place.store(number, Ordering::Release);
+        }
     }
 
     /// Whether a signal handler ended connect(2), once.
     pub fn take_interrupted(&mut self) -> bool {
         core::mem::take(&mut self.interrupted)
+    }
+
+    /// The socket, when it has just been connected: to be asked after each step, says so once. At the first time the
+    /// proxy is at its answer, and what is done now takes none of the program's time.
+    pub fn take_opened(&mut self) -> Option<Fd> {
+        core::mem::take(&mut self.opened).then(|| self.fd())
     }
 
     fn fd(&self) -> Fd {
@@ -126,6 +147,17 @@ impl<'c> Driver<'c> {
 
     /// Begin, or go on after anything but a wait.
     pub fn go(&mut self) -> Progress {
+        let progress = self.go_until_it_waits();
+        if core::mem::take(&mut self.limited) {
+            if let Mode::Blocking(own_limit) = self.mode {
+                // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
+                let _ = sys::set_send_timeout(self.fd(), own_limit);
+            }
+        }
+        progress
+    }
+
+    fn go_until_it_waits(&mut self) -> Progress {
         loop {
             let now = sys::now();
             match self.dial.action() {
@@ -165,8 +197,13 @@ impl<'c> Driver<'c> {
                     Err(Errno::EINTR) => {}
                     Err(_) => self.dial.closed(now),
                 },
-                Action::Take(_) | Action::Peek(_) => {
-                    if let Some(progress) = self.read(now) {
+                Action::Take(wanted) => {
+                    if let Some(progress) = self.take(wanted, now) {
+                        return progress;
+                    }
+                }
+                Action::Peek(wanted) => {
+                    if let Some(progress) = self.peek(wanted, now) {
                         return progress;
                     }
                 }
@@ -223,35 +260,44 @@ impl<'c> Driver<'c> {
     }
 
     /// Read what the tunnel asks for. `Some` when there is nothing to read yet.
-    fn read(&mut self, now: Duration) -> Option<Progress> {
-        let mut buffer = [0; BUFFER];
-        let fd = self.fd();
-        let (wanted, peek) = match self.dial.action() {
-            Action::Take(n) => (n, false),
-            Action::Peek(n) => (n, true),
-            _ => return None,
-        };
-        let room = buffer.get_mut(..wanted.min(BUFFER)).unwrap_or_default();
-        match sys::receive(fd, room, peek) {
+    fn take(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
+        let mut buffer = [0; TAKEN];
+        let room = buffer.get_mut(..wanted.min(TAKEN)).unwrap_or_default();
+        match sys::receive(self.fd(), room, false) {
             Ok(0) => self.dial.closed(now),
             Ok(n) => {
-                let bytes = buffer.get(..n).unwrap_or_default();
-                if !peek {
-                    self.dial.received(bytes, now);
-                    if n < wanted && matches!(self.dial.action(), Action::Take(_)) {
-                        // That was all there is.
-                        return Some(self.wait(Awaiting::Bytes));
-                    }
-                } else {
-                    let take = self.dial.peeked(bytes, now);
-                    let room = buffer.get_mut(..take).unwrap_or_default();
-                    // They are there: they were seen.
-                    let _ = sys::receive(fd, room, false);
+                let all_there_is = n < room.len();
+                self.dial.received(room.get(..n).unwrap_or_default(), now);
+                if all_there_is && matches!(self.dial.action(), Action::Take(_)) {
+                    return Some(self.wait(Awaiting::Bytes));
                 }
             }
-            Err(Errno::EAGAIN) => return Some(self.wait(Awaiting::Bytes)),
-            Err(Errno::EINTR) => {}
-            Err(_) => self.dial.closed(now),
+            Err(errno) => return self.cannot_read(errno, now),
+        }
+        None
+    }
+
+    /// Look at what is there, and read what belongs to the reply. `Some` when there is nothing to read yet.
+    fn peek(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
+        let mut buffer = [0; PEEKED];
+        let room = buffer.get_mut(..wanted.min(PEEKED)).unwrap_or_default();
+        match sys::receive(self.fd(), room, true) {
+            Ok(0) => self.dial.closed(now),
+            Ok(n) => {
+                let take = self.dial.peeked(room.get(..n).unwrap_or_default(), now);
+                // They are there: they were seen.
+                let _ = sys::receive(self.fd(), room.get_mut(..take).unwrap_or_default(), false);
+            }
+            Err(errno) => return self.cannot_read(errno, now),
+        }
+        None
+    }
+
+    fn cannot_read(&mut self, errno: Errno, now: Duration) -> Option<Progress> {
+        match errno {
+            Errno::EAGAIN => return Some(self.wait(Awaiting::Bytes)),
+            Errno::EINTR => {}
+            _ => self.dial.closed(now),
         }
         None
     }
@@ -302,6 +348,7 @@ impl<'c> Driver<'c> {
     /// A TCP connect is over, one way or the other.
     fn connect_ended(&mut self, result: Result<(), Errno>) -> Option<Progress> {
         self.awaiting = Awaiting::Nothing;
+        self.opened = result.is_ok();
         match result {
             Ok(()) if self.direct => Some(Progress::Finished(Ok(()))),
             Ok(()) => {
@@ -329,7 +376,7 @@ impl<'c> Driver<'c> {
                     fresh = sys::RaisedLimit::as_it_is().raise(fresh);
                     sys::set_nonblocking(fresh.fd(), true)?;
                 }
-                self.fresh_number.store(fresh.fd(), Ordering::Release);
+                self.announce(fresh.fd());
                 self.fresh = Some(fresh);
                 address
             }
@@ -337,7 +384,7 @@ impl<'c> Driver<'c> {
         Ok(address)
     }
 
-    fn connect(&self, address: &SockAddr) -> Result<(), Errno> {
+    fn connect(&mut self, address: &SockAddr) -> Result<(), Errno> {
         let fd = self.fd();
         match self.connect_once(fd, address) {
             // What is left of a connect that failed before: the kernel tells once, and then starts afresh.
@@ -346,7 +393,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    fn connect_once(&self, fd: Fd, address: &SockAddr) -> Result<(), Errno> {
+    fn connect_once(&mut self, fd: Fd, address: &SockAddr) -> Result<(), Errno> {
         let Mode::Blocking(own_limit) = self.mode else {
             return sys::connect(fd, address);
         };
@@ -356,12 +403,19 @@ impl<'c> Driver<'c> {
             return sys::connect(fd, address);
         }
         sys::set_send_timeout(fd, Some(left.max(Duration::from_millis(1))))?;
-        let result = sys::connect(fd, address);
-        sys::set_send_timeout(fd, own_limit)?;
-        match result {
-            // The time is over.
-            Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
-            result => result,
+        match sys::connect(fd, address) {
+            Ok(()) => {
+                self.limited = true;
+                Ok(())
+            }
+            result => {
+                sys::set_send_timeout(fd, own_limit)?;
+                match result {
+                    // The time is over.
+                    Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
+                    result => result,
+                }
+            }
         }
     }
 }

@@ -14,8 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Who is told how a pending connect ended, before its program can know. `socket` is a number of ours.
+/// Who is told of a connect, before its program can know. `socket` is a number of ours.
 pub trait Ends: Sync {
+    /// The socket is connected to a first proxy, which is at its answer. Told again where another proxy is tried.
+    fn opened(&self, socket: Fd, dialled: SocketAddr);
+
+    /// The tunnel stands, or nothing came of it.
     fn ended(&self, socket: Fd, dialled: SocketAddr, result: Result<(), Errno>);
 }
 
@@ -240,7 +244,13 @@ impl Pending {
         let mut driver = driver(socket.fd());
         driver.announce_fresh(fresh);
         let progress = match first {
-            First::Here => Some(driver.go()),
+            First::Here => {
+                let progress = driver.go();
+                if let Some(socket) = driver.take_opened() {
+                    ends.opened(socket, dialled);
+                }
+                Some(progress)
+            }
             First::Helper => None,
             First::Begun => {
                 sys::set_nonblocking(socket.fd(), true)?;

@@ -239,6 +239,9 @@ impl Helper {
         if let Some((job, deadline)) = self.jobs.get_mut(&id) {
             self.deadlines.remove(&(*deadline, id));
             let progress = how(&mut job.driver);
+            if let Some(socket) = job.driver.take_opened() {
+                job.ends.opened(socket, job.dialled);
+            }
             self.settle(id, progress);
         }
     }
