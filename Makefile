@@ -29,7 +29,7 @@ help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
-	@echo "make test-tailnet  only what runs on a real tailnet: tailscaled on loopback (needs Go)"
+	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
 	@echo "                with PLOT=docs/bench.svg to draw it"
 	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
@@ -75,7 +75,7 @@ FUZZ_RUNS = 50000
 test-tailnet: build $(VENV)/ready
 	tests/install-tools
 	tests/tailnet/build
-	$(VENV)/bin/pytest tests/test_tailnet.py $(PYTEST)
+	$(VENV)/bin/pytest tests -m tailnet $(PYTEST)
 
 $(VENV)/ready: tests/requirements.txt
 	tests/install-tools python

@@ -23,6 +23,12 @@ def pytest_sessionstart():
             pytest.exit(f"{path} does not exist: `make test` builds it", returncode=2)
 
 
+def pytest_itemcollected(item):
+    """`-m tailnet`: all that needs a real tailnet, whichever file it is in and whatever fixtures are between."""
+    if "tailnet" in item.fixturenames:
+        item.add_marker("tailnet")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Under TAILCHAIN_NO_SKIP=1 nothing may be skipped: what is not run is not known to work."""
