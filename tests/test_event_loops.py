@@ -180,7 +180,7 @@ def test_netty(echo, conf, hold):
 def test_a_storm_of_connects_of_which_most_fail_leaves_nothing_behind(echo, conf, tmp_path, refusing, deaf, loop):
     count = 400
     environment = {"REFUSING": refusing, "DEAF": deaf, "LIMIT": 2, "LOOP": loop}
-    words = clients.python("connect_storm", "mixed", "127.0.0.1", echo.port, count)
+    words = clients.python("connect_storm", "127.0.0.1", echo.port, count)
     with embedded_proxy(tmp_path, delay=200) as proxy:
         told = json.loads(run_client(words, conf, [proxy], env=environment).out)
     ends = {"ConnectionRefusedError": 5, "CancelledError": 1, "TimeoutError": 1, "connected": 3}
