@@ -107,6 +107,14 @@ def test_a_goal_is_judged(measured, met):
     assert goal.met == met
 
 
+@pytest.mark.parametrize("key", ["stall_1000", "memory", "unproxied_close"])
+def test_a_goal_whose_row_could_not_be_measured_is_missed(key):
+    broken = row(key, bare=100, proxychains=100)
+    broken.cells[TAILCHAIN] = Cell(reason="dies of SIGSEGV")
+    (goal,) = goals.judge([broken])
+    assert (goal.reached, goal.met) == ("dies of SIGSEGV", False)
+
+
 def test_the_table_tells_medians_ratios_and_reasons():
     measured = row("connect", by_hand=100.0, tailchain=150.0)
     measured.cells[PROXYCHAINS] = Cell(reason="walks a list")
