@@ -1,8 +1,12 @@
 """Through a proxy, the program keeps the socket that it made: number, dups, flags, options, address."""
 
+import sys
+
 import pytest
 
+from support.holding_proxy import HoldingProxy
 from support.probe import script
+from support.run import run_under
 
 # (how to set it, how to read it)
 OPTIONS = {
@@ -122,6 +126,37 @@ def test_getpeername_of_an_ipv6_connection_is_what_was_dialled(conf, proxy, make
 
 def test_getpeername_of_a_mapped_address_is_what_was_dialled(through):
     through("socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "send hello", "recv 5")
+
+
+# One thread is kept in connect; another asks about the same socket, and then makes the connect that frees both.
+ASKED_MEANWHILE = """
+import socket, sys, threading, time
+target = ("127.0.0.1", int(sys.argv[1]))
+kept, second = socket.socket(), socket.socket()
+option = socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16
+own = int.to_bytes(7, 8, "little") + bytes(8)
+kept.setsockopt(*option[:2], own)
+thread = threading.Thread(target=kept.connect, args=[target])
+thread.start()
+def seen():
+    try:
+        return kept.getpeername() == target and kept.getsockopt(*option) == own
+    except OSError:
+        return False
+until = time.monotonic() + 30
+while not seen() and time.monotonic() < until:
+    time.sleep(0.01)
+print(seen(), thread.is_alive())
+second.connect(target)
+thread.join()
+print(seen())
+"""
+
+
+def test_what_was_dialled_and_the_own_time_limit_are_there_while_the_proxy_is_at_its_answer(conf, echo):
+    with HoldingProxy(quorum=2) as proxy:
+        done = run_under(sys.executable, ["-c", ASKED_MEANWHILE, str(echo.port)], conf=conf([proxy]))
+    assert done.out.split() == ["True", "True", "True"], done.err
 
 
 def test_errno_is_left_alone_by_a_connect_that_succeeds(through):
