@@ -177,16 +177,24 @@ impl FileId {
     }
 }
 
-/// fstat(2).
+/// See [`FileId`].
 pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    syscall!(SYS_fstat, fd, stat.as_mut_ptr())?;
-    // SAFETY: the kernel filled it, and all zeroes is a valid stat too.
-    let stat = unsafe { stat.assume_init() };
-    Ok(FileId {
+    stat(fd).map(|stat| FileId {
         device: stat.st_dev,
         inode: stat.st_ino,
     })
+}
+
+pub(super) fn is_socket(fd: Fd) -> bool {
+    stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFSOCK)
+}
+
+/// fstat(2).
+fn stat(fd: Fd) -> Result<libc::stat, Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    syscall!(SYS_fstat, fd, stat.as_mut_ptr())?;
+    // SAFETY: the kernel filled it, and all zeroes is a valid stat too.
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// close_range(2).

@@ -1,5 +1,6 @@
 //! Files: the log, and what proc(5) tells about this process.
 
+use super::fd::is_socket;
 use super::{errno, Fd, OwnFd};
 use crate::errno::Errno;
 
@@ -57,13 +58,6 @@ pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
         buffer.len()
     );
     length.is_ok_and(|length| buffer.get(..length as usize) == Some(expected))
-}
-
-fn is_socket(fd: Fd) -> bool {
-    let mut stat = core::mem::MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the kernel filled it, and all zeroes is a valid stat too.
-    syscall!(SYS_fstat, fd, stat.as_mut_ptr())
-        .is_ok_and(|_| unsafe { stat.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFSOCK)
 }
 
 /// A whole file of /proc, whose size is not known before.
