@@ -361,11 +361,16 @@ pub fn cookie(fd: Fd) -> Option<u64> {
     is_socket.then_some(file as u64 + 1)
 }
 
+pub fn is_tcp(fd: Fd) -> Result<bool, Errno> {
+    let mut kernel = enter();
+    let file = kernel.file(fd)?;
+    Ok(matches!(kernel.files[file].kind, Kind::Socket))
+}
+
 pub fn get_option<T: From<i32>>(fd: Fd, _: c_int, name: c_int) -> Result<T, Errno> {
     let mut kernel = enter();
     let file = kernel.file(fd)?;
     Ok(T::from(match (&kernel.files[file].kind, name) {
-        (Kind::Socket, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
         (Kind::Socket, libc::SO_DOMAIN) => libc::AF_INET,
         _ => 0,
     }))

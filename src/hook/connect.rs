@@ -154,19 +154,14 @@ fn kind_of(fd: Fd) -> Kind {
     match sys::tcp_state(fd) {
         Ok(sys::TCP_CLOSED) => Kind::Tcp,
         Ok(_) => Kind::TcpInUse,
-        Err(_) if is_tcp(fd) => Kind::Tcp,
+        Err(_) if may_be_tcp(fd) => Kind::Tcp,
         Err(_) => Kind::NotTcp,
     }
 }
 
-/// Whether it is a TCP socket: AF_INET or AF_INET6 of protocol TCP or MPTCP (an SCTP stream is none).
-pub fn is_tcp(fd: Fd) -> bool {
-    match sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) {
-        Ok(protocol) => matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP),
-        Err(Errno::EBADF | Errno::ENOTSOCK) => false,
-        // It may not be asked (seccomp): then it counts as one, for else it could be a leak.
-        Err(_) => true,
-    }
+/// Whether it is a TCP socket. One that may not be asked counts as one, for else it could be a leak.
+pub fn may_be_tcp(fd: Fd) -> bool {
+    sys::is_tcp(fd).unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
 }
 
 /// Where nobody can listen. A socket that is in use gives EISCONN or EALREADY for any address, or 0 to the first who

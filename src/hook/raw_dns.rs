@@ -10,7 +10,7 @@
 //! address and port, which programs check and nobody can forge without privileges; the other ways are a hook
 //! on every receive, or a thread that lives as long as the socket.
 
-use super::connect::is_tcp;
+use super::connect::may_be_tcp;
 use crate::state::state;
 use libc::{sockaddr, socklen_t};
 use tailchain_core::config::RawDns;
@@ -31,7 +31,7 @@ pub unsafe fn denies_datagram(fd: Fd, address: *const sockaddr, length: socklen_
     // SAFETY: its first and last bytes were read by the kernel just now.
     let to = unsafe { SockAddr::copy_from(address, length) }.and_then(|address| address.inet());
     // A connected TCP socket ignores the address (send(2)).
-    let denied = to.filter(|to| route::denies_direct(&state.config, to.port()) && !is_tcp(fd));
+    let denied = to.filter(|to| route::denies_direct(&state.config, to.port()) && !may_be_tcp(fd));
     if let Some(to) = denied {
         let (error, why) = (route::RAW_DNS_ERROR, Refusal::RawDns);
         state.log.message(&format!("{to} refused ({error}): {why}"));

@@ -454,8 +454,7 @@ impl Pending {
 
     /// `new` was made a duplicate of `old` just now, while `old` was held.
     pub fn duplicated(&self, held: Option<Held<'_>>, old: Fd, new: Fd) {
-        let protocol = sys::get_option::<i32>(new, libc::SOL_SOCKET, libc::SO_PROTOCOL);
-        let is_tcp = matches!(protocol, Ok(libc::IPPROTO_TCP | libc::IPPROTO_MPTCP));
+        let is_tcp = sys::is_tcp(new) == Ok(true);
         // Between vfork and exec the numbers are not those of the books.
         let mine = || self.owner.load(Ordering::Acquire) == sys::pid();
         if held.is_some() || (is_tcp && mine()) {
