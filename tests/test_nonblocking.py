@@ -304,6 +304,27 @@ def test_null_is_an_error_of_the_program_and_no_crash(both):
     assert answers.count("-1 EFAULT") == 5
 
 
+BAD_ADDRESSES = ["connect_null", *[f"connect_wild {length}" for length in (0, 1, 2, 16, 128, 129, -1)]]
+
+
+def test_a_bad_address_is_an_error_before_the_attempt_that_is_pending(both):
+    short = ["connect 127.0.0.1 {port} 1", "connect 127.0.0.1 {port} 2"]
+    answers = both(SOCKET, CONNECT, *BAD_ADDRESSES, *short, CONNECT, OPEN, "ready poll OUT 20000", ERROR, *TALK)
+    null, nothing, *wild, too_long, negative = answers[2 : 2 + len(BAD_ADDRESSES)]
+    assert {null, *wild} == {"-1 EFAULT"}
+    assert {nothing, too_long, negative} == {"-1 EINVAL"}
+    assert answers[2 + len(BAD_ADDRESSES) :][:3] == ["-1 EINVAL", "-1 EALREADY", "-1 EALREADY"]
+
+
+def test_a_bad_address_does_not_take_the_error_that_the_program_has_yet_to_hear(conf, make_proxy, refusing):
+    """Which the next connect gives, as with a kernel's own."""
+    connect = f"connect 127.0.0.1 {refusing}"
+    operations = [SOCKET, connect, "ready poll OUT 20000", *BAD_ADDRESSES, connect]
+    answers = script(*operations, conf=conf([make_proxy(Mood(reply=4))]))
+    assert set(answers[3:-1]) == {"-1 EFAULT", "-1 EINVAL"}
+    assert answers[-1] == "-1 EHOSTUNREACH"
+
+
 # -- numbers: close, dup, reuse
 
 

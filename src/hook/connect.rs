@@ -6,7 +6,7 @@ use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
 use crate::state::{state, Fake, Libc, State};
 use core::ffi::c_int;
-use libc::{sockaddr, socklen_t};
+use libc::{sa_family_t, sockaddr, socklen_t};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tailchain_core::config::Endpoint;
@@ -25,12 +25,21 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
-    // SAFETY: passed on.
-    if PENDING.has_news() && unsafe { is_dissolution(address, length) } {
-        PENDING.cut_short(fd);
-        // How the attempt ended is of no interest to the next.
-        let _ = PENDING.owed_error(fd);
-        return Verdict::Real;
+    const UNSPECIFIED: sa_family_t = libc::AF_UNSPEC as sa_family_t;
+    if PENDING.has_news() {
+        // SAFETY: passed on.
+        match unsafe { family_given(address, length) } {
+            // The kernel says so of a placeholder, too, and what is owed stays owed.
+            None => return Verdict::Real,
+            // It dissolves what there is, also an attempt.
+            Some(UNSPECIFIED) => {
+                PENDING.cut_short(fd);
+                // How the attempt ended is of no interest to the next.
+                let _ = PENDING.owed_error(fd);
+                return Verdict::Real;
+            }
+            Some(_) => {}
+        }
     }
     let verdict = match earlier_attempt(fd) {
         Some(result) => result.into(),
@@ -55,16 +64,17 @@ pub fn along(fd: Fd, way: Way) -> Verdict<()> {
     }
 }
 
-/// Whether the address is AF_UNSPEC: connect(2) then dissolves what there is, also an attempt.
+/// The family of an address. `None`: the kernel refuses it before it looks at the state of the socket, for its length
+/// (EINVAL) or because it cannot be read (EFAULT).
 ///
 /// # Safety
-/// As connect(2), but a bad pointer is an error.
-unsafe fn is_dissolution(address: *const sockaddr, length: socklen_t) -> bool {
-    (length as usize) >= size_of::<libc::sa_family_t>()
-        && sys::is_readable(address.cast(), size_of::<libc::sa_family_t>())
-        // SAFETY: readable, as the kernel said.
-        && unsafe { address.cast::<libc::sa_family_t>().read_unaligned() }
-            == libc::AF_UNSPEC as libc::sa_family_t
+/// As connect(2), but a bad pointer is no error.
+unsafe fn family_given(address: *const sockaddr, length: socklen_t) -> Option<sa_family_t> {
+    let length = length as usize;
+    let taken = (size_of::<sa_family_t>()..=size_of::<libc::sockaddr_storage>()).contains(&length)
+        && sys::is_readable(address.cast(), length);
+    // SAFETY: its first and last bytes were read by the kernel just now.
+    taken.then(|| unsafe { address.cast::<sa_family_t>().read_unaligned() })
 }
 
 /// Where a connect of a program's socket goes.
