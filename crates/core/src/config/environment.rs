@@ -4,6 +4,7 @@
 
 use super::draft::{Draft, Order};
 use super::error::{shown, shown_url, Problem};
+use super::proxy_parts::Listed;
 use super::rules::{Net, Suffix};
 use super::url::{self, Dialect};
 use super::{Config, ConfigError, Dns, ProxyKind, Source, Warning};
@@ -12,6 +13,9 @@ use super::{Config, ConfigError, Dns, ProxyKind, Source, Warning};
 ///
 /// `socks5h`, `socks4a` and `http` proxies resolve names themselves, for `socks5` and `socks4` libc does, as
 /// curl has it; one that does is enough for the whole chain. Without a port it is 1080, for `http` 8080.
+///
+/// A comma in a password is to be written `%2C`. Where it is not, its pieces would pass for users, hosts and ports:
+/// so each URL of several needs its type, and no error shows any of them.
 ///
 /// `no_proxy` is read as curl and Go do: names (with all below them), `.suffix`, `*`, addresses, networks,
 /// `ADDRESS:PORT`; commas or blanks between them. An item that is not understood is a warning, since the
@@ -27,9 +31,18 @@ pub fn from_url(
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
     let source = Source::Variable(variable);
     let mut draft = Draft::new(Order::Strict);
+    let count = url_list.split(',').count();
+    let shown_alone = |url| match count {
+        1 => shown_url(url),
+        _ => String::new(),
+    };
     for (url, number) in url_list.split(',').map(str::trim).zip(1u32..) {
-        let listed = url::parse(url.as_bytes(), Dialect::Environment)
-            .map_err(|problem| ConfigError(problem.at(&source, None, shown_url(url))))?;
+        let listed = parse_one(url, count).map_err(|mut problem| {
+            if count > 1 {
+                problem.what = format!("URL {number} of {count}: {}", problem.what);
+            }
+            ConfigError(problem.at(&source, None, shown_alone(url)))
+        })?;
         if listed.proxy.kind == ProxyKind::Http {
             draft.dns = Dns::Remote;
         }
@@ -41,8 +54,19 @@ pub fn from_url(
     };
     let config = draft
         .finish(&source)
-        .map_err(|(problem, _)| ConfigError(problem.at(&source, None, shown_url(url_list))))?;
+        .map_err(|(problem, _)| ConfigError(problem.at(&source, None, shown_alone(url_list))))?;
     Ok((config, warnings))
+}
+
+/// One URL of `count`.
+fn parse_one(url: &str, count: usize) -> Result<Listed, Problem> {
+    if count > 1 && !url::is_url(url.as_bytes()) {
+        return Err(Problem::new(
+            "it has no type",
+            "expected such as socks5h://127.0.0.1:1055; write a comma in a password as %2C",
+        ));
+    }
+    url::parse(url.as_bytes(), Dialect::Environment)
 }
 
 /// The position of an item, counted from 1, stands for its line.
@@ -189,13 +213,48 @@ mod tests {
     }
 
     #[test]
-    fn a_password_with_a_comma_is_not_shown_in_part() {
+    fn a_password_with_a_comma_is_an_error_that_shows_no_part_of_it() {
         for url in [
             "socks5://user:s3cret,tail@h:1",
             "socks5://h:1,user:s3cret,@h:1",
+            "socks5://user:head,s3cret@h:0",
+            "socks5://user:head,s3cret/",
+            "socks5://user:1,s3cret@h:1",
+            "socks5://user:1,s3cret:tail@h:1",
+            "socks5://user:1,s3cret",
+            "socks5://user:1,s3cret@tail@h:1",
+            "socks5://user:1,2,s3cret",
+            "socks5://user:1,s3cret://tail@h:1",
+            "socks5://user:1,socks5://s3cret@h:0",
+            "socks5://user:1,socks5://s3cret:99999",
+            "socks5://s3cret:99999,tail@h:1",
+            "user:1,s3cret@h:1",
         ] {
-            let error = from_url(url, "ALL_PROXY", None).unwrap_err().to_string();
-            assert!(!error.contains("s3cret"), "{url} -> {error}");
+            let error = from_url(url, "ALL_PROXY", None).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3cret"), "{url} -> {shown}");
+            assert!(!shown.contains("99999"), "{url} -> {shown}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_list_says_which_url_it_is() {
+        for (urls, expected) in [
+            (
+                "socks5://h:1, socks5://h:0",
+                "ALL_PROXY: URL 2 of 2: the port is wrong; ",
+            ),
+            (
+                "socks5://h:1,h:2,raw://h:3",
+                "ALL_PROXY: URL 2 of 3: it has no type; ",
+            ),
+            (
+                "socks5://h:0",
+                "ALL_PROXY: `socks5://h:0`: the port is wrong; ",
+            ),
+        ] {
+            let error = from_url(urls, "ALL_PROXY", None).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 
