@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::backoff::Backoff;
+use super::coming_up::StartError;
 use super::events::Events;
-use super::node::{Node, StartError};
+use super::node::Node;
 use crate::report;
 use std::io;
 use std::time::{Duration, Instant};

@@ -3,57 +3,34 @@
 #![forbid(unsafe_code)]
 
 use super::client::Client;
+use super::coming_up::{failed, StartError};
 use super::daemon::Daemon;
 use super::events::Events;
 use super::folder::Folder;
 use super::programs::{self, Programs};
+use super::ready;
 use super::settings::Settings;
 use super::status::{self, Status};
-use super::{login, ready};
 use crate::report;
 use crate::sys::process::{self, Pid};
-use crate::sys::shield;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// Between two looks at something that tells nobody when it changes.
-const STEP: Duration = Duration::from_millis(100);
-/// Between two looks at a login that takes its time.
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const STEP: Duration = Duration::from_millis(100);
 /// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
 pub(super) const LOGOUT: Duration = Duration::from_secs(5);
 /// For a client that is killed to be gone.
 pub(super) const KILLED: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
-pub enum StartError {
-    Failed(String),
-    /// Somebody asked us to end, or the watched process is gone.
-    Interrupted,
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> StartError {
-        StartError::Failed(error.to_string())
-    }
-}
-
-/// What stands in the way, and what to do.
-fn failed(reason: impl fmt::Display) -> StartError {
-    StartError::Failed(reason.to_string())
-}
-
 pub struct Node<'s> {
-    settings: &'s Settings,
-    programs: Programs,
-    folder: Folder,
-    socket: PathBuf,
-    daemon: Option<Daemon>,
+    pub(super) settings: &'s Settings,
+    pub(super) programs: Programs,
+    pub(super) folder: Folder,
+    pub(super) socket: PathBuf,
+    pub(super) daemon: Option<Daemon>,
 }
 
 impl<'s> Node<'s> {
@@ -82,7 +59,7 @@ impl<'s> Node<'s> {
     }
 
     /// tailscaled, unless it is not there or has ended.
-    fn living(&self) -> Option<&Daemon> {
+    pub(super) fn living(&self) -> Option<&Daemon> {
         self.daemon.as_ref().filter(|daemon| daemon.ended.is_none())
     }
 
@@ -133,169 +110,8 @@ impl<'s> Node<'s> {
         }
     }
 
-    fn bring_up(
-        &mut self,
-        events: &mut Events,
-        until: Option<Instant>,
-    ) -> Result<Status, StartError> {
-        let port = self.settings.port;
-        if !ready::is_free(port)? {
-            return Err(failed(format_args!(
-                "port {port} of 127.0.0.1 is taken by another program; end it, or choose another port with TAILSCALE_SOCKS5_PORT"
-            )));
-        }
-        self.start_daemon()?;
-        self.wait_for_socket(events, until)?;
-        self.log_in(events, until)?;
-        self.wait_for_proxy(events, until)
-    }
-
-    fn start_daemon(&mut self) -> Result<(), StartError> {
-        let state = match &self.settings.state {
-            Some(path) => path.clone(),
-            None => self.folder.path().join("state"),
-        };
-        for folder in [Some(state.as_path()), self.socket.parent()]
-            .into_iter()
-            .flatten()
-        {
-            fs::create_dir_all(folder).map_err(|error| {
-                failed(format_args!("cannot make {}: {error}", folder.display()))
-            })?;
-        }
-        let started = Daemon::start(&self.programs, self.settings, &self.socket, &state);
-        let path = self.programs.daemon.display();
-        self.daemon =
-            Some(started.map_err(|error| failed(format_args!("cannot run {path}: {error}")))?);
-        Ok(())
-    }
-
-    fn wait_for_socket(
-        &mut self,
-        events: &mut Events,
-        until: Option<Instant>,
-    ) -> Result<(), StartError> {
-        loop {
-            if UnixStream::connect(&self.socket).is_ok() {
-                break;
-            }
-            if is_over(until) {
-                return Err(failed(
-                    "tailscaled does not open its socket in time; raise TAILSCALE_TIMEOUT",
-                ));
-            }
-            self.pause(events)?;
-        }
-        // It has installed its handlers by now.
-        match self.living() {
-            Some(daemon) if !shield::is_in_place(daemon.pid) => report::complain(
-                "tailscaled cannot be kept from SIGTERM here (no seccomp): where everything is signalled at once, it ends with the program",
-            ),
-            _ => (),
-        }
-        Ok(())
-    }
-
-    fn log_in(&mut self, events: &mut Events, until: Option<Instant>) -> Result<(), StartError> {
-        let key = self
-            .folder
-            .secret("auth-key", self.settings.auth_key.reveal())?;
-        let words = || {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            login::arguments(self.settings, key.path(), left.map(|left| left.max(STEP)))
-        };
-        let mut client = self.client(&words())?;
-        let mut next_look = Instant::now() + LOOK;
-        loop {
-            let output = client.output();
-            if login::asks_for_a_browser(&output) {
-                self.end_client(client, events)?;
-                return Err(failed(
-                    "the control server does not accept the auth key and asks for a login by browser; make a new key",
-                ));
-            }
-            match client.ended {
-                Some(status) if status.success() => return Ok(()),
-                Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
-                    self.step(events, &mut [], Instant::now() + LOOK)?;
-                    client = self.client(&words())?;
-                }
-                Some(_) => {
-                    let complaint = login::complaint(&output, self.settings);
-                    return Err(self.login_failure(&complaint, events, until));
-                }
-                // tailscale has the same limit; this is for one that does not keep it.
-                None if is_over(until.map(|until| until + KILLED)) => {
-                    let complaint = login::complaint(&output, self.settings);
-                    self.end_client(client, events)?;
-                    return Err(self.login_failure(&complaint, events, until));
-                }
-                None if is_over(Some(next_look)) => {
-                    let limit = Some(Instant::now() + LOOK);
-                    let status = self.status(events, limit, Some(&mut client))?;
-                    if let Some(refusal) = status.as_ref().and_then(Status::refusal) {
-                        self.end_client(client, events)?;
-                        return Err(failed(format_args!("cannot log in: {refusal}")));
-                    }
-                    next_look = Instant::now() + LOOK;
-                }
-                None => self.step(events, &mut [&mut client], Instant::now() + STEP)?,
-            }
-        }
-    }
-
-    fn login_failure(
-        &mut self,
-        complaint: &str,
-        events: &mut Events,
-        until: Option<Instant>,
-    ) -> StartError {
-        if !is_over(until) {
-            return failed(format_args!("cannot log in: {complaint}"));
-        }
-        let state = match self.status(events, Some(Instant::now() + KILLED), None) {
-            Ok(Some(status)) => status.obstacle(),
-            Ok(None) => complaint.to_owned(),
-            Err(error) => return error,
-        };
-        let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
-        failed(format_args!(
-            "not logged in after {limit} s (TAILSCALE_TIMEOUT); {state}"
-        ))
-    }
-
-    fn wait_for_proxy(
-        &mut self,
-        events: &mut Events,
-        until: Option<Instant>,
-    ) -> Result<Status, StartError> {
-        let mut obstacle = "it does not tell its state".to_owned();
-        loop {
-            let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
-            let status = self.status(events, Some(limit), None)?;
-            match status {
-                Some(status) if status.is_running() => match ready::answers(self.settings.port) {
-                    Ok(()) => return Ok(status),
-                    Err(failure) => {
-                        obstacle = format!("its proxy on port {}: {failure}", self.settings.port);
-                    }
-                },
-                Some(status) => obstacle = status.obstacle(),
-                // It was killed because the time is over: what was in the way before still is.
-                None => (),
-            }
-            if is_over(until) {
-                let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
-                return Err(failed(format_args!(
-                    "tailscaled is not ready after {limit} s (TAILSCALE_TIMEOUT); {obstacle}"
-                )));
-            }
-            self.pause(events)?;
-        }
-    }
-
     /// `None` when it cannot be told. A client that runs `beside` may end meanwhile.
-    fn status(
+    pub(super) fn status(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,
@@ -341,12 +157,12 @@ impl<'s> Node<'s> {
         }
     }
 
-    fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
+    pub(super) fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
         self.step(events, &mut [], Instant::now() + STEP)
     }
 
     /// Wait until something happens that matters to a start, such as the end of one of `clients`.
-    fn step(
+    pub(super) fn step(
         &mut self,
         events: &mut Events,
         clients: &mut [&mut Client],
@@ -372,7 +188,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    fn client(&self, words: &[std::ffi::OsString]) -> Result<Client, StartError> {
+    pub(super) fn client(&self, words: &[std::ffi::OsString]) -> Result<Client, StartError> {
         Client::start(
             &self.programs.client,
             &self.socket,
@@ -387,7 +203,11 @@ impl<'s> Node<'s> {
         })
     }
 
-    fn end_client(&mut self, mut client: Client, events: &mut Events) -> Result<(), StartError> {
+    pub(super) fn end_client(
+        &mut self,
+        mut client: Client,
+        events: &mut Events,
+    ) -> Result<(), StartError> {
         process::signal(client.pid, libc::SIGKILL);
         let until = Instant::now() + KILLED;
         while client.ended.is_none() && !is_over(Some(until)) {
@@ -397,6 +217,6 @@ impl<'s> Node<'s> {
     }
 }
 
-fn is_over(until: Option<Instant>) -> bool {
+pub(super) fn is_over(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
 }
