@@ -217,27 +217,52 @@ def test_a_download_that_breaks_off_leaves_the_app_as_it_was(build, tmp_path, bu
     assert installed(build) == f"{version} amd64"
 
 
-@pytest.mark.parametrize("built_before", [False, True])
-def test_a_build_that_is_stopped_leaves_the_app_as_it_was(build, tmp_path, built_before):
-    if built_before:
-        build.ok()
-        release(build.shelf, tmp_path, "1.2.4")
-    path = f"/tailscale_{'1.2.4' if built_before else '1.2.3'}_amd64.tgz"
+def stopped(build, number, path):
+    """Stops a build by a signal while it waits for `path`; what it said."""
     build.shelf.held.add(path)
-    before = build.files()
     process = subprocess.Popen(
         build.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment(), start_new_session=True
     )
     deadline = time.monotonic() + 60
     while path not in build.shelf.asked and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGTERM, said
+    assert process.returncode == -number, said
+    build.shelf.held.clear()
+
+
+@pytest.mark.parametrize("built_before", [False, True])
+def test_a_build_that_is_stopped_leaves_the_app_as_it_was(build, tmp_path, built_before):
+    if built_before:
+        build.ok()
+        release(build.shelf, tmp_path, "1.2.4")
+    before = build.files()
+    stopped(build, signal.SIGTERM, f"/tailscale_{'1.2.4' if built_before else '1.2.3'}_amd64.tgz")
     assert build.files() == before
     assert list(build.app.glob(".tailchain*")) == []
-    build.shelf.held.clear()
     build.ok()
+
+
+def test_what_a_build_that_was_killed_left_is_swept_by_the_next(build, tmp_path):
+    stopped(build, signal.SIGKILL, "/tailscale_1.2.3_amd64.tgz")
+    (left,) = build.app.glob(".tailchain*")
+    (left / "file").write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    for folder in [
+        elsewhere,
+        build.app / ".tailchain.short",
+        build.app / ".tailchain.longer7",
+        build.app / ".tailchain.a-b_c.",
+    ]:
+        folder.mkdir()
+        (folder / "of the app").write_text("")
+    (build.app / ".tailchain.aLink0").symlink_to(elsewhere)
+    (build.app / ".tailchain.aFile0").write_text("")
+    build.ok()
+    kept = {".tailchain.short", ".tailchain.longer7", ".tailchain.a-b_c.", ".tailchain.aLink0", ".tailchain.aFile0"}
+    assert {path.name for path in build.app.glob(".tailchain*")} == kept
+    assert (elsewhere / "of the app").exists()
 
 
 def test_a_version_that_does_not_exist_is_named_by_its_url(build):

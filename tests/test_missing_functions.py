@@ -95,3 +95,11 @@ def test_an_address_gets_no_name_without_the_function(run, conf, proxy):
     operations = ["getnameinfo 127.0.0.1 80 100 100", "gethostbyaddr 127.0.0.1", "gethostbyaddr_r 127.0.0.1 512"]
     answers = run("resolve", operations, "*", conf([proxy], "proxy_dns"))
     assert answers == ["SYSTEM", "NULL NETDB_INTERNAL", "ENOSYS NULL NETDB_INTERNAL"]
+
+
+@pytest.mark.parametrize("call", ["query {}", "search {}", "querydomain {} lan"])
+@pytest.mark.parametrize("state", ["", "n"], ids=["of the thread", "of the program"])
+def test_a_query_without_the_function_leaves_no_stale_h_errno(run, conf, proxy, state, call):
+    operations = [f"res_{state}{call.format('db')} txt 512"]
+    answers = run("resolve", operations, "*", conf([proxy], "proxy_dns"))
+    assert answers == ["-1 TRY_AGAIN TRY_AGAIN"]

@@ -237,7 +237,7 @@ MESSAGES = {
     "res_send db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
     "res_nsend db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
     "res_query db.example a 43": "28 qr 1 tc 1 rcode 0 answers 0",
-    "res_query db.example a 5": "-1 0 0",
+    "res_query db.example a 5": "-1 TRY_AGAIN TRY_AGAIN",
     "res_query 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
     "res_nquery 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
     "res_send 192.0.2.1 a 512": "27 qr 1 tc 0 rcode 3 answers 0",

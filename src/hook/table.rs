@@ -207,19 +207,19 @@ hooks! {
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails -1;
+        = query::res_query, fails query::failed();
 
     /// res_search(3): as res_query; the proxy knows of no search domains.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails -1;
+        = query::res_query, fails query::failed();
 
     /// res_querydomain(3): as res_query, of the two names put together.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_querydomain, fails -1;
+        = query::res_querydomain, fails query::failed();
 
     /// res_send(3): an address query that the program wrote itself, as res_query.
     ///
@@ -231,19 +231,28 @@ hooks! {
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails -1;
+        = query::res_nquery, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// res_nsearch(3): as res_search.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails -1;
+        = query::res_nquery, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// res_nquerydomain(3): as res_querydomain.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquerydomain, fails -1;
+        = query::res_nquerydomain, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// res_nsend(3): as res_send.
     ///
@@ -255,19 +264,19 @@ hooks! {
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails -1;
+        = query::res_query, fails query::failed();
 
     /// What programs call that were linked with res_search of a glibc before 2.34: as that.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails -1;
+        = query::res_query, fails query::failed();
 
     /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_querydomain, fails -1;
+        = query::res_querydomain, fails query::failed();
 
     /// What programs call that were linked with res_send of a glibc before 2.34: as that.
     ///
@@ -279,19 +288,28 @@ hooks! {
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails -1;
+        = query::res_nquery, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails -1;
+        = query::res_nquery, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
     ///
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn __res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquerydomain, fails -1;
+        = query::res_nquerydomain, fails {
+            // SAFETY: the program's own argument.
+            unsafe { query::failed_n(res) }
+        };
 
     /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
     ///

@@ -118,7 +118,7 @@ unsafe fn answer_query(
         }
         Err(_) if state.config.dns == Dns::Local => return Verdict::Real,
         // SAFETY: the caller's contract.
-        Err(_) => return unsafe { fail(res, NO_RECOVERY) },
+        Err(_) => return Verdict::Return(unsafe { fail(res, NO_RECOVERY) }),
     };
     let query = Query {
         id: 0,
@@ -128,12 +128,14 @@ unsafe fn answer_query(
     match said {
         Said::Libc => Verdict::Real,
         // SAFETY: the caller's contract.
-        Said::NoRoom => unsafe { fail(res, TRY_AGAIN) },
+        Said::NoRoom => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
         // SAFETY: the caller's contract.
         Said::Here(answer) => match unsafe { room.put(&query, &answer) } {
             // The message is in the buffer all the same, as libc leaves it there.
-            // SAFETY: the caller's contract.
-            Ok(_) if answer == dns::Answer::NoSuchName => unsafe { fail(res, HOST_NOT_FOUND) },
+            Ok(_) if answer == dns::Answer::NoSuchName => {
+                // SAFETY: the caller's contract.
+                Verdict::Return(unsafe { fail(res, HOST_NOT_FOUND) })
+            }
             Ok(length) => Verdict::Return(length),
             Err(errno) => Verdict::Fail(errno),
         },
@@ -144,13 +146,28 @@ unsafe fn answer_query(
 ///
 /// # Safety
 /// `res` is a res_state.
-unsafe fn fail(res: *mut ResState, reason: c_int) -> Verdict<c_int> {
+unsafe fn fail(res: *mut ResState, reason: c_int) -> c_int {
     // SAFETY: the caller's contract.
     if let Some(res) = unsafe { res.as_mut() } {
         res.res_h_errno = reason;
     }
     set_h_errno(reason);
-    Verdict::Return(-1)
+    -1
+}
+
+/// What a hook of a query returns that fails with an errno: as libc where it cannot ask a server, for whatever reason.
+pub fn failed() -> c_int {
+    // SAFETY: the state of this thread.
+    unsafe { failed_n(own_state()) }
+}
+
+/// The same with a state of the program's.
+///
+/// # Safety
+/// As res_nquery(3).
+pub unsafe fn failed_n(res: *mut ResState) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe { fail(res, TRY_AGAIN) }
 }
 
 /// The resolver state of this thread.
