@@ -363,6 +363,11 @@ def test_both_numbers_of_a_dup_work(both):
          "ready poll IN 20000", "recv 5", "same", "peer")  # fmt: skip
 
 
+@pytest.mark.parametrize("last", [1000, 2**32 - 1])
+def test_what_a_pending_connect_needs_is_not_closed_with_all_other_numbers(both, last):
+    both(SOCKET, CONNECT, f"close_range 4 {last}", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
+
+
 def test_nothing_is_left_when_pending_sockets_are_closed(both):
     both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
 

@@ -185,6 +185,8 @@ fn nowhere() -> SockAddr {
 fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     crate::ALLOCATOR.check()?;
     let state = state();
+    // The file is opened here, not by the helper: a number that the program is about to get would be taken.
+    state.names();
     let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
     let family = family(state, fd, dialled)?;
     if !nonblocking {

@@ -582,5 +582,7 @@ impl Books {
                 [entry.far.fd(), entry.socket.fd(), fresh]
             }))
             .chain(orphans)
+            // No fresh socket. As an unsigned number, that is the last of the range that close_range(2) takes.
+            .filter(|&fd| fd >= 0)
     }
 }

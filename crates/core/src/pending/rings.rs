@@ -117,10 +117,8 @@ fn parse(line: &[u8]) -> Option<Line> {
 }
 
 fn has_io_uring() -> bool {
-    sys::descriptors().is_ok_and(|all| {
-        all.into_iter()
-            .any(|fd| sys::names_file(fd, b"anon_inode:[io_uring]"))
-    })
+    sys::above_descriptors()
+        .is_ok_and(|above| (0..above).any(|fd| sys::names_file(fd, b"anon_inode:[io_uring]")))
 }
 
 #[cfg(test)]

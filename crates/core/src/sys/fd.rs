@@ -185,8 +185,8 @@ pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
     })
 }
 
-pub(super) fn is_socket(fd: Fd) -> bool {
-    stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFSOCK)
+pub(super) fn is_socket(fd: Fd) -> Result<bool, Errno> {
+    stat(fd).map(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFSOCK)
 }
 
 /// fstat(2).

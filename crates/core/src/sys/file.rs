@@ -4,46 +4,27 @@ use super::fd::is_socket;
 use super::{errno, Fd, OwnFd};
 use crate::errno::Errno;
 
-/// The number of a directory entry of /proc/self/fd, getdents(2): its name is at byte 19, after a record length
-/// at byte 16.
-fn entry(record: &[u8]) -> Option<(usize, Option<Fd>)> {
-    let length = usize::from(u16::from_ne_bytes([*record.get(16)?, *record.get(17)?]));
-    let name = record.get(19..length)?.split(|&byte| byte == 0).next()?;
-    let number = core::str::from_utf8(name).ok()?.parse().ok();
-    Some((length, number))
+/// A number above all descriptors that are open: how many the kernel has room for now, proc_pid_status(5).
+///
+/// To ask each of these numbers takes a fraction of what to list /proc/self/fd takes, for which the kernel makes a file
+/// of each descriptor.
+pub fn above_descriptors() -> Result<Fd, Errno> {
+    let status = read_all(c"/proc/self/status")?;
+    room_for_descriptors(&status).ok_or(Errno::ENOENT)
 }
 
-/// The descriptors of this process that are open now.
-pub fn descriptors() -> Result<Vec<Fd>, Errno> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    let path = c"/proc/self/fd".as_ptr();
-    let folder = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path, flags)? as Fd);
-    let mut found = Vec::new();
-    let mut buffer = [0u8; 4096];
-    loop {
-        let length = syscall!(
-            SYS_getdents64,
-            folder.fd(),
-            buffer.as_mut_ptr(),
-            buffer.len()
-        )?;
-        let mut rest = buffer.get(..length as usize).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(found);
-        }
-        while let Some((length, number)) = entry(rest) {
-            found.extend(number);
-            rest = rest.get(length..).unwrap_or_default();
-        }
-    }
+fn room_for_descriptors(status: &[u8]) -> Option<Fd> {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    let size = lines.find_map(|line| line.strip_prefix(b"FDSize:"))?;
+    core::str::from_utf8(size).ok()?.trim().parse().ok()
 }
 
 /// Whether readlink(2) of /proc/self/fd/FD gives exactly this.
 ///
-/// A socket is passed by after an fstat(2): this is asked of all descriptors in turn, most of many are sockets, and a
-/// readlink(2) takes ten times as long.
+/// A socket, or a number that is not open, is passed by after an fstat(2): this is asked of all in turn, most of many
+/// are of these, and a readlink(2) takes ten times as long.
 pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
-    if is_socket(fd) {
+    if is_socket(fd) != Ok(false) {
         return false;
     }
     let Ok(path) = std::ffi::CString::new(format!("/proc/self/fd/{fd}")) else {
@@ -85,4 +66,32 @@ pub fn open_append(path: &core::ffi::CStr) -> Result<OwnFd, Errno> {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
     let fd = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600)?;
     Ok(OwnFd::adopt(fd as Fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+
+    #[test]
+    fn the_room_for_descriptors_is_a_line_of_the_status() {
+        let status = b"Name:\tx\nFDSize:\t256\nGroups:\t\n";
+        assert_eq!(room_for_descriptors(status), Some(256));
+        assert_eq!(room_for_descriptors(b"Name:\tFDSize: 3\n"), None);
+        assert_eq!(room_for_descriptors(b"FDSize:\n"), None);
+    }
+
+    #[test]
+    fn every_open_descriptor_is_below_and_its_file_is_told_from_others() {
+        let expected = b"anon_inode:[eventpoll]";
+        let epoll = sys::RaisedLimit::new().raise(sys::epoll().unwrap());
+        let (socket, _other) = sys::stream_pair().unwrap();
+        assert!(epoll.fd() < above_descriptors().unwrap());
+        assert!(names_file(epoll.fd(), expected));
+        assert!(!names_file(epoll.fd(), b"anon_inode:[io_uring]"));
+        assert!(!names_file(socket.fd(), expected));
+        let closed = epoll.fd();
+        drop(epoll);
+        assert!(!names_file(closed, expected));
+    }
 }
