@@ -195,6 +195,7 @@ impl Pending {
             // Between vfork and exec: the books, and the helper, are the parent's.
             return Err(Errno::EAGAIN);
         }
+        self.registrations.rings.look();
         let fds = self.numbers_of(fd);
         let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
         let fresh = Arc::new(AtomicI32::new(-1));

@@ -58,7 +58,13 @@ impl Rings {
         self.any.store(true, Ordering::Release);
     }
 
-    /// The instances to look at. Cheap where there is none.
+    /// Look at the process if there are instances that were made since the last look. Best before there are descriptors
+    /// of ours, whose high numbers make room for many.
+    pub(super) fn look(&self) {
+        let _ = self.instances();
+    }
+
+    /// The instances that may be served by an io_uring. Cheap where there is none.
     pub(super) fn instances(&self) -> Vec<Fd> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
@@ -117,8 +123,10 @@ fn parse(line: &[u8]) -> Option<Line> {
 }
 
 fn has_io_uring() -> bool {
-    sys::above_descriptors()
-        .is_ok_and(|above| (0..above).any(|fd| sys::names_file(fd, b"anon_inode:[io_uring]")))
+    sys::descriptors().is_ok_and(|all| {
+        all.into_iter()
+            .any(|fd| sys::names_file(fd, b"anon_inode:[io_uring]"))
+    })
 }
 
 #[cfg(test)]

@@ -4,15 +4,55 @@ use super::fd::is_socket;
 use super::{errno, Fd, OwnFd};
 use crate::errno::Errno;
 
-/// A number above all descriptors that are open: how many the kernel has room for now, proc_pid_status(5).
+/// Where there is room for no more descriptors than this, all numbers are gone through.
+const FEW: Fd = 4096;
+
+/// The numbers that may be open descriptors of this process: all that are, and perhaps others.
 ///
-/// To ask each of these numbers takes a fraction of what to list /proc/self/fd takes, for which the kernel makes a file
-/// of each descriptor.
-pub fn above_descriptors() -> Result<Fd, Errno> {
+/// To ask a number whether it is open takes a twentieth of what it takes to list one that is: for /proc/self/fd, the
+/// kernel makes a file of each. But there may be room for a million.
+pub fn descriptors() -> Result<Vec<Fd>, Errno> {
     let status = read_all(c"/proc/self/status")?;
-    room_for_descriptors(&status).ok_or(Errno::ENOENT)
+    match room_for_descriptors(&status) {
+        Some(room) if room <= FEW => Ok((0..room).collect()),
+        _ => listed_descriptors(),
+    }
 }
 
+fn listed_descriptors() -> Result<Vec<Fd>, Errno> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let path = c"/proc/self/fd".as_ptr();
+    let folder = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path, flags)? as Fd);
+    let mut found = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let length = syscall!(
+            SYS_getdents64,
+            folder.fd(),
+            buffer.as_mut_ptr(),
+            buffer.len()
+        )?;
+        let mut rest = buffer.get(..length as usize).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(found);
+        }
+        while let Some((length, number)) = entry(rest) {
+            found.extend(number);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+}
+
+/// The number of a directory entry of /proc/self/fd, getdents(2): its name is at byte 19, after a record length
+/// at byte 16.
+fn entry(record: &[u8]) -> Option<(usize, Option<Fd>)> {
+    let length = usize::from(u16::from_ne_bytes([*record.get(16)?, *record.get(17)?]));
+    let name = record.get(19..length)?.split(|&byte| byte == 0).next()?;
+    let number = core::str::from_utf8(name).ok()?.parse().ok();
+    Some((length, number))
+}
+
+/// FDSize of proc_pid_status(5): above all that are open.
 fn room_for_descriptors(status: &[u8]) -> Option<Fd> {
     let mut lines = status.split(|&byte| byte == b'\n');
     let size = lines.find_map(|line| line.strip_prefix(b"FDSize:"))?;
@@ -82,11 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn every_open_descriptor_is_below_and_its_file_is_told_from_others() {
+    fn every_open_descriptor_is_found_either_way_and_its_file_is_told_from_others() {
         let expected = b"anon_inode:[eventpoll]";
         let epoll = sys::RaisedLimit::new().raise(sys::epoll().unwrap());
         let (socket, _other) = sys::stream_pair().unwrap();
-        assert!(epoll.fd() < above_descriptors().unwrap());
+        for found in [descriptors().unwrap(), listed_descriptors().unwrap()] {
+            assert!(found.contains(&epoll.fd()) && found.contains(&socket.fd()));
+        }
         assert!(names_file(epoll.fd(), expected));
         assert!(!names_file(epoll.fd(), b"anon_inode:[io_uring]"));
         assert!(!names_file(socket.fd(), expected));
