@@ -1,9 +1,11 @@
 """Row group 1: what one blocking connect through a proxy costs."""
 
+import os
 import re
+from contextlib import contextmanager
 
 from .contenders import Setting
-from .harness import Row, alternate_one, numbers, run
+from .harness import Row, alternate, alternate_one, numbers, run
 
 SYSTEM_CALLS_TOTAL = re.compile(r"^\S+\s+\S+\s+\S+\s+(\d+)\s+(?:\d+\s+)?total$", re.M)
 INSTRUCTIONS = re.compile(r"^(?:summary|totals): (\d+)", re.M)
@@ -15,9 +17,7 @@ def rows(ground):
         setting = Setting((proxy,))
 
         def connects(contender, times, wrap):
-            folder = ground.own_folder()
-            words = [ground.program("connects"), ground.target, server, times]
-            return wrap(words, contender.environment(setting, folder), folder)
+            return connects_to(ground, server, setting, contender, times, wrap)
 
         def each(contender, wrap):
             """The difference between many connects and twice as many: start-up is not in it."""
@@ -26,16 +26,58 @@ def rows(ground):
         calls = alternate_one(ground.contenders, ground.choose(3, 1), lambda one: each(one, system_calls))
         spent = alternate_one(ground.contenders, 1, lambda one: each(one, instructions))
         times = ground.choose(500, 100)
-        rate = alternate_one(
-            ground.contenders, ground.choose(15, 1), lambda one: numbers(connects(one, times, plainly))[0]
-        )
+        rounds = ground.choose(15, 1)
+        figures = alternate(ground.contenders, rounds, lambda one: speed(connects(one, times, plainly)))
     yield Row("system_calls", "system calls of socket, connect, close", "", calls)
     yield Row("instructions", "instructions of the same, in user space", "", spent)
-    yield Row("sequential", "sequential connects", "1/s", rate, more_is_better=True)
+    yield Row("sequential", "sequential connects", "1/s", figures["rate"], more_is_better=True)
+    yield Row("first_connect", "  the first of a process, which is not among them", "µs", figures["first"])
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        with on_core(cores[1]), ground.server("discard") as server, ground.microsocks() as proxy:
+            setting = Setting((proxy,))
+            apart = alternate_one(
+                ground.contenders,
+                rounds,
+                lambda one: speed(connects_to(ground, server, setting, one, times, on(cores[0])))["rate"],
+            )
+        yield Row("sequential_apart", "  the client and the rest on a core each", "1/s", apart, more_is_better=True)
+
+
+def connects_to(ground, server, setting, contender, times, wrap):
+    folder = ground.own_folder()
+    words = [ground.program("connects"), ground.target, server, times]
+    return wrap(words, contender.environment(setting, folder), folder)
+
+
+def speed(told):
+    """What programs/connects.c prints."""
+    return dict(zip(["rate", "first"], numbers(told), strict=True))
 
 
 def plainly(words, environment, folder):
     return run(words, environment)
+
+
+@contextmanager
+def on_core(core):
+    """What is started meanwhile runs on this core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def on(core):
+    """As `plainly`, on this core. Left alone, the scheduler often puts a client and its proxy on the same one."""
+
+    def pinned(words, environment, folder):
+        with on_core(core):
+            return run(words, environment)
+
+    return pinned
 
 
 def system_calls(words, environment, folder):

@@ -20,7 +20,8 @@ FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 @dataclass
 class Ground:
-    folder: Path
+    folder: Path  # programs are compiled to it
+    folder_in_memory: Path  # of everything that one run writes
     contenders: list
     quick: bool = False
     target: str = TARGET
@@ -38,7 +39,7 @@ class Ground:
 
     def own_folder(self):
         """A new folder, which daemons may enter that drop their privileges."""
-        path = self.folder / str(next(self._numbers))
+        path = self.folder_in_memory / str(next(self._numbers))
         path.mkdir(mode=0o755)
         return path
 
