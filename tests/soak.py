@@ -62,14 +62,16 @@ class Stayer:
     process: subprocess.Popen
     samples: list = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
+    seconds: float = 0
 
     def begin(self, seconds):
+        self.seconds = seconds
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
 
     def end(self):
         """Read the line that it prints at the end of a round, and look at it."""
-        guard = threading.Timer(PATIENCE, self.process.kill)
+        guard = threading.Timer(self.seconds + PATIENCE, self.process.kill)
         guard.start()
         line = self.process.stdout.readline()
         guard.cancel()
