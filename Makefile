@@ -27,7 +27,7 @@ MODELS  = cd models && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models $(CARGO)
 .PHONY: help
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
-	@echo "make test       everything: unit tests, then black-box tests (installs what they need)"
+	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
@@ -123,6 +123,9 @@ lint: $(VENV)/ready
 header:
 	TAILCHAIN_WRITE_HEADER=1 $(CARGO) build --release
 
+# Where a config would be found; the first comes before the others, so one of ours there would put them out of use.
+CONFIGS = $(SYSCONFDIR)/proxychains.conf /etc/proxychains.conf /etc/proxychains4.conf
+
 .PHONY: install
 install: build
 	install -D -m 755 $(RELEASE)/proxychains4 $(DESTDIR)$(BINDIR)/proxychains4
@@ -130,8 +133,9 @@ install: build
 	install -D -m 755 $(RELEASE)/$(LIBRARY) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
 	ln -sf $(LIBRARY) $(DESTDIR)$(LIBDIR)/$(COMPATIBLE)
 	install -D -m 644 include/tailchain.h $(DESTDIR)$(INCLUDEDIR)/tailchain.h
-	test -e $(DESTDIR)$(SYSCONFDIR)/proxychains.conf || \
-		install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
+	@for there in $(CONFIGS); do \
+		if test -e $(DESTDIR)$$there; then echo "no config is installed: $(DESTDIR)$$there stays in use"; exit; fi; \
+	done; install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
 
 # For TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack: built for where a dyno has it.
 ARCHIVE = $(CARGO_TARGET_DIR)/tailchain-$(shell uname -m).tgz

@@ -2,7 +2,8 @@
 //!
 //! `libtailchain.so` is loaded into unmodified programs with LD_PRELOAD and puts itself in front of a few libc
 //! functions, so that TCP connections go through SOCKS and HTTP proxies. The launcher `proxychains4` and the
-//! command `tailchain` are in `src/bin`; everything that is not an exported libc symbol is in `crates/core`.
+//! command `tailchain` are in `src/bin`. `crates/core` is what they have in common and all that needs neither an exported
+//! symbol nor this process's own state; `crates/preload` knows where the library is and which programs cannot take it.
 //!
 //! # Layers
 //!
@@ -11,7 +12,7 @@
 //! state         this process: its configuration, log, names, pending connects  loaded into every program
 //! ----------------------------------------------------------------------------------------------------
 //! dial pending  tunnels on sockets: one at a time, or many at once             tailchain-core: the only
-//! shared_names local_addresses hosts log load sys                              users of libc below the hooks
+//! shared_names local_addresses hosts log load lock sync sys                    users of libc below the hooks
 //! ----------------------------------------------------------------------------------------------------
 //! config route chain proto fake dns host errno                                 pure: no I/O, clock, globals
 //! ```

@@ -54,6 +54,16 @@ def test_a_config_that_is_there_is_not_overwritten(installed):
     assert config.exists()
 
 
+@pytest.mark.parametrize("name", ["proxychains.conf", "proxychains4.conf"])
+def test_a_config_of_proxychains_ng_stays_in_use(tmp_path, name):
+    config = tmp_path / "etc" / name
+    config.parent.mkdir()
+    config.write_text("# mine\n")
+    make("install", tmp_path)
+    assert [*tmp_path.rglob("proxychains*.conf")] == [config]
+    assert config.read_text() == "# mine\n"
+
+
 @pytest.mark.parametrize("library", ["libtailchain.so", "libproxychains4.so"])
 def test_the_installed_files_work_where_they_are(installed, conf, proxy, echo, library):
     words = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5"]

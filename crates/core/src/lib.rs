@@ -1,8 +1,9 @@
-//! Everything of tailchain that is not an exported libc symbol.
+//! What the library and the commands of tailchain have in common, and all that needs no exported symbol.
 //!
-//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `host`, `errno`) knows nothing
-//! of the operating system; the I/O layer (`load`, `sys`, `log`, `dial`, `shared_names`) uses the core and
-//! libc; the hooks, in the root package, use both. Nothing here defines a libc symbol.
+//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `dns`, `fake`, `host`, `errno`) knows
+//! nothing of the operating system; the I/O layer (`load`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `dial`,
+//! `pending`, `shared_names`) uses the core and libc; the hooks, in the root package, use both. Nothing here defines a
+//! libc symbol.
 
 #![cfg_attr(
     test,
