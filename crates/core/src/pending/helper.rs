@@ -1,6 +1,6 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
-use super::books::{Ends, Pending};
+use super::connects::{Ends, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
 use crate::dial::fresh;

@@ -20,6 +20,7 @@
 //! in `registrations` is a hint, and the kernel is asked whether it is true before it is used.
 
 mod books;
+mod connects;
 mod dead_end;
 mod helper;
 mod orphans;
@@ -28,4 +29,4 @@ mod rings;
 
 pub mod registrations;
 
-pub use books::{Begun, Ends, First, Pending, Start};
+pub use connects::{Begun, Ends, First, Pending, Start};

@@ -6,7 +6,8 @@
 //! puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
 //! an end of file when it reads; nothing hangs.
 
-use super::books::{Books, Pending};
+use super::books::Books;
+use super::connects::Pending;
 use super::dead_end;
 use super::placeholder::{told, Told};
 use crate::errno::Errno;

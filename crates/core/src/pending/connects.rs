@@ -1,0 +1,462 @@
+//! The pending connects of a process, as the hooks see them: how one begins, what is asked meanwhile, how it ends.
+
+use super::books::{Books, Entry, Number};
+use super::dead_end::{self, OwedErrors};
+use super::helper::{self, Job};
+use super::placeholder::{FarEnd, Placeholder};
+use super::registrations::Registrations;
+use crate::dial::driver::{Driver, Progress};
+use crate::errno::Errno;
+use crate::lock::{Generation, Guard, Lock};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use crate::sys::{self, Fd, OwnFd, RaisedLimit};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Who is told of a connect, before its program can know. `socket` is a number of ours.
+pub trait Ends: Sync {
+    /// The socket is connected to a first proxy, which is at its answer. Told again where another proxy is tried.
+    fn opened(&self, socket: Fd, dialled: SocketAddr);
+
+    /// The tunnel stands, or nothing came of it.
+    fn ended(&self, socket: Fd, dialled: SocketAddr, result: Result<(), Errno>);
+}
+
+/// All pending connects of a process.
+pub struct Pending {
+    pub registrations: Registrations,
+    pub(super) owed: OwedErrors,
+    books: Lock<Books>,
+    /// Advances when an entry ends.
+    settled: Generation,
+    /// How many numbers of the program are placeholders: 0 means that no hook has anything to do here.
+    busy: AtomicUsize,
+    /// The process whose descriptors the books are about.
+    owner: AtomicI32,
+    /// Whether the fork handlers are installed.
+    guarded: AtomicBool,
+    /// Numbers of TCP sockets that were ever on either side of a dup: where to look for further numbers.
+    dups: Lock<BTreeSet<Fd>>,
+    any_dups: AtomicBool,
+}
+
+/// See [`Pending::hold`].
+pub struct Held<'a>(Guard<'a, Books>);
+
+/// How a connect becomes pending.
+pub struct Start {
+    /// As the program dialled it.
+    pub dialled: SocketAddr,
+    pub ends: &'static dyn Ends,
+    pub first: First,
+}
+
+/// Who makes the first steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The calling thread: they do not block.
+    Here,
+    /// The helper: a proxy's name must be resolved, which could block.
+    Helper,
+    /// They were made: a blocking connect was interrupted.
+    Begun,
+}
+
+/// What became of a beginning.
+pub enum Begun {
+    /// EINPROGRESS: the helper has it.
+    Pending,
+    /// It was over at once; the socket is back under its number.
+    Ended(Result<(), Errno>),
+}
+
+impl Default for Pending {
+    fn default() -> Pending {
+        Pending::new()
+    }
+}
+
+impl Pending {
+    pub const fn new() -> Pending {
+        Pending {
+            registrations: Registrations::new(),
+            owed: OwedErrors::new(),
+            books: Lock::new(Books::new()),
+            settled: Generation::new(),
+            busy: AtomicUsize::new(0),
+            owner: AtomicI32::new(0),
+            guarded: AtomicBool::new(false),
+            dups: Lock::new(BTreeSet::new()),
+            any_dups: AtomicBool::new(false),
+        }
+    }
+
+    /// How many connects are pending.
+    pub fn count(&self) -> usize {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// The books, if there is anything in them and they are this process's: after vfork(2) they are not.
+    pub(super) fn open(&self) -> Option<Guard<'_, Books>> {
+        let mine = self.count() > 0 && self.owner.load(Ordering::Acquire) == sys::pid();
+        mine.then(|| self.books.lock())
+    }
+
+    /// Hold a pending number as it is: until this is dropped its file is not exchanged. `None`: nothing is pending
+    /// on it.
+    pub fn hold(&self, fd: Fd) -> Option<Held<'_>> {
+        let mut books = self.open()?;
+        let has = books.is_pending(fd) || books.orphan_of(fd).is_some();
+        has.then_some(Held(books))
+    }
+
+    pub(super) fn recount(&self, books: &Books) {
+        let orphaned: usize = books.orphans.iter().map(|orphan| orphan.fds.len()).sum();
+        self.busy
+            .store(books.numbers.len() + orphaned, Ordering::Release);
+    }
+
+    pub(super) fn lock(&self) -> Guard<'_, Books> {
+        self.books.lock()
+    }
+
+    pub(super) fn raw_locks(&self) -> (&Lock<Books>, &Lock<BTreeSet<Fd>>) {
+        (&self.books, &self.dups)
+    }
+
+    pub(super) fn set_owner(&self) {
+        self.owner.store(sys::pid(), Ordering::Release);
+    }
+
+    /// Put a placeholder under `fd`, and have the tunnel made on its socket meanwhile. `driver` is given the
+    /// socket under a number of ours.
+    ///
+    /// # Errors
+    /// EALREADY: one is pending on this number. Anything else: a descriptor or a thread cannot be had; nothing
+    /// has changed, and the caller may connect by blocking.
+    pub fn begin(
+        &'static self,
+        fd: Fd,
+        start: Start,
+        driver: impl FnOnce(Fd) -> Driver<'static>,
+    ) -> Result<Begun, Errno> {
+        let Start {
+            dialled,
+            ends,
+            first,
+        } = start;
+        self.guard_forks();
+        if self.owner.load(Ordering::Acquire) != sys::pid() {
+            // Between vfork and exec: the books, and the helper, are the parent's.
+            return Err(Errno::EAGAIN);
+        }
+        self.registrations.rings.look();
+        let fds = self.numbers_of(fd);
+        let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+        let fresh = Arc::new(AtomicI32::new(-1));
+        let (id, socket, far) = {
+            let mut books = self.books.lock();
+            if books.is_pending(fd) {
+                return Err(Errno::EALREADY);
+            }
+            let limit = RaisedLimit::new();
+            let socket = Arc::new(limit.duplicate(fd)?);
+            let placeholder = Placeholder::new(&limit)?;
+            sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
+            if books.helper.is_none() {
+                books.helper = Some(helper::spawn(self, &limit)?);
+            }
+            let id = books.next;
+            books.next += 1;
+            let far = Arc::new(placeholder.far);
+            for (index, &number) in fds.iter().enumerate() {
+                let placed = self.registrations.exchange(placeholder.near.fd(), number);
+                if let Err(errno) = placed {
+                    // The socket must not stay under a number while a tunnel is made on it.
+                    for &back in fds.iter().take(index) {
+                        books.numbers.remove(&back);
+                        let _ = self.registrations.exchange(socket.fd(), back);
+                    }
+                    books.call_helper();
+                    return Err(errno);
+                }
+                books.numbers.insert(number, id);
+            }
+            books.entries.insert(
+                id,
+                Entry {
+                    id,
+                    numbers: fds.into_iter().map(Number::new).collect(),
+                    placeholder: placeholder.id,
+                    far: far.clone(),
+                    socket: socket.clone(),
+                    fresh: fresh.clone(),
+                    forked: false,
+                },
+            );
+            self.recount(&books);
+            (id, socket, far)
+        };
+        let mut driver = driver(socket.fd());
+        driver.announce_fresh(fresh);
+        let progress = match first {
+            First::Here => {
+                let progress = driver.go();
+                if let Some(socket) = driver.take_opened() {
+                    ends.opened(socket, dialled);
+                }
+                Some(progress)
+            }
+            First::Helper => None,
+            First::Begun => {
+                sys::set_nonblocking(socket.fd(), true)?;
+                Some(driver.waiting())
+            }
+        };
+        if let Some(Progress::Finished(result)) = progress {
+            let fresh = driver.take_fresh().filter(|_| result.is_ok());
+            let socket = fresh.as_ref().unwrap_or(&socket);
+            ends.ended(socket.fd(), dialled, result);
+            // Nobody can sleep on the placeholder for long: it was there for an instant.
+            let _ = self.put_back(id, socket, result);
+            // A helper that was started for this has nothing to do.
+            self.books.lock().call_helper();
+            return Ok(Begun::Ended(result));
+        }
+        let job = Job {
+            id,
+            socket,
+            far,
+            driver,
+            progress,
+            dialled,
+            ends,
+        };
+        let mut books = self.books.lock();
+        books.inbox.push(job);
+        books.call_helper();
+        Ok(Begun::Pending)
+    }
+
+    /// The socket goes back under its numbers, wherever the program still has the placeholder. What is left to
+    /// watch afterwards, if any: somebody who sleeps on the placeholder for reading.
+    pub(super) fn put_back(
+        &self,
+        id: u64,
+        socket: &OwnFd,
+        result: Result<(), Errno>,
+    ) -> Option<(Arc<FarEnd>, Fd)> {
+        let (entry, back) = {
+            let mut books = self.books.lock();
+            let entry = books.strike(id)?;
+            let mut back = None;
+            for fd in entry.open_numbers() {
+                if sys::file_id(fd) != Ok(entry.placeholder) {
+                    // Closed behind our back, and perhaps somebody else's by now.
+                    continue;
+                }
+                let blocking = sys::status_flags(fd).map(|flags| flags & libc::O_NONBLOCK == 0);
+                if back.is_none() {
+                    let _ = sys::set_nonblocking(socket.fd(), blocking != Ok(true));
+                }
+                let _ = self.registrations.exchange(socket.fd(), fd);
+                back = Some(fd);
+            }
+            self.recount(&books);
+            (entry, back)
+        };
+        self.settled.advance();
+        // In this order: a child that is woken asks at once.
+        if entry.forked {
+            // A child has the program's socket alone: a fresh one in its place is not for the child.
+            let result = result.and(if socket.fd() == entry.socket.fd() {
+                Ok(())
+            } else {
+                Err(Errno::ECONNABORTED)
+            });
+            entry.far.tell(result.err().map_or(0, Errno::raw));
+        }
+        entry.far.wake_writers();
+        back.filter(|_| !entry.far.is_deserted())
+            .map(|fd| (entry.far, fd))
+    }
+
+    /// A connect ended in an error that its program has yet to learn: put the error on the socket.
+    pub(super) fn leave_error(&self, socket: &OwnFd, errno: Errno) {
+        let refused = dead_end::make(socket.fd());
+        if !refused || errno != Errno::ECONNREFUSED {
+            if let Some(cookie) = sys::cookie(socket.fd()) {
+                self.owed.owe(cookie, errno);
+            }
+        }
+    }
+
+    /// Whether anything is pending, or some program has yet to learn of a failure.
+    pub fn has_news(&self) -> bool {
+        self.count() > 0 || !self.owed.is_empty()
+    }
+
+    /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
+    pub fn owed_error(&self, fd: Fd) -> Option<Errno> {
+        if self.owed.is_empty() {
+            return None;
+        }
+        self.owed.pay(sys::cookie(fd)?)
+    }
+
+    /// The socket that a number stands for while a connect is pending on it.
+    pub fn socket_of(&self, fd: Fd) -> Option<Arc<OwnFd>> {
+        let mut books = self.open()?;
+        if let Some(orphan) = books.orphan_of(fd) {
+            return Some(orphan.socket.clone());
+        }
+        Some(books.entry_of(fd)?.socket.clone())
+    }
+
+    /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
+    pub fn is_internal(&self, fd: Fd) -> bool {
+        self.open()
+            .is_some_and(|books| books.internal().any(|own| own == fd))
+    }
+
+    /// Our own descriptors between two numbers, in order.
+    pub fn internal_between(&self, first: u32, last: u32) -> Vec<Fd> {
+        let Some(books) = self.open() else {
+            return Vec::new();
+        };
+        let in_range = |fd: &Fd| (first..=last).contains(&(*fd as u32));
+        let mut found: Vec<Fd> = books.internal().filter(in_range).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The program is about to close this number: forget it first, for it may be given to another thread the
+    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect.
+    ///
+    /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
+    /// may call close(2).
+    pub fn closing(&self, fd: Fd) {
+        if let Some(mut books) = self.open() {
+            if let Some(entry) = books.entry_of(fd) {
+                entry.closed(|number| number == fd);
+            } else if !books.orphans.is_empty() {
+                books.forget_orphans(|number| number == fd);
+                self.recount(&books);
+            }
+        }
+        // For one who waits for this number.
+        self.settled.advance();
+    }
+
+    /// As [`Pending::closing`], for all numbers of a range.
+    pub fn closing_range(&self, first: u32, last: u32) {
+        let in_range = |fd: Fd| (first..=last).contains(&(fd as u32));
+        if let Some(mut books) = self.open() {
+            for entry in books.entries.values_mut() {
+                entry.closed(in_range);
+            }
+            books.forget_orphans(in_range);
+            self.recount(&books);
+        }
+        self.settled.advance();
+    }
+
+    /// Nobody has the placeholder of this entry any more.
+    pub(super) fn abandoned(&self, id: u64) {
+        {
+            let mut books = self.books.lock();
+            books.strike(id);
+            self.recount(&books);
+        }
+        self.settled.advance();
+    }
+
+    /// shutdown(2) on a connecting socket ends the attempt (the kernel leaves ECONNRESET). Whether there was
+    /// one. The helper does it, since it may be using the socket at this moment.
+    pub fn cut_short(&self, fd: Fd) -> bool {
+        {
+            let Some(mut books) = self.open() else {
+                return false;
+            };
+            if !books.is_pending(fd) {
+                return false;
+            }
+            let Some(&id) = books.numbers.get(&fd) else {
+                return false;
+            };
+            books.cut.push(id);
+            books.call_helper();
+        }
+        self.wait_for(fd);
+        true
+    }
+
+    /// Sleep until nothing is pending on `fd`: for a program that makes a connecting socket blocking, and whose
+    /// next send or recv would sleep on the placeholder.
+    pub fn wait_for(&self, fd: Fd) {
+        while let Some(None) = self.orphan_end(fd) {
+            // A signal handler may have run: look again.
+            let _ = sys::poll_one(fd, libc::POLLOUT, None);
+        }
+        loop {
+            let seen = self.settled.now();
+            let pending = self.open().is_some_and(|mut books| books.is_pending(fd));
+            if !pending {
+                return;
+            }
+            self.settled.wait(seen);
+        }
+    }
+
+    /// `new` was made a duplicate of `old` just now, while `old` was held.
+    pub fn duplicated(&self, held: Option<Held<'_>>, old: Fd, new: Fd) {
+        let is_tcp = sys::is_tcp(new) == Ok(true);
+        // Between vfork and exec the numbers are not those of the books.
+        let mine = || self.owner.load(Ordering::Acquire) == sys::pid();
+        if held.is_some() || (is_tcp && mine()) {
+            self.dups.lock().extend([old, new]);
+            self.any_dups.store(true, Ordering::Release);
+        }
+        let Some(Held(mut books)) = held else {
+            return;
+        };
+        if let Some(entry) = books.entry_of(old) {
+            entry.numbers.push(Number::new(new));
+            let id = entry.id;
+            books.numbers.insert(new, id);
+        } else if let Some(orphan) = books.orphan_of(old) {
+            orphan.fds.push(new);
+        }
+        self.recount(&books);
+    }
+
+    /// All numbers of the socket that `fd` refers to, as far as they were made through libc.
+    fn numbers_of(&self, fd: Fd) -> Vec<Fd> {
+        let mut numbers = vec![fd];
+        if self.any_dups.load(Ordering::Acquire) {
+            if let Some(cookie) = sys::cookie(fd) {
+                let mut dups = self.dups.lock();
+                dups.retain(|&other| match sys::cookie(other) {
+                    Some(theirs) => {
+                        if theirs == cookie && other != fd {
+                            numbers.push(other);
+                        }
+                        true
+                    }
+                    None => false,
+                });
+            }
+        }
+        numbers
+    }
+
+    /// From now on the books are this process's, and its locks are held over fork(2). To be called when the
+    /// library is loaded, before there are threads.
+    pub fn guard_forks(&'static self) {
+        if !self.guarded.swap(true, Ordering::AcqRel) {
+            self.set_owner();
+            super::orphans::install(self);
+        }
+    }
+}
