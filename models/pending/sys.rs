@@ -268,6 +268,12 @@ impl OwnFd {
         OwnFd(fd)
     }
 
+    pub fn release(self) -> Fd {
+        let fd = self.0;
+        std::mem::forget(self);
+        fd
+    }
+
     pub fn fd(&self) -> Fd {
         self.0
     }

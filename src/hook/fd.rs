@@ -13,7 +13,7 @@ use tailchain_core::sys;
 /// # Safety
 /// As close(2).
 pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
-    if PENDING.count() > 0 {
+    if PENDING.is_busy() {
         if PENDING.is_internal(fd) {
             // Not the program's: to it, the number is not open. A daemon that closes everything goes on.
             return Verdict::Fail(Errno::EBADF);
@@ -64,7 +64,7 @@ pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
 
 /// `new` is closed by this call, unless `old` is bad. A number of ours cannot be had.
 fn making_way(old: c_int, new: c_int) -> Option<Verdict<c_int>> {
-    if PENDING.count() == 0 || sys::status_flags(old).is_err() {
+    if !PENDING.is_busy() || sys::status_flags(old).is_err() {
         return None;
     }
     if PENDING.is_internal(new) {
@@ -144,7 +144,7 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c
 /// As close_range(2).
 pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     let closes = flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0;
-    if PENDING.count() == 0 || first > last || !closes {
+    if !PENDING.is_busy() || first > last || !closes {
         return Verdict::Real;
     }
     PENDING.closing_range(first, last);

@@ -1,10 +1,11 @@
 //! The books: which numbers of the program are placeholders, and for what.
 
+use super::belongings::Belonging;
 use super::helper::{self, Job};
 use super::orphans::Orphan;
 use super::placeholder::FarEnd;
-use crate::sync::atomic::{AtomicI32, Ordering};
-use crate::sys::{self, Fd, FileId, OwnFd, SignalsBlocked};
+use crate::sync::atomic::AtomicI32;
+use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) struct Entry {
     pub placeholder: FileId,
     pub far: Arc<FarEnd>,
     /// The program's socket, under a number of ours.
-    pub socket: Arc<OwnFd>,
+    pub socket: Arc<Belonging>,
     /// The number of the fresh socket that the tunnel is made on instead, or -1.
     pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
@@ -112,8 +113,17 @@ impl Books {
     }
 
     pub fn orphan_of(&mut self, fd: Fd) -> Option<&mut Orphan> {
-        let mut orphans = self.orphans.iter_mut();
-        orphans.find(|orphan| orphan.fds.contains(&fd))
+        let index = self
+            .orphans
+            .iter()
+            .position(|orphan| orphan.fds.contains(&fd))?;
+        let placeholder = self.orphans.get(index)?.placeholder;
+        if sys::file_id(fd) != Ok(placeholder) {
+            // Closed past our hooks: the number is another file's by now.
+            self.forget_orphans(|number| number == fd);
+            return None;
+        }
+        self.orphans.get_mut(index)
     }
 
     pub fn forget_orphans(&mut self, closed: impl Fn(Fd) -> bool) {
@@ -121,20 +131,5 @@ impl Books {
             orphan.fds.retain(|&fd| !closed(fd));
         }
         self.orphans.retain(|orphan| !orphan.fds.is_empty());
-    }
-
-    /// Every descriptor of ours.
-    pub fn internal(&self) -> impl Iterator<Item = Fd> + '_ {
-        let helper = self.helper.iter().flat_map(|h| [h.epoll, h.wake]);
-        let entries = self.entries.values();
-        let orphans = self.orphans.iter().map(|orphan| orphan.socket.fd());
-        helper
-            .chain(entries.flat_map(|entry| {
-                let fresh = entry.fresh.load(Ordering::Acquire);
-                [entry.far.fd(), entry.socket.fd(), fresh]
-            }))
-            .chain(orphans)
-            // No fresh socket. As an unsigned number, that is the last of the range that close_range(2) takes.
-            .filter(|&fd| fd >= 0)
     }
 }

@@ -1,5 +1,6 @@
 //! The pending connects of a process, as the hooks see them: how one begins, what is asked meanwhile, how it ends.
 
+use super::belongings::{Belonging, Belongings};
 use super::books::{Books, Entry, Number};
 use super::dead_end::{self, OwedErrors};
 use super::helper::{self, Job};
@@ -9,7 +10,7 @@ use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, OwnFd, RaisedLimit};
+use crate::sys::{self, Fd, RaisedLimit};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub trait Ends: Sync {
 pub struct Pending {
     pub registrations: Registrations,
     pub(super) owed: OwedErrors,
+    pub(super) belongings: Belongings,
     books: Lock<Books>,
     /// Advances when an entry ends.
     settled: Generation,
@@ -82,6 +84,7 @@ impl Pending {
         Pending {
             registrations: Registrations::new(),
             owed: OwedErrors::new(),
+            belongings: Belongings::new(),
             books: Lock::new(Books::new()),
             settled: Generation::new(),
             busy: AtomicUsize::new(0),
@@ -99,7 +102,7 @@ impl Pending {
 
     /// The books, if there is anything in them and they are this process's: after vfork(2) they are not.
     pub(super) fn open(&self) -> Option<Guard<'_, Books>> {
-        let mine = self.count() > 0 && self.owner.load(Ordering::Acquire) == sys::pid();
+        let mine = self.count() > 0 && self.is_owner();
         mine.then(|| self.books.lock())
     }
 
@@ -147,7 +150,7 @@ impl Pending {
             first,
         } = start;
         self.guard_forks();
-        if self.owner.load(Ordering::Acquire) != sys::pid() {
+        if !self.is_owner() {
             // Between vfork and exec: the books, and the helper, are the parent's.
             return Err(Errno::EAGAIN);
         }
@@ -161,8 +164,8 @@ impl Pending {
                 return Err(Errno::EALREADY);
             }
             let limit = RaisedLimit::new();
-            let socket = Arc::new(limit.duplicate(fd)?);
-            let placeholder = Placeholder::new(&limit)?;
+            let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
+            let placeholder = Placeholder::new(&limit, &self.belongings)?;
             sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
             if books.helper.is_none() {
                 books.helper = Some(helper::spawn(self, &limit)?);
@@ -216,8 +219,9 @@ impl Pending {
         };
         if let Some(Progress::Finished(result)) = progress {
             let fresh = driver.take_fresh().filter(|_| result.is_ok());
-            let socket = fresh.as_ref().unwrap_or(&socket);
-            ends.ended(socket.fd(), dialled, result);
+            let fresh = fresh.map(|fresh| self.belongings.adopt(fresh));
+            let socket = fresh.as_ref().unwrap_or(&socket).fd();
+            ends.ended(socket, dialled, result);
             // Nobody can sleep on the placeholder for long: it was there for an instant.
             let _ = self.put_back(id, socket, result);
             // A helper that was started for this has nothing to do.
@@ -244,7 +248,7 @@ impl Pending {
     pub(super) fn put_back(
         &self,
         id: u64,
-        socket: &OwnFd,
+        socket: Fd,
         result: Result<(), Errno>,
     ) -> Option<(Arc<FarEnd>, Fd)> {
         let (entry, back) = {
@@ -258,9 +262,14 @@ impl Pending {
                 }
                 let blocking = sys::status_flags(fd).map(|flags| flags & libc::O_NONBLOCK == 0);
                 if back.is_none() {
-                    let _ = sys::set_nonblocking(socket.fd(), blocking != Ok(true));
+                    let _ = sys::set_nonblocking(socket, blocking != Ok(true));
                 }
-                let _ = self.registrations.exchange(socket.fd(), fd);
+                if self.registrations.exchange(socket, fd).is_err() {
+                    // The placeholder stays, and must not pass for a connection.
+                    if let Some(cookie) = sys::cookie(fd) {
+                        self.owed.owe(cookie, Errno::ECONNABORTED);
+                    }
+                }
                 back = Some(fd);
             }
             self.recount(&books);
@@ -270,7 +279,7 @@ impl Pending {
         // In this order: a child that is woken asks at once.
         if entry.forked {
             // A child has the program's socket alone: a fresh one in its place is not for the child.
-            let result = result.and(if socket.fd() == entry.socket.fd() {
+            let result = result.and(if socket == entry.socket.fd() {
                 Ok(())
             } else {
                 Err(Errno::ECONNABORTED)
@@ -283,18 +292,23 @@ impl Pending {
     }
 
     /// A connect ended in an error that its program has yet to learn: put the error on the socket.
-    pub(super) fn leave_error(&self, socket: &OwnFd, errno: Errno) {
-        let refused = dead_end::make(socket.fd());
+    pub(super) fn leave_error(&self, socket: Fd, errno: Errno) {
+        let refused = dead_end::make(socket);
         if !refused || errno != Errno::ECONNREFUSED {
-            if let Some(cookie) = sys::cookie(socket.fd()) {
+            if let Some(cookie) = sys::cookie(socket) {
                 self.owed.owe(cookie, errno);
             }
         }
     }
 
-    /// Whether anything is pending, or some program has yet to learn of a failure.
+    /// Whether there is anything that a program must not close, or that has to hear of what it closes.
+    pub fn is_busy(&self) -> bool {
+        self.count() > 0 || !self.belongings.is_empty()
+    }
+
+    /// Whether it is busy, or some program has yet to learn of a failure.
     pub fn has_news(&self) -> bool {
-        self.count() > 0 || !self.owed.is_empty()
+        self.is_busy() || !self.owed.is_empty()
     }
 
     /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
@@ -306,7 +320,7 @@ impl Pending {
     }
 
     /// The socket that a number stands for while a connect is pending on it.
-    pub fn socket_of(&self, fd: Fd) -> Option<Arc<OwnFd>> {
+    pub fn socket_of(&self, fd: Fd) -> Option<Arc<Belonging>> {
         let mut books = self.open()?;
         if let Some(orphan) = books.orphan_of(fd) {
             return Some(orphan.socket.clone());
@@ -316,19 +330,20 @@ impl Pending {
 
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
     pub fn is_internal(&self, fd: Fd) -> bool {
-        self.open()
-            .is_some_and(|books| books.internal().any(|own| own == fd))
+        self.belongings.has(fd) && self.is_owner()
     }
 
     /// Our own descriptors between two numbers, in order.
     pub fn internal_between(&self, first: u32, last: u32) -> Vec<Fd> {
-        let Some(books) = self.open() else {
-            return Vec::new();
-        };
-        let in_range = |fd: &Fd| (first..=last).contains(&(*fd as u32));
-        let mut found: Vec<Fd> = books.internal().filter(in_range).collect();
-        found.sort_unstable();
-        found
+        match self.is_owner() {
+            true => self.belongings.between(first, last),
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether the caller is the process whose descriptors the books are about: after vfork(2) it is not.
+    fn is_owner(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == sys::pid()
     }
 
     /// The program is about to close this number: forget it first, for it may be given to another thread the
@@ -413,8 +428,7 @@ impl Pending {
     pub fn duplicated(&self, held: Option<Held<'_>>, old: Fd, new: Fd) {
         let is_tcp = sys::is_tcp(new) == Ok(true);
         // Between vfork and exec the numbers are not those of the books.
-        let mine = || self.owner.load(Ordering::Acquire) == sys::pid();
-        if held.is_some() || (is_tcp && mine()) {
+        if held.is_some() || (is_tcp && self.is_owner()) {
             self.dups.lock().extend([old, new]);
             self.any_dups.store(true, Ordering::Release);
         }

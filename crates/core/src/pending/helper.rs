@@ -1,11 +1,12 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
+use super::belongings::Belonging;
 use super::connects::{Ends, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
 use crate::dial::fresh;
 use crate::errno::Errno;
-use crate::sys::{self, Fd, OwnFd, RaisedLimit};
+use crate::sys::{self, Fd, RaisedLimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -17,17 +18,16 @@ const STACK: usize = 256 * 1024;
 /// Events taken at once.
 const BATCH: usize = 64;
 
-/// How to reach the helper: numbers of descriptors that it owns. Valid while it stands in the books.
+/// How to reach the helper: the number of a descriptor that it owns. Valid while it stands in the books.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
-    pub epoll: Fd,
     pub wake: Fd,
 }
 
 /// One tunnel that the helper is to make.
 pub struct Job {
     pub id: u64,
-    pub socket: Arc<OwnFd>,
+    pub socket: Arc<Belonging>,
     /// The far end of the placeholder: deserted when the program has closed its last number.
     pub far: Arc<FarEnd>,
     pub driver: Driver<'static>,
@@ -39,8 +39,9 @@ pub struct Job {
 
 /// Start a helper. Called with the books locked and so with all signals blocked, which the thread inherits.
 pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, Errno> {
-    let epoll = limit.raise(sys::epoll()?);
-    let wake = limit.raise(sys::event_counter()?);
+    let own = |fd| pending.belongings.adopt(limit.raise(fd));
+    let epoll = own(sys::epoll()?);
+    let wake = own(sys::event_counter()?);
     sys::epoll_set(
         epoll.fd(),
         libc::EPOLL_CTL_ADD,
@@ -48,10 +49,7 @@ pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, 
         libc::EPOLLIN as u32,
         Token::Wake.pack(),
     )?;
-    let address = Address {
-        epoll: epoll.fd(),
-        wake: wake.fd(),
-    };
+    let address = Address { wake: wake.fd() };
     let helper = Helper {
         pending,
         epoll,
@@ -98,8 +96,8 @@ impl Token {
 
 struct Helper {
     pending: &'static Pending,
-    epoll: OwnFd,
-    wake: OwnFd,
+    epoll: Belonging,
+    wake: Belonging,
     jobs: BTreeMap<u64, (Job, Duration)>,
     deadlines: BTreeSet<(Duration, u64)>,
     /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the number up again when it is
@@ -122,8 +120,8 @@ fn run(mut helper: Helper) {
             .collect();
         drop(books);
         for (id, socket) in sockets {
-            pending.leave_error(&socket, Errno::ECONNABORTED);
-            let _ = pending.put_back(id, &socket, Err(Errno::ECONNABORTED));
+            pending.leave_error(socket.fd(), Errno::ECONNABORTED);
+            let _ = pending.put_back(id, socket.fd(), Err(Errno::ECONNABORTED));
         }
     }
 }
@@ -282,19 +280,17 @@ impl Helper {
             return;
         };
         let _ = sys::epoll_remove(self.epoll.fd(), job.socket.fd());
-        let own = job.driver.take_fresh();
-        let socket: &OwnFd = match (&own, result) {
-            (Some(fresh), Ok(())) => {
-                // What the program has set meanwhile.
-                let _ = fresh::copy_options(job.socket.fd(), fresh);
-                fresh
-            }
-            _ => &job.socket,
-        };
+        let fresh = job.driver.take_fresh().filter(|_| result.is_ok());
+        if let Some(fresh) = &fresh {
+            // What the program has set meanwhile.
+            let _ = fresh::copy_options(job.socket.fd(), fresh);
+        }
+        let fresh = fresh.map(|fresh| self.pending.belongings.adopt(fresh));
+        let socket = fresh.as_ref().unwrap_or(&job.socket).fd();
         if let Err(errno) = result {
             self.pending.leave_error(socket, errno);
         }
-        job.ends.ended(socket.fd(), job.dialled, result);
+        job.ends.ended(socket, job.dialled, result);
         if let Some((far, fd)) = self.pending.put_back(id, socket, result) {
             let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
             self.watch(fd, readable, Token::Readable(id));
@@ -312,12 +308,13 @@ impl Helper {
     fn give_up(&mut self) {
         for (id, (mut job, _)) in std::mem::take(&mut self.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
-            self.pending.leave_error(&job.socket, Errno::ECONNABORTED);
+            self.pending
+                .leave_error(job.socket.fd(), Errno::ECONNABORTED);
             job.ends
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
             let _ = self
                 .pending
-                .put_back(id, &job.socket, Err(Errno::ECONNABORTED));
+                .put_back(id, job.socket.fd(), Err(Errno::ECONNABORTED));
         }
         self.deadlines.clear();
         self.sleepers.clear();

@@ -8,8 +8,8 @@
 //! # The books
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
-//! is never held across a call that can sleep. Three smaller ones are taken after it or alone: `dups`, and those of
-//! `registrations` and `rings`. All signals are blocked while one is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
+//! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
+//! `registrations` and `rings`, and last that of `belongings`. All signals are blocked while one is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
 //! counter lets every hook see that there is nothing pending without taking the lock.
 //!
 //! # fork, vfork
@@ -19,6 +19,7 @@
 //! nothing here is looked up or changed when the caller is not the process that owns the books. What epoll_ctl notes
 //! in `registrations` is a hint, and the kernel is asked whether it is true before it is used.
 
+mod belongings;
 mod books;
 mod connects;
 mod dead_end;

@@ -6,18 +6,22 @@
 //! puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
 //! an end of file when it reads; nothing hangs.
 
+use super::belongings::{Belonging, Belongings};
 use super::books::Books;
 use super::connects::Pending;
 use super::dead_end;
 use super::placeholder::{told, Told};
 use crate::errno::Errno;
-use crate::sys::{self, Fd, OwnFd, SignalsBlocked};
+use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use core::sync::atomic::{AtomicPtr, Ordering};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub struct Orphan {
     pub fds: Vec<Fd>,
-    pub socket: Arc<OwnFd>,
+    /// The file that is under all of them.
+    pub placeholder: FileId,
+    pub socket: Arc<Belonging>,
 }
 
 /// The handlers take no argument.
@@ -51,6 +55,7 @@ extern "C" fn before() {
         dups.seize();
         pending.registrations.lock().seize();
         pending.registrations.rings.lock().seize();
+        pending.belongings.lock().seize();
     }
 }
 
@@ -63,7 +68,7 @@ extern "C" fn in_child() {
     if let Some(pending) = guarded() {
         let mut books = pending.lock();
         pending.set_owner();
-        orphan_all(&mut books);
+        orphan_all(&mut books, &pending.belongings);
         pending.recount(&books);
     }
 }
@@ -73,6 +78,7 @@ fn release() {
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
+            pending.belongings.lock().release();
             pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
             dups.release();
@@ -85,30 +91,35 @@ fn release() {
 }
 
 /// Turn the parent's entries into orphans, and close what belongs to its helper.
-fn orphan_all(books: &mut Books) {
-    if let Some(helper) = books.helper.take() {
-        sys::close(helper.epoll);
-        sys::close(helper.wake);
-    }
+fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
+    books.helper = None;
     // The drivers in it hold nothing but memory; the sockets are those of the entries.
     std::mem::take(&mut books.inbox)
         .into_iter()
         .for_each(std::mem::forget);
     books.cut.clear();
     books.numbers.clear();
+    let mut kept = BTreeSet::new();
     for entry in std::mem::take(&mut books.entries).into_values() {
-        sys::close(entry.far.fd());
-        let socket = entry.socket.fd();
         let fds: Vec<Fd> = entry.open_numbers().collect();
-        // The helper's references will never be dropped here: take the numbers from them.
-        std::mem::forget(entry.far);
-        std::mem::forget(entry.socket);
-        // Dropped, and so closed, where the program has no number for it.
-        let socket = Arc::new(OwnFd::adopt(socket));
-        if !fds.is_empty() {
-            books.orphans.push(Orphan { fds, socket });
+        let fresh = entry.fresh.load(Ordering::Acquire);
+        if fresh >= 0 {
+            sys::close(fresh);
         }
+        if !fds.is_empty() {
+            kept.insert(entry.socket.fd());
+            books.orphans.push(Orphan {
+                fds,
+                placeholder: entry.placeholder,
+                socket: Arc::new(belongings.take_over(entry.socket.fd())),
+            });
+        }
+        // The helper's references will never be dropped here.
+        std::mem::forget(entry.socket);
+        std::mem::forget(entry.far);
     }
+    kept.extend(books.orphans.iter().map(|orphan| orphan.socket.fd()));
+    belongings.keep_only(&kept);
 }
 
 impl Pending {
@@ -116,6 +127,7 @@ impl Pending {
     /// no orphan. `Some(None)`: still pending.
     pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
         let mut books = self.open()?;
+        books.orphan_of(fd)?;
         let index = books
             .orphans
             .iter()

@@ -4,6 +4,7 @@
 //! a premature write or read gives EAGAIN. A unix stream whose send buffer is full is all that, and no hook on
 //! any data call is needed.
 
+use super::belongings::{Belonging, Belongings};
 use crate::errno::Errno;
 use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SockAddr};
 
@@ -16,11 +17,10 @@ pub struct Placeholder {
 }
 
 /// Our end of a placeholder.
-#[derive(Debug)]
-pub struct FarEnd(OwnFd);
+pub struct FarEnd(Belonging);
 
 impl Placeholder {
-    pub fn new(limit: &RaisedLimit) -> Result<Placeholder, Errno> {
+    pub fn new(limit: &RaisedLimit, belongings: &'static Belongings) -> Result<Placeholder, Errno> {
         let (near, far) = sys::stream_pair()?;
         // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
         sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
@@ -29,7 +29,7 @@ impl Placeholder {
         let id = sys::file_id(near.fd())?;
         Ok(Placeholder {
             near,
-            far: FarEnd(limit.raise(far)),
+            far: FarEnd(belongings.adopt(limit.raise(far))),
             id,
         })
     }
@@ -106,10 +106,16 @@ pub fn told(near: Fd) -> Told {
 mod tests {
     use super::*;
 
+    static BELONGINGS: Belongings = Belongings::new();
+
+    fn placeholder() -> Placeholder {
+        Placeholder::new(&RaisedLimit::new(), &BELONGINGS).unwrap()
+    }
+
     #[test]
     fn a_child_is_told_without_a_byte_of_data() {
         for (errno, ended) in [(0, Ok(())), (libc::EACCES, Err(Errno::EACCES))] {
-            let Placeholder { near, far, .. } = Placeholder::new(&RaisedLimit::new()).unwrap();
+            let Placeholder { near, far, .. } = placeholder();
             assert_eq!(told(near.fd()), Told::NotYet);
             far.tell(errno);
             assert_eq!(told(near.fd()), Told::Ended(ended));
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_parent_that_is_gone_without_a_word_is_noticed() {
-        let Placeholder { near, far, .. } = Placeholder::new(&RaisedLimit::new()).unwrap();
+        let Placeholder { near, far, .. } = placeholder();
         drop(far);
         assert_eq!(told(near.fd()), Told::Nothing);
     }

@@ -1,0 +1,144 @@
+//! Descriptors of ours that outlive a call. The program must not close what it did not open, and a forked child has no
+//! use for them: so each of them is listed for as long as it is open, whoever has it and whether a connect is pending
+//! or not.
+
+use crate::lock::Lock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys::{self, Fd, OwnFd};
+use std::collections::BTreeSet;
+
+/// The list of them.
+pub struct Belongings {
+    /// Taken last of all locks: a descriptor may be dropped under any of them.
+    numbers: Lock<BTreeSet<Fd>>,
+    /// How many they are, to be seen without the lock.
+    count: AtomicUsize,
+}
+
+/// One of them; closed when it is dropped.
+pub struct Belonging {
+    fd: Fd,
+    listed_in: &'static Belongings,
+}
+
+impl Belongings {
+    pub const fn new() -> Belongings {
+        Belongings {
+            numbers: Lock::new(BTreeSet::new()),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    /// Put one on the list.
+    pub fn adopt(&'static self, own: OwnFd) -> Belonging {
+        let mut numbers = self.numbers.lock();
+        let fd = own.release();
+        numbers.insert(fd);
+        self.count.store(numbers.len(), Ordering::Release);
+        Belonging {
+            fd,
+            listed_in: self,
+        }
+    }
+
+    /// In a forked child: one that is on the list, in the place of the parent's, whose owner is not there.
+    pub fn take_over(&'static self, fd: Fd) -> Belonging {
+        Belonging {
+            fd,
+            listed_in: self,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    pub fn has(&self, fd: Fd) -> bool {
+        !self.is_empty() && self.numbers.lock().contains(&fd)
+    }
+
+    /// Those between two numbers, in order.
+    pub fn between(&self, first: u32, last: u32) -> Vec<Fd> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let numbers = self.numbers.lock();
+        let in_range = |fd: &Fd| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
+        numbers.iter().copied().filter(in_range).collect()
+    }
+
+    /// In a forked child: close all of them but `kept`. Whoever had one there is gone, or will find it closed.
+    pub fn keep_only(&self, kept: &BTreeSet<Fd>) {
+        let mut numbers = self.numbers.lock();
+        numbers.retain(|fd| {
+            let stays = kept.contains(fd);
+            if !stays {
+                sys::close(*fd);
+            }
+            stays
+        });
+        self.count.store(numbers.len(), Ordering::Release);
+    }
+
+    /// The lock, for the handlers around fork.
+    pub fn lock(&self) -> &Lock<BTreeSet<Fd>> {
+        &self.numbers
+    }
+}
+
+impl Belonging {
+    pub fn fd(&self) -> Fd {
+        self.fd
+    }
+}
+
+impl Drop for Belonging {
+    fn drop(&mut self) {
+        let mut numbers = self.listed_in.numbers.lock();
+        // In a forked child it may be closed already, and the number another's.
+        if numbers.remove(&self.fd) {
+            sys::close(self.fd);
+        }
+        self.listed_in.count.store(numbers.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(list: &'static Belongings) -> Belonging {
+        list.adopt(sys::event_counter().unwrap())
+    }
+
+    #[test]
+    fn a_descriptor_is_listed_while_it_is_open() {
+        static LIST: Belongings = Belongings::new();
+        let (kept, dropped) = (one(&LIST), one(&LIST));
+        let number = dropped.fd();
+        assert!(LIST.has(number) && LIST.between(0, u32::MAX).contains(&kept.fd()));
+        assert_eq!(
+            LIST.between(kept.fd() as u32, kept.fd() as u32),
+            [kept.fd()]
+        );
+        drop(dropped);
+        assert!(!LIST.has(number) && !LIST.is_empty());
+        drop(kept);
+        assert!(LIST.is_empty());
+    }
+
+    #[test]
+    fn what_a_child_closed_is_not_closed_again() {
+        static LIST: Belongings = Belongings::new();
+        let (kept, lost) = (one(&LIST), one(&LIST));
+        let number = lost.fd();
+        LIST.keep_only(&[kept.fd()].into());
+        // The number is another's by now.
+        let other = sys::RaisedLimit::as_it_is().duplicate(kept.fd()).unwrap();
+        sys::replace(other.fd(), number, true).unwrap();
+        drop(lost);
+        assert!(sys::file_id(number).is_ok());
+        sys::close(number);
+        assert!(LIST.has(kept.fd()));
+    }
+}
