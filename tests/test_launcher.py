@@ -280,3 +280,19 @@ def test_x_names_the_proxy_without_a_config(make_proxy, echo, home):
     assert proxy.targets == [("127.0.0.1", echo.port)]
     assert proxy.requests[0].user == "ann"
     assert "secret" not in result.err
+
+
+@pytest.mark.parametrize("url", ["socks9://127.0.0.1:1", "socks5://\udcff"])
+def test_what_is_wrong_with_x_is_said_of_x(url, home):
+    result = launch("-x", url, "true", cwd=home, env={"HOME": home})
+    assert result.code == 1
+    assert result.err.startswith("[proxychains] -x: "), result.err
+    assert "[ProxyList]" not in result.err
+
+
+def test_proxies_of_x_are_taken_from_x_and_those_of_the_variable_from_the_variable(proxy, home):
+    url = f"socks5://{proxy.address}"
+    by_option = launch("-x", url, "true", cwd=home, env={"HOME": home}).ok()
+    assert by_option.err.startswith("[proxychains] proxies taken from -x\n")
+    by_variable = launch("true", cwd=home, env={"HOME": home, "TAILCHAIN_PROXY": url}).ok()
+    assert by_variable.err.startswith("[proxychains] proxies taken from TAILCHAIN_PROXY\n")

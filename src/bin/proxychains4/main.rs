@@ -19,8 +19,8 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tailchain_core::config::{bypass, Config, Source};
-use tailchain_core::load::{self, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
+use tailchain_core::config::{bypass, Config, ConfigError, Source};
+use tailchain_core::load::{self, LoadError, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
 use tailchain_preload::{environment, library, obstacle};
 
 const PRELOAD: &str = "LD_PRELOAD";
@@ -57,7 +57,7 @@ fn run(options: &Options) -> libc::c_int {
     let named = options.file.as_deref().map(Path::new);
     let loaded = match load::load(named, &|name| environment.get(name)) {
         Ok(loaded) => loaded,
-        Err(error) => return fail(error),
+        Err(error) => return fail(as_given(error, options)),
     };
     let config = &loaded.config;
     if let Some(reason) = &config.bypass {
@@ -108,12 +108,34 @@ fn choose_source(environment: &mut Environment, options: &Options) {
     }
 }
 
+/// The user of `-x` knows nothing of the variable that carries its value to the library.
+fn name_given(source: &Source, options: &Options) -> Source {
+    match source {
+        Source::Variable(URL_VARIABLE) if options.proxy.is_some() => Source::Variable("-x"),
+        source => source.clone(),
+    }
+}
+
+fn as_given(error: LoadError, options: &Options) -> LoadError {
+    match error {
+        LoadError::Malformed(ConfigError(mut finding)) => {
+            finding.source = name_given(&finding.source, options);
+            LoadError::Malformed(ConfigError(finding))
+        }
+        LoadError::NotUtf8(URL_VARIABLE) if options.proxy.is_some() => LoadError::NotUtf8("-x"),
+        error => error,
+    }
+}
+
 /// Warnings about the configuration are the library's to give: it is there without the launcher too.
 fn announce(options: &Options, config: &Config, library: &Path) {
     match &config.source {
         Source::File(path) if options.file.is_some() => found(path),
         Source::File(path) => found(&absolute(path)),
-        Source::Variable(name) => say(format_args!("proxies taken from {name}")),
+        source => say(format_args!(
+            "proxies taken from {}",
+            name_given(source, options)
+        )),
     }
     say(format_args!("preloading {}", library.display()));
 }

@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::error::Problem;
-use super::proxy_parts::{credentials, parse_host, parse_kind, parse_port, parse_unix, Listed};
+use super::proxy_parts::{self, credentials, parse_host, parse_port, parse_unix, Listed};
 use super::url::{self, Dialect};
-use super::{Endpoint, Proxy};
+use super::{Endpoint, Proxy, ProxyKind};
 use crate::host::Target;
 
 /// The proxy, and a remark about words that probably do not mean what their writer thought.
@@ -49,6 +49,18 @@ pub(super) fn parse(line: &[u8]) -> Result<(Listed, Option<Problem>), Problem> {
     }
 }
 
+/// A word that is no type may be a directive, and only a file has a place for those.
+fn parse_kind(word: &[u8]) -> Result<(ProxyKind, bool), Problem> {
+    proxy_parts::parse_kind(word).map_err(|mut problem| {
+        if word != b"https" {
+            problem
+                .expected
+                .push_str(" (directives stand before [ProxyList])");
+        }
+        problem
+    })
+}
+
 /// The endpoint, and the words after it.
 fn parse_endpoint<'w, 'l>(
     place: &[u8],
@@ -89,7 +101,6 @@ fn remark(login: &[&[u8]], extra: &[&[u8]]) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ProxyKind;
 
     fn proxy(line: &str) -> Proxy {
         parse(line.as_bytes()).unwrap().0.proxy
@@ -157,6 +168,20 @@ mod tests {
         assert!(remark.unwrap().what.contains("ignored"));
         let (_, remark) = parse(b"socks5://[::1]:1080 # tor").unwrap();
         assert!(remark.unwrap().what.contains("ignored"));
+    }
+
+    #[test]
+    fn a_directive_below_the_list_is_told_where_it_belongs() {
+        let expected = |line: &str| parse(line.as_bytes()).unwrap_err().expected;
+        for line in ["proxy_dns", "chain_len = 2"] {
+            assert!(
+                expected(line).ends_with("(directives stand before [ProxyList])"),
+                "{line}"
+            );
+        }
+        for line in ["https ::1 443", "socks6://[::1]:1080"] {
+            assert!(!expected(line).contains("[ProxyList]"), "{line}");
+        }
     }
 
     #[test]

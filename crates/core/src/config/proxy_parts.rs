@@ -38,7 +38,7 @@ pub(super) fn parse_kind(word: &[u8]) -> Result<(ProxyKind, bool), Problem> {
         )),
         _ => Err(Problem::new(
             "this is not a type of proxy",
-            "expected socks5, socks5h, socks4, socks4a, http or raw (directives stand before [ProxyList])",
+            "expected socks5, socks5h, socks4, socks4a, http or raw",
         )),
     }
 }
