@@ -20,6 +20,7 @@ pub fn parse(text: &[u8], source: Source) -> Result<(Config, Vec<Warning>), Conf
         warnings: Vec::new(),
         source,
         in_list: false,
+        near_miss: None,
     };
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for (line, number) in text.split(|b| *b == b'\n').zip(1u32..) {
@@ -37,6 +38,8 @@ struct File {
     warnings: Vec<Warning>,
     source: Source,
     in_list: bool,
+    /// The first line that was probably meant to be `[ProxyList]`: its number and its text.
+    near_miss: Option<(u32, String)>,
 }
 
 impl File {
@@ -44,9 +47,13 @@ impl File {
         if self.in_list {
             return self.take_proxy(line, number);
         }
-        if line == b"[ProxyList]" {
+        if line == HEADING {
             self.in_list = true;
             return Ok(());
+        }
+        if self.near_miss.is_none() && resembles_heading(line) {
+            // It may go on with a proxy: the password is not shown.
+            self.near_miss = Some((number, shown_proxy(line)));
         }
         self.take_directive(line, number)
     }
@@ -89,20 +96,35 @@ impl File {
     }
 
     fn finish(self) -> Result<(Config, Vec<Warning>), ConfigError> {
-        let listless = !self.in_list;
-        let config = self
-            .draft
-            .finish(&self.source)
-            .map_err(|(problem, line)| match line {
-                None if listless => Problem::new(
-                    "there is no [ProxyList]",
-                    "add a line [ProxyList] and below it a proxy, such as socks5 127.0.0.1 1055",
-                )
-                .at(&self.source, None, String::new()),
-                line => problem.at(&self.source, line, String::new()),
-            })
-            .map_err(ConfigError)?;
-        Ok((config, self.warnings))
+        let (source, near_miss) = (self.source, self.near_miss);
+        match self.draft.finish(&source) {
+            Ok(config) => Ok((config, self.warnings)),
+            Err((_, None)) if !self.in_list => Err(ConfigError(no_list(&source, near_miss))),
+            Err((problem, line)) => Err(ConfigError(problem.at(&source, line, String::new()))),
+        }
+    }
+}
+
+const HEADING: &[u8] = b"[ProxyList]";
+
+/// proxychains-ng knows the heading only when it is the whole line, written just so.
+fn resembles_heading(line: &[u8]) -> bool {
+    line.get(..HEADING.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(HEADING))
+}
+
+fn no_list(source: &Source, near_miss: Option<(u32, String)>) -> Finding {
+    match near_miss {
+        Some((number, text)) => Problem::new(
+            "this heading is not known",
+            "write [ProxyList] and nothing else on the line",
+        )
+        .at(source, Some(number), text),
+        None => Problem::new(
+            "there is no [ProxyList]",
+            "add a line [ProxyList] and below it a proxy, such as socks5 127.0.0.1 1055",
+        )
+        .at(source, None, String::new()),
     }
 }
 
@@ -185,6 +207,31 @@ raw \t127.0.0.1 9050 \t\n";
             let error = read(text).unwrap_err();
             let expected = format!("p.conf: {problem}; add ");
             assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_heading_is_an_error_at_its_line_where_there_is_no_right_one() {
+        for (line, shown) in [
+            ("[proxylist]", "[proxylist]"),
+            ("[ProxyList] # mine", "[ProxyList] # ***"),
+            (
+                "[ProxyList]socks5 ::1 1 user s3cret",
+                "[ProxyList]socks5 ::1 1 user ***",
+            ),
+        ] {
+            let text = format!("proxy_dns\n{line}\nsocks5 127.0.0.1 1080\n");
+            assert_eq!(
+                read(&text).unwrap_err(),
+                format!(
+                    "p.conf:2: `{shown}`: this heading is not known; \
+                     write [ProxyList] and nothing else on the line"
+                )
+            );
+            let corrected = format!("{text}[ProxyList]\nraw ::1 1\n");
+            assert_eq!(read(&corrected).unwrap().0.proxies.len(), 1, "{line}");
+            let emptied = format!("{text}[ProxyList]\n");
+            assert!(read(&emptied).unwrap_err().contains("list is empty"));
         }
     }
 
