@@ -46,6 +46,19 @@ def test_check_says_what_was_understood_and_no_password(config):
     assert "hunter2" not in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    "directives, only",
+    [
+        (["tailnet_only"], "tailnet_only holds"),
+        (["proxydomain .lan", "tailnet_only"], "tailnet_only and proxydomain hold"),
+        (["proxydomain .lan", "proxynet ::/0", "tailnet_only"], "tailnet_only, proxynet and proxydomain hold"),
+    ],
+)
+def test_check_names_the_directives_that_say_what_alone_is_proxied(conf, directives, only):
+    said = tailchain("check", conf(["socks5 127.0.0.1 1055"], *directives)).ok()
+    assert f"proxied: only what {only}" in said.out.splitlines()
+
+
 def test_check_names_the_line_of_a_warning_and_strict_makes_it_an_error(config):
     file = config("no_such_directive\n[ProxyList]\nsocks5 127.0.0.1 1\n")
     said = tailchain("check", file).ok()
@@ -72,7 +85,7 @@ THROUGH = "socks5 127.0.0.1:1055 as ann -> http 127.0.0.2:8080 -> "
         ("192.0.2.1", 80, f"192.0.2.1:80: proxied: {THROUGH}100.64.0.1:81"),
         ("100.64.9.1", 80, "100.64.9.1:80: direct: localnet, FILE:5"),
         ("127.0.0.1", 1055, "127.0.0.1:1055: direct: the address of a proxy"),
-        ("192.0.2.2", 80, "192.0.2.2:80: direct: no proxynet or proxydomain holds it"),
+        ("192.0.2.2", 80, "192.0.2.2:80: direct: not held by tailnet_only"),
         ("localhost", 80, "localhost: resolved here: a name of this machine (localhost)"),
     ],
 )

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::config::{Config, Dns, Endpoint, RawDns, Source};
+use crate::config::{AllowList, Config, Dns, Endpoint, RawDns, Source};
 use crate::errno::Errno;
 use crate::host::{Host, HostName, Target};
 use core::fmt;
@@ -53,8 +53,8 @@ pub enum Reason<'c> {
     LocalDomain(Rule<'c>),
     /// The address of a proxy of the list.
     OwnProxy,
-    /// There is an allow-list and the address is not in it.
-    NotAllowed,
+    /// There is an allow-list, made of these directives, and the address is not in it.
+    NotAllowed(AllowList),
 }
 
 /// Why a connection is neither proxied nor let through.
@@ -133,7 +133,7 @@ fn direct_reason<'c>(
         .allow_nets
         .matches(address.ip(), address.port())
         .is_some();
-    (has_allow_list(config) && !allowed).then_some(Reason::NotAllowed)
+    (!config.allow_list.is_empty() && !allowed).then_some(Reason::NotAllowed(config.allow_list))
 }
 
 fn rule<'c>(config: &'c Config, directive: &'static str, line: u32) -> Rule<'c> {
@@ -142,10 +142,6 @@ fn rule<'c>(config: &'c Config, directive: &'static str, line: u32) -> Rule<'c> 
         source: &config.source,
         line,
     }
-}
-
-fn has_allow_list(config: &Config) -> bool {
-    !config.allow_nets.is_empty() || !config.allow_domains.is_empty()
 }
 
 fn is_own_proxy(config: &Config, address: SocketAddr, proxy_addresses: &[SocketAddr]) -> bool {
@@ -204,8 +200,8 @@ pub enum NameReason<'c> {
     LocalDomain(Rule<'c>),
     /// The host name of a proxy of the list.
     OwnProxy,
-    /// There is an allow-list and no `proxydomain` holds the name.
-    NotAllowed,
+    /// There is an allow-list, and none of its directives, these, holds the name.
+    NotAllowed(AllowList),
     /// In `/etc/hosts`, or the machine's own name.
     KnownLocally,
 }
@@ -243,8 +239,8 @@ fn local_reason<'c>(
     if names_a_proxy(config, name) {
         return Some(NameReason::OwnProxy);
     }
-    if has_allow_list(config) && config.allow_domains.matches(name).is_none() {
-        return Some(NameReason::NotAllowed);
+    if !config.allow_list.is_empty() && config.allow_domains.matches(name).is_none() {
+        return Some(NameReason::NotAllowed(config.allow_list.of_names()));
     }
     known_locally(name).then_some(NameReason::KnownLocally)
 }
@@ -272,7 +268,7 @@ impl fmt::Display for Reason<'_> {
             Reason::Bypass(why) => write!(f, "TAILCHAIN_BYPASS, {why}"),
             Reason::LocalNet(rule) | Reason::LocalDomain(rule) => rule.fmt(f),
             Reason::OwnProxy => f.write_str("the address of a proxy"),
-            Reason::NotAllowed => f.write_str("no proxynet or proxydomain holds it"),
+            Reason::NotAllowed(list) => write!(f, "not held by {}", list.listed("or")),
         }
     }
 }
@@ -298,7 +294,11 @@ impl fmt::Display for NameReason<'_> {
             NameReason::Localhost => f.write_str("a name of this machine (localhost)"),
             NameReason::LocalDomain(rule) => rule.fmt(f),
             NameReason::OwnProxy => f.write_str("the host name of a proxy"),
-            NameReason::NotAllowed => f.write_str("no proxydomain holds it"),
+            // A list of networks alone.
+            NameReason::NotAllowed(list) if list.is_empty() => {
+                f.write_str("no proxydomain holds it")
+            }
+            NameReason::NotAllowed(list) => write!(f, "not held by {}", list.listed("or")),
             NameReason::KnownLocally => f.write_str("in /etc/hosts, or the name of this machine"),
         }
     }
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn with_an_allow_list_only_what_it_holds_is_proxied() {
         let tailnet = config("tailnet_only\nproxynet 10.1.0.0/16:5432\nlocalnet 100.64.0.9/32");
-        let outside = "direct: no proxynet or proxydomain holds it";
+        let outside = "direct: not held by tailnet_only or proxynet";
         assert_eq!(dial(&tailnet, "100.64.0.1:80"), "chain 100.64.0.1:80");
         assert_eq!(
             dial(&tailnet, "[fd7a:115c:a1e0::1]:80"),
@@ -448,7 +448,10 @@ mod tests {
             "direct: localnet, p.conf:3"
         );
         let names_only = config("proxydomain .ts.net");
-        assert_eq!(dial(&names_only, "100.64.0.1:80"), outside);
+        assert_eq!(
+            dial(&names_only, "100.64.0.1:80"),
+            "direct: not held by proxydomain"
+        );
     }
 
     #[test]
@@ -521,7 +524,21 @@ mod tests {
         );
         assert_eq!(
             policy(&config, "db.example", false),
-            "local: no proxydomain holds it"
+            "local: not held by proxydomain"
+        );
+    }
+
+    #[test]
+    fn a_name_outside_of_the_tailnet_is_told_of_tailnet_only() {
+        let both = config("proxy_dns\ntailnet_only\nproxynet 10.0.0.0/8\nproxydomain .lan");
+        assert_eq!(
+            policy(&both, "db", false),
+            "local: not held by tailnet_only or proxydomain"
+        );
+        let alone = config("proxy_dns\ntailnet_only");
+        assert_eq!(
+            policy(&alone, "db", false),
+            "local: not held by tailnet_only"
         );
     }
 

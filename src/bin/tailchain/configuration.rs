@@ -77,15 +77,18 @@ fn chain(config: &Config) -> String {
 }
 
 fn rules(config: &Config) -> Vec<String> {
-    let allow_list = !config.allow_nets.is_empty() || !config.allow_domains.is_empty();
     let exceptions = !config.local_nets.is_empty() || !config.local_domains.is_empty();
-    let mut lines = vec![match (allow_list, exceptions) {
-        (false, false) => "proxied: everything".to_owned(),
-        (false, true) => "proxied: everything but localnet and localdomain".to_owned(),
-        (true, false) => "proxied: only what proxynet and proxydomain hold".to_owned(),
-        (true, true) => {
-            "proxied: only what proxynet and proxydomain hold, without localnet and localdomain"
-                .to_owned()
+    let hold = match config.allow_list.directives().len() {
+        1 => "holds",
+        _ => "hold",
+    };
+    let list = config.allow_list.listed("and");
+    let mut lines = vec![match (list.as_str(), exceptions) {
+        ("", false) => "proxied: everything".to_owned(),
+        ("", true) => "proxied: everything but localnet and localdomain".to_owned(),
+        (list, false) => format!("proxied: only what {list} {hold}"),
+        (list, true) => {
+            format!("proxied: only what {list} {hold}, without localnet and localdomain")
         }
     }];
     if !config.dnat.is_empty() {

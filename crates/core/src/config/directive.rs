@@ -92,11 +92,13 @@ const DIRECTIVES: &[(&str, Apply)] = &[
     ("proxynet", |d, w, line| {
         let net = Net::parse(w.one("a network, such as 100.64.0.0/10")?)?;
         d.allow_nets.push((net, line));
+        d.allow_list.proxynet = true;
         Ok(None)
     }),
     ("proxydomain", |d, w, line| {
         let suffix = Suffix::parse(w.one("a domain, such as .ts.net")?)?;
         d.allow_domains.insert(suffix, line);
+        d.allow_list.proxydomain = true;
         Ok(None)
     }),
     ("tailnet_only", |d, w, line| {
@@ -105,6 +107,7 @@ const DIRECTIVES: &[(&str, Apply)] = &[
             d.allow_nets.push((Net::parse(net)?, line));
         }
         d.allow_domains.insert(Suffix::parse(TAILNET_DOMAIN)?, line);
+        d.allow_list.tailnet_only = true;
         Ok(None)
     }),
     ("proxy_wait", |d, w, _| {
@@ -255,6 +258,10 @@ mod tests {
             holds(&c.allow_domains, "db.ts.net")
         }),
         ("tailnet_only", |c| holds(&c.allow_domains, "db.ts.net")),
+        ("", |c| c.allow_list.is_empty()),
+        ("tailnet_only\nproxynet ::/0\nproxydomain a", |c| {
+            c.allow_list.directives() == ["tailnet_only", "proxynet", "proxydomain"]
+        }),
         ("tailnet_only", |c| {
             c.allow_nets.matches([100, 127, 0, 1].into(), 1) == Some(1)
         }),

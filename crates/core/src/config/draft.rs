@@ -6,8 +6,8 @@ use super::error::Problem;
 use super::proxy_parts::Listed;
 use super::rules::Net;
 use super::{
-    ChainKind, Config, DnatTable, Dns, DomainSet, Endpoint, LogFormat, Proxy, ProxyDown, RawDns,
-    Source,
+    AllowList, ChainKind, Config, DnatTable, Dns, DomainSet, Endpoint, LogFormat, Proxy, ProxyDown,
+    RawDns, Source,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(super) struct Draft {
     pub local_domains: DomainSet,
     pub allow_nets: Vec<(Net, u32)>,
     pub allow_domains: DomainSet,
+    pub allow_list: AllowList,
     pub dnat: DnatTable,
     pub wait: Duration,
     pub retry: u32,
@@ -65,6 +66,7 @@ impl Draft {
             local_domains: DomainSet::default(),
             allow_nets: Vec::new(),
             allow_domains: DomainSet::default(),
+            allow_list: AllowList::default(),
             dnat: DnatTable::default(),
             wait: Duration::ZERO,
             retry: 0,
@@ -104,6 +106,7 @@ impl Draft {
             local_domains: self.local_domains,
             allow_nets: self.allow_nets.into_iter().collect(),
             allow_domains: self.allow_domains,
+            allow_list: self.allow_list,
             dnat: self.dnat,
             wait: self.wait,
             retry: self.retry,

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allow_list;
 mod directive;
 mod draft;
 mod error;
@@ -21,6 +22,7 @@ pub mod bypass;
 pub mod environment;
 pub mod locate;
 
+pub use allow_list::AllowList;
 pub use error::{ConfigError, Finding, Warning};
 pub use parse::parse;
 pub use proxy::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
@@ -99,6 +101,8 @@ pub struct Config {
     /// With `allow_nets` or `allow_domains` not empty, only what matches one of them is proxied.
     pub allow_nets: NetSet,
     pub allow_domains: DomainSet,
+    /// The directives that filled the two, to name them.
+    pub allow_list: AllowList,
     pub dnat: DnatTable,
     /// How long a first proxy that refuses TCP is tried again (`proxy_wait`).
     pub wait: Duration,
