@@ -95,6 +95,15 @@ def test_explain_tells_the_route_and_the_rule(config, host, port, answer):
     assert answer.replace("FILE", str(file)) in said.out.splitlines()
 
 
+@pytest.mark.parametrize("words", [["explain", "db-of-nobody", 5432], ["resolve", "db-of-nobody"]])
+def test_a_short_name_of_the_tailnet_is_to_be_written_in_full(conf, words):
+    command, *rest = words
+    said = tailchain(command, "-f", conf(["socks5 127.0.0.1 1055"], "proxy_dns", "tailnet_only"), *rest)
+    assert said.code == 1
+    assert said.err.startswith("tailchain: db-of-nobody: resolved here (not held by tailnet_only), which failed: ")
+    assert said.err.endswith("; with tailnet_only write it in full, such as db-of-nobody.TAILNET.ts.net\n")
+
+
 def test_explain_knows_raw_dns(conf):
     said = tailchain("explain", "-f", conf(["socks5 127.0.0.1 1055"], "raw_dns deny", "tailnet_only"), "192.0.2.1", 53)
     assert said.ok().out == "192.0.2.1:53: refused with ECONNREFUSED: raw_dns deny\n"

@@ -4,13 +4,14 @@
 
 use crate::configuration::{self, described};
 use crate::report;
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy};
 use tailchain_core::host::{Host, HostName, Target};
 use tailchain_core::hosts::{self, HostsFile};
-use tailchain_core::route::{self, Dialled, NamePolicy, Route};
+use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
 
 /// Say how a connection would be routed, and why
 #[derive(clap::Args)]
@@ -63,9 +64,7 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
         }
         NamePolicy::Local(reason) => {
             let found = (name.as_str(), port).to_socket_addrs();
-            let found = found.map_err(|error| {
-                format!("{name}: resolved here ({reason}), which failed: {error}")
-            })?;
+            let found = found.map_err(|error| unresolved(config, name, &reason, &error))?;
             let routes = found.map(|address| of_address(config, address, Some(name)));
             Ok([format!("{name}: resolved here: {reason}")]
                 .into_iter()
@@ -138,6 +137,24 @@ fn addresses_of_named_proxies(config: &Config) -> Vec<SocketAddr> {
         .filter_map(resolved)
         .flatten()
         .collect()
+}
+
+/// Why a name that is not for the proxy has no address here.
+pub fn unresolved(
+    config: &Config,
+    name: &HostName,
+    reason: &NameReason<'_>,
+    error: &io::Error,
+) -> String {
+    // The search domains of the tailnet are MagicDNS's, which libc does not ask.
+    let short = config.allow_list.tailnet_only && !name.as_str().contains('.');
+    let hint = match reason {
+        NameReason::NotAllowed(_) if short => {
+            format!("; with tailnet_only write it in full, such as {name}.TAILNET.ts.net")
+        }
+        _ => String::new(),
+    };
+    format!("{name}: resolved here ({reason}), which failed: {error}{hint}")
 }
 
 /// Whether libc knows the name without asking a server.

@@ -80,9 +80,8 @@ fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
         }
         NamePolicy::Local(reason) => {
             let found = (name.as_str(), 0).to_socket_addrs();
-            let found = found.map_err(|error| {
-                format!("{name}: resolved here ({reason}), which failed: {error}")
-            })?;
+            let found =
+                found.map_err(|error| explain::unresolved(config, name, &reason, &error))?;
             let addresses: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
             Ok(Found {
                 why: format!("{name}: resolved here: {reason}"),
