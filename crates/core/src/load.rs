@@ -45,8 +45,8 @@ pub enum LoadError {
     /// A file that somebody named cannot be read.
     Unreadable {
         path: PathBuf,
-        /// `-f` or a variable.
-        named_by: &'static str,
+        /// The variable; `None` when the command line names it, where its writer sees it.
+        named_by: Option<&'static str>,
         error: io::Error,
     },
     /// A variable that is not UTF-8.
@@ -76,13 +76,13 @@ fn locate_among(
 ) -> Result<Where, LoadError> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     if let Some(path) = file {
-        return named(path.to_owned(), "-f");
+        return named(path.to_owned(), None);
     }
     if set(URL_VARIABLE).is_some() {
         return Ok(Where::Variable(URL_VARIABLE));
     }
     if let Some(path) = set(FILE_VARIABLE) {
-        return named(path.into(), FILE_VARIABLE);
+        return named(path.into(), Some(FILE_VARIABLE));
     }
     for path in &candidates {
         if let Ok(text) = fs::read(path) {
@@ -139,7 +139,7 @@ fn is_quiet(env: Env<'_>) -> bool {
     env(QUIET_VARIABLE).is_some_and(|value| value == "1")
 }
 
-fn named(path: PathBuf, by: &'static str) -> Result<Where, LoadError> {
+fn named(path: PathBuf, by: Option<&'static str>) -> Result<Where, LoadError> {
     match fs::read(&path) {
         Ok(text) => Ok(Where::File(path, text)),
         Err(error) => Err(LoadError::Unreadable {
@@ -176,11 +176,17 @@ impl fmt::Display for LoadError {
                 error,
             } => {
                 let path = path.display();
+                let by = named_by.map_or(String::new(), |name| format!(" (named by {name})"));
+                if error.kind() == io::ErrorKind::IsADirectory {
+                    return write!(
+                        f,
+                        "{path}: this is a directory{by}; name the config file in it"
+                    );
+                }
                 write!(
                     f,
-                    "{path}: cannot read this config file (named by {named_by}): {error}; "
-                )?;
-                f.write_str("check the path and its permissions")
+                    "{path}: cannot read this config file{by}: {error}; check the path and its permissions"
+                )
             }
             LoadError::NotUtf8(name) => {
                 write!(
@@ -254,7 +260,7 @@ mod tests {
 
     /// A file as it is found.
     fn placed(path: PathBuf) -> Where {
-        named(path, "a test").unwrap()
+        named(path, None).unwrap()
     }
 
     fn read_from(place: Where, variables: Variables<'_>) -> Result<Loaded, LoadError> {
@@ -302,12 +308,15 @@ mod tests {
         let good = folder.file("good", GOOD);
         for (path, reason) in [
             (folder.0.join("missing"), "No such file"),
-            (folder.0.clone(), "directory"),
+            (
+                folder.0.clone(),
+                "this is a directory; name the config file in it",
+            ),
         ] {
             let text = path.to_str().unwrap();
             let by_option = find(Some(&path), &[], &[&good]).unwrap_err().to_string();
             assert!(by_option.starts_with(text), "{by_option}");
-            assert!(by_option.contains("(named by -f)"), "{by_option}");
+            assert!(!by_option.contains("named by"), "{by_option}");
             assert!(by_option.contains(reason), "{by_option}");
 
             let variables = [("PROXYCHAINS_CONF_FILE", text)];

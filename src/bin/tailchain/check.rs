@@ -12,7 +12,12 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 pub struct Args {
     /// The file [default: the one that a program started here would get]
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+
+    /// The file, named as for the other commands
+    #[arg(short = 'f', value_name = "FILE", conflicts_with = "file")]
+    option: Option<PathBuf>,
 
     /// Warnings give exit status 1 too
     #[arg(long)]
@@ -20,7 +25,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match configuration::load_to_check(args.file.as_deref()) {
+    let loaded = match configuration::load_to_check(args.file.as_deref().or(args.option.as_deref()))
+    {
         Ok(loaded) => loaded,
         Err(error) => return report::fail(error),
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns};
 use tailchain_core::load::{self, LoadError, Loaded};
 
-/// What a program started here would get; `file` is what `-f` names.
+/// What a program started here would get; `file` is what the command line names.
 pub fn load(file: Option<&Path>) -> Result<Loaded, LoadError> {
     load::load(file, &|name| std::env::var_os(name))
 }
