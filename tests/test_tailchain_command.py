@@ -126,6 +126,20 @@ def test_explain_knows_raw_dns(conf):
     assert said.ok().out == "192.0.2.1:53: refused with ECONNREFUSED: raw_dns deny\n"
 
 
+@pytest.mark.parametrize("text", ["db.ts.net:5432", "[fd7a:115c:a1e0::1]:5432"])
+def test_explain_takes_host_and_port_in_one(config, text):
+    said = tailchain("explain", "-f", config(TELLS_ALL), text).ok()
+    assert f"{text}: proxied: {THROUGH}{text}" in said.out.splitlines()
+
+
+@pytest.mark.parametrize("words", [["explain", "https://db.ts.net", 80], ["resolve", "https://db.ts.net/x"]])
+def test_a_url_is_refused_with_the_host_that_it_holds(config, words):
+    command, *rest = words
+    said = tailchain(command, "-f", config(TELLS_ALL), *rest)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "tailchain: this is a URL; write the host alone: db.ts.net\n"
+
+
 def test_explain_refuses_what_is_no_host(config):
     said = tailchain("explain", "-f", config(TELLS_ALL), "two words", 80)
     assert said.code == 1

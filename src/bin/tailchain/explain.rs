@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::configuration::{self, described};
-use crate::report;
+use crate::{destination, report};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
 /// Say how a connection would be routed, and why
 #[derive(clap::Args)]
 pub struct Args {
-    /// A name or an address, as a program would give it
+    /// A name or an address, as a program would give it; or HOST:PORT
     host: String,
 
-    port: u16,
+    port: Option<u16>,
 
     /// The configuration [default: the one that a program started here would get]
     #[arg(short, value_name = "FILE")]
@@ -32,19 +32,15 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return report::fail(error),
     };
     let config = &loaded.config;
-    let told = match Host::parse(&args.host) {
-        Ok(Host::Ip(ip)) => Ok(vec![of_address(
+    let told = |target: Target| match &target.host {
+        Host::Ip(ip) => Ok(vec![of_address(
             config,
-            SocketAddr::new(ip, args.port),
+            SocketAddr::new(*ip, target.port),
             None,
         )]),
-        Ok(Host::Name(name)) => of_name(config, &name, args.port),
-        Err(_) => Err(format!(
-            "`{}` is neither a host name nor an address",
-            args.host
-        )),
+        Host::Name(name) => of_name(config, name, target.port),
     };
-    match told {
+    match destination::host_and_port(&args.host, args.port).and_then(told) {
         Ok(lines) => {
             lines.iter().for_each(report::say);
             ExitCode::SUCCESS

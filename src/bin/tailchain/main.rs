@@ -20,6 +20,7 @@ use std::process::ExitCode;
 mod check;
 mod configuration;
 mod demo;
+mod destination;
 mod doctor;
 mod explain;
 mod hello;

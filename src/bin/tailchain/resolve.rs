@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{configuration, explain, report};
+use crate::{configuration, destination, explain, report};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -36,15 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return report::fail(error),
     };
-    let found = match Host::parse(&args.name) {
-        Ok(Host::Name(name)) => of_name(&loaded.config, &name),
-        Ok(Host::Ip(ip)) => of_address(&loaded.config, ip),
-        Err(_) => Err(format!(
-            "`{}` is neither a host name nor an address",
-            args.name
-        )),
+    let found = |host| match host {
+        Host::Name(name) => of_name(&loaded.config, &name),
+        Host::Ip(ip) => of_address(&loaded.config, ip),
     };
-    match found {
+    match destination::host(&args.name).and_then(found) {
         Ok(found) => {
             if args.why {
                 report::say(format_args!("# {}", found.why));
