@@ -304,6 +304,12 @@ def test_without_a_key_the_command_runs_without_a_proxy(tailscale, environment):
     assert tailscale.events() == []
 
 
+def test_without_a_key_a_setting_that_is_not_understood_is_named_too(tailscale, environment):
+    result = run(environment(TAILSCALE_AUTH_KEY=None, TAILSCALE_TIMEOUT="abc"), "echo", "started")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("tailchain: TAILSCALE_TIMEOUT: `abc`: expected a duration")
+
+
 def test_a_bypass_needs_no_tailscale_either(tailscale, environment):
     result = run(environment(TAILCHAIN_BYPASS="a review app"), "echo", "started").ok()
     assert result.err == "[proxychains] a review app: the program runs without a proxy\n"

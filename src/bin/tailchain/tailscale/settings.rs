@@ -64,19 +64,19 @@ impl fmt::Display for SettingsError {
 type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
 impl Settings {
-    /// `None` without an auth key: then Tailscale is not wanted.
+    /// `None` without an auth key: then Tailscale is not wanted. A wrong value is an error all the same: it is
+    /// better seen in a review app than when the key is there.
     ///
     /// # Errors
     ///
     /// A value that is not understood.
     pub fn from_env(env: Env<'_>) -> Result<Option<Settings>, SettingsError> {
         let reader = Reader(env);
-        let Some(auth_key) = reader.auth_key()? else {
-            return Ok(None);
-        };
+        let auth_key = reader.auth_key()?;
+        let is_wanted = auth_key.is_some();
         let timeout = reader.duration("TAILSCALE_TIMEOUT", DEFAULT_TIMEOUT)?;
-        Ok(Some(Settings {
-            auth_key,
+        let settings = Settings {
+            auth_key: auth_key.unwrap_or_else(|| Secret::new([])),
             accept_dns: reader.flag("TAILSCALE_ACCEPT_DNS", true)?,
             accept_routes: reader.flag("TAILSCALE_ACCEPT_ROUTES", true)?,
             advertise_exit_node: reader.flag("TAILSCALE_ADVERTISE_EXIT_NODES", false)?,
@@ -91,7 +91,8 @@ impl Settings {
             programs: reader.path("TAILSCALE_DIR"),
             socket: reader.path("TAILSCALE_SOCKET"),
             state: reader.path("TAILSCALE_STATE_DIR"),
-        }))
+        };
+        Ok(is_wanted.then_some(settings))
     }
 }
 
@@ -216,13 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_nothing_is_wanted_and_nothing_is_checked() {
+    fn without_a_key_nothing_is_wanted_but_a_wrong_value_is_said() {
         assert!(read(&[]).unwrap().is_none());
-        assert!(
-            read(&[("TAILSCALE_AUTH_KEY", ""), ("TAILSCALE_TIMEOUT", "soon")])
-                .unwrap()
-                .is_none()
-        );
+        let timeout = |value| read(&[("TAILSCALE_AUTH_KEY", ""), ("TAILSCALE_TIMEOUT", value)]);
+        assert!(timeout("1m").unwrap().is_none());
+        assert!(timeout("soon").is_err());
     }
 
     #[test]
