@@ -49,6 +49,8 @@ const char *tailchain_config(void);
 // `reason` may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is
 // NULL or no host.
 //
+// A name that libc resolves is TAILCHAIN_DIRECT, for only its address decides: ask again with that.
+//
 // # Safety
 // `host` is NULL or a C string; `reason` is writable for `size` bytes.
 int tailchain_explain(const char *host,

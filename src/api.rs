@@ -11,7 +11,7 @@ use once_cell::race::OnceBox;
 use std::ffi::CString;
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
-use tailchain_core::host::{Host, Target};
+use tailchain_core::host::Host;
 use tailchain_core::route::{self, Dialled, NamePolicy, Route};
 use tailchain_core::sys;
 
@@ -64,6 +64,8 @@ pub extern "C" fn tailchain_config() -> *const c_char {
 /// The reason, a line of text, is written to `reason` as far as its `size` bytes reach, always with a NUL;
 /// `reason` may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is
 /// NULL or no host.
+///
+/// A name that libc resolves is TAILCHAIN_DIRECT, for only its address decides: ask again with that.
 ///
 /// # Safety
 /// `host` is NULL or a C string; `reason` is writable for `size` bytes.
@@ -129,7 +131,6 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
             format!("{errno}: {refusal}"),
         ),
         Route::Chain(target) => {
-            let Target { .. } = &target;
             let mut text = String::from("through");
             for proxy in &state.config.proxies {
                 text.push(' ');

@@ -35,6 +35,14 @@ def test_it_names_the_rule_that_makes_a_target_direct(conf, proxy, echo):
     assert api(config, "10.1.2.3", 80, "127.0.0.1", echo.port)["route"] == f"0 localnet, {config}:2"
 
 
+def test_a_name_that_libc_resolves_is_direct_though_its_address_may_be_proxied(conf, proxy, echo):
+    config = conf([proxy], "proxynet 127.0.0.0/8")
+    by_name = api(config, "localhost", 80, "127.0.0.1", echo.port)["route"]
+    assert by_name.startswith("0 resolved by libc (") and by_name.endswith("; the address rules decide")
+    by_address = api(config, "127.0.0.1", 80, "127.0.0.1", echo.port)["route"]
+    assert by_address == f"1 through {proxy.address} to 127.0.0.1:80"
+
+
 def test_it_refuses_a_fake_address_that_nobody_was_given(conf, proxy, echo):
     config = conf([proxy], "proxy_dns")
     assert api(config, "224.9.9.9", 80, "127.0.0.1", echo.port)["route"].startswith("2 EHOSTUNREACH")
