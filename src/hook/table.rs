@@ -66,7 +66,8 @@ hooks! {
 
     /// epoll_ctl(2): remembers what is registered.
     ///
-    /// Async-signal-safe but for a number that is in two instances (that allocates). After fork: as before. After vfork: as before, and harmless.
+    /// Async-signal-safe but for a number that is in two instances (that allocates). After fork: as before. After
+    /// vfork: as before, and harmless.
     fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
         = epoll::epoll_ctl, fails -1;
 

@@ -80,9 +80,10 @@ pub fn denies_direct(config: &Config, port: u16) -> bool {
 /// Decides where a connection goes. `proxy_addresses` are the addresses that the host names in the proxy list
 /// were resolved to; those written in digits are known from `config`.
 ///
-/// In this order: `TAILCHAIN_BYPASS`, unknown fake address, `dnat`, the proxies' own addresses, `localdomain`, `localnet`, the
-/// allow-list; last, `raw_dns deny` for what would go directly. An IPv4-mapped address is IPv4; `0.0.0.0` and `::` are loopback, as they are to the kernel. A
-/// name is always sent through the proxies: the one who may go directly never gets a fake address.
+/// In this order: `TAILCHAIN_BYPASS`, unknown fake address, `dnat`, the proxies' own addresses, `localdomain`,
+/// `localnet`, the allow-list; last, `raw_dns deny` for what would go directly. An IPv4-mapped address is IPv4;
+/// `0.0.0.0` and `::` are loopback, as they are to the kernel. A name is always sent through the proxies: the one
+/// who may go directly never gets a fake address.
 pub fn decide<'c>(
     config: &'c Config,
     dialled: Dialled<'_>,

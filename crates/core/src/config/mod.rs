@@ -1,8 +1,8 @@
 //! The configuration: what it can say, and the types that hold it once it was understood.
 //!
 //! A `Config` is made once, by [`parse()`] from a file's bytes or by [`environment`] from a proxy URL, and
-//! never changes afterwards: hence no locks. `COMPAT` of proxychains-ng 4.17 is kept to the letter; what
-//! tailchain adds are directives that proxychains-ng skips as unknown.
+//! never changes afterwards: hence no locks. What proxychains-ng 4.17 reads means the same here; what tailchain
+//! adds are directives that proxychains-ng skips as unknown.
 
 #![forbid(unsafe_code)]
 

@@ -9,8 +9,9 @@
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
-//! `registrations` and `rings`, and last that of `belongings`. All signals are blocked while one is held, for a handler may call close(2), and so may the thread that it interrupted. An atomic
-//! counter lets every hook see that there is nothing pending without taking the lock.
+//! `registrations` and `rings`, and last that of `belongings`. All signals are blocked while one is held, for a handler
+//! may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook see that there is
+//! nothing pending without taking the lock.
 //!
 //! # fork, vfork
 //!
