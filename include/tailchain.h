@@ -24,7 +24,7 @@ typedef struct tailchain_counters {
   uint64_t proxied;
   // TCP connections that a rule left to libc.
   uint64_t direct;
-  // Refused by a rule, such as an unknown fake address.
+  // Refused by a rule, such as a stand-in address that nobody was given.
   uint64_t refused;
   // Tunnels that could not be made.
   uint64_t failed;

@@ -23,7 +23,7 @@ pub struct tailchain_counters {
     pub proxied: u64,
     /// TCP connections that a rule left to libc.
     pub direct: u64,
-    /// Refused by a rule, such as an unknown fake address.
+    /// Refused by a rule, such as a stand-in address that nobody was given.
     pub refused: u64,
     /// Tunnels that could not be made.
     pub failed: u64,

@@ -103,6 +103,7 @@ THROUGH = "socks5 127.0.0.1:1055 as ann -> http 127.0.0.2:8080 -> "
         ("100.64.9.1", 80, "100.64.9.1:80: direct: localnet, FILE:5"),
         ("127.0.0.1", 1055, "127.0.0.1:1055: direct: the address of a proxy"),
         ("192.0.2.2", 80, "192.0.2.2:80: direct: not held by tailnet_only"),
+        ("db.ts.net", 80, "db.ts.net: sent to the proxy as a name (proxy_dns); the program sees a stand-in address"),
         ("localhost", 80, "localhost: resolved here: a name of this machine (localhost)"),
     ],
 )

@@ -54,7 +54,7 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
         NamePolicy::Remote => {
             let route = route::decide(config, Dialled::Name(name, port), &[]);
             Ok(vec![
-                format!("{name}: sent to the proxy as a name (proxy_dns); the program sees a fake address"),
+                format!("{name}: sent to the proxy as a name (proxy_dns); the program sees a stand-in address"),
                 format!("{name}:{port}: {}", told(config, &route)),
             ])
         }
@@ -80,7 +80,7 @@ fn of_address(config: &Config, address: SocketAddr, name: Option<&HostName>) -> 
     format!("{address}: {}", told(config, &route))
 }
 
-/// Nobody was given a fake address by this command, so one that the user asks about is unknown.
+/// Nobody was given a stand-in address by this command, so one that the user asks about is unknown.
 fn is_fake(config: &Config, ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

@@ -62,7 +62,7 @@ const DIRECTIVES: &[(&str, Apply)] = &[
         Ok(None)
     }),
     ("remote_dns_subnet", |d, w, _| {
-        let octet = w.number(0, 255, "the first octet of the fake addresses")?;
+        let octet = w.number(0, 255, "the first octet of the stand-in addresses")?;
         d.fake_subnet = u8::try_from(octet).unwrap_or(u8::MAX);
         Ok(None)
     }),
@@ -369,6 +369,17 @@ mod tests {
             assert!(error.starts_with(&place), "{line}: {error}");
             assert!(error.contains("; "), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn what_programs_are_given_for_a_name_is_called_a_stand_in() {
+        let error = read("remote_dns_subnet 256").unwrap_err();
+        assert!(
+            error.ends_with(
+                "expected the first octet of the stand-in addresses, a number from 0 to 255"
+            ),
+            "{error}"
+        );
     }
 
     #[test]
