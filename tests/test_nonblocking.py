@@ -368,6 +368,15 @@ def test_what_a_pending_connect_needs_is_not_closed_with_all_other_numbers(both,
     both(SOCKET, CONNECT, f"close_range 4 {last}", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
 
 
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [("flags", "EINVAL"), ("same", "EINVAL"), ("closed", "EBADF"), ("limit", "EBADF"), ("range", "EINVAL")],
+)
+def test_a_call_that_fails_closes_nothing(both, what, name):
+    answers = both(SOCKET, CONNECT, f"cannot {what}", OPEN, "ready poll OUT 20000", ERROR, "peer", *TALK)
+    assert answers[2] == f"-1 {name}"
+
+
 def test_nothing_is_left_when_pending_sockets_are_closed(both):
     both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
 

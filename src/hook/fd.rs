@@ -40,7 +40,7 @@ pub unsafe fn dup2(old: c_int, new: c_int) -> Verdict<c_int> {
     if old == new {
         return Verdict::Real;
     }
-    match making_way(old, new) {
+    match making_way(old, new, 0) {
         Some(refusal) => refusal,
         // SAFETY: the program's own arguments.
         None => duplicating(old, || unsafe { real::dup2(old, new) }),
@@ -55,20 +55,25 @@ pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
     if old == new {
         return Verdict::Real;
     }
-    match making_way(old, new) {
+    match making_way(old, new, flags) {
         Some(refusal) => refusal,
         // SAFETY: the program's own arguments.
         None => duplicating(old, || unsafe { real::dup3(old, new, flags) }),
     }
 }
 
-/// `new` is closed by this call, unless `old` is bad. A number of ours cannot be had.
-fn making_way(old: c_int, new: c_int) -> Option<Verdict<c_int>> {
-    if !PENDING.is_busy() || sys::status_flags(old).is_err() {
+/// `new` is closed by this call, unless an argument is bad: then the kernel is left to say so, and `new` stays what
+/// it is. A number of ours cannot be had.
+fn making_way(old: c_int, new: c_int, flags: c_int) -> Option<Verdict<c_int>> {
+    if !PENDING.is_busy() || flags & !libc::O_CLOEXEC != 0 || sys::status_flags(old).is_err() {
         return None;
     }
     if PENDING.is_internal(new) {
         return Some(Verdict::Fail(Errno::EBUSY));
+    }
+    // A number that was opened before the limit was lowered is open, but cannot be the new one.
+    if !sys::may_be_opened(new) {
+        return Some(Verdict::Real);
     }
     PENDING.closing(new);
     None
@@ -143,7 +148,8 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c
 /// # Safety
 /// As close_range(2).
 pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
-    let closes = flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0;
+    // CLOSE_RANGE_CLOEXEC closes nothing, and with flags that the kernel does not know it does nothing.
+    let closes = flags as c_uint & !libc::CLOSE_RANGE_UNSHARE == 0;
     if !PENDING.is_busy() || first > last || !closes {
         return Verdict::Real;
     }

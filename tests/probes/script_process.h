@@ -156,6 +156,41 @@ static void op_limit(void)
     }
 }
 
+/* soft_limit NUMBER: the numbers from here on cannot be opened any more, but those that are open stay so. */
+static void op_soft_limit(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = (rlim_t)value_of(words[1]);
+    say(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+/* cannot WHAT: a call that would close the current socket, if it were not wrong. */
+static void op_cannot(void)
+{
+    struct rlimit before, low;
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = before;
+    low.rlim_cur = (rlim_t)fd;
+    long result = 0;
+    if (strcmp(words[1], "flags") == 0) {
+        result = dup3(2, fd, 1);
+    } else if (strcmp(words[1], "same") == 0) {
+        result = dup3(fd, fd, 0);
+    } else if (strcmp(words[1], "closed") == 0) {
+        result = dup2(999999, fd);
+    } else if (strcmp(words[1], "range") == 0) {
+        result = close_range((unsigned)fd, (unsigned)fd, 0x80);
+    } else if (strcmp(words[1], "limit") == 0) {
+        setrlimit(RLIMIT_NOFILE, &low);
+        result = dup2(2, fd);
+        int error = errno;
+        setrlimit(RLIMIT_NOFILE, &before);
+        errno = error;
+    }
+    say(result);
+}
+
 /* no_threads: clone(2) is denied, as in a sandbox. */
 static void op_no_threads(void)
 {
@@ -219,6 +254,6 @@ static void op_open(void)
 #define PROCESS_OPS                                                                                                    \
     {"fork", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
         {"exit", op_exit}, {"storm", op_storm}, {"forks", op_forks}, {"limit", op_limit},                              \
-        {"no_threads", op_no_threads}, {"left", op_left}, {"cpu", op_cpu}, {"open", op_open}
+        {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads}, {"left", op_left}, {"cpu", op_cpu}, {"open", op_open}
 
 #endif

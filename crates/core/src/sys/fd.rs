@@ -134,6 +134,14 @@ fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
     Ok(before)
 }
 
+/// Whether a file can be put under this number: whether it is below the soft limit.
+pub fn may_be_opened(fd: Fd) -> bool {
+    let number = libc::rlim_t::try_from(fd);
+    number.is_ok_and(|number| {
+        limit_open_files(None).map_or(true, |limit| number < limit.rlim_cur)
+    })
+}
+
 /// Make `to` refer to the open file of `from`, dup3(2), atomically.
 pub fn replace(from: Fd, to: Fd, close_on_exec: bool) -> Result<(), Errno> {
     let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
