@@ -377,6 +377,17 @@ def test_a_call_that_fails_closes_nothing(both, what, name):
     assert answers[2] == f"-1 {name}"
 
 
+@pytest.mark.parametrize("missing", [[], ["no_close_range"]], ids=["there", "missing"])
+def test_closefrom_spares_what_a_pending_connect_needs(both, missing):
+    both(SOCKET, CONNECT, "dup", "swap", *missing, "closefrom 4", OPEN, "ready poll OUT 20000", ERROR, *TALK, "swap",
+         "kind", "swap", "left")  # fmt: skip
+
+
+def test_a_close_range_that_the_kernel_has_not_closes_nothing(both):
+    answers = both(SOCKET, CONNECT, "no_close_range", "close_range", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
+    assert answers[3] == "-1 ENOSYS"
+
+
 def test_nothing_is_left_when_pending_sockets_are_closed(both):
     both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
 

@@ -72,7 +72,7 @@ fn making_way(old: c_int, new: c_int, flags: c_int) -> Option<Verdict<c_int>> {
         return Some(Verdict::Fail(Errno::EBUSY));
     }
     // A number that was opened before the limit was lowered is open, but cannot be the new one.
-    if !sys::may_be_opened(new) {
+    if new >= sys::room() {
         return Some(Verdict::Real);
     }
     PENDING.closing(new);
@@ -153,6 +153,10 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
     if !PENDING.is_busy() || first > last || !closes {
         return Verdict::Real;
     }
+    if !sys::has_close_range() {
+        // It fails as it would without us.
+        return Verdict::Real;
+    }
     PENDING.closing_range(first, last);
     let ours = PENDING.internal_between(first, last);
     if ours.is_empty() {
@@ -182,9 +186,26 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
 /// # Safety
 /// As closefrom(3).
 pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
+    let first = first.max(0);
+    if PENDING.count() > 0 && !sys::has_close_range() {
+        close_each(first);
+        return Verdict::Return(());
+    }
     // SAFETY: passed on.
-    match unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) } {
+    match unsafe { close_range(first as c_uint, c_uint::MAX, 0) } {
         Verdict::Return(_) => Verdict::Return(()),
         _ => Verdict::Real,
+    }
+}
+
+/// closefrom of a kernel, or a sandbox, without close_range(2): libc's would close our own descriptors, too.
+fn close_each(first: c_int) {
+    PENDING.closing_range(first as c_uint, c_uint::MAX);
+    let ours = PENDING.internal_between(first as c_uint, c_uint::MAX);
+    let all = sys::descriptors().unwrap_or_else(|_| (0..sys::room()).collect());
+    for fd in all {
+        if fd >= first && ours.binary_search(&fd).is_err() {
+            sys::close(fd);
+        }
     }
 }

@@ -191,19 +191,29 @@ static void op_cannot(void)
     say(result);
 }
 
-/* no_threads: clone(2) is denied, as in a sandbox. */
-static void op_no_threads(void)
+/* Two system calls fail with this errno from now on. */
+static int deny(unsigned one, unsigned other, unsigned error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, one, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    say(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* no_threads: clone(2) is denied, as in a sandbox. no_close_range: as in a kernel before 5.9. */
+static void op_no_threads(void) { say(deny(SYS_clone3, SYS_clone, EPERM)); }
+static void op_no_close_range(void) { say(deny(SYS_close_range, SYS_close_range, ENOSYS)); }
+
+static void op_closefrom(void)
+{
+    closefrom(value_of(words[1]));
+    say(0);
 }
 
 /* -- what it costs and what is left */
@@ -254,6 +264,8 @@ static void op_open(void)
 #define PROCESS_OPS                                                                                                    \
     {"fork", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
         {"exit", op_exit}, {"storm", op_storm}, {"forks", op_forks}, {"limit", op_limit},                              \
-        {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads}, {"left", op_left}, {"cpu", op_cpu}, {"open", op_open}
+        {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads},                           \
+        {"no_close_range", op_no_close_range}, {"closefrom", op_closefrom}, {"left", op_left}, {"cpu", op_cpu},        \
+        {"open", op_open}
 
 #endif

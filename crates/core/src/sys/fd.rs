@@ -134,11 +134,10 @@ fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
     Ok(before)
 }
 
-/// Whether a file can be put under this number: whether it is below the soft limit.
-pub fn may_be_opened(fd: Fd) -> bool {
-    let number = libc::rlim_t::try_from(fd);
-    number.is_ok_and(|number| {
-        limit_open_files(None).map_or(true, |limit| number < limit.rlim_cur)
+/// The soft limit: no file can be put under this number or a higher one.
+pub fn room() -> Fd {
+    limit_open_files(None).map_or(Fd::MAX, |limit| {
+        Fd::try_from(limit.rlim_cur).unwrap_or(Fd::MAX)
     })
 }
 
@@ -208,4 +207,9 @@ fn stat(fd: Fd) -> Result<libc::stat, Errno> {
 /// close_range(2).
 pub fn close_range(first: u32, last: u32, flags: c_int) -> Result<(), Errno> {
     syscall!(SYS_close_range, first, last, flags).map(drop)
+}
+
+/// Whether this kernel has close_range(2) and lets us call it: asked with a range in which no number can be open.
+pub fn has_close_range() -> bool {
+    close_range(u32::MAX, u32::MAX, 0).is_ok()
 }
