@@ -388,6 +388,12 @@ def test_a_close_range_that_the_kernel_has_not_closes_nothing(both):
     assert answers[3] == "-1 ENOSYS"
 
 
+def test_a_number_that_the_limit_no_longer_allows_is_connected_all_the_same(both):
+    """A sandbox lowers its limit, and keeps what it has open."""
+    both(SOCKET, "dup2 200 cloexec", CONNECT, "epoll 0", "ctl 0 add OUT", "soft_limit 100", OPEN,
+         "ready epoll 0 20000", ERROR, "flags", "peer", *TALK)  # fmt: skip
+
+
 def test_nothing_is_left_when_pending_sockets_are_closed(both):
     both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
 

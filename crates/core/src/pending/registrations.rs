@@ -12,7 +12,7 @@
 use super::rings::{self, Rings};
 use crate::errno::Errno;
 use crate::lock::Lock;
-use crate::sys::{self, Fd};
+use crate::sys::{self, Fd, RaisedLimit};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 
@@ -159,7 +159,7 @@ impl Registrations {
         }
         // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
         // Where no descriptor is left, that last look is done without.
-        let old = sys::RaisedLimit::new().duplicate(fd).ok();
+        let old = RaisedLimit::new().duplicate(fd).ok();
         let inode = sys::file_id(fd)?.inode();
         let mut there = rings::registered(&ringed, fd, inode);
         there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
@@ -175,7 +175,14 @@ impl Registrations {
 
     fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {
         let on_exec = sys::closes_on_exec(fd)?;
-        sys::replace(new, fd, on_exec)
+        match sys::replace(new, fd, on_exec) {
+            // The program lowered its limit while it had this number: that is open, but dup3(2) will not have it.
+            Err(Errno::EBADF) => {
+                let _raised = RaisedLimit::new();
+                sys::replace(new, fd, on_exec)
+            }
+            other => other,
+        }
     }
 
     /// Take the file that is now under `fd` out of every epoll instance that has it; what was there.
