@@ -234,6 +234,38 @@ def test_a_refused_socket_can_be_connected_again(refused):
     refused(SOCKET, CONNECT, "ready poll OUT 20000", CONNECT, CONNECT, "ready poll OUT 20000", ERROR)
 
 
+# A failure that the program learns of from its next connect. What the kernel has left on the socket is no answer of the
+# proxy, which is up.
+
+
+@pytest.mark.parametrize("directive", ["proxy_down direct", "proxy_wait 20000", "#"])
+def test_the_next_connect_tells_the_error_and_the_one_after_it_asks_the_proxy_again(conf, make_proxy, echo, directive):
+    proxy = make_proxy(Mood(reply=5))
+    connect = f"connect 127.0.0.1 {echo.port}"
+    operations = [SOCKET, connect, *["ready poll OUT 20000", connect, connect] * 2, "ready poll OUT 20000", ERROR]
+    answers = script(*operations, conf=conf([proxy], directive))
+    again = ["OUT+ERR+HUP", "-1 ECONNREFUSED", "-1 EINPROGRESS"]
+    assert answers[1:] == ["-1 EINPROGRESS", *again * 2, "OUT+ERR+HUP", "111"]
+    assert len(proxy.targets) == 3
+
+
+@pytest.mark.parametrize("blocks", ["fionbio 0", "flags"])
+@pytest.mark.parametrize("family", ["inet", "inet6", "mptcp"])
+def test_an_error_of_a_direct_connect_is_told_before_a_tunnel_is_begun(conf, proxy, echo, refusing, family, blocks):
+    """A direct connect that was refused, and whose socket then goes through a proxy."""
+    host = "::ffff:127.0.0.1" if family == "inet6" else "127.0.0.1"
+    socket = {"mptcp": "socket inet stream mptcp nonblock"}.get(family, f"socket {family} stream 0 nonblock")
+    operations = [
+        socket, f"connect {host} {refusing}", "ready poll OUT 20000", blocks, f"connect {host} {echo.port}",
+        f"connect {host} {echo.port}", "ready poll OUT 20000", *TALK,
+    ]  # fmt: skip
+    config = conf([proxy], f"localnet 127.0.0.1:{refusing}/255.255.255.255", "proxy_down direct")
+    answers = script(*operations, conf=config)
+    assert answers == script(*operations, via="bare")
+    assert answers[4] == "-1 ECONNREFUSED"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
 # -- calls on the socket while pending
 
 SET = {

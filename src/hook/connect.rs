@@ -83,6 +83,7 @@ pub enum Way {
     Real,
     /// Direct, to the address that dnat gave.
     Elsewhere(SockAddr),
+    /// By a rule; or the next connect is where the kernel tells of a failure before.
     Refused(Errno),
     /// Through the proxies, but the socket is connected, connecting or listening: there the kernel answers by
     /// itself, whatever the address ([`nowhere`]).
@@ -146,7 +147,18 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
             Way::Refused(errno)
         }
         Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
-        Route::Chain(target) => Way::Tunnel(dialled, target),
+        Route::Chain(target) => {
+            // Else it would be taken for the proxy's answer.
+            let untold = if kind == Kind::TcpUsed {
+                sys::untold_error(fd)
+            } else {
+                None
+            };
+            match untold {
+                Some(errno) => Way::Refused(errno),
+                None => Way::Tunnel(dialled, target),
+            }
+        }
     }
 }
 
@@ -156,15 +168,18 @@ enum Kind {
     NotTcp,
     /// A TCP socket that may be connected.
     Tcp,
+    /// The same, but a connect before may have left an error that the program has yet to hear.
+    TcpUsed,
     /// One that is connected, connecting or listening.
     TcpInUse,
 }
 
 fn kind_of(fd: Fd) -> Kind {
     match sys::tcp_state(fd) {
-        Ok(sys::TCP_CLOSED) => Kind::Tcp,
-        Ok(_) => Kind::TcpInUse,
-        Err(_) if may_be_tcp(fd) => Kind::Tcp,
+        Ok(tcp) if tcp.state != sys::TCP_CLOSED => Kind::TcpInUse,
+        Ok(tcp) if tcp.has_sent => Kind::TcpUsed,
+        Ok(_) => Kind::Tcp,
+        Err(_) if may_be_tcp(fd) => Kind::TcpUsed,
         Err(_) => Kind::NotTcp,
     }
 }

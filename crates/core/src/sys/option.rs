@@ -14,7 +14,7 @@ pub unsafe trait OptionValue: Copy {}
 // SAFETY: integers, and structures of integers without padding that matters.
 unsafe impl OptionValue for c_int {}
 // SAFETY: as above.
-unsafe impl OptionValue for u8 {}
+unsafe impl<const N: usize> OptionValue for [u8; N] {}
 // SAFETY: as above.
 unsafe impl OptionValue for u64 {}
 // SAFETY: as above.
@@ -103,12 +103,29 @@ pub fn is_tcp(fd: Fd) -> Result<bool, Errno> {
     Ok(matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP))
 }
 
-/// The state of a TCP socket: the first byte of TCP_INFO (tcp(7)); TCP_CLOSE is [`TCP_CLOSED`].
+/// What TCP_INFO (tcp(7)) tells of a TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpState {
+    /// TCP_CLOSE is [`TCP_CLOSED`].
+    pub state: u8,
+    /// It has sent something, a SYN at least, since it was made or disconnected. While it is closed: a connect failed,
+    /// or a connection was reset, and the kernel may have yet to tell.
+    pub has_sent: bool,
+}
+
+/// See [`TcpState`].
 ///
 /// # Errors
 /// ENOPROTOOPT, EOPNOTSUPP: it is none, or an MPTCP one of a kernel that does not tell.
-pub fn tcp_state(fd: Fd) -> Result<u8, Errno> {
-    get_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO)
+pub fn tcp_state(fd: Fd) -> Result<TcpState, Errno> {
+    /// As far as tcpi_segs_out of struct tcp_info (Linux 4.2).
+    const TAKEN: usize = 140;
+    const SEGS_OUT: usize = 136;
+    let info: [u8; TAKEN] = get_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(TcpState {
+        state: info[0],
+        has_sent: info[SEGS_OUT..].iter().any(|&byte| byte != 0),
+    })
 }
 
 /// Neither connected nor connecting nor listening: TCP_CLOSE of netinet/tcp.h.

@@ -16,6 +16,31 @@ pub fn connect(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_connect, fd, &raw const address.storage, address.length).map(drop)
 }
 
+/// What the kernel has yet to tell of an earlier connect on a TCP socket that is closed, told as connect(2) tells it:
+/// once, and from then on the socket can be connected. `None`: nothing.
+pub fn untold_error(fd: Fd) -> Option<Errno> {
+    // SAFETY: all zeroes is a valid sockaddr.
+    let mut address: libc::sockaddr = unsafe { mem::zeroed() };
+    // The kernel looks at the family only where there is nothing to tell, and begins nothing with this one.
+    address.sa_family = libc::AF_UNIX as libc::sa_family_t;
+    let answer = syscall!(
+        SYS_connect,
+        fd,
+        &raw const address,
+        mem::size_of_val(&address)
+    );
+    match answer {
+        // Or SELinux or Landlock looked at it before the kernel.
+        Err(Errno::EAFNOSUPPORT | Errno::EINVAL) => {
+            let error = get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_ERROR);
+            error.ok().filter(|&errno| errno != 0).map(Errno::from_raw)
+        }
+        // It was told as SO_ERROR, or taken away by us.
+        Err(Errno::ECONNABORTED) | Ok(_) => None,
+        Err(errno) => Some(errno),
+    }
+}
+
 /// bind(2).
 pub fn bind(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
     syscall!(SYS_bind, fd, &raw const address.storage, address.length).map(drop)
@@ -92,4 +117,42 @@ pub fn stream_pair() -> Result<(OwnFd, OwnFd), Errno> {
 /// shutdown(2).
 pub fn shutdown(fd: Fd, how: c_int) -> Result<(), Errno> {
     syscall!(SYS_shutdown, fd, how).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{tcp_state, TcpState, TCP_CLOSED};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+    fn closed(has_sent: bool) -> Result<TcpState, Errno> {
+        let state = TCP_CLOSED;
+        Ok(TcpState { state, has_sent })
+    }
+
+    #[test]
+    fn a_failure_that_nobody_heard_of_is_told_once() {
+        let socket = socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0).unwrap();
+        let fd = socket.fd();
+        assert_eq!(tcp_state(fd), closed(false));
+        assert_eq!(untold_error(fd), None);
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+        assert_eq!(connect(fd, &nowhere), Err(Errno::EINPROGRESS));
+        assert_eq!(tcp_state(fd), closed(true));
+        assert_eq!(untold_error(fd), Some(Errno::ECONNREFUSED));
+        assert_eq!(tcp_state(fd), closed(false));
+        assert_eq!(untold_error(fd), None);
+    }
+
+    #[test]
+    fn a_connection_that_was_reset_is_a_connection_and_keeps_its_error() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap();
+        let fd = socket.fd();
+        connect(fd, &listener.local_addr().unwrap().into()).unwrap();
+        drop(listener);
+        assert_eq!(tcp_state(fd), closed(true));
+        assert_eq!(untold_error(fd), Some(Errno::EISCONN));
+        assert_eq!(receive(fd, &mut [0], false), Err(Errno::ECONNRESET));
+    }
 }
