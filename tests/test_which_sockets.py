@@ -1,5 +1,7 @@
 """Which sockets go through the proxy: TCP over IPv4 and IPv6, and nothing else."""
 
+import socket
+
 import pytest
 
 from support.probe import run_probe, script
@@ -80,6 +82,20 @@ def test_sctp_is_untouched(conf, proxy, echo):
     operations = ["socket inet stream sctp", f"connect 127.0.0.1 {echo.port}"]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
     assert proxy.targets == []
+
+
+@pytest.mark.parametrize("family, host", [("inet", "127.0.0.1"), ("inet6", "::1")])
+def test_a_raw_socket_of_the_protocol_is_untouched(conf, proxy, echo, family, host):
+    """As a scanner has it: whole segments, and no connection."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).close()
+    except PermissionError:
+        pytest.skip("a raw socket needs CAP_NET_RAW")
+    operations = [f"socket {family} raw 6", f"connect {host} {echo.port}", "peer"]
+    answers = script(*operations, conf=conf([proxy]))
+    assert answers == script(*operations, via="bare")
+    assert answers[1] == "0"
+    assert not proxy.requests
 
 
 def test_the_any_address_is_loopback(conf, proxy, echo):

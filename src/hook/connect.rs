@@ -186,7 +186,8 @@ fn kind_of(fd: Fd) -> Kind {
 
 /// Whether it is a TCP socket. One that may not be asked counts as one, for else it could be a leak.
 pub fn may_be_tcp(fd: Fd) -> bool {
-    sys::is_tcp(fd).unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
+    let is_tcp = sys::is_tcp(fd).and_then(|is_tcp| Ok(is_tcp && sys::is_stream(fd)?));
+    is_tcp.unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
 }
 
 /// Where nobody can listen. A socket that is in use gives EISCONN or EALREADY for any address, or 0 to the first who

@@ -18,7 +18,7 @@ static ino_t marked;
 
 static const struct name NAMES[] = {
     {"inet", AF_INET}, {"inet6", AF_INET6}, {"unix", AF_UNIX},
-    {"stream", SOCK_STREAM}, {"dgram", SOCK_DGRAM},
+    {"stream", SOCK_STREAM}, {"dgram", SOCK_DGRAM}, {"raw", SOCK_RAW},
     {"cloexec", SOCK_CLOEXEC}, {"nonblock", SOCK_NONBLOCK},
     {"mptcp", IPPROTO_MPTCP}, {"sctp", IPPROTO_SCTP},
     {"SOL_SOCKET", SOL_SOCKET}, {"IPPROTO_TCP", IPPROTO_TCP}, {"IPPROTO_IPV6", IPPROTO_IPV6}, {"IPPROTO_IP", IPPROTO_IP},

@@ -94,13 +94,22 @@ pub fn set_send_timeout(fd: Fd, timeout: Option<Duration>) -> Result<(), Errno> 
     set_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time)
 }
 
-/// Whether it is a TCP socket: AF_INET or AF_INET6 of protocol TCP or MPTCP (an SCTP stream is none).
+/// Whether its protocol is TCP or MPTCP: a TCP socket, or a raw one ([`is_stream`]). An SCTP stream is none.
 ///
 /// # Errors
 /// EBADF, ENOTSOCK: it is none. Anything else: it may not be asked (seccomp).
 pub fn is_tcp(fd: Fd) -> Result<bool, Errno> {
     let protocol: c_int = get_option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?;
     Ok(matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP))
+}
+
+/// SO_TYPE.
+///
+/// # Errors
+/// As [`is_tcp`].
+pub fn is_stream(fd: Fd) -> Result<bool, Errno> {
+    let kind: c_int = get_option(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+    Ok(kind == libc::SOCK_STREAM)
 }
 
 /// What TCP_INFO (tcp(7)) tells of a TCP socket.
