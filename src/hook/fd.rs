@@ -187,7 +187,7 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
 /// As closefrom(3).
 pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
     let first = first.max(0);
-    if PENDING.count() > 0 && !sys::has_close_range() {
+    if PENDING.is_busy() && !sys::has_close_range() {
         close_each(first);
         return Verdict::Return(());
     }
