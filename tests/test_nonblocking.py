@@ -426,6 +426,22 @@ def test_a_number_that_the_limit_no_longer_allows_is_connected_all_the_same(both
          "ready epoll 0 20000", ERROR, "flags", "peer", *TALK)  # fmt: skip
 
 
+def test_what_one_who_still_sleeps_needs_is_not_closed_either(both):
+    # Nothing is pending any more, but a thread sleeps on what stood under the number.
+    both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "close_range 10 4294967295", *TALK[:1], "woken",
+         *TALK[1:], "left")  # fmt: skip
+
+
+def test_a_child_has_nothing_of_what_one_who_still_sleeps_needs(both):
+    both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "fork", "left", "end", *TALK[:1], "woken",
+         *TALK[1:], "left")  # fmt: skip
+
+
+def test_a_child_that_closed_its_copy_past_libc_has_the_number_for_something_else(both):
+    both(SOCKET, CONNECT, "fork", "close_past", "reuse", "kind", "get SOL_SOCKET SO_ERROR", CONNECT, "kind", "end", OPEN,
+         "ready poll OUT 20000", ERROR, *TALK)  # fmt: skip
+
+
 def test_nothing_is_left_when_pending_sockets_are_closed(both):
     both(*[SOCKET, CONNECT] * 5, "close_range", "left", OPEN)
 

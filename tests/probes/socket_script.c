@@ -290,6 +290,8 @@ static void op_swap(void)
 }
 
 static void op_close(void) { say(close(words[1] ? value_of(words[1]) : fd)); }
+/* close_past: closed by the kernel without libc's close. */
+static void op_close_past(void) { say((int)syscall(SYS_close, fd)); }
 static void op_use(void) { say(fd = value_of(words[1])); }
 static void op_listen(void) { say(listen(fd, 8)); }
 /* shutdown [HOW]: 0 reading, 1 writing (the default), 2 both. */
@@ -337,7 +339,7 @@ static const struct op OPS[] = {
     {"unspec", op_unspec}, {"set", op_set}, {"get", op_get}, {"linger", op_linger}, {"get_linger", op_get_linger},
     {"set_time", op_set_time}, {"get_time", op_get_time}, {"peer", op_peer}, {"peer_room", op_peer_room},
     {"local", op_local}, {"flags", op_flags}, {"mark", op_mark}, {"same", op_same}, {"send", op_send},
-    {"write", op_write}, {"recv", op_recv}, {"dup", op_dup}, {"swap", op_swap}, {"close", op_close}, {"use", op_use},
+    {"write", op_write}, {"recv", op_recv}, {"dup", op_dup}, {"swap", op_swap}, {"close", op_close}, {"close_past", op_close_past}, {"use", op_use},
     {"listen", op_listen}, {"shutdown", op_shutdown}, {"close_range", op_close_range}, {"wait", op_wait},
     {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp}, {"dup2", op_dup2},
     {"cover", op_cover}, {"nonblock", op_nonblock}, {"fionbio", op_fionbio}, {"cloexec", op_cloexec},
