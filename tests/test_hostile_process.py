@@ -53,6 +53,13 @@ def test_a_signal_at_every_system_call_of_connect(conf, proxy, echo, handler, so
     assert result.ok().out == "disturbed yes, bad 0, at every call good\n", result.err
 
 
+# -- limits
+
+
+def test_a_limit_that_is_set_while_ours_is_raised_stays(conf, proxy, echo):
+    assert run_probe("limits", "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok().out == "undone 0 failed 0\n"
+
+
 # -- little of everything
 
 RESTRICTIONS = [

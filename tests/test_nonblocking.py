@@ -428,8 +428,8 @@ def test_a_number_that_the_limit_no_longer_allows_is_connected_all_the_same(both
 
 def test_what_one_who_still_sleeps_needs_is_not_closed_either(both):
     # Nothing is pending any more, but a thread sleeps on what stood under the number.
-    both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "close_range 10 4294967295", *TALK[:1], "woken",
-         *TALK[1:], "left")  # fmt: skip
+    both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "close_range 10 4294967295", "use 3", SOCKET,
+         CONNECT, "ready poll OUT 20000", *TALK, "use 3", *TALK[:1], "woken", *TALK[1:], "close 4", "left")  # fmt: skip
 
 
 def test_a_child_has_nothing_of_what_one_who_still_sleeps_needs(both):

@@ -307,6 +307,10 @@ impl RaisedLimit {
         RaisedLimit
     }
 
+    pub fn lift(&self) {}
+
+    pub fn lower(&self) {}
+
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let mut kernel = enter();
         let file = kernel.file(fd)?;

@@ -164,8 +164,9 @@ impl Pending {
                 return Err(Errno::EALREADY);
             }
             let limit = RaisedLimit::new();
-            let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
             let placeholder = Placeholder::new(&limit, &self.belongings)?;
+            let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
+            limit.lower();
             sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
             if books.helper.is_none() {
                 books.helper = Some(helper::spawn(self, &limit)?);

@@ -20,6 +20,7 @@ pub struct Placeholder {
 pub struct FarEnd(Belonging);
 
 impl Placeholder {
+    /// The limit stays raised: the caller has a number to make as well.
     pub fn new(limit: &RaisedLimit, belongings: &'static Belongings) -> Result<Placeholder, Errno> {
         let (near, far) = sys::stream_pair()?;
         // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
@@ -27,6 +28,7 @@ impl Placeholder {
         // One call fills it: the kernel takes what it can.
         sys::send(near.fd(), &[0; 16 * 1024])?;
         let id = sys::file_id(near.fd())?;
+        limit.lift();
         Ok(Placeholder {
             near,
             far: FarEnd(belongings.adopt(limit.raise(far))),

@@ -178,7 +178,8 @@ impl Registrations {
         match sys::replace(new, fd, on_exec) {
             // The program lowered its limit while it had this number: that is open, but dup3(2) will not have it.
             Err(Errno::EBADF) => {
-                let _raised = RaisedLimit::new();
+                let limit = RaisedLimit::new();
+                limit.lift();
                 sys::replace(new, fd, on_exec)
             }
             other => other,

@@ -2,6 +2,7 @@
 
 use super::{errno, Fd};
 use crate::errno::Errno;
+use core::cell::Cell;
 use core::ffi::c_int;
 use core::mem::{self, MaybeUninit};
 use libc::c_long;
@@ -39,14 +40,19 @@ pub fn close(fd: Fd) {
     let _ = syscall!(SYS_close, fd);
 }
 
-/// While this lives, descriptors can have numbers beyond what the program may use.
+/// Gives descriptors numbers beyond what the program may use.
 ///
 /// RLIMIT_NOFILE (getrlimit(2)) bounds the numbers that are handed out, not those that are open. So the soft limit
 /// is raised for an instant where the hard one allows, and our descriptors are put above it: there they take
 /// nothing from the program's allowance, and a daemon that closes all that it could have opened does not meet
 /// them. Only one thread may do this at a time: the caller holds a lock.
+///
+/// The instant is short, for a child that another thread spawns meanwhile keeps the limit that it finds.
 pub struct RaisedLimit {
-    before: Option<libc::rlimit>,
+    /// What to raise the limit to; `None` where it cannot be raised.
+    raised: Option<libc::rlimit>,
+    /// What it was, while it is raised.
+    before: Cell<Option<libc::rlimit>>,
     /// Where our numbers begin.
     base: libc::rlim_t,
 }
@@ -58,49 +64,73 @@ const HIGH: libc::rlim_t = 512;
 
 impl RaisedLimit {
     pub fn new() -> RaisedLimit {
-        let Ok(before) = limit_open_files(None) else {
-            return RaisedLimit {
-                before: None,
-                base: HIGH,
-            };
+        let Ok(now) = limit_open_files(None) else {
+            return RaisedLimit::as_it_is();
         };
         let raised = libc::rlimit {
-            rlim_cur: before
-                .rlim_max
-                .min(before.rlim_cur.saturating_add(HEADROOM)),
-            rlim_max: before.rlim_max,
+            rlim_cur: now.rlim_max.min(now.rlim_cur.saturating_add(HEADROOM)),
+            rlim_max: now.rlim_max,
         };
-        if raised.rlim_cur > before.rlim_cur && limit_open_files(Some(&raised)).is_ok() {
-            RaisedLimit {
-                base: before.rlim_cur,
-                before: Some(before),
-            }
-        } else {
-            RaisedLimit {
-                before: None,
-                base: HIGH.min(before.rlim_cur / 2),
-            }
+        let can_be_raised = raised.rlim_cur > now.rlim_cur;
+        RaisedLimit {
+            raised: can_be_raised.then_some(raised),
+            before: Cell::new(None),
+            base: if can_be_raised {
+                now.rlim_cur
+            } else {
+                HIGH.min(now.rlim_cur / 2)
+            },
         }
     }
 
     /// Without raising anything, for those who hold no lock.
     pub fn as_it_is() -> RaisedLimit {
         RaisedLimit {
-            before: None,
+            raised: None,
+            before: Cell::new(None),
             base: HIGH,
         }
     }
 
-    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC.
+    /// Raise the limit until [`RaisedLimit::lower`], or until this is dropped: for several numbers at once.
+    pub fn lift(&self) {
+        if let (Some(raised), None) = (&self.raised, self.before.get()) {
+            self.before.set(limit_open_files(Some(raised)).ok());
+        }
+    }
+
+    /// The limit as it was; or, where the program set another one meanwhile, that one.
+    pub fn lower(&self) {
+        let (Some(raised), Some(before)) = (&self.raised, self.before.take()) else {
+            return;
+        };
+        let Ok(found) = limit_open_files(Some(&before)) else {
+            return;
+        };
+        if (found.rlim_cur, found.rlim_max) != (raised.rlim_cur, raised.rlim_max) {
+            let _ = limit_open_files(Some(&found));
+        }
+    }
+
+    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC. The limit is raised for just this, unless
+    /// it is already.
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let at_or_above = |base: libc::rlim_t| {
             syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
         };
-        match at_or_above(self.base) {
-            // Full up there.
-            Err(Errno::EINVAL | Errno::EMFILE) => at_or_above(0),
-            other => other,
+        let lifted = self.before.get().is_some();
+        self.lift();
+        let mut made = at_or_above(self.base);
+        if !lifted {
+            self.lower();
         }
+        // Full up there, or the limit could not be raised.
+        for base in [HIGH.min(self.base / 2), 0] {
+            if let Err(Errno::EINVAL | Errno::EMFILE) = made {
+                made = at_or_above(base);
+            }
+        }
+        made
     }
 
     /// The same open file under a high number.
@@ -117,9 +147,7 @@ impl Default for RaisedLimit {
 
 impl Drop for RaisedLimit {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = limit_open_files(Some(before));
-        }
+        self.lower();
     }
 }
 
