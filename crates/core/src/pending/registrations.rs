@@ -15,6 +15,7 @@ use crate::lock::Lock;
 use crate::sys::{self, Fd, RaisedLimit};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -38,7 +39,9 @@ const CHUNKS: usize = 1024;
 /// have no epoll instance, and a static of that size spreads what is written over more pages.
 pub struct Registrations {
     chunks: OnceBox<[AtomicPtr<Slot>; CHUNKS]>,
-    others: Lock<Vec<Registration>>,
+    /// By number and epoll instance, for a number that was once in one instance and then in another stays here: nobody
+    /// says when it was closed in between.
+    others: Lock<BTreeMap<(Fd, Fd), Registration>>,
     other_count: AtomicUsize,
     pub rings: Rings,
 }
@@ -57,7 +60,7 @@ impl Registrations {
     pub const fn new() -> Registrations {
         Registrations {
             chunks: OnceBox::new(),
-            others: Lock::new(Vec::new()),
+            others: Lock::new(BTreeMap::new()),
             other_count: AtomicUsize::new(0),
             rings: Rings::new(),
         }
@@ -103,16 +106,11 @@ impl Registrations {
             slot.data.store(new.data, Ordering::Relaxed);
             slot.epoll.store(new.epoll + 1, Ordering::Release);
             if self.other_count.load(Ordering::Relaxed) > 0 {
-                self.with_others(|others| {
-                    others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd))
-                });
+                self.with_others(|others| others.remove(&(new.fd, new.epoll)));
             }
             return;
         }
-        self.with_others(|others| {
-            others.retain(|r| (r.epoll, r.fd) != (new.epoll, new.fd));
-            others.push(new);
-        });
+        self.with_others(|others| others.insert((new.fd, new.epoll), new));
     }
 
     /// epoll_ctl DEL succeeded.
@@ -123,7 +121,7 @@ impl Registrations {
                 .compare_exchange(epoll + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
         }
         if self.other_count.load(Ordering::Relaxed) > 0 {
-            self.with_others(|others| others.retain(|r| (r.epoll, r.fd) != (epoll, fd)));
+            self.with_others(|others| others.remove(&(fd, epoll)));
         }
     }
 
@@ -142,7 +140,9 @@ impl Registrations {
             }
         }
         if self.other_count.load(Ordering::Relaxed) > 0 {
-            self.with_others(|others| found.extend(others.iter().filter(|r| r.fd == fd)));
+            self.with_others(|others| {
+                found.extend(others.range((fd, 0)..=(fd, Fd::MAX)).map(|(_, r)| *r))
+            });
         }
         found
     }
@@ -206,7 +206,7 @@ impl Registrations {
         }
     }
 
-    fn with_others<T>(&self, body: impl FnOnce(&mut Vec<Registration>) -> T) -> T {
+    fn with_others<T>(&self, body: impl FnOnce(&mut BTreeMap<(Fd, Fd), Registration>) -> T) -> T {
         let mut others = self.others.lock();
         let result = body(&mut others);
         self.other_count.store(others.len(), Ordering::Relaxed);
@@ -214,7 +214,7 @@ impl Registrations {
     }
 
     /// The lock, for the handlers around fork.
-    pub(super) fn lock(&self) -> &Lock<Vec<Registration>> {
+    pub(super) fn lock(&self) -> &Lock<BTreeMap<(Fd, Fd), Registration>> {
         &self.others
     }
 }
@@ -271,6 +271,28 @@ mod tests {
         assert_eq!(table.of(2000), [registration(8, 2000, 3)]);
         table.remove(8, 2000);
         assert_eq!(table.of(2000), []);
+    }
+
+    #[test]
+    fn numbers_that_were_in_another_instance_once_do_not_make_the_rest_slow() {
+        // The time for 1000 changes, where so many numbers are in a second instance.
+        let time = |numbers: Fd| {
+            let table = Registrations::new();
+            for fd in 0..numbers {
+                table.set(registration(30_001, fd, 1));
+                table.set(registration(30_002, fd, 2));
+            }
+            let rounds = (0..5).map(|_| {
+                let start = std::time::Instant::now();
+                for i in 0..1000 {
+                    table.set(registration(30_002, i % numbers, 3));
+                }
+                start.elapsed()
+            });
+            rounds.min().unwrap()
+        };
+        let (few, many) = (time(50), time(10_000));
+        assert!(many < few * 15, "{few:?}, {many:?}");
     }
 
     #[test]
