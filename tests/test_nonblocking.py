@@ -330,6 +330,11 @@ def test_setting_the_flag_again_changes_nothing(both, again):
     both(SOCKET, CONNECT, again, "ready poll OUT 100", OPEN, "ready poll OUT 20000", "flags", *TALK)
 
 
+def test_a_flag_that_is_set_by_ioctl_during_the_exchange_is_not_lost(conf, proxy, echo):
+    result = run_probe("held_flags", "127.0.0.1", echo.port, conf=conf([proxy]), options=["-q"]).ok()
+    assert result.out == "-1 EINPROGRESS, cloexec\n"
+
+
 def test_null_is_an_error_of_the_program_and_no_crash(both):
     calls = ["null ioctl", "null sendmsg", "null sendmmsg", SOCKET, "connect_null", "swap"]
     answers = both(SOCKET, CONNECT, *calls, OPEN, "ready poll OUT 20000", "null getpeername", *TALK)

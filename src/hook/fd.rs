@@ -126,6 +126,11 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
     }
 }
 
+/// Whether ioctl has nothing to do here.
+pub fn is_idle_ioctl(request: c_ulong) -> bool {
+    !matches!(request, libc::FIONBIO | libc::FIOCLEX | libc::FIONCLEX) || !PENDING.has_news()
+}
+
 /// The body of the hook. FIONBIO with 0 makes the socket blocking, as fcntl F_SETFL does.
 ///
 /// # Safety
@@ -137,10 +142,19 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c
             // SAFETY: readable, as the kernel said.
             if unsafe { pointer.read_unaligned() } == 0 {
                 PENDING.wait_for(fd);
+                return Verdict::Real;
             }
         }
     }
-    Verdict::Real
+    match request {
+        // As F_SETFL and F_SETFD of fcntl: not while the exchange carries the flags over.
+        libc::FIONBIO | libc::FIOCLEX | libc::FIONCLEX => match PENDING.hold(fd) {
+            // SAFETY: the program's own arguments.
+            Some(_held) => returned(unsafe { real::ioctl(fd, request, argument) }),
+            None => Verdict::Real,
+        },
+        _ => Verdict::Real,
+    }
 }
 
 /// The body of the hook.

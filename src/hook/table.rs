@@ -123,11 +123,11 @@ hooks! {
     fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
         = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
 
-    /// ioctl(2): FIONBIO, as fcntl F_SETFL.
+    /// ioctl(2): FIONBIO, FIOCLEX and FIONCLEX, as fcntl F_SETFL and F_SETFD.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> c_int
-        = fd::ioctl, fails -1, idle request != libc::FIONBIO || !PENDING.has_news();
+        = fd::ioctl, fails -1, idle fd::is_idle_ioctl(request);
 
     /// close_range(2): as close, around our own descriptors.
     ///
