@@ -3,6 +3,7 @@ errno. Most tests run one script twice: bare, to a server that answers no SYN be
 proxy that gives no answer before its gate is open."""
 
 import errno
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -254,9 +255,9 @@ def test_the_next_connect_tells_the_error_and_the_one_after_it_asks_the_proxy_ag
 def test_an_error_of_a_direct_connect_is_told_before_a_tunnel_is_begun(conf, proxy, echo, refusing, family, blocks):
     """A direct connect that was refused, and whose socket then goes through a proxy."""
     host = "::ffff:127.0.0.1" if family == "inet6" else "127.0.0.1"
-    socket = {"mptcp": "socket inet stream mptcp nonblock"}.get(family, f"socket {family} stream 0 nonblock")
+    made = {"mptcp": "socket inet stream mptcp nonblock"}.get(family, f"socket {family} stream 0 nonblock")
     operations = [
-        socket, f"connect {host} {refusing}", "ready poll OUT 20000", blocks, f"connect {host} {echo.port}",
+        made, f"connect {host} {refusing}", "ready poll OUT 20000", blocks, f"connect {host} {echo.port}",
         f"connect {host} {echo.port}", "ready poll OUT 20000", *TALK,
     ]  # fmt: skip
     config = conf([proxy], f"localnet 127.0.0.1:{refusing}/255.255.255.255", "proxy_down direct")
@@ -632,6 +633,41 @@ def test_a_refusal_has_its_errno_in_so_error(conf, make_proxy, echo, kind, reply
 def test_a_proxy_that_misbehaves(conf, make_proxy, echo, stage, instead, number):
     config = conf([make_proxy(Mood(instead={stage: instead}))], "tcp_read_time_out 300")
     assert ends(config, echo.port) == ["OUT+ERR+HUP", str(number)]
+
+
+@pytest.fixture
+def full(tmp_path):
+    """(listener, line): the line of a unix proxy that has no room for a connection until it accepts one."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(f"{tmp_path}/full.sock")
+        listener.listen(0)
+        listener.settimeout(10)
+        first.connect(f"{tmp_path}/full.sock")
+        yield listener, f"raw unix:{tmp_path}/full.sock"
+
+
+def test_a_unix_proxy_without_room_is_one_that_does_not_answer(conf, full, echo):
+    config = conf([full[1]], "tcp_connect_time_out 400")
+    connect = f"connect 127.0.0.1 {echo.port}"
+    assert script(SOCKET, connect, *WAIT, conf=config)[1:] == ["-1 EINPROGRESS", "OUT+ERR+HUP", "110"]
+    assert script("socket inet stream", connect, conf=config)[1] == "-1 ETIMEDOUT"
+
+
+@pytest.mark.parametrize("operations", [[SOCKET, CONNECT, *WAIT], ["socket inet stream", CONNECT]])
+def test_a_unix_proxy_that_has_room_later_is_connected_to_then(conf, full, operations):
+    listener, line = full
+
+    def serve():
+        time.sleep(0.3)
+        listener.accept()[0].close()
+        with listener.accept()[0] as connection:
+            connection.sendall(connection.recv(5))
+            connection.recv(1)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(serve)
+        operations = [operation.format(port=9) for operation in [*operations, *TALK]]
+        assert script(*operations, conf=conf([line]))[-3:] == ["5", "IN", "5 hello"]
 
 
 @pytest.mark.parametrize("chain", CHAINS)

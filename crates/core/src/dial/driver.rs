@@ -332,6 +332,14 @@ impl<'c> Driver<'c> {
                 }
             };
             match self.connect(&address) {
+                // The backlog is full (unix(7)), or a signal handler ended the wait for room: nothing is in progress.
+                Err(errno @ (Errno::EAGAIN | Errno::EINTR))
+                    if address.family() == libc::AF_UNIX =>
+                {
+                    self.interrupted = errno == Errno::EINTR;
+                    self.dial.busy(sys::now());
+                    return None;
+                }
                 Err(errno @ (Errno::EINPROGRESS | Errno::EINTR)) => {
                     self.interrupted = errno == Errno::EINTR;
                     return Some(self.wait(Awaiting::Connection));

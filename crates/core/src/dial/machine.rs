@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Action<'a> {
     /// Connect the socket to the first proxy, afresh if it was connected before; then [`Dial::connected`]
-    /// or [`Dial::refused`].
+    /// or [`Dial::refused`] or [`Dial::busy`].
     Connect(&'a Endpoint),
     /// Write; then [`Dial::sent`].
     Send(&'a [u8]),
@@ -61,7 +61,7 @@ pub trait Report {
     fn attempt(&self, attempt: &Attempt<'_>);
 }
 
-/// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`): short, since loopback answers
+/// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`) or has no room: short, since loopback answers
 /// at once, and growing no further than this.
 const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Pause before a general failure is tried again (`proxy_retry`).
@@ -71,6 +71,8 @@ enum Phase<'c> {
     Connect,
     Tunnel(Tunnel<'c>),
     Sleep,
+    /// Until the same is tried again; connecting times out then.
+    Busy(Duration),
     Finished(Outcome),
 }
 
@@ -143,7 +145,7 @@ impl<'c> Dial<'c> {
                 Step::Done => Action::Finished(Outcome::Connected),
                 Step::Fail(_) => Action::Finished(Outcome::Failed(Errno::ECONNRESET)),
             },
-            Phase::Sleep => Action::Sleep,
+            Phase::Sleep | Phase::Busy(_) => Action::Sleep,
             Phase::Finished(outcome) => Action::Finished(*outcome),
         }
     }
@@ -194,6 +196,17 @@ impl<'c> Dial<'c> {
         self.go_on(next, errno, now);
     }
 
+    /// The first proxy is there and has no room for a connection: to be tried again for as long as connecting may take.
+    pub fn busy(&mut self, now: Duration) {
+        let until = self.deadline;
+        if now >= until {
+            self.refused(Errno::ETIMEDOUT, now);
+            return;
+        }
+        self.sleep(now, WAIT_STEP.min(until - now));
+        self.phase = Phase::Busy(until);
+    }
+
     pub fn sent(&mut self, n: usize, now: Duration) {
         if let Phase::Tunnel(tunnel) = &mut self.phase {
             tunnel.sent(n);
@@ -236,6 +249,10 @@ impl<'c> Dial<'c> {
                 self.advance(now);
             }
             Phase::Sleep => self.begin(now),
+            Phase::Busy(until) => {
+                self.deadline = *until;
+                self.phase = Phase::Connect;
+            }
             Phase::Finished(_) => {}
         }
     }
