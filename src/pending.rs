@@ -15,7 +15,7 @@ pub struct Accounts;
 
 impl Ends for Accounts {
     fn opened(&self, socket: Fd, dialled: SocketAddr) {
-        peer::remember(state(), socket, dialled);
+        let _ = peer::remember(state(), socket, dialled);
     }
 
     fn ended(&self, _: Fd, _: SocketAddr, result: Result<(), Errno>) {

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from support.holding_proxy import HoldingProxy
-from support.probe import script
+from support.probe import run_probe, script
+from support.proxy import Mood
 from support.run import run_under
 
 # (how to set it, how to read it)
@@ -236,3 +237,17 @@ def test_a_socket_in_place_of_stderr_gets_no_line_about_another_one(conf, proxy,
 
 def test_the_proxy_gets_connections_after_everything_was_closed(through):
     through("close_range", "socket inet stream", "connect 127.0.0.1 {port}", "send hello", "recv 5")
+
+
+@pytest.mark.parametrize("reply", [5, None])
+@pytest.mark.parametrize("family", ["inet", "unix"])
+def test_a_connection_that_takes_the_number_of_a_socket_in_connect_is_left_alone(
+    conf, tmp_path, make_proxy, make_echo, family, reply
+):
+    """Another thread closes the socket while connect sleeps, and has a connection of its own there."""
+    other = make_echo()
+    proxy = make_proxy(Mood(delay=1, reply=reply), **({"host": f"{tmp_path}/proxy.sock"} if family == "unix" else {}))
+    config = conf([proxy], f"localnet 127.0.0.1:{other.port}/255.255.255.255")
+    target = make_echo(host="127.0.0.2")
+    result = run_probe("number_reused", target.host, target.port, other.host, other.port, conf=config).ok()
+    assert result.out.splitlines() == ["connect EBADF", "has early", "works"]

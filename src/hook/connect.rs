@@ -1,10 +1,11 @@
 //! connect(2): from the program's arguments to a route, and along it.
 
 use super::boundary::Verdict;
-use super::{raw_dns, signals};
+use super::{peer, raw_dns, signals};
 use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
 use crate::state::{state, Fake, Libc, State};
+use core::cell::Cell;
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -295,13 +296,28 @@ fn block(
     let dial = Dial::new(&state.config, target, state.draw(), &state.log, now);
     let mut driver = Driver::new(dial, fd, family, Mode::Blocking(own_limit), &Libc);
     let until = own_limit.map(|limit| now + limit);
-    let opened = |socket| Accounts.opened(socket, dialled);
-    match blocking::run(&mut driver, until, &signals::restart, &opened) {
+    // Who has the number, known as soon as there is something of ours on it that could be taken for another's.
+    let own = Cell::new(None);
+    let opened = |socket| {
+        let cookie = peer::remember(state, socket, dialled);
+        if own.get().is_none() {
+            own.set(if socket == fd {
+                cookie
+            } else {
+                sys::cookie(fd)
+            });
+        }
+    };
+    let same = || own.get().is_none_or(|own| sys::cookie(fd) == Some(own));
+    match blocking::run(&mut driver, until, &signals::restart, &opened, &same) {
         End::Finished(result) => {
             let fresh = driver.take_fresh();
             let result = match (result, fresh) {
-                (Ok(()), Some(fresh)) => fresh::install(fresh, fd),
-                (result, _) => result,
+                (Ok(()), Some(fresh)) if same() => fresh::install(fresh, fd),
+                (Ok(()), None) => Ok(()),
+                (Err(errno), _) if same() => Err(errno),
+                // Closed by another thread: what is there now is not ours to change.
+                _ => Err(Errno::EBADF),
             };
             if let Err(errno) = result {
                 forget_association(fd, errno);

@@ -15,11 +15,11 @@ use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, SockAddr};
 
 /// Note what was dialled on a socket whose tunnel is being made. Should it fail, the note harms nobody: a socket that
-/// is not connected to a proxy has none asked for.
-pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) {
-    if let Some(cookie) = sys::cookie(fd) {
-        state.names().remember_peer(cookie, dialled);
-    }
+/// is not connected to a proxy has none asked for. The socket's SO_COOKIE.
+pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) -> Option<u64> {
+    let cookie = sys::cookie(fd)?;
+    state.names().remember_peer(cookie, dialled);
+    Some(cookie)
 }
 
 /// The body of the hook.

@@ -15,14 +15,20 @@ pub enum End {
     Interrupted,
 }
 
+/// How long a sleep must be that it is asked afterwards whose socket the number is: an answer that is there sooner
+/// costs no call more.
+const LONG: Duration = Duration::from_millis(1);
+
 /// Drive until the end. `limit` is the program's own SO_SNDTIMEO as an instant. `restarts` is asked when a
 /// signal handler ran: whether the kernel would have gone on with the call (SA_RESTART, signal(7)). `opened` is
-/// told of each TCP connection ([`Driver::take_opened`]).
+/// told of each TCP connection ([`Driver::take_opened`]). `same` says whether the program's number is still its socket:
+/// another thread may have closed it, and opened something else there.
 pub fn run(
     driver: &mut Driver<'_>,
     limit: Option<Duration>,
     restarts: &dyn Fn() -> bool,
     opened: &dyn Fn(Fd),
+    same: &dyn Fn() -> bool,
 ) -> End {
     let mut progress = driver.go();
     loop {
@@ -41,10 +47,16 @@ pub fn run(
             return End::Interrupted;
         }
         let until = limit.map_or(deadline, |limit| limit.min(deadline));
-        let left = until.saturating_sub(sys::now());
+        let began = sys::now();
+        let left = until.saturating_sub(began);
         // A negative number makes poll(2) pass over the entry: a plain sleep.
         let fd = if events == 0 { -1 } else { fd };
-        match sys::poll_one(fd, events, Some(left)) {
+        let polled = sys::poll_one(fd, events, Some(left));
+        if sys::now().saturating_sub(began) >= LONG && !same() {
+            driver.abandon(Errno::EBADF);
+            return End::Finished(Err(Errno::EBADF));
+        }
+        match polled {
             Ok(true) => progress = driver.ready(),
             Ok(false) if until == deadline => progress = driver.expired(),
             Ok(false) => return End::LimitOver,
