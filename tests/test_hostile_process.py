@@ -57,7 +57,8 @@ def test_a_signal_at_every_system_call_of_connect(conf, proxy, echo, handler, so
 
 
 def test_a_limit_that_is_set_while_ours_is_raised_stays(conf, proxy, echo):
-    assert run_probe("limits", "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok().out == "undone 0 failed 0\n"
+    result = run_probe("limits", "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok()
+    assert result.out == "undone 0 failed 0\n"
 
 
 # -- little of everything

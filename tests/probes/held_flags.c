@@ -1,6 +1,6 @@
 /* held_flags HOST PORT: a non-blocking connect, with FIOCLEX at the worst moment: when the socket is about to be
- * put back under its number, and the old flag was read already. A supervisor (seccomp_unotify(2)) stops it there. Prints
- * the flag, which must be the program's. */
+ * put back under its number, and the old flag was read already. A supervisor (seccomp_unotify(2)) stops it there.
+ * Prints the flag, which must be the program's. */
 #include "probe.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -112,8 +112,8 @@ impl RaisedLimit {
         }
     }
 
-    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC. The limit is raised for just this, unless
-    /// it is already.
+    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC. The limit is raised for just this,
+    /// unless it is already.
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let at_or_above = |base: libc::rlim_t| {
             syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
