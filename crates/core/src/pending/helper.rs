@@ -40,8 +40,10 @@ pub struct Job {
 /// Start a helper. Called with the books locked and so with all signals blocked, which the thread inherits.
 pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, Errno> {
     let own = |fd| pending.belongings.adopt(limit.raise(fd));
-    let epoll = own(sys::epoll()?);
-    let wake = own(sys::event_counter()?);
+    let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
+    limit.lift();
+    let (epoll, wake) = (own(epoll), own(wake));
+    limit.lower();
     sys::epoll_set(
         epoll.fd(),
         libc::EPOLL_CTL_ADD,
