@@ -60,8 +60,8 @@ pub struct Driver<'c> {
     interrupted: bool,
     /// `proxy_down direct`: the connection that is being made goes to the target itself.
     direct: bool,
-    /// SO_SNDTIMEO is ours; the program's own is to be put back.
-    limited: bool,
+    /// The socket whose SO_SNDTIMEO is ours; the program's own is to be put back.
+    limited: Option<Fd>,
     /// The TCP connection stands, and nobody was told yet.
     opened: bool,
 }
@@ -93,7 +93,7 @@ impl<'c> Driver<'c> {
             fresh_number: None,
             interrupted: false,
             direct: false,
-            limited: false,
+            limited: None,
             opened: false,
         }
     }
@@ -148,13 +148,15 @@ impl<'c> Driver<'c> {
     /// Begin, or go on after anything but a wait.
     pub fn go(&mut self) -> Progress {
         let progress = self.go_until_it_waits();
-        if core::mem::take(&mut self.limited) {
-            if let Mode::Blocking(own_limit) = self.mode {
-                // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
-                let _ = sys::set_send_timeout(self.fd(), own_limit);
-            }
-        }
+        // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
+        self.put_limit_back();
         progress
+    }
+
+    fn put_limit_back(&mut self) {
+        if let (Some(fd), Mode::Blocking(own_limit)) = (self.limited.take(), self.mode) {
+            let _ = sys::set_send_timeout(fd, own_limit);
+        }
     }
 
     fn go_until_it_waits(&mut self) -> Progress {
@@ -369,6 +371,8 @@ impl<'c> Driver<'c> {
 
     /// Make the socket fit for a connect to `address`.
     fn prepare(&mut self, address: Reach) -> Result<SockAddr, Errno> {
+        // Of the socket that was tried before, which may be another one.
+        self.put_limit_back();
         let address = match address {
             Reach::Own(address) => {
                 drop(self.take_fresh());
@@ -411,19 +415,16 @@ impl<'c> Driver<'c> {
             return sys::connect(fd, address);
         }
         sys::set_send_timeout(fd, Some(left.max(Duration::from_millis(1))))?;
-        match sys::connect(fd, address) {
-            Ok(()) => {
-                self.limited = true;
-                Ok(())
-            }
-            result => {
-                sys::set_send_timeout(fd, own_limit)?;
-                match result {
-                    // The time is over.
-                    Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
-                    result => result,
-                }
-            }
+        let result = sys::connect(fd, address);
+        if result.is_ok() {
+            self.limited = Some(fd);
+        } else {
+            sys::set_send_timeout(fd, own_limit)?;
+        }
+        match result {
+            // The time is over.
+            Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
+            result => result,
         }
     }
 }
