@@ -113,6 +113,11 @@ impl Books {
     }
 
     pub fn orphan_of(&mut self, fd: Fd) -> Option<&mut Orphan> {
+        let index = self.orphan_index(fd)?;
+        self.orphans.get_mut(index)
+    }
+
+    pub fn orphan_index(&mut self, fd: Fd) -> Option<usize> {
         let index = self
             .orphans
             .iter()
@@ -123,7 +128,7 @@ impl Books {
             self.forget_orphans(|number| number == fd);
             return None;
         }
-        self.orphans.get_mut(index)
+        Some(index)
     }
 
     pub fn forget_orphans(&mut self, closed: impl Fn(Fd) -> bool) {

@@ -265,12 +265,7 @@ impl Pending {
                 if back.is_none() {
                     let _ = sys::set_nonblocking(socket, blocking != Ok(true));
                 }
-                if self.registrations.exchange(socket, fd).is_err() {
-                    // The placeholder stays, and must not pass for a connection.
-                    if let Some(cookie) = sys::cookie(fd) {
-                        self.owed.owe(cookie, Errno::ECONNABORTED);
-                    }
-                }
+                self.put_under(socket, fd);
                 back = Some(fd);
             }
             self.recount(&books);
@@ -290,6 +285,16 @@ impl Pending {
         entry.far.wake_writers();
         back.filter(|_| !entry.far.is_deserted())
             .map(|fd| (entry.far, fd))
+    }
+
+    /// The socket under a number of the program. Where that fails the placeholder stays there, and must not pass for a
+    /// connection.
+    pub(super) fn put_under(&self, socket: Fd, fd: Fd) {
+        if self.registrations.exchange(socket, fd).is_err() {
+            if let Some(cookie) = sys::cookie(fd) {
+                self.owed.owe(cookie, Errno::ECONNABORTED);
+            }
+        }
     }
 
     /// A connect ended in an error that its program has yet to learn: put the error on the socket.

@@ -127,11 +127,7 @@ impl Pending {
     /// no orphan. `Some(None)`: still pending.
     pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
         let mut books = self.open()?;
-        books.orphan_of(fd)?;
-        let index = books
-            .orphans
-            .iter()
-            .position(|orphan| orphan.fds.contains(&fd))?;
+        let index = books.orphan_index(fd)?;
         let result = match told(fd) {
             Told::NotYet => return Some(None),
             Told::Ended(result) => result,
@@ -144,7 +140,7 @@ impl Pending {
             dead_end::make(orphan.socket.fd());
         }
         for &fd in &orphan.fds {
-            let _ = self.registrations.exchange(orphan.socket.fd(), fd);
+            self.put_under(orphan.socket.fd(), fd);
         }
         Some(Some(result))
     }
