@@ -2,8 +2,9 @@
 //!
 //! `libtailchain.so` is loaded into unmodified programs with LD_PRELOAD and puts itself in front of a few libc
 //! functions, so that TCP connections go through SOCKS and HTTP proxies. The launcher `proxychains4` and the
-//! command `tailchain` are in `src/bin`. `crates/core` is what they have in common and all that needs neither an exported
-//! symbol nor this process's own state; `crates/preload` knows where the library is and which programs cannot take it.
+//! command `tailchain` are in `src/bin`. `crates/core` is what they have in common and all that needs neither an
+//! exported symbol nor this process's own state; `crates/preload` knows where the library is and which programs cannot
+//! take it.
 //!
 //! # Layers
 //!
@@ -65,7 +66,8 @@
 //!    are, for MSG_FASTOPEN and `raw_dns deny`, and look at one flag and one setting). A hook with nothing to do
 //!    is a jump to libc's function (`idle` in `hook::table`).
 //! 6. *No guests in the house*: no long-lived thread, descriptor or child. While connects are pending there is
-//!    one thread, with all signals blocked, and descriptors that are close-on-exec and numbered high.
+//!    one thread, with all signals blocked, and descriptors that are close-on-exec, numbered high and listed: the
+//!    program does not close them, and a forked child does not keep them (`pending::belongings`).
 //! 7. *vfork*: hooks that keep books of pending connects do nothing when the caller is not the process that owns
 //!    them; what epoll_ctl notes is a hint that the kernel is asked about before it is used.
 //! 8. *Direct means untouched*: bit for bit what libc gives.

@@ -150,12 +150,8 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
         Route::Chain(target) => {
             // Else it would be taken for the proxy's answer.
-            let untold = if kind == Kind::TcpUsed {
-                sys::untold_error(fd)
-            } else {
-                None
-            };
-            match untold {
+            let used = kind == Kind::TcpUsed;
+            match used.then(|| sys::untold_error(fd)).flatten() {
                 Some(errno) => Way::Refused(errno),
                 None => Way::Tunnel(dialled, target),
             }

@@ -61,8 +61,8 @@ pub trait Report {
     fn attempt(&self, attempt: &Attempt<'_>);
 }
 
-/// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`) or has no room: short, since loopback answers
-/// at once, and growing no further than this.
+/// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`) or has no room: short, since loopback
+/// answers at once, and growing no further than this.
 const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Pause before a general failure is tried again (`proxy_retry`).
 const RETRY_STEP: Duration = Duration::from_millis(50);
