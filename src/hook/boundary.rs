@@ -148,6 +148,9 @@ macro_rules! hooks {
             ///
             /// # Safety
             /// As for the libc function.
+            // std calls some of these itself, and Rust 1.99 wants them declared as std does, `extern "C"`. The ABI is
+            // the same, but ours must let a thread's cancellation unwind it: pthreads(7), "Cancellation points".
+            #[allow(unknown_lints, invalid_runtime_symbol_definitions)]
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
                 // A test of the boundary wants every body to run.

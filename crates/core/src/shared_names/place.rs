@@ -147,8 +147,8 @@ fn open_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
     let mut bytes = [0; HEADER_WORDS * WORD];
     file.read_exact_at(&mut bytes, 0)?;
     let mut words = [0; HEADER_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(WORD)) {
-        *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<WORD>().0) {
+        *word = u64::from_ne_bytes(*bytes);
     }
     let seed = seed_of(words).ok_or_else(|| wrong("not a table of this version"))?;
     Ok((Memory::map(Backing::File(file.as_fd()), SIZE)?, seed))

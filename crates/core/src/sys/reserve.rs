@@ -164,36 +164,44 @@ impl Reserve {
             return base;
         }
         let mut start = 0;
-        let taken = self
-            .usage
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-                let used = Usage::unpack(word);
-                let free = base.addr().checked_add(used.end)?;
-                start = used.end + (free.checked_next_multiple_of(layout.align())? - free);
-                let end = start.checked_add(layout.size())?;
-                (end <= ROOM).then(|| {
-                    Usage {
-                        blocks: used.blocks + 1,
-                        end,
-                    }
-                    .pack()
-                })
-            });
+        let taken = self.update(|used| {
+            let free = base.addr().checked_add(used.end)?;
+            start = used.end + (free.checked_next_multiple_of(layout.align())? - free);
+            let end = start.checked_add(layout.size())?;
+            let blocks = used.blocks + 1;
+            (end <= ROOM).then_some(Usage { blocks, end })
+        });
         match taken {
-            Ok(_) => base.wrapping_add(start),
-            Err(_) => ptr::null_mut(),
+            true => base.wrapping_add(start),
+            false => ptr::null_mut(),
         }
     }
 
     fn give_back(&self) {
-        let _ = self
-            .usage
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-                let used = Usage::unpack(word);
-                let blocks = used.blocks.saturating_sub(1);
-                let end = if blocks == 0 { 0 } else { used.end };
-                Some(Usage { blocks, end }.pack())
-            });
+        self.update(|used| {
+            let blocks = used.blocks.saturating_sub(1);
+            let end = if blocks == 0 { 0 } else { used.end };
+            Some(Usage { blocks, end })
+        });
+    }
+
+    /// Replace the usage by what `change` makes of it. `false`: `change` declined. (The atomic's own method for this
+    /// was renamed in Rust 1.99, and its new name is not in the oldest Rust that we build with.)
+    fn update(&self, mut change: impl FnMut(Usage) -> Option<Usage>) -> bool {
+        let mut now = self.usage.load(Ordering::Acquire);
+        while let Some(new) = change(Usage::unpack(now)) {
+            let swapped = self.usage.compare_exchange_weak(
+                now,
+                new.pack(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match swapped {
+                Ok(_) => return true,
+                Err(newer) => now = newer,
+            }
+        }
+        false
     }
 }
 
