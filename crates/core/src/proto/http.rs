@@ -4,28 +4,28 @@
 
 use super::base64;
 use super::failure::FailureKind;
-use super::talk::{Ask, Heard};
+use super::request::{Progress, Request};
 
-/// A longer header is no answer to a CONNECT.
+/// The longest reply header that is accepted.
 const HEADER_LIMIT: usize = 64 * 1024;
 
-/// How far to look at once. Nearly every header is shorter.
-const LOOK: usize = 2048;
+/// How many bytes to peek at first. Nearly every header is shorter.
+const PEEK: usize = 2048;
 
 const PREFIX: &[u8] = b"HTTP/";
 
-/// Where tailscaled says why it could not connect (`cmd/tailscaled`, its HTTP proxy handler).
+/// The header in which tailscaled says why it could not connect (`cmd/tailscaled`, its HTTP proxy handler).
 const TAILSCALE_ERROR: &[u8] = b"Tailscale-Connect-Error";
 
-/// So much of a reason is kept, in bytes.
+/// The longest reason that is kept, in bytes.
 const REASON_LIMIT: usize = 200;
 
-pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind> {
-    let to = ask.to.to_string();
+pub(super) fn start(request: Request<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind> {
+    let to = request.to.to_string();
     for part in ["CONNECT ", &to, " HTTP/1.0\r\nHost: ", &to, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    if let Some(credentials) = ask.credentials {
+    if let Some(credentials) = request.credentials {
         if credentials.user.contains(&b':') {
             // The first colon ends the user (RFC 7617 section 2).
             return Err(FailureKind::Unsupported("a colon in an HTTP user"));
@@ -36,12 +36,12 @@ pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    Ok(LOOK)
+    Ok(PEEK)
 }
 
-/// How many of the bytes `seen` still belong to the header that began with `reply`: all of them, or those up to
-/// the end of the first empty line. A line ends with LF, before which a CR may stand (RFC 9112 section 2.2).
-pub(super) fn belonging(reply: &[u8], seen: &[u8]) -> usize {
+/// How many of the bytes `seen` are part of the header that began with `reply`: all of them, or those up to the end
+/// of the first empty line. A line ends with LF, before which a CR may stand (RFC 9112 section 2.2).
+pub(super) fn header_part(reply: &[u8], seen: &[u8]) -> usize {
     let (mut before, mut last) = match reply {
         [.., before, last] => (*before, *last),
         // Too short to end in a line, see `PREFIX`.
@@ -59,20 +59,20 @@ pub(super) fn belonging(reply: &[u8], seen: &[u8]) -> usize {
     seen.len()
 }
 
-/// `reply` never goes beyond the header's end: [`belonging`] sees to that.
-pub(super) fn hear(reply: &[u8]) -> Result<Heard, FailureKind> {
+/// `reply` never extends beyond the end of the header: [`header_part`] sees to that.
+pub(super) fn on_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     if !reply.iter().zip(PREFIX).all(|(a, b)| a == b) {
-        return Err(FailureKind::Nonsense("a reply that is not HTTP"));
+        return Err(FailureKind::InvalidReply("a reply that is not HTTP"));
     }
     if !(reply.ends_with(b"\n\n") || reply.ends_with(b"\n\r\n")) {
         return match HEADER_LIMIT.saturating_sub(reply.len()) {
-            0 => Err(FailureKind::Nonsense("an HTTP header of over 64 KiB")),
-            room => Ok(Heard::More(room.min(LOOK))),
+            0 => Err(FailureKind::InvalidReply("an HTTP header of over 64 KiB")),
+            room => Ok(Progress::NeedMore(room.min(PEEK))),
         };
     }
     match status(reply) {
-        None => Err(FailureKind::Nonsense("an HTTP reply without a status")),
-        Some(200..=299) => Ok(Heard::Open),
+        None => Err(FailureKind::InvalidReply("an HTTP reply without a status")),
+        Some(200..=299) => Ok(Progress::Established),
         Some(status) => Err(FailureKind::Http {
             status,
             reason: reason(reply),
@@ -98,7 +98,7 @@ fn status(header: &[u8]) -> Option<u16> {
     }
 }
 
-/// The text of tailscaled's own header, made fit for a log: it comes from outside.
+/// The text of tailscaled's header, sanitized for the log: it is untrusted.
 fn reason(header: &[u8]) -> Option<Box<str>> {
     let value = header.split(|b| *b == b'\n').find_map(|line| {
         let colon = line.iter().position(|b| *b == b':')?;

@@ -1,23 +1,25 @@
-//! What is said to proxies: a state machine that never touches a socket.
+//! The proxy protocols: a state machine that never touches a socket.
 //!
 //! | file | what |
 //! |---|---|
-//! | `tunnel` | the machine a driver turns: hop after hop until the target is reached |
-//! | `talk` | what the machine asks of a protocol |
+//! | `tunnel` | the state machine that a driver advances: hop after hop until the target is reached |
+//! | `handshake` | the handshake with one hop: dispatches to its protocol |
 //! | `socks5`, `socks4`, `http` | one protocol each: what to send, where a reply ends, what it means |
-//! | `failure` | why a tunnel failed: the words, the errno, who is to blame |
+//! | `request` | what a protocol is given, and what it answers with |
+//! | `failure` | why a tunnel failed: text, errno, which proxy is to blame |
 //!
-//! To add a protocol: a file beside `socks4`, a row in `talk`, its refusals in `failure`.
+//! To add a protocol: a file beside `socks4`, a variant in `handshake`, its failures in `failure`.
 
 #![forbid(unsafe_code)]
 
 pub mod failure;
 
 mod base64;
+mod handshake;
 mod http;
+mod request;
 mod socks4;
 mod socks5;
-mod talk;
 mod tunnel;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::failure::FailureKind;
-use super::talk::{Ask, Heard};
+use super::request::{Progress, Request};
 use crate::host::Host;
 use std::net::IpAddr;
 
@@ -12,19 +12,19 @@ const VERSION: u8 = 4;
 const CONNECT: u8 = 1;
 const GRANTED: u8 = 90;
 
-/// Every reply has eight bytes, of which two mean something.
+/// Every reply has eight bytes; only the first two carry information.
 const REPLY: usize = 8;
 
-/// An address that cannot be: it tells a 4a server that a name follows.
+/// An invalid address, which tells a SOCKS4a server that a name follows.
 const NAME_FOLLOWS: [u8; 4] = [0, 0, 0, 1];
 
-pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind> {
-    let (address, name) = match &ask.to.host {
+pub(super) fn start(request: Request<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind> {
+    let (address, name) = match &request.to.host {
         Host::Ip(IpAddr::V4(ip)) => (ip.octets(), None),
         Host::Ip(IpAddr::V6(_)) => return Err(FailureKind::NoIpv6),
         Host::Name(name) => (NAME_FOLLOWS, Some(name)),
     };
-    let user = ask.credentials.map_or(&[][..], |c| &*c.user);
+    let user = request.credentials.map_or(&[][..], |c| &*c.user);
     if user.contains(&0) {
         // It would end the user and begin the name.
         return Err(FailureKind::Unsupported("a NUL in a SOCKS4 user"));
@@ -33,7 +33,7 @@ pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind
         return Err(FailureKind::TooLong("the user"));
     }
     out.extend_from_slice(&[VERSION, CONNECT]);
-    out.extend_from_slice(&ask.to.port.to_be_bytes());
+    out.extend_from_slice(&request.to.port.to_be_bytes());
     out.extend_from_slice(&address);
     out.extend_from_slice(user);
     out.push(0);
@@ -44,17 +44,17 @@ pub(super) fn open(ask: Ask<'_>, out: &mut Vec<u8>) -> Result<usize, FailureKind
     Ok(REPLY)
 }
 
-/// The reply's version is 0; some servers repeat the request's 4 instead. A refusal is known from its second
-/// byte, so that a server that ends there is understood.
-pub(super) fn hear(reply: &[u8]) -> Result<Heard, FailureKind> {
+/// The reply's version is 0; some servers repeat the request's 4 instead. A rejection is known from its second byte, so
+/// a server that closes after it is understood.
+pub(super) fn on_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     match reply {
         [] | [0 | VERSION] | [0 | VERSION, GRANTED, ..] => {
             Ok(match REPLY.saturating_sub(reply.len()) {
-                0 => Heard::Open,
-                missing => Heard::More(missing),
+                0 => Progress::Established,
+                missing => Progress::NeedMore(missing),
             })
         }
         [0 | VERSION, code, ..] => Err(FailureKind::Socks4(*code)),
-        _ => Err(FailureKind::Nonsense("a reply that is not SOCKS4")),
+        _ => Err(FailureKind::InvalidReply("a reply that is not SOCKS4")),
     }
 }

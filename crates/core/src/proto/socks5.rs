@@ -3,20 +3,22 @@
 #![forbid(unsafe_code)]
 
 use super::failure::FailureKind;
-use super::talk::{Ask, Heard};
+use super::request::{Progress, Request};
 use crate::host::{Host, Target};
-use socks5_proto::handshake::{self, password, Method};
-use socks5_proto::{Address, Command, Reply, Request, SOCKS_VERSION};
+use socks5_proto as wire;
 use std::net::SocketAddr;
+use wire::handshake::{self, password, Method};
+use wire::{Address, Command, Reply, SOCKS_VERSION};
 
-/// A method choice and a user/password verdict are two bytes each (RFC 1928 section 3, RFC 1929 section 2).
+/// The method selection and the reply to a user and password have two bytes each (RFC 1928 section 3, RFC 1929
+/// section 2).
 const SHORT_REPLY: usize = 2;
 
-/// The shortest reply to a request: its bound address is a domain name of no letters. Asking for more at first
-/// could take bytes of the program.
-const LEAST_REPLY: usize = 7;
+/// The shortest reply to a request: its bound address is an empty domain name. Asking for more at first could take
+/// bytes that belong to the program.
+const SHORTEST_REPLY: usize = 7;
 
-const NOT_SOCKS5: FailureKind = FailureKind::Nonsense("a reply that is not SOCKS5");
+const NOT_SOCKS5: FailureKind = FailureKind::InvalidReply("a reply that is not SOCKS5");
 
 pub(super) struct Socks5 {
     awaiting: Awaiting,
@@ -27,18 +29,18 @@ enum Awaiting {
     Method,
     Password,
     Reply,
-    /// The request went out with the greeting: the method, and the reply behind it.
+    /// The request was sent with the greeting: the method selection and the reply come together.
     MethodAndReply,
 }
 
 impl Socks5 {
-    pub fn open(
-        ask: Ask<'_>,
+    pub fn start(
+        request: Request<'_>,
         pipelined: bool,
         out: &mut Vec<u8>,
     ) -> Result<(Socks5, usize), FailureKind> {
         let mut methods = vec![Method::NONE];
-        if let Some(credentials) = ask.credentials {
+        if let Some(credentials) = request.credentials {
             for (text, what) in [
                 (&*credentials.user, "the user"),
                 (credentials.password.reveal(), "the password"),
@@ -50,10 +52,10 @@ impl Socks5 {
             methods.push(Method::PASSWORD);
         }
         handshake::Request::new(methods).write_to_buf(out);
-        let (awaiting, want) = match ask.credentials {
+        let (awaiting, want) = match request.credentials {
             None if pipelined => {
-                write_request(ask.to, out);
-                (Awaiting::MethodAndReply, SHORT_REPLY + LEAST_REPLY)
+                write_request(request.to, out);
+                (Awaiting::MethodAndReply, SHORT_REPLY + SHORTEST_REPLY)
             }
             _ => (Awaiting::Method, SHORT_REPLY),
         };
@@ -64,67 +66,69 @@ impl Socks5 {
         self.awaiting == Awaiting::Reply
     }
 
-    pub fn hear(
+    pub fn on_reply(
         &mut self,
         reply: &[u8],
-        ask: Ask<'_>,
+        request: Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Heard, FailureKind> {
+    ) -> Result<Progress, FailureKind> {
         match (self.awaiting, reply) {
-            (Awaiting::Reply, _) => hear_reply(reply),
+            (Awaiting::Reply, _) => on_connect_reply(reply),
             (Awaiting::MethodAndReply, [SOCKS_VERSION, 0, rest @ ..]) if !rest.is_empty() => {
-                hear_reply(rest)
+                on_connect_reply(rest)
             }
             (Awaiting::Method | Awaiting::MethodAndReply, [SOCKS_VERSION, method, ..]) => {
-                self.hear_method(Method(*method), ask, out)
+                self.on_method(Method(*method), request, out)
             }
-            (Awaiting::Method, [] | [SOCKS_VERSION]) => Ok(Heard::More(SHORT_REPLY - reply.len())),
-            (Awaiting::MethodAndReply, [] | [SOCKS_VERSION]) => {
-                Ok(Heard::More(SHORT_REPLY + LEAST_REPLY - reply.len()))
+            (Awaiting::Method, [] | [SOCKS_VERSION]) => {
+                Ok(Progress::NeedMore(SHORT_REPLY - reply.len()))
             }
+            (Awaiting::MethodAndReply, [] | [SOCKS_VERSION]) => Ok(Progress::NeedMore(
+                SHORT_REPLY + SHORTEST_REPLY - reply.len(),
+            )),
             (Awaiting::Method | Awaiting::MethodAndReply, _) => Err(NOT_SOCKS5),
             // Some servers put the version of SOCKS where that of the subnegotiation, 1, belongs.
-            (Awaiting::Password, [1 | SOCKS_VERSION, 0, ..]) => Ok(self.request(ask, out)),
+            (Awaiting::Password, [1 | SOCKS_VERSION, 0, ..]) => Ok(self.send_request(request, out)),
             (Awaiting::Password, [1 | SOCKS_VERSION, _, ..]) => Err(FailureKind::AuthRefused),
             (Awaiting::Password, [] | [1 | SOCKS_VERSION]) => {
-                Ok(Heard::More(SHORT_REPLY - reply.len()))
+                Ok(Progress::NeedMore(SHORT_REPLY - reply.len()))
             }
-            (Awaiting::Password, _) => Err(FailureKind::Nonsense(
+            (Awaiting::Password, _) => Err(FailureKind::InvalidReply(
                 "a reply that is not one to a user and password",
             )),
         }
     }
 
-    fn hear_method(
+    fn on_method(
         &mut self,
         method: Method,
-        ask: Ask<'_>,
+        request: Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Heard, FailureKind> {
-        match (method, ask.credentials) {
-            (Method::NONE, _) => Ok(self.request(ask, out)),
+    ) -> Result<Progress, FailureKind> {
+        match (method, request.credentials) {
+            (Method::NONE, _) => Ok(self.send_request(request, out)),
             (Method::PASSWORD, Some(credentials)) => {
                 let user = credentials.user.to_vec();
                 let password = credentials.password.reveal().to_vec();
                 password::Request::new(user, password).write_to_buf(out);
                 self.awaiting = Awaiting::Password;
-                Ok(Heard::Next(SHORT_REPLY))
+                Ok(Progress::NextReply(SHORT_REPLY))
             }
             (Method::UNACCEPTABLE, credentials) => Err(FailureKind::NoAcceptableMethod {
                 password_offered: credentials.is_some(),
             }),
-            _ => Err(FailureKind::Nonsense(
+            _ => Err(FailureKind::InvalidReply(
                 "an authentication method that was not offered",
             )),
         }
     }
 
-    fn request(&mut self, ask: Ask<'_>, out: &mut Vec<u8>) -> Heard {
+    fn send_request(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Progress {
         if self.awaiting != Awaiting::MethodAndReply {
-            write_request(ask.to, out);
+            write_request(request.to, out);
         }
         self.awaiting = Awaiting::Reply;
-        Heard::Next(LEAST_REPLY)
+        Progress::NextReply(SHORTEST_REPLY)
     }
 }
 
@@ -134,23 +138,23 @@ fn write_request(to: &Target, out: &mut Vec<u8>) {
         // At most 255 bytes, by the type.
         Host::Name(name) => Address::DomainAddress(name.as_str().as_bytes().to_vec(), to.port),
     };
-    Request::new(Command::Connect, address).write_to_buf(out);
+    wire::Request::new(Command::Connect, address).write_to_buf(out);
 }
 
-/// The reply of RFC 1928 section 6. A refusal is known from its second byte, and what follows it is of no use:
-/// some servers leave the address out or its type 0. A success is read to the last byte of its bound address,
-/// whose length only its own type tells.
-fn hear_reply(reply: &[u8]) -> Result<Heard, FailureKind> {
+/// The reply of RFC 1928 section 6. A failure is known from its second byte, and the rest is not waited for: some
+/// servers leave the bound address out or give its type as 0. A success is read to the last byte of its bound address,
+/// whose length depends on the type in the reply.
+fn on_connect_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     const SUCCEEDED: u8 = 0;
     let length = match reply {
-        [] | [SOCKS_VERSION] => LEAST_REPLY,
+        [] | [SOCKS_VERSION] => SHORTEST_REPLY,
         [SOCKS_VERSION, SUCCEEDED, rest @ ..] => match rest {
-            [] | [_] | [_, 3] => LEAST_REPLY,
+            [] | [_] | [_, 3] => SHORTEST_REPLY,
             [_, 1, ..] => 4 + 4 + 2,
             [_, 4, ..] => 4 + 16 + 2,
-            [_, 3, letters, ..] => LEAST_REPLY + usize::from(*letters),
+            [_, 3, length, ..] => SHORTEST_REPLY + usize::from(*length),
             _ => {
-                return Err(FailureKind::Nonsense(
+                return Err(FailureKind::InvalidReply(
                     "a bound address of an unknown type in its SOCKS5 reply",
                 ))
             }
@@ -164,7 +168,7 @@ fn hear_reply(reply: &[u8]) -> Result<Heard, FailureKind> {
         _ => return Err(NOT_SOCKS5),
     };
     Ok(match length.saturating_sub(reply.len()) {
-        0 => Heard::Open,
-        missing => Heard::More(missing),
+        0 => Progress::Established,
+        missing => Progress::NeedMore(missing),
     })
 }

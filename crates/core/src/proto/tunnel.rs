@@ -1,33 +1,33 @@
-//! The tunnel: the talk with every hop of a path in turn, without I/O.
+//! The tunnel: the handshake with every hop of a path in turn, without I/O.
 //!
-//! A driver asks [`Tunnel::step`] what to do, does it on the socket, and reports. Every step but the last two
-//! names bytes that move, and a report of no bytes counts as an end of file, so a driver cannot spin.
+//! A driver asks [`Tunnel::step`] what to do, does it on the socket, and reports the result. Every step but the last
+//! two moves bytes, and a report of zero bytes counts as an end of file, so a driver cannot spin.
 
 #![forbid(unsafe_code)]
 
 use super::failure::{Failure, FailureKind};
-use super::http;
-use super::talk::{Ask, Heard, Talk};
+use super::handshake::Handshake;
+use super::request::{Progress, Request};
 use crate::config::{Endpoint, Proxy};
 use crate::host::Target;
 
 /// What the driver has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// Write these bytes, or some of them, and report with [`Tunnel::sent`].
+    /// Write these bytes, or the first of them; report with [`Tunnel::sent`].
     Send(&'a [u8]),
-    /// Read at most so many bytes, all of which belong to the proxy's reply; report with [`Tunnel::received`].
+    /// Read at most this many bytes, all of which are part of the proxy's reply; report with [`Tunnel::received`].
     Take(usize),
-    /// Look at up to so many bytes without taking them (`MSG_PEEK`) and report with [`Tunnel::peeked`], which
-    /// says how many of them to take off the socket.
+    /// Peek at up to this many bytes (`MSG_PEEK`); report with [`Tunnel::peeked`], which returns how many of them to
+    /// read.
     Peek(usize),
-    /// The tunnel stands: what follows on the socket belongs to the program.
+    /// The tunnel is established: what follows on the socket belongs to the program.
     Done,
     /// The socket is of no more use.
     Fail(Failure),
 }
 
-/// One connection's way through a chain of proxies.
+/// One connection through a chain of proxies.
 ///
 /// It neither implements `Debug` nor `Clone`: what it is about to send may hold a password.
 pub struct Tunnel<'c> {
@@ -38,15 +38,15 @@ pub struct Tunnel<'c> {
     /// The message to send; empty once it is sent.
     out: Vec<u8>,
     sent: usize,
-    /// What has come of the reply that is awaited.
+    /// What has been received of the awaited reply.
     reply: Vec<u8>,
     state: State,
 }
 
 enum State {
-    /// Once `out` is sent, so many more bytes of the reply are wanted.
-    Talking {
-        talk: Talk,
+    InHandshake {
+        handshake: Handshake,
+        /// How many more bytes of the reply are wanted, once `out` is sent.
         want: usize,
     },
     Done,
@@ -54,9 +54,9 @@ enum State {
 }
 
 impl<'c> Tunnel<'c> {
-    /// A tunnel through `path`, first hop first, to `target`. The connection to the first hop stands already.
+    /// A tunnel through `path`, first hop first, to `target`. The connection to the first hop is established already.
     ///
-    /// An empty path fails: a connection that nobody proxies is not made here (it would be a leak).
+    /// An empty path fails: it would be a connection that bypasses the proxies.
     ///
     /// `pipelined` sends a SOCKS5 greeting and the request in one segment where no user is given, which saves a
     /// round trip for each such hop. RFC 1928 section 3 has the client wait for the chosen method, and a proxy
@@ -67,7 +67,7 @@ impl<'c> Tunnel<'c> {
             target,
             hop: 0,
             pipelined,
-            // Enough for all of SOCKS but long names: they do not grow byte by byte.
+            // Enough for all of SOCKS but long names: no reallocation in the ordinary case.
             out: Vec::with_capacity(64),
             sent: 0,
             reply: Vec::with_capacity(64),
@@ -77,7 +77,7 @@ impl<'c> Tunnel<'c> {
             let kind = FailureKind::Unsupported("a chain without a proxy");
             tunnel.state = State::Failed(Failure::new(0, kind));
         } else {
-            tunnel.begin(0);
+            tunnel.start(0);
         }
         tunnel
     }
@@ -87,9 +87,9 @@ impl<'c> Tunnel<'c> {
         match &self.state {
             State::Done => Step::Done,
             State::Failed(failure) => Step::Fail(failure.clone()),
-            State::Talking { talk, want } => match self.out.get(self.sent..) {
+            State::InHandshake { handshake, want } => match self.out.get(self.sent..) {
                 Some(rest) if !rest.is_empty() => Step::Send(rest),
-                _ if talk.is_peeked() => Step::Peek(*want),
+                _ if handshake.peeks() => Step::Peek(*want),
                 _ => Step::Take(*want),
             },
         }
@@ -108,37 +108,38 @@ impl<'c> Tunnel<'c> {
     pub fn received(&mut self, bytes: &[u8]) {
         match &self.state {
             State::Done | State::Failed(_) => {}
-            State::Talking { .. } if bytes.is_empty() => self.closed(),
-            // A driver that reads on has taken bytes of the program, and the stream is no longer whole.
-            State::Talking { want, .. } if bytes.len() > *want => {
-                self.fail(FailureKind::Nonsense("more bytes than were asked for"));
+            State::InHandshake { .. } if bytes.is_empty() => self.closed(),
+            // The driver has read bytes that belong to the program, and the stream is corrupt.
+            State::InHandshake { want, .. } if bytes.len() > *want => {
+                self.fail(FailureKind::InvalidReply("more bytes than were asked for"));
             }
-            State::Talking { .. } => {
+            State::InHandshake { .. } => {
                 self.reply.extend_from_slice(bytes);
-                self.hear();
+                self.on_reply();
             }
         }
     }
 
     /// These bytes, at most as many as [`Step::Peek`] asked for, can be read; none means end of file.
     ///
-    /// Gives how many of them to take off the socket. They count as received: do not report them again.
+    /// Returns how many of them to read off the socket. They count as received: do not report them again.
     pub fn peeked(&mut self, bytes: &[u8]) -> usize {
-        match &self.state {
-            State::Talking { talk, .. } if talk.is_peeked() => {}
+        let part = match &self.state {
+            State::InHandshake { handshake, .. } if handshake.peeks() => {
+                handshake.reply_part(&self.reply, bytes)
+            }
             _ => return 0,
-        }
+        };
         if bytes.is_empty() {
             self.closed();
             return 0;
         }
-        let belonging = http::belonging(&self.reply, bytes);
-        self.reply.extend(bytes.iter().take(belonging));
-        self.hear();
-        belonging
+        self.reply.extend(bytes.iter().take(part));
+        self.on_reply();
+        part
     }
 
-    /// The connection ended or was reset before the tunnel stood.
+    /// The connection ended or was reset before the tunnel was established.
     pub fn closed(&mut self) {
         self.fail(FailureKind::Closed);
     }
@@ -153,8 +154,8 @@ impl<'c> Tunnel<'c> {
         self.hop
     }
 
-    /// Turns to the first hop from `hop` on that has to be told something.
-    fn begin(&mut self, mut hop: usize) {
+    /// Starts the handshake with the first hop from `hop` on that has one.
+    fn start(&mut self, mut hop: usize) {
         self.out.clear();
         self.sent = 0;
         loop {
@@ -164,14 +165,14 @@ impl<'c> Tunnel<'c> {
                 return;
             };
             self.hop = hop;
-            let opened = ask(&self.path, &self.target, hop).and_then(|ask| {
-                Talk::open(proxy.kind, ask, self.pipelined, &mut self.out)
+            let started = request(&self.path, &self.target, hop).and_then(|request| {
+                Handshake::start(proxy.kind, request, self.pipelined, &mut self.out)
                     .map_err(|kind| Failure::new(hop, kind))
             });
-            match opened {
+            match started {
                 Ok(None) => hop += 1,
-                Ok(Some((talk, want))) => {
-                    self.state = State::Talking { talk, want };
+                Ok(Some((handshake, want))) => {
+                    self.state = State::InHandshake { handshake, want };
                     return;
                 }
                 Err(failure) => {
@@ -182,31 +183,32 @@ impl<'c> Tunnel<'c> {
         }
     }
 
-    /// Goes on with what the reply says so far.
-    fn hear(&mut self) {
-        let State::Talking { talk, want } = &mut self.state else {
+    /// Goes on with what has been received of the reply.
+    fn on_reply(&mut self) {
+        let State::InHandshake { handshake, want } = &mut self.state else {
             return;
         };
-        let heard = ask(&self.path, &self.target, self.hop).and_then(|ask| {
-            talk.hear(&self.reply, ask, &mut self.out)
+        let progress = request(&self.path, &self.target, self.hop).and_then(|request| {
+            handshake
+                .on_reply(&self.reply, request, &mut self.out)
                 .map_err(|kind| Failure::new(self.hop, kind))
         });
-        match heard {
-            Ok(Heard::More(n)) => *want = n,
-            Ok(Heard::Next(n)) => {
+        match progress {
+            Ok(Progress::NeedMore(n)) => *want = n,
+            Ok(Progress::NextReply(n)) => {
                 self.reply.clear();
                 *want = n;
             }
-            Ok(Heard::Open) => self.begin(self.hop + 1),
+            Ok(Progress::Established) => self.start(self.hop + 1),
             Err(failure) => self.state = State::Failed(failure),
         }
     }
 
-    /// The first failure is the one that counts, and a tunnel that stands fails no more.
+    /// The first failure counts, and an established tunnel fails no more.
     fn fail(&mut self, kind: FailureKind) {
         let asked = match &self.state {
-            State::Talking { talk, .. } => {
-                talk.is_greeted() && self.out.is_empty() && self.reply.is_empty()
+            State::InHandshake { handshake, .. } => {
+                handshake.is_greeted() && self.out.is_empty() && self.reply.is_empty()
             }
             State::Done | State::Failed(_) => return,
         };
@@ -219,7 +221,7 @@ impl<'c> Tunnel<'c> {
 }
 
 /// What the proxy at `hop` is asked for.
-fn ask<'a>(path: &[&'a Proxy], target: &'a Target, hop: usize) -> Result<Ask<'a>, Failure> {
+fn request<'a>(path: &[&'a Proxy], target: &'a Target, hop: usize) -> Result<Request<'a>, Failure> {
     let to = match path.get(hop + 1).map(|next| &next.endpoint) {
         None => target,
         Some(Endpoint::Tcp(next)) => next,
@@ -229,5 +231,5 @@ fn ask<'a>(path: &[&'a Proxy], target: &'a Target, hop: usize) -> Result<Ask<'a>
         }
     };
     let credentials = path.get(hop).and_then(|proxy| proxy.credentials.as_ref());
-    Ok(Ask { credentials, to })
+    Ok(Request { credentials, to })
 }

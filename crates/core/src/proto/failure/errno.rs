@@ -24,7 +24,7 @@ impl Failure {
                 .and_then(of_reason)
                 .unwrap_or_else(|| status_errno(*status)),
             FailureKind::AuthRefused | FailureKind::NoAcceptableMethod { .. } => Errno::EACCES,
-            FailureKind::Nonsense(_) | FailureKind::Closed => Errno::ECONNRESET,
+            FailureKind::InvalidReply(_) | FailureKind::Closed => Errno::ECONNRESET,
             FailureKind::TimedOut => Errno::ETIMEDOUT,
             FailureKind::TooLong(_) => Errno::EINVAL,
             FailureKind::NoIpv6 => Errno::EAFNOSUPPORT,

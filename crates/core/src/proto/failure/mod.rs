@@ -1,4 +1,4 @@
-//! Why a tunnel failed, and whose fault it is. As an errno: `errno`. In words: `text`.
+//! Why a tunnel failed, and which proxy is to blame. As an errno: `errno`. As text: `text`.
 
 #![forbid(unsafe_code)]
 
@@ -8,14 +8,14 @@ mod text;
 use crate::chain::Blame;
 use socks5_proto::Reply;
 
-/// A tunnel that did not come to stand. `Display` is one clause for a log line.
+/// A tunnel that was not established. `Display` is one clause for a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The position in the path of the proxy whose answer was awaited, or that could not be asked.
     pub hop: usize,
     pub kind: FailureKind,
-    /// The proxy had answered a greeting, and then nothing more came: what it was asked to connect to is the
-    /// likelier culprit of a timeout.
+    /// The proxy had answered the greeting, and nothing of its reply to the request came: a timeout is then more likely
+    /// the fault of what it was asked to connect to.
     pub asked: bool,
 }
 
@@ -39,9 +39,9 @@ pub enum FailureKind {
     NoAcceptableMethod {
         password_offered: bool,
     },
-    /// What came is not the protocol.
-    Nonsense(&'static str),
-    /// The connection ended before the tunnel stood.
+    /// What the proxy sent is not valid in its protocol.
+    InvalidReply(&'static str),
+    /// The connection ended before the tunnel was established.
     Closed,
     TimedOut,
     /// Over the 255 bytes that SOCKS can carry.
@@ -62,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// Whether the proxy only said that it did not work, not why: another try may succeed (`proxy_retry`).
+    /// Whether the proxy gave no reason: a retry may succeed (`proxy_retry`).
     ///
     /// That is SOCKS5 reply 1, SOCKS4 reply 91, and HTTP 500, 502, 503 without a reason that names an errno.
     pub fn is_general(&self) -> bool {
@@ -76,8 +76,8 @@ impl Failure {
         }
     }
 
-    /// Whether proxychains calls it `<--denied`, which it keeps for what the proxy itself refuses. A SOCKS5 reply
-    /// is none: there it says `<--socket error or timeout!`, as for a proxy that does not answer.
+    /// Whether proxychains-ng logs it as `<--denied`, which it keeps for what the proxy itself refuses. It logs a SOCKS5
+    /// failure reply as `<--socket error or timeout!`, like a proxy that does not answer.
     pub fn is_denial(&self) -> bool {
         match &self.kind {
             FailureKind::Socks4(_)
@@ -87,7 +87,7 @@ impl Failure {
             | FailureKind::NoIpv6 => true,
             FailureKind::Reply(_)
             | FailureKind::UnassignedReply(_)
-            | FailureKind::Nonsense(_)
+            | FailureKind::InvalidReply(_)
             | FailureKind::Closed
             | FailureKind::TimedOut
             | FailureKind::TooLong(_)
@@ -97,12 +97,12 @@ impl Failure {
 
     /// Who is dead, in a path of `path_len` proxies.
     ///
-    /// A proxy that says it cannot reach the next one accuses that one, the last proxy accuses the target. A
-    /// proxy that refuses to serve us, speaks nonsense or closes is itself at fault. Silence is the next one's
-    /// fault where the proxy had just answered a greeting, and else its own: with SOCKS4 and HTTP a proxy that
-    /// hangs looks like a target that does, and the other proxies deserve a try.
+    /// A proxy that cannot reach the next one blames that one; the last proxy blames the target. A proxy that refuses
+    /// to serve us, sends an invalid reply or closes is itself at fault. A timeout is the fault of the next one where
+    /// the proxy had just answered the greeting, and else its own: with SOCKS4 and HTTP a proxy that hangs cannot be
+    /// told from a target that does, and the other proxies deserve a try.
     pub fn blame(&self, path_len: usize) -> Blame {
-        if self.is_its_own_fault() {
+        if self.is_own_fault() {
             return Blame::Hop(self.hop);
         }
         match self.hop.saturating_add(1) {
@@ -111,7 +111,7 @@ impl Failure {
         }
     }
 
-    fn is_its_own_fault(&self) -> bool {
+    fn is_own_fault(&self) -> bool {
         match &self.kind {
             FailureKind::Reply(reply) => matches!(
                 reply,
@@ -128,7 +128,7 @@ impl Failure {
             FailureKind::TimedOut => !self.asked,
             FailureKind::AuthRefused
             | FailureKind::NoAcceptableMethod { .. }
-            | FailureKind::Nonsense(_)
+            | FailureKind::InvalidReply(_)
             | FailureKind::Closed
             | FailureKind::TooLong(_)
             | FailureKind::NoIpv6
@@ -215,7 +215,7 @@ mod tests {
                 ITSELF,
                 false,
             ),
-            (Nonsense("x"), Errno::ECONNRESET, ITSELF, false),
+            (InvalidReply("x"), Errno::ECONNRESET, ITSELF, false),
             (Closed, Errno::ECONNRESET, ITSELF, false),
             (TimedOut, Errno::ETIMEDOUT, ITSELF, false),
             (TooLong("x"), Errno::EINVAL, ITSELF, false),
@@ -257,7 +257,7 @@ mod tests {
             (FailureKind::AuthRefused, true),
             (FailureKind::Closed, false),
             (FailureKind::TimedOut, false),
-            (FailureKind::Nonsense("x"), false),
+            (FailureKind::InvalidReply("x"), false),
         ] {
             assert_eq!(
                 Failure::new(0, kind.clone()).is_denial(),

@@ -47,7 +47,7 @@ impl fmt::Display for FailureKind {
             FailureKind::NoAcceptableMethod {
                 password_offered: true,
             } => f.write_str("the proxy wants another authentication than user and password"),
-            FailureKind::Nonsense(what) => write!(f, "the proxy sent {what}"),
+            FailureKind::InvalidReply(what) => write!(f, "the proxy sent {what}"),
             FailureKind::Closed => f.write_str("the proxy closed the connection"),
             FailureKind::TimedOut => f.write_str("the proxy did not answer in time"),
             FailureKind::TooLong(what) => write!(f, "{what} is longer than 255 bytes"),
@@ -90,7 +90,7 @@ mod tests {
                 "refused by the proxy: HTTP 500, connection was refused",
             ),
             (
-                FailureKind::Nonsense("a reply that is not HTTP"),
+                FailureKind::InvalidReply("a reply that is not HTTP"),
                 "the proxy sent a reply that is not HTTP",
             ),
             (

@@ -119,7 +119,7 @@ fn a_reason_is_cut_to_a_bounded_length() {
 }
 
 #[test]
-fn nonsense_is_known_without_waiting_for_an_empty_line() {
+fn an_invalid_reply_is_known_without_waiting_for_an_empty_line() {
     for reply in [
         &[5, 0][..],
         b"\r\n",
@@ -132,7 +132,7 @@ fn nonsense_is_known_without_waiting_for_an_empty_line() {
     ] {
         let run = answered(reply);
         assert!(
-            matches!(failure(&run), FailureKind::Nonsense(_)),
+            matches!(failure(&run), FailureKind::InvalidReply(_)),
             "{:?}",
             reply.escape_ascii()
         );
@@ -151,7 +151,7 @@ fn a_header_may_have_64_kib_and_no_more() {
     assert_eq!(run.left, b"SSH");
     assert_eq!(
         failure(&answered(&header_of(64 * 1024 + 1))),
-        &FailureKind::Nonsense("an HTTP header of over 64 KiB")
+        &FailureKind::InvalidReply("an HTTP header of over 64 KiB")
     );
 }
 

@@ -13,14 +13,14 @@ use crate::host::{Host, Target};
 /// How a tunnel ended, and what became of the bytes.
 struct Run {
     sent: Vec<u8>,
-    /// What the proxy said and nobody took: the program's.
+    /// What the proxy sent and nobody read: it belongs to the program.
     left: Vec<u8>,
-    /// How many reads it took; a look and the taking of what it saw are two.
+    /// How many reads it took; a peek and the read of what it saw are two.
     reads: usize,
     result: Result<(), Failure>,
 }
 
-/// Turns the tunnel against a proxy that says `replies` and then `after`, however little it is told, and then
+/// Drives the tunnel against a proxy that sends `replies` and then `after`, whatever it receives, and then
 /// closes. `piece` gives the size of each write and read.
 ///
 /// Panics when a step asks for bytes beyond the reply it is in, or when steps do not come to an end.

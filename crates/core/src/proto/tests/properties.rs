@@ -1,10 +1,10 @@
-//! What holds for every path, every split of the replies, and every kind of rubbish.
+//! What holds for every path, every split of the replies, and every kind of garbage.
 
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A hop and all that it says on success.
+/// A hop and its replies on success.
 #[derive(Clone, Debug)]
 struct Hop {
     proxy: Proxy,
@@ -43,8 +43,8 @@ fn plain(kind: ProxyKind) -> Proxy {
     proxy(kind, "proxy.example:1080")
 }
 
-/// A hop that says something.
-fn talker() -> impl Strategy<Value = Hop> {
+/// A hop that has a handshake.
+fn hop_with_handshake() -> impl Strategy<Value = Hop> {
     let with_user = |kind| proxy_with_user(kind, b"user", b"password");
     prop_oneof![
         socks5_open().prop_map(move |open| Hop {
@@ -71,13 +71,13 @@ fn path() -> impl Strategy<Value = Vec<Hop>> {
         proxy: plain(ProxyKind::Raw),
         replies: vec![],
     });
-    vec(prop_oneof![4 => talker(), 1 => raw], 1..4)
+    vec(prop_oneof![4 => hop_with_handshake(), 1 => raw], 1..4)
 }
 
 /// A path with at least one byte of replies.
-fn talking_path() -> impl Strategy<Value = Vec<Hop>> {
-    (path(), talker()).prop_map(|(mut path, talker)| {
-        path.push(talker);
+fn path_with_handshake() -> impl Strategy<Value = Vec<Hop>> {
+    (path(), hop_with_handshake()).prop_map(|(mut path, hop_with_handshake)| {
+        path.push(hop_with_handshake);
         path
     })
 }
@@ -98,7 +98,7 @@ fn drive(hops: &[Hop], replies: &[Vec<u8>], after: &[u8], sizes: &[usize], pipel
     run(&mut tunnel, &replies, after, || *sizes.next().unwrap())
 }
 
-/// What the hops say, cut where a step may not read on.
+/// What the hops reply, cut where a step may not read on.
 fn replies(hops: &[Hop], pipelined: bool) -> Vec<Vec<u8>> {
     hops.iter()
         .flat_map(|hop| match &hop.replies[..] {
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn pipelining_says_the_same_words(hops in path(), sizes in sizes()) {
+    fn pipelining_sends_the_same_bytes(hops in path(), sizes in sizes()) {
         let one = drive(&hops, &replies(&hops, false), b"", &sizes, false);
         let other = drive(&hops, &replies(&hops, true), b"", &sizes, true);
         prop_assert_eq!(one.sent, other.sent);
@@ -134,7 +134,7 @@ proptest! {
 
     #[test]
     fn replies_cut_off_anywhere_fail_as_closed(
-        hops in talking_path(),
+        hops in path_with_handshake(),
         at: prop::sample::Index,
         sizes in sizes(),
     ) {
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_comes_to_an_end(
+    fn garbage_comes_to_an_end(
         hops in path(),
         rubbish in vec(any::<u8>(), 0..300),
         sizes in sizes(),
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_changed_byte_opens_or_fails_and_no_split_changes_which(
-        hops in talking_path(),
+        hops in path_with_handshake(),
         at: prop::sample::Index,
         byte: u8,
         program in vec(any::<u8>(), 0..300),

@@ -49,13 +49,16 @@ fn accepts_a_reply_that_repeats_the_version_of_the_request() {
 }
 
 #[test]
-fn knows_a_refusal_from_two_bytes_and_nonsense_from_one() {
+fn knows_a_rejection_from_two_bytes_and_an_invalid_reply_from_one() {
     for (reply, expected) in [
         (&[0, 91][..], FailureKind::Socks4(91)),
         (&[0, 91, 0, 0, 0, 0, 0, 0], FailureKind::Socks4(91)),
         (&[4, 93], FailureKind::Socks4(93)),
         (&[0, 0], FailureKind::Socks4(0)),
-        (&[5], FailureKind::Nonsense("a reply that is not SOCKS4")),
+        (
+            &[5],
+            FailureKind::InvalidReply("a reply that is not SOCKS4"),
+        ),
         (&[0, 90, 0], FailureKind::Closed),
     ] {
         let run = ask_anyone(&socks4(), "1.2.3.4:80", reply);

@@ -86,12 +86,12 @@ fn names_what_was_wrong_with_the_greeting() {
         (
             &plain,
             &[CHOSE_PASSWORD],
-            FailureKind::Nonsense("an authentication method that was not offered"),
+            FailureKind::InvalidReply("an authentication method that was not offered"),
         ),
         (
             &plain,
             &[b"HTTP/1.1 400 Bad Request\r\n\r\n"],
-            FailureKind::Nonsense("a reply that is not SOCKS5"),
+            FailureKind::InvalidReply("a reply that is not SOCKS5"),
         ),
         (
             &with_user,
@@ -101,7 +101,7 @@ fn names_what_was_wrong_with_the_greeting() {
         (
             &with_user,
             &[CHOSE_PASSWORD, &[2, 0]],
-            FailureKind::Nonsense("a reply that is not one to a user and password"),
+            FailureKind::InvalidReply("a reply that is not one to a user and password"),
         ),
         (&plain, &[&[5]], FailureKind::Closed),
     ] {
@@ -132,11 +132,11 @@ fn knows_a_refusal_from_two_bytes() {
 }
 
 #[test]
-fn a_bound_address_of_an_unknown_type_is_nonsense() {
+fn a_bound_address_of_an_unknown_type_is_an_invalid_reply() {
     for atyp in [0, 2, 5, 255] {
         let reply = [5, 0, 5, 0, 0, atyp, 0, 0, 0, 0, 0, 0];
         let run = ask_anyone(&socks5(), "1.2.3.4:1", &reply);
-        assert!(matches!(failure(&run), FailureKind::Nonsense(_)));
+        assert!(matches!(failure(&run), FailureKind::InvalidReply(_)));
     }
 }
 

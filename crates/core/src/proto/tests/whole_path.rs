@@ -29,7 +29,7 @@ fn each_hop_is_asked_for_the_next_and_the_last_for_the_target() {
 }
 
 #[test]
-fn nothing_is_said_to_a_raw_proxy() {
+fn a_raw_proxy_has_no_handshake() {
     let raw = proxy(ProxyKind::Raw, "127.0.0.1:1");
     let run_raw = ask(&raw, "db:80", &[]);
     assert_eq!(run_raw.result, Ok(()));
@@ -45,7 +45,7 @@ fn nothing_is_said_to_a_raw_proxy() {
 }
 
 #[test]
-fn a_path_of_nobody_fails_rather_than_leaks() {
+fn an_empty_path_fails_rather_than_leaks() {
     let tunnel = Tunnel::new(&[], target("db:80"), false);
     assert!(matches!(tunnel.step(), Step::Fail(_)));
 }
@@ -70,7 +70,7 @@ fn a_unix_socket_can_only_come_first() {
 }
 
 #[test]
-fn silence_accuses_the_next_one_only_after_a_greeting() {
+fn a_timeout_blames_the_next_hop_only_after_a_greeting() {
     let socks5 = proxy(ProxyKind::Socks5, "127.0.0.1:1055");
     let path = [&socks5, &socks5];
     let silent_after = |said: &[&[u8]]| {
@@ -105,7 +105,7 @@ fn silence_accuses_the_next_one_only_after_a_greeting() {
 }
 
 #[test]
-fn a_tunnel_that_stands_or_failed_stays_so() {
+fn an_established_or_failed_tunnel_stays_so() {
     let raw = proxy(ProxyKind::Raw, "127.0.0.1:1");
     let mut tunnel = Tunnel::new(&[&raw], target("db:80"), false);
     tunnel.closed();
