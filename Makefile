@@ -94,7 +94,7 @@ bench: build $(VENV)/ready
 soak: SECONDS ?= 3600
 soak: build $(VENV)/ready
 	tests/install-tools microsocks setpriv psql postgres initdb redis-server curl node
-	$(VENV)/bin/python tests/soak.py $(SECONDS)
+	PYTHONPATH=tests $(VENV)/bin/python soak/soak.py $(SECONDS)
 
 HOST = $(shell $(CARGO) -vV | sed -n 's/^host: //p')
 .PHONY: sanitize
@@ -113,6 +113,8 @@ LINTED_RUST = 1.99
 RUST = $(shell $(CARGO) -vV | sed -n 's/^release: \([0-9]*\.[0-9]*\).*/\1/p')
 WARNINGS = $(if $(filter $(RUST),$(shell printf '%s\n' $(RUST) $(LINTED_RUST) | sort -V | head -n 1)),deny,warn)
 
+PYTHON_SOURCES = tests bench soak
+
 .PHONY: lint
 lint: $(VENV)/ready
 	tests/install-tools c++
@@ -122,8 +124,8 @@ lint: $(VENV)/ready
 	$(MODELS) clippy --release --locked -- --$(WARNINGS) warnings
 	cd fuzz && $(CARGO) fmt --check
 	cd fuzz && $(CARGO) clippy --locked --all-targets --target-dir $(CARGO_TARGET_DIR)/fuzz -- --$(WARNINGS) warnings
-	$(VENV)/bin/ruff format --check --quiet tests
-	$(VENV)/bin/ruff check --quiet tests
+	$(VENV)/bin/ruff format --check --quiet $(PYTHON_SOURCES)
+	$(VENV)/bin/ruff check --quiet $(PYTHON_SOURCES)
 
 # From the oldest Rust that Cargo.toml names to the newest stable one, each by rustup.
 OLDEST_RUST = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)

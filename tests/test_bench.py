@@ -5,7 +5,6 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from bench import goals, isolation, table
 from bench.__main__ import GROUPS
 from bench.contenders import BARE, BY_HAND, PROXYCHAINS, TAILCHAIN
 from bench.harness import CannotDo, Cell, Row, alternate
+from support import paths
 from support.need import need
 from support.run import clean_environment
 
@@ -38,7 +38,8 @@ def test_a_group_yields_figures(group, tmp_path):
         pytest.skip(f"no network of its own can be made here: {tried.stderr.strip()}")
     results = tmp_path / "results.json"
     words = [sys.executable, "-m", "bench", "--quick", "--only", group, "--results", results]
-    done = subprocess.run(words, cwd=Path(__file__).parent, env=clean_environment(), capture_output=True, text=True)
+    environment = clean_environment({"PYTHONPATH": paths.ROOT / "tests"})
+    done = subprocess.run(words, cwd=paths.ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(results.read_text())["rows"]
     assert rows

@@ -2,7 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-#include "../../probes/probe.h"
+#include "../../tests/probes/probe.h"
 #include <time.h>
 
 /* Nanoseconds of the monotonic clock. */

@@ -1,4 +1,4 @@
-"""soak_client.py asyncpg|psycopg|redis PORT: for each number that it reads from stdin it works for so many seconds,
+"""client.py asyncpg|psycopg|redis PORT: for each number that it reads from stdin it works for so many seconds,
 closes everything, and prints a line of JSON: how many queries were answered, answered wrongly, and failed."""
 
 import asyncio

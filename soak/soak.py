@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support import daemons, web
-from support.clients import SOURCES, python
 from support.config import Configs
 from support.killable import KillableProxy
 from support.need import find, need
 from support.proxy import Misbehaved, Proxy
 from support.run import clean_environment, command_line
 
+CLIENTS = Path(__file__).parent
 ROUNDS = 24
 # How much longer than asked a round may take: what is under way has limits of its own, of 30 s.
 PATIENCE = 120
@@ -181,12 +181,12 @@ def soak(seconds, stack):
         return Stayer(name, process)
 
     stayers = [
-        stayer("asyncpg", python("soak_client", "asyncpg", postgres), "both"),
-        stayer("psycopg", python("soak_client", "psycopg", postgres), "mortal"),
-        stayer("redis-py", python("soak_client", "redis", redis), "erratic"),
+        stayer("asyncpg", [sys.executable, CLIENTS / "client.py", "asyncpg", postgres], "both"),
+        stayer("psycopg", [sys.executable, CLIENTS / "client.py", "psycopg", postgres], "mortal"),
+        stayer("redis-py", [sys.executable, CLIENTS / "client.py", "redis", redis], "erratic"),
     ]
     if node := find("node"):
-        stayers.append(stayer("node", [node, SOURCES / "node" / "soak_client.js", redis], "both"))
+        stayers.append(stayer("node", [node, CLIENTS / "client.js", redis], "both"))
     psql = [need("psql"), "-XAtc", "select 6 * 7", f"postgresql://postgres@127.0.0.1:{postgres}/?sslmode=disable"]
     curl = [need("curl"), "-sSf", "--max-time", "60", f"http://127.0.0.1:{page}/page"]
     passers = [Passers("psql", psql, "42\n", through["both"]), Passers("curl", curl, "a page\n", through["mortal"])]

@@ -1,4 +1,4 @@
-// soak_client.js PORT: as soak_client.py, with connections to a Redis server.
+// client.js PORT: as client.py, with connections to a Redis server.
 "use strict";
 const net = require("net");
 const port = Number(process.argv[2]);
