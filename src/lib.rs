@@ -3,8 +3,8 @@
 //! `libtailchain.so` is loaded into unmodified programs with LD_PRELOAD and puts itself in front of a few libc
 //! functions, so that TCP connections go through SOCKS and HTTP proxies. The launcher `proxychains4` and the
 //! command `tailchain` are in `src/bin`. `crates/core` is what they have in common and all that needs neither an
-//! exported symbol nor this process's own state; `crates/preload` knows where the library is and which programs cannot
-//! take it.
+//! exported symbol nor this process's own state; `crates/preflight` knows where the library is and which programs it cannot
+//! reach.
 //!
 //! # Layers
 //!

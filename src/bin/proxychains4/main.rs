@@ -21,7 +21,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tailchain_core::config::{bypass, Config, ConfigError, Source};
 use tailchain_core::load::{self, LoadError, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
-use tailchain_preload::{environment, library, obstacle};
+use tailchain_preflight::{environment, library, obstacle};
 
 const PRELOAD: &str = "LD_PRELOAD";
 

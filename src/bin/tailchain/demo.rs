@@ -56,11 +56,13 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn show(args: &Args) -> Result<(), String> {
     let launcher = launcher(args.launcher.as_deref())?;
-    let curl =
-        tailchain_preload::program::in_path("curl".as_ref(), std::env::var_os("PATH").as_deref())
-            .ok_or(
-            "curl is not in PATH; install it (Debian, Ubuntu: apt-get install curl) and try again",
-        )?;
+    let curl = tailchain_preflight::program::in_path(
+        "curl".as_ref(),
+        std::env::var_os("PATH").as_deref(),
+    )
+    .ok_or(
+        "curl is not in PATH; install it (Debian, Ubuntu: apt-get install curl) and try again",
+    )?;
 
     let (proxy, mut hops) = start_servers()
         .await

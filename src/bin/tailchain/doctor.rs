@@ -9,9 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tailchain_core::config::{ChainKind, Config, Proxy};
-use tailchain_preload::elf::Elf;
-use tailchain_preload::image::Image;
-use tailchain_preload::{environment, library, obstacle, program};
+use tailchain_preflight::elf::Elf;
+use tailchain_preflight::image::Image;
+use tailchain_preflight::{environment, library, obstacle, program};
 
 /// Look for what keeps programs from going through the proxies
 ///

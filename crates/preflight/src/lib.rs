@@ -1,5 +1,5 @@
-//! What the commands know about preloading: where the library is, which file a command line will run, and
-//! whether that program can take a preloaded library at all.
+//! Checks before exec(2): where the preload library is, which file a command line will run, and whether
+//! LD_PRELOAD can reach that program at all.
 //!
 //! The launcher and `tailchain doctor` share it. The preload library itself uses none of it.
 

@@ -1,4 +1,4 @@
-//! Why a program cannot take a preloaded library, or would not use it.
+//! Why a preloaded library cannot reach a program.
 
 use crate::elf::{self, Elf, Target};
 use crate::image::Image;
@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Each of these means that the program's connections would go around the proxy.
+/// Each of these means that the program's connections would bypass the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// No dynamic loader, hence nobody who reads LD_PRELOAD.
+    /// No dynamic loader, hence nothing that reads LD_PRELOAD.
     Static,
     /// The Go runtime connects by raw system calls.
     Go,
@@ -58,8 +58,8 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// What stands between `name`, as it would be given to execvp(3), and the library: the file concerned (the
-/// interpreter when `name` is a script) and the reason. `None` also for what cannot be told.
+/// The obstacle between the library and `name`, as it would be given to execvp(3): the file concerned (the interpreter
+/// when `name` is a script) and the reason. `None` also where it cannot be determined.
 pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathBuf, Obstacle)> {
     let file = program::in_path(name, path)?;
     let image = Image::open(&file).ok()?;
@@ -74,7 +74,7 @@ pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathB
     let library = Image::open(library)
         .ok()
         .and_then(|library| elf::target_of(&library));
-    let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gained_rights(&file, &image))?;
+    let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gains_rights(&file, &image))?;
     Some((file, obstacle))
 }
 
@@ -103,14 +103,14 @@ fn is_musl(interpreter: &OsStr) -> bool {
     name.as_bytes().starts_with(b"ld-musl")
 }
 
-fn gained_rights(file: &Path, image: &Image) -> Option<Obstacle> {
-    let about = image.metadata().ok()?;
+fn gains_rights(file: &Path, image: &Image) -> Option<Obstacle> {
+    let metadata = image.metadata().ok()?;
     // SAFETY: both only read this process's credentials and cannot fail (getuid(2), getgid(2)).
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-    let changes_user = about.mode() & libc::S_ISUID != 0 && about.uid() != uid;
+    let changes_user = metadata.mode() & libc::S_ISUID != 0 && metadata.uid() != uid;
     // Without the group's execute bit the flag meant mandatory locking (inode(7)).
     let for_group = libc::S_ISGID | libc::S_IXGRP;
-    let changes_group = about.mode() & for_group == for_group && about.gid() != gid;
+    let changes_group = metadata.mode() & for_group == for_group && metadata.gid() != gid;
     if changes_user || changes_group {
         return Some(Obstacle::SetId);
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn go_goes_around_libc_unless_its_c_code_connects() {
+    fn go_bypasses_libc_unless_its_c_code_connects() {
         let program = Elf {
             is_go: true,
             ..ordinary()

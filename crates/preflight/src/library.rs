@@ -1,7 +1,7 @@
 //! Where the preload library is.
 //!
-//! Only folders that the administrator or the user's own installation controls are searched: beside the
-//! launcher, and where it was installed. Never the current folder (CVE-2015-3887), never a relative path.
+//! Only directories that the administrator or the user's own installation controls are searched: beside the
+//! launcher, and where it was installed. The current directory and relative paths are never searched (CVE-2015-3887).
 
 #![forbid(unsafe_code)]
 
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 /// The second name is for those who write `LD_PRELOAD=…/libproxychains4.so` already.
 const NAMES: [&str; 2] = ["libtailchain.so", "libproxychains4.so"];
 
-/// The library folder of the installation; `make install` sets it while building.
+/// The library directory of the installation; `make install` sets it while building.
 const INSTALLED: &str = match option_env!("TAILCHAIN_LIBDIR") {
-    Some(folder) => folder,
+    Some(directory) => directory,
     None => "/usr/local/lib",
 };
 
 /// Why there is nothing to preload.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LibraryError {
-    /// In none of these folders.
+    /// In none of these directories.
     NotFound(Vec<PathBuf>),
     /// LD_PRELOAD separates by blanks and colons and knows no escape (ld.so(8)).
     Unpreloadable(PathBuf),
@@ -29,10 +29,10 @@ pub enum LibraryError {
 impl fmt::Display for LibraryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LibraryError::NotFound(folders) => {
+            LibraryError::NotFound(directories) => {
                 write!(f, "{} is in none of", NAMES[0])?;
-                for folder in folders {
-                    write!(f, " {}", folder.display())?;
+                for directory in directories {
+                    write!(f, " {}", directory.display())?;
                 }
                 f.write_str("; install it beside this command or in ../lib")
             }
@@ -45,35 +45,37 @@ impl fmt::Display for LibraryError {
     }
 }
 
-/// The library that belongs to the command at `command` (a real path, as `/proc/self/exe` gives it).
+/// The library for the command at `command` (a real path, as `/proc/self/exe` gives it).
 pub fn find(command: Option<&Path>) -> Result<PathBuf, LibraryError> {
-    find_in(folders(command))
+    find_in(directories(command))
 }
 
-fn folders(command: Option<&Path>) -> Vec<PathBuf> {
+fn directories(command: Option<&Path>) -> Vec<PathBuf> {
     let own = command.and_then(Path::parent);
     let lib = own.and_then(Path::parent).map(|prefix| prefix.join("lib"));
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in [own.map(PathBuf::from), lib, Some(PathBuf::from(INSTALLED))]
+    let mut directories: Vec<PathBuf> = Vec::new();
+    for directory in [own.map(PathBuf::from), lib, Some(PathBuf::from(INSTALLED))]
         .into_iter()
         .flatten()
     {
-        if folder.is_absolute() && !folders.contains(&folder) {
-            folders.push(folder);
+        if directory.is_absolute() && !directories.contains(&directory) {
+            directories.push(directory);
         }
     }
-    folders
+    directories
 }
 
-fn find_in(folders: Vec<PathBuf>) -> Result<PathBuf, LibraryError> {
-    let candidates = NAMES
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+fn find_in(directories: Vec<PathBuf>) -> Result<PathBuf, LibraryError> {
+    let candidates = NAMES.iter().flat_map(|name| {
+        directories
+            .iter()
+            .map(move |directory| directory.join(name))
+    });
     let found = candidates.into_iter().find(|path| path.is_file());
     match found {
         Some(path) if separates_in_ld_preload(&path) => Err(LibraryError::Unpreloadable(path)),
         Some(path) => Ok(path),
-        None => Err(LibraryError::NotFound(folders)),
+        None => Err(LibraryError::NotFound(directories)),
     }
 }
 
@@ -88,15 +90,15 @@ fn separates_in_ld_preload(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    struct Folder(PathBuf);
+    struct TempDir(PathBuf);
 
-    impl Folder {
-        fn new(name: &str) -> Folder {
+    impl TempDir {
+        fn new(name: &str) -> TempDir {
             let path = std::env::temp_dir()
                 .join(format!("tailchain-library-{name}-{}", std::process::id()));
             std::fs::create_dir_all(path.join("bin")).unwrap();
             std::fs::create_dir_all(path.join("lib")).unwrap();
-            Folder(path)
+            TempDir(path)
         }
 
         fn file(&self, name: &str) -> PathBuf {
@@ -106,45 +108,45 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for TempDir {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
     #[test]
-    fn beside_the_command_comes_before_the_lib_folder() {
-        let folder = Folder::new("beside");
-        let command = folder.0.join("bin/proxychains4");
-        let in_lib = folder.file("lib/libtailchain.so");
+    fn beside_the_command_comes_before_the_lib_directory() {
+        let directory = TempDir::new("beside");
+        let command = directory.0.join("bin/proxychains4");
+        let in_lib = directory.file("lib/libtailchain.so");
         assert_eq!(find(Some(&command)), Ok(in_lib));
-        let beside = folder.file("bin/libtailchain.so");
+        let beside = directory.file("bin/libtailchain.so");
         assert_eq!(find(Some(&command)), Ok(beside));
     }
 
     #[test]
     fn our_own_name_anywhere_comes_before_the_borrowed_one() {
-        let folder = Folder::new("names");
-        folder.file("bin/libproxychains4.so");
-        let own = folder.file("lib/libtailchain.so");
-        assert_eq!(find(Some(&folder.0.join("bin/proxychains4"))), Ok(own));
+        let directory = TempDir::new("names");
+        directory.file("bin/libproxychains4.so");
+        let own = directory.file("lib/libtailchain.so");
+        assert_eq!(find(Some(&directory.0.join("bin/proxychains4"))), Ok(own));
     }
 
     #[test]
-    fn no_folder_is_relative() {
-        assert_eq!(folders(None), [PathBuf::from(INSTALLED)]);
+    fn no_directory_is_relative() {
+        assert_eq!(directories(None), [PathBuf::from(INSTALLED)]);
         assert_eq!(
-            folders(Some(Path::new("bin/proxychains4"))),
+            directories(Some(Path::new("bin/proxychains4"))),
             [PathBuf::from(INSTALLED)]
         );
     }
 
     #[test]
     fn a_path_that_ld_preload_would_split_is_an_error() {
-        let folder = Folder::new("a b");
-        let path = folder.file("lib/libtailchain.so");
+        let directory = TempDir::new("a b");
+        let path = directory.file("lib/libtailchain.so");
         assert_eq!(
-            find_in(vec![folder.0.join("lib")]),
+            find_in(vec![directory.0.join("lib")]),
             Err(LibraryError::Unpreloadable(path))
         );
     }

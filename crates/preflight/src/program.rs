@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// What execvp(3) searches when PATH is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// The kernel reads no more of a `#!` line (execve(2)).
+/// The most that the kernel reads of a `#!` line (execve(2)).
 const LONGEST_SHEBANG: usize = 256;
 
 /// The file that execvp(3) would run for `name`, `None` when there is none.
@@ -20,16 +20,16 @@ pub fn in_path(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
         return Some(PathBuf::from(name)).filter(|file| is_executable(file));
     }
     std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH)))
-        .map(|folder| folder.join(name))
+        .map(|directory| directory.join(name))
         .find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {
     file.metadata()
-        .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// The program that the kernel, or `env` for it, will run to interpret `script`; `None` when it is no script.
+/// The program that the kernel, or `env` for it, will run to interpret `script`; `None` if it is not a script.
 /// One level: an interpreter that is itself a script is not followed.
 pub fn interpreter(script: &Image, path: Option<&OsStr>) -> Option<PathBuf> {
     let start = script.start();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_or_a_file_that_may_not_be_run_is_no_program() {
+    fn a_directory_or_a_file_without_execute_permission_is_not_a_program() {
         assert_eq!(in_path(OsStr::new("/bin"), None), None);
         assert_eq!(in_path(OsStr::new("/etc/passwd"), None), None);
     }
