@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.gate import Gate
+from support.need import need
 from support.ports import free_port
 from support.probe import run_probe, script
 from support.proxy import CLOSE, RESET, SILENCE, Mood, Proxy, RawRelay
@@ -321,9 +322,82 @@ def test_cloexec_changed_while_pending(both):
 
 @pytest.mark.parametrize("way", ["nonblock", "fionbio"])
 def test_a_socket_made_blocking_while_pending_loses_no_byte(both, way):
-    """The gate opens first: clearing O_NONBLOCK may wait for the tunnel."""
-    both(SOCKET, CONNECT, OPEN, f"{way} 0", "send hello", "recv 5", "flags", "peer")
-    both(SOCKET, CONNECT, OPEN, f"{way} 0", "recv 4", f"{way} 1", "recv 1", "flags", banner=b"220 ")
+    ready = [OPEN, "ready poll OUT 20000"]
+    both(SOCKET, CONNECT, f"{way} 0", *ready, "send hello", "recv 5", "flags", "peer")
+    both(SOCKET, CONNECT, f"{way} 0", *ready, "recv 4", f"{way} 1", "recv 1", "flags", banner=b"220 ")
+
+
+@pytest.mark.parametrize("way", ["nonblock", "fionbio"])
+def test_clearing_o_nonblock_while_pending_does_not_wait(both, way):
+    """The gate opens only afterwards."""
+    early = [f"{way} 0", "flags", "ready poll OUT 100", "peer", ERROR, "flags"]
+    answers = both(SOCKET, CONNECT, *early, OPEN, "ready poll OUT 20000", ERROR, "flags", *TALK)
+    assert answers[3] == answers[7] == answers[-4] == "inherited block"
+
+
+def test_o_nonblock_set_again_while_pending_is_there_afterwards(both):
+    turns = ["fionbio 0", "nonblock 1", "flags", "nonblock 0", "fionbio 1", "flags"]
+    answers = both(SOCKET, CONNECT, *turns, OPEN, "ready poll OUT 20000", "flags", *TALK)
+    assert answers[4] == answers[7] == answers[10] == "inherited nonblock"
+
+
+@pytest.mark.parametrize("way", ["nonblock", "fionbio"])
+def test_a_dup_is_made_blocking_with_its_original(both, way):
+    both("socket inet stream 0 nonblock", CONNECT, "dup", f"{way} 0", "swap", "flags", OPEN, "ready poll OUT 20000",
+         "flags", "swap", "flags", *TALK)  # fmt: skip
+
+
+def test_what_failed_blocks_if_that_was_wanted(refused):
+    refused(SOCKET, CONNECT, "nonblock 0", "flags", "ready poll OUT 20000", ERROR, "flags")
+
+
+def test_connecting_again_waits_if_the_socket_blocks_by_now(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(delay=0.5))
+    connect = f"connect 127.0.0.1 {echo.port}"
+    answers = script(SOCKET, connect, "nonblock 0", connect, connect, *TALK, conf=conf([proxy], *PATIENT))
+    assert answers[1:5] == ["-1 EINPROGRESS", "0", "0", "-1 EISCONN"]
+    assert answers[-1] == "5 hello"
+
+
+@pytest.mark.parametrize("first", ["send early", "write early", "recv 5"])
+def test_data_on_a_socket_made_blocking_while_pending_is_refused_and_not_lost(conf, tmp_path, make_proxy, echo, first):
+    """The kernel would let the call sleep: README, Limits."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "nonblock 0", first, f"open {gate.path}", "ready poll OUT 20000",
+            *TALK, conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert answers[3] == "-1 EAGAIN"
+    assert answers[-3:] == ["5", "IN", "5 hello"]
+
+
+PHP_TIMEOUT = """
+$before = microtime(true);
+$socket = @fsockopen("127.0.0.1", (int)$argv[1], $number, $text, 1);
+echo var_export((bool)$socket, true), " $number $text ", microtime(true) - $before < 4 ? "soon" : "late", "\n";
+"""
+
+PERL_TIMEOUT = """
+use IO::Socket::INET; use Time::HiRes "time";
+my $before = time;
+my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $ARGV[0], Timeout => 1);
+print defined $socket ? "connected" : "undef", " $@ ", time - $before < 4 ? "soon" : "late", "\n";
+"""
+
+LANGUAGES = {"php": ["-r", PHP_TIMEOUT, "--"], "perl": ["-e", PERL_TIMEOUT]}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_time_limit_that_ends_with_a_blocking_socket(conf, make_proxy, echo, deaf, language):
+    """Both clear O_NONBLOCK when their time is over."""
+    proxy = make_proxy(Mood(instead={"request": SILENCE}))
+    program, words = need(language), LANGUAGES[language]
+    bare = run_under(program, [*words, deaf], via="bare").ok()
+    through = run_under(program, [*words, echo.port], conf=conf([proxy], *PATIENT), options=["-q"]).ok()
+    assert proxy.targets
+    assert through.out == bare.out
+    assert through.out.endswith("soon\n")
 
 
 @pytest.mark.parametrize("again", ["nonblock 1", "fionbio 1"])
@@ -495,7 +569,8 @@ def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(co
 
 @pytest.mark.parametrize("way", ["nonblock 0", "fionbio 0"])
 def test_a_child_that_makes_it_blocking_has_the_connection(both, way):
-    both(SOCKET, CONNECT, "fork", OPEN, way, "send hello", "recv 5", "end", ERROR)
+    both(SOCKET, CONNECT, "fork", OPEN, "ready poll OUT 20000", way, "flags", "send hello", "recv 5", "end", ERROR)
+    both(SOCKET, CONNECT, "fork", way, "flags", OPEN, "ready poll OUT 20000", ERROR, "flags", *TALK, "end", ERROR)
 
 
 @pytest.mark.parametrize("how", ["vfork", "spawn"])

@@ -78,6 +78,14 @@ impl Program {
         sys::program_close(fd);
     }
 
+    /// F_SETFL without O_NONBLOCK.
+    pub fn set_blocking(&self, fd: Fd) {
+        match self.pending.hold(fd) {
+            Some(mut held) => held.set_blocking(fd, true),
+            None => sys::set_nonblocking(fd, false).unwrap(),
+        }
+    }
+
     pub fn dup(&self, fd: Fd) -> Fd {
         let held = self.pending.hold(fd);
         let new = sys::program_dup(fd);

@@ -163,6 +163,18 @@ pub fn check() {
         assert_eq!(sys::open_files(), [(dup, file)].into());
     });
 
+    orders("made blocking beside the end", |program| {
+        let (fd, file) = sys::program_socket();
+        assert!(program.connect(fd, Some(1)).is_ok());
+        let setter = thread::spawn(move || program.set_blocking(fd));
+        program.pending.wait_for(fd);
+        setter.join().unwrap();
+        sys::join_threads();
+        assert!(sys::blocks(fd), "the flag was lost");
+        assert_eq!(program.ends_of(file), [Ok(())]);
+        assert_eq!(sys::open_files(), [(fd, file)].into());
+    });
+
     orders("a second connect beside the first", |program| {
         let (fd, file) = sys::program_socket();
         let threads = [(); 2].map(|()| {

@@ -220,6 +220,12 @@ pub fn file_of(fd: Fd) -> Option<usize> {
     look().numbers.get(&fd).copied()
 }
 
+/// Whether O_NONBLOCK is off.
+pub fn blocks(fd: Fd) -> bool {
+    let kernel = look();
+    !kernel.files[kernel.numbers[&fd]].nonblocking
+}
+
 pub fn mistakes() -> Vec<String> {
     look().mistakes.clone()
 }

@@ -252,14 +252,13 @@ pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
             Some(Some(Err(errno))) => return Some(Err(errno)),
             Some(Some(Ok(()))) | None => {}
         }
-        if PENDING.socket_of(fd).is_some() {
-            let nonblocking =
-                sys::status_flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0);
-            if nonblocking {
-                return Some(Err(Errno::EALREADY));
+        match PENDING.blocks(fd) {
+            Some(false) => return Some(Err(Errno::EALREADY)),
+            Some(true) => {
+                PENDING.wait_for(fd);
+                return Some(end_of_attempt(fd));
             }
-            PENDING.wait_for(fd);
-            return Some(end_of_attempt(fd));
+            None => {}
         }
     }
     let owed = PENDING.owed_error(fd)?;
@@ -270,6 +269,8 @@ pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
 /// How a pending connect that is over ended.
 fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
     if sys::peer_address(fd).is_ok() {
+        // For the kernel, too, this was the connect that saw the end: the next gives EISCONN.
+        let _ = sys::connect(fd, &nowhere());
         return Ok(());
     }
     let owed = PENDING.owed_error(fd);

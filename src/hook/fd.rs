@@ -112,12 +112,25 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
             // SAFETY: the program's own arguments.
             duplicating(fd, || unsafe { real::fcntl(fd, command, argument) })
         }
-        libc::F_SETFL if argument as c_int & libc::O_NONBLOCK == 0 && PENDING.count() > 0 => {
-            PENDING.wait_for(fd);
-            Verdict::Real
-        }
-        // The exchange carries the flags over: not while they are being changed.
-        libc::F_SETFL | libc::F_SETFD => match PENDING.hold(fd) {
+        libc::F_GETFL => match PENDING.hold(fd) {
+            Some(mut held) => {
+                // SAFETY: the program's own arguments.
+                let flags = returned(unsafe { real::fcntl(fd, command, argument) });
+                match flags {
+                    Verdict::Return(flags) if held.blocks(fd) == Some(true) => {
+                        Verdict::Return(flags & !libc::O_NONBLOCK)
+                    }
+                    _ => flags,
+                }
+            }
+            None => Verdict::Real,
+        },
+        libc::F_SETFL => changing_mode(fd, argument as c_int & libc::O_NONBLOCK == 0, || {
+            // SAFETY: the program's own arguments, but that the placeholder stays as it is.
+            unsafe { real::fcntl(fd, command, argument | libc::O_NONBLOCK as c_ulong) }
+        }),
+        // The exchange carries the flag over: not while it is being changed.
+        libc::F_SETFD => match PENDING.hold(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => returned(unsafe { real::fcntl(fd, command, argument) }),
             None => Verdict::Real,
@@ -126,29 +139,48 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
     }
 }
 
+/// A connecting socket is made blocking or non-blocking by `real`, which leaves its placeholder non-blocking: see
+/// `Held::set_blocking`.
+fn changing_mode(
+    fd: c_int,
+    blocking: bool,
+    real: impl FnOnce() -> Option<c_int>,
+) -> Verdict<c_int> {
+    // What a child inherited may be over: then it is put back, and the call is for the socket.
+    let _ = PENDING.orphan_end(fd);
+    let Some(mut held) = PENDING.hold(fd) else {
+        return Verdict::Real;
+    };
+    let verdict = returned(real());
+    if let Verdict::Return(_) = verdict {
+        held.set_blocking(fd, blocking);
+    }
+    verdict
+}
+
 /// Whether ioctl has nothing to do here.
 pub fn is_idle_ioctl(request: c_ulong) -> bool {
     !matches!(request, libc::FIONBIO | libc::FIOCLEX | libc::FIONCLEX) || !PENDING.has_news()
 }
 
-/// The body of the hook. FIONBIO with 0 makes the socket blocking, as fcntl F_SETFL does.
+/// The body of the hook. FIONBIO is what F_SETFL is to fcntl.
 ///
 /// # Safety
 /// As ioctl(2).
 pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c_int> {
-    if request == libc::FIONBIO && PENDING.count() > 0 {
-        let pointer = argument as *const c_int;
-        if sys::is_readable(pointer.cast(), size_of::<c_int>()) {
-            // SAFETY: readable, as the kernel said.
-            if unsafe { pointer.read_unaligned() } == 0 {
-                PENDING.wait_for(fd);
+    match request {
+        libc::FIONBIO if PENDING.count() > 0 => {
+            let pointer = argument as *const c_int;
+            if !sys::is_readable(pointer.cast(), size_of::<c_int>()) {
                 return Verdict::Real;
             }
+            // SAFETY: readable, as the kernel said.
+            let blocking = unsafe { pointer.read_unaligned() } == 0;
+            // It sets nothing else: the placeholder is non-blocking already.
+            changing_mode(fd, blocking, || Some(0))
         }
-    }
-    match request {
-        // As F_SETFL and F_SETFD of fcntl: not while the exchange carries the flags over.
-        libc::FIONBIO | libc::FIOCLEX | libc::FIONCLEX => match PENDING.hold(fd) {
+        // As F_SETFD of fcntl: not while the exchange carries the flag over.
+        libc::FIOCLEX | libc::FIONCLEX => match PENDING.hold(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => returned(unsafe { real::ioctl(fd, request, argument) }),
             None => Verdict::Real,

@@ -109,7 +109,7 @@ hooks! {
     fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int
         = fd::dup3, fails -1;
 
-    /// fcntl(2): F_DUPFD as dup; F_SETFL without O_NONBLOCK on a connecting socket waits for it. It is
+    /// fcntl(2): F_DUPFD as dup; F_GETFL and F_SETFL of a connecting socket. It is
     /// variadic in C; its one further argument is passed in a register like any other on the machines that
     /// are supported.
     ///

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
+    /// The program wants its socket to block: O_NONBLOCK stays on the placeholder all the same.
+    pub blocking: bool,
 }
 
 /// A number of the program that was given to a placeholder.

@@ -73,6 +73,27 @@ pub enum Begun {
     Ended(Result<(), Errno>),
 }
 
+impl Held<'_> {
+    /// As [`Pending::blocks`].
+    pub fn blocks(&mut self, fd: Fd) -> Option<bool> {
+        if let Some(orphan) = self.0.orphan_of(fd) {
+            return Some(orphan.blocking);
+        }
+        Some(self.0.entry_of(fd)?.blocking)
+    }
+
+    /// The program wants the socket to block, or not to: from when it is connected. Until then its placeholder does
+    /// not block, for who sleeps on that would be given its end, not the connection's bytes.
+    pub fn set_blocking(&mut self, fd: Fd, blocking: bool) {
+        if let Some(orphan) = self.0.orphan_of(fd) {
+            orphan.blocking = blocking;
+            orphan.changed = true;
+        } else if let Some(entry) = self.0.entry_of(fd) {
+            entry.blocking = blocking;
+        }
+    }
+}
+
 impl Default for Pending {
     fn default() -> Pending {
         Pending::new()
@@ -156,7 +177,7 @@ impl Pending {
         }
         self.registrations.rings.look();
         let fds = self.numbers_of(fd);
-        let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
+        let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
         let fresh = Arc::new(AtomicI32::new(-1));
         let (id, socket, far) = {
             let mut books = self.books.lock();
@@ -167,7 +188,6 @@ impl Pending {
             let placeholder = Placeholder::new(&limit, &self.belongings)?;
             let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
             limit.lower();
-            sys::set_nonblocking(placeholder.near.fd(), nonblocking)?;
             if books.helper.is_none() {
                 books.helper = Some(helper::spawn(self, &limit)?);
             }
@@ -197,6 +217,7 @@ impl Pending {
                     socket: socket.clone(),
                     fresh: fresh.clone(),
                     forked: false,
+                    blocking,
                 },
             );
             self.recount(&books);
@@ -261,9 +282,8 @@ impl Pending {
                     // Closed behind our back, and perhaps somebody else's by now.
                     continue;
                 }
-                let blocking = sys::status_flags(fd).map(|flags| flags & libc::O_NONBLOCK == 0);
                 if back.is_none() {
-                    let _ = sys::set_nonblocking(socket, blocking != Ok(true));
+                    let _ = sys::set_nonblocking(socket, !entry.blocking);
                 }
                 self.put_under(socket, fd);
                 back = Some(fd);
@@ -413,8 +433,13 @@ impl Pending {
         true
     }
 
-    /// Sleep until nothing is pending on `fd`: for a program that makes a connecting socket blocking, and whose
-    /// next send or recv would sleep on the placeholder.
+    /// Whether the socket that is pending on `fd` blocks, as far as its program knows. `None`: nothing is pending on
+    /// it.
+    pub fn blocks(&self, fd: Fd) -> Option<bool> {
+        self.hold(fd)?.blocks(fd)
+    }
+
+    /// Sleep until nothing is pending on `fd`.
     pub fn wait_for(&self, fd: Fd) {
         while let Some(None) = self.orphan_end(fd) {
             // A signal handler may have run: look again.

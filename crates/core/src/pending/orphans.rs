@@ -2,8 +2,8 @@
 //!
 //! The parent goes on and finishes them; no thread of ours runs in the child. The child's numbers still refer
 //! to the placeholder, which wakes when the parent is done and holds a word from it. A program that waited for
-//! a connect asks for SO_ERROR next, or calls connect again, or makes the socket blocking: at that moment the child
-//! puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
+//! a connect asks for SO_ERROR next, or calls connect again, or makes the socket blocking: when the parent is done by
+//! then, the child puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
 //! an end of file when it reads; nothing hangs.
 
 use super::belongings::{Belonging, Belongings};
@@ -22,6 +22,10 @@ pub struct Orphan {
     /// The file that is under all of them.
     pub placeholder: FileId,
     pub socket: Arc<Belonging>,
+    /// As [`super::books::Entry::blocking`].
+    pub blocking: bool,
+    /// By this process. The flag is the open file's, and so is shared with the parent.
+    pub changed: bool,
 }
 
 /// The handlers take no argument.
@@ -112,6 +116,8 @@ fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
                 fds,
                 placeholder: entry.placeholder,
                 socket: Arc::new(belongings.take_over(entry.socket.fd())),
+                blocking: entry.blocking,
+                changed: false,
             });
         }
         // The helper's references will never be dropped here.
@@ -135,9 +141,13 @@ impl Pending {
         };
         let orphan = books.orphans.swap_remove(index);
         self.recount(&books);
-        if result == Err(Errno::ECONNABORTED) {
+        let unfinished = result == Err(Errno::ECONNABORTED);
+        if unfinished {
             // Nobody finished it: what is half made must not look like a connection.
             dead_end::make(orphan.socket.fd());
+        }
+        if orphan.changed || unfinished {
+            let _ = sys::set_nonblocking(orphan.socket.fd(), !orphan.blocking);
         }
         for &fd in &orphan.fds {
             self.put_under(orphan.socket.fd(), fd);
