@@ -236,6 +236,38 @@ def test_a_refused_socket_can_be_connected_again(refused):
     refused(SOCKET, CONNECT, "ready poll OUT 20000", CONNECT, CONNECT, "ready poll OUT 20000", ERROR)
 
 
+@pytest.mark.parametrize("before", ["flags", "set IPPROTO_IPV6 IPV6_V6ONLY 1", "bind :: 0"])
+@pytest.mark.parametrize("wait", ["poll IN+OUT", "select OUT", "epoll 0"])
+def test_an_ipv6_socket_tells_what_an_ipv4_proxy_refused(conf, make_proxy, before, wait):
+    """Such a socket sends by IPv4 ever after, and an address of IPv6 never answers it (tailnets have both)."""
+    proxy = make_proxy(Mood(reply=5))
+    connect = "connect fd7a:115c:a1e0::1 80"
+    again = [f"ready {wait} 20000", ERROR, connect]
+    operations = [
+        "epoll 0", "socket inet6 stream 0 nonblock", before, "ctl 0 add OUT", connect, *again, *again,
+        f"ready {wait} 20000", connect, connect,
+    ]  # fmt: skip
+    answers = script(*operations, conf=conf([proxy]))
+    assert answers[4] == "-1 EINPROGRESS"
+    for said in answers[5::3]:
+        assert "OUT" in said
+    assert answers[6:8] == answers[9:11] == ["111", "-1 EINPROGRESS"]
+    assert answers[12:] == ["-1 ECONNREFUSED", "-1 EINPROGRESS"]
+
+
+@pytest.mark.parametrize("option", ["nonblock", "cloexec"])
+def test_an_ipv6_socket_goes_on_from_a_dead_ipv4_proxy_to_an_ipv6_one(conf, make_proxy, make_echo, refusing, option):
+    echo = make_echo(host="::1")
+    proxy = make_proxy(host="::1")
+    answers = script(
+        f"socket inet6 stream 0 {option}", f"connect ::1 {echo.port}", "ready poll OUT 20000", ERROR, "flags", *TALK,
+        conf=conf([f"socks5 127.0.0.1 {refusing}", proxy], "tcp_connect_time_out 3000", chain="dynamic_chain"),
+    )  # fmt: skip
+    flags = {"nonblock": "inherited nonblock", "cloexec": "cloexec block"}[option]
+    assert answers[2:] == ["OUT", "0", flags, "5", "IN", "5 hello"]
+    assert proxy.targets == [("::1", echo.port)]
+
+
 # A failure that the program learns of from its next connect. What the kernel has left on the socket is no answer of the
 # proxy, which is up.
 

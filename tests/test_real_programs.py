@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from support.need import need
+from support.proxy import Mood
 from support.run import run_under
 from support.web import PAGE
 
@@ -127,6 +128,14 @@ def test_curl_says_why_when_the_target_refuses(conf, proxy, refusing):
     result = run_under(need("curl"), ["-sS", f"http://127.0.0.1:{refusing}/"], conf=conf([proxy]))
     assert result.code == 7  # "Failed to connect to host", as without a proxy
     assert proxy.targets == [("127.0.0.1", refusing)]
+
+
+def test_curl_says_so_of_an_ipv6_address_that_an_ipv4_proxy_refuses(conf, make_proxy):
+    proxy = make_proxy(Mood(reply=5))
+    words = ["-sS", "--connect-timeout", "20", "http://[fd7a:115c:a1e0::1]/"]
+    result = run_under(need("curl"), words, conf=conf([proxy]), via="preload")
+    assert result.code == 7, result.err  # not 28, "Timeout was reached"
+    assert proxy.targets == [("fd7a:115c:a1e0::1", 80)]
 
 
 def test_wget(web_port, witness, config):

@@ -424,11 +424,19 @@ pub fn peer_address(_: Fd) -> Result<SockAddr, Errno> {
     Err(Errno::ENOTCONN)
 }
 
+pub fn local_address(_: Fd) -> Result<SockAddr, Errno> {
+    Ok(SockAddr)
+}
+
 pub struct SockAddr;
 
 impl SockAddr {
     pub fn unix_abstract(_: &[u8]) -> Option<SockAddr> {
         Some(SockAddr)
+    }
+
+    pub fn inet(&self) -> Option<SocketAddr> {
+        None
     }
 
     pub fn abstract_name(&self) -> Option<&[u8]> {

@@ -9,6 +9,7 @@ use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd, SockAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_short, POLLIN, POLLOUT};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,9 @@ pub struct Driver<'c> {
     awaiting: Awaiting,
     /// A connect(2) was tried on the current socket: the next needs it dissolved first.
     used: bool,
+    /// One was tried to an IPv4-mapped address: the program's socket sends by IPv4 ever after, since the kernel keeps
+    /// the operations of that protocol, and a SYN to an IPv6 address would be lost.
+    mapped: bool,
     /// Where the number of `fresh` is kept for others, or -1.
     fresh_number: Option<Arc<AtomicI32>>,
     /// A signal handler ended connect(2); the kernel goes on with it.
@@ -90,6 +94,7 @@ impl<'c> Driver<'c> {
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
             used: false,
+            mapped: false,
             fresh_number: None,
             interrupted: false,
             direct: false,
@@ -373,7 +378,7 @@ impl<'c> Driver<'c> {
     fn prepare(&mut self, address: Reach) -> Result<SockAddr, Errno> {
         // Of the socket that was tried before, which may be another one.
         self.put_limit_back();
-        let address = match address {
+        let address = match self.spare_mapped(address) {
             Reach::Own(address) => {
                 drop(self.take_fresh());
                 if self.used {
@@ -394,6 +399,24 @@ impl<'c> Driver<'c> {
             }
         };
         Ok(address)
+    }
+
+    /// What takes another socket once the program's own was mapped; see [`Driver::mapped`].
+    fn spare_mapped(&mut self, address: Reach) -> Reach {
+        let Reach::Own(own) = address else {
+            return address;
+        };
+        let Some(IpAddr::V6(ip)) = own.inet().map(|inet| inet.ip()) else {
+            return address;
+        };
+        if ip.to_ipv4_mapped().is_some() {
+            self.mapped = true;
+            return address;
+        }
+        match self.mapped {
+            true => Reach::Fresh(libc::AF_INET6, own),
+            false => address,
+        }
     }
 
     fn connect(&mut self, address: &SockAddr) -> Result<(), Errno> {

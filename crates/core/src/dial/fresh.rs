@@ -40,7 +40,12 @@ pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
 pub fn copy_options(model: Fd, fresh: &OwnFd) -> Result<(), Errno> {
     let family = sys::get_option(fresh.fd(), SOL_SOCKET, libc::SO_DOMAIN)?;
     let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
+    // One of the same family takes the place of a socket that was tried already, and TCP_MAXSEG is what came of that.
+    let was_tried = sys::get_option(model, SOL_SOCKET, libc::SO_DOMAIN) == Ok(family);
     for &(level, name) in INTEGERS {
+        if was_tried && name == libc::TCP_MAXSEG && level == IPPROTO_TCP {
+            continue;
+        }
         copy(model, &plain, fresh, level, name, 1);
     }
     for &name in BUFFERS {

@@ -70,6 +70,15 @@ pub fn peer_address(fd: Fd) -> Result<SockAddr, Errno> {
     Ok(SockAddr { storage, length })
 }
 
+/// getsockname(2).
+pub fn local_address(fd: Fd) -> Result<SockAddr, Errno> {
+    // SAFETY: all zeroes is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&storage) as libc::socklen_t;
+    syscall!(SYS_getsockname, fd, &raw mut storage, &raw mut length)?;
+    Ok(SockAddr { storage, length })
+}
+
 /// send(2), never blocking and never raising SIGPIPE.
 pub fn send(fd: Fd, bytes: &[u8]) -> Result<usize, Errno> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
