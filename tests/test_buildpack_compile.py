@@ -111,6 +111,12 @@ def test_the_paths_of_the_old_buildpack_are_all_there(build):
     )
 
 
+def test_the_shipped_config_has_the_address_that_peers_do_not_reach(build):
+    build.ok()
+    conf = (build.app / "vendor/proxychains-ng/conf/proxychains.conf").read_text()
+    assert [line for line in conf.splitlines() if line.startswith("socks5 ")] == ["socks5 127.0.0.2 1055"]
+
+
 def test_the_launcher_finds_its_library_in_the_app(build):
     build.ok()
     vendor = build.app / "vendor/proxychains-ng"

@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ from support.tailnet import KEY, LOGGED_OUT, binary
 from support.web import PAGE
 from test_buildpack_compile import ARCHIVE, PROFILE, STARTS
 from test_documents import python_in
+from test_tailnet import dial
 
 PROCFILE_CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 
@@ -67,10 +69,7 @@ def slug(tmp_path_factory):
 @pytest.fixture
 def dyno(slug, tailnet):
     """A dyno whose proxy has a port of its own, so that many can be on this machine."""
-    port = free_port()
-    conf = slug / PROCFILE_CONF
-    text = (paths.ROOT / "conf" / "proxychains.conf").read_text()
-    conf.write_text(text.replace("socks5 127.0.0.1 1055", f"socks5 127.0.0.1 {port}"))
+    port = free_port("127.0.0.2")
     return Dyno(
         slug,
         TAILSCALE_AUTH_KEY=KEY,
@@ -176,9 +175,16 @@ def test_the_test_script_says_what_to_look_at_when_it_fails(dyno, refusing):
     assert result.code == 1 and "ACLs" in result.err
 
 
-def test_a_config_of_the_app(dyno, slug, web_port):
+@pytest.mark.parametrize("host", [None, "127.0.0.1", "localhost"])
+def test_a_config_of_the_app(dyno, slug, web_port, host):
+    """A copy of the shipped one, or one from before, when tailscaled was on 127.0.0.1."""
     (slug / "conf").mkdir(exist_ok=True)
-    (slug / "conf" / "proxychains.conf").write_text((slug / PROCFILE_CONF).read_text())
+    text = (slug / PROCFILE_CONF).read_text()
+    proxy = "\nsocks5 127.0.0.2 1055\n"
+    assert proxy in text
+    if host:
+        text = text.replace(proxy, f"\nsocks5 {host} {dyno.config_vars['TAILSCALE_SOCKS5_PORT']}\n")
+    (slug / "conf" / "proxychains.conf").write_text(text)
     result = dyno.run(f"proxychains4 -f conf/proxychains.conf curl -sS http://db:{web_port}/").ok()
     assert result.out == PAGE.decode()
     assert "config file found: conf/proxychains.conf" in result.err
@@ -315,15 +321,31 @@ def test_a_control_server_that_is_down_ends_the_dyno_in_time(dyno, refusing):
     assert "TAILSCALE_TIMEOUT" in result.err
 
 
-def test_a_port_that_is_taken_is_named(dyno, echo):
-    result = dyno.run("echo the app", TAILSCALE_SOCKS5_PORT=echo.port)
+def test_a_port_that_is_taken_is_named(dyno):
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        port = other.getsockname()[1]
+        result = dyno.run("echo the app", TAILSCALE_SOCKS5_PORT=port)
     assert result.code == 1 and result.out == ""
-    assert f"port {echo.port} of 127.0.0.1 is taken" in result.err
+    assert f"port {port} of 127.0.0.2 is taken by " in result.err
+
+
+@pytest.mark.parametrize("host, is_open", [(None, False), ("127.0.0.1", True)])
+def test_a_peer_reaches_the_app_but_not_its_proxy(dyno, tailnet, web_port, host, is_open):
+    """TAILSCALE_SOCKS5_HOST puts it where it was, for programs that look for it there by themselves."""
+    port = dyno.config_vars["TAILSCALE_SOCKS5_PORT"]
+    process = dyno.start("bash -c 'tailscale ip -4; read line'", stdin=subprocess.PIPE, TAILSCALE_SOCKS5_HOST=host)
+    try:
+        address = process.stdout.readline().decode().strip()
+        reached = [dial(tailnet.db, address, int(at)) for at in [web_port, port]]
+        assert [client is not None for client in reached] == [True, is_open]
+    finally:
+        result = finish(process, input=b"\n")
+    assert ("peers in the tailnet can use the SOCKS5 proxy" in result.err) == is_open
 
 
 def tailscaled_of(dyno):
     """The process that serves this dyno's port."""
-    mark = f"127.0.0.1:{dyno.config_vars['TAILSCALE_SOCKS5_PORT']}".encode()
+    mark = f"127.0.0.2:{dyno.config_vars['TAILSCALE_SOCKS5_PORT']}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes()

@@ -1,9 +1,12 @@
 """`tailchain run`: Tailscale around one command."""
 
 import os
+import re
 import signal
+import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,7 +119,7 @@ def test_without_a_config_the_shipped_one_is_used_with_the_port(tailscale, echo,
 def test_a_config_for_another_port_is_warned_about(tailscale, environment, conf):
     config = conf(["socks5 127.0.0.1 9"])
     result = run(environment(), "true", options=["-f", config]).ok()
-    assert f"warning: {config}: no proxy of it is on port {tailscale.port}" in result.err
+    assert f"warning: {config}: no proxy of it is on 127.0.0.2:{tailscale.port}" in result.err
 
 
 def test_a_config_that_cannot_be_used_is_an_error_before_anything_is_started(tailscale, environment, tmp_path):
@@ -268,7 +271,7 @@ def test_a_proxy_that_does_not_answer_is_not_ready(tailscale, environment):
     tailscale.mood(deaf=True)
     result = run(environment(TAILSCALE_TIMEOUT="10s"), "echo", "started")
     assert result.code == 1 and "started" not in result.out
-    assert f"its proxy on port {tailscale.port}: nothing answers there" in result.err
+    assert f"its proxy on 127.0.0.2:{tailscale.port}: nothing answers there" in result.err
 
 
 def test_a_tailscaled_that_ends_is_an_error_with_its_last_words(tailscale, environment):
@@ -278,10 +281,62 @@ def test_a_tailscaled_that_ends_is_an_error_with_its_last_words(tailscale, envir
     assert "tailscaled ended" in result.err and "the machine is on fire" in result.err
 
 
-def test_a_port_that_is_taken_is_named(tailscale, environment, echo):
-    result = run(environment(TAILSCALE_SOCKS5_PORT=echo.port), "echo", "started")
-    assert result.code == 1 and f"port {echo.port} of 127.0.0.1 is taken" in result.err
+def test_a_port_that_is_taken_is_named_with_who_has_it(tailscale, environment):
+    with socket.create_server(("127.0.0.2", tailscale.port)):
+        result = run(environment(), "echo", "started")
+    assert result.code == 1
+    assert re.search(
+        rf"port {tailscale.port} of 127\.0\.0\.2 is taken by \S+, process {os.getpid()} of user", result.err
+    )
     assert tailscale.events() == []
+
+
+def test_nobody_takes_the_port_of_a_tailscaled_that_died(tailscale, environment):
+    process = start_app(tailscale, environment())
+    os.kill(tailscale.pids()[0], signal.SIGKILL)
+    wait_for(lambda: not is_alive(tailscale.pids()[0]), process)
+    refused = 0
+    # A second later, when the next one is to bind it, it is free for a moment.
+    while tailscale.events().count("started") == 1:
+        try:
+            socket.create_server(("127.0.0.2", tailscale.port)).close()
+            break
+        except OSError:
+            refused += 1
+    assert refused > 100
+    wait_for(lambda: tailscale.events().count("up") == 2, process)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).code == 0
+
+
+def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment):
+    """The fake tailscaled does not listen; another process does, as soon as the port can be had."""
+    tailscale.mood(deaf=True)
+    process = start(
+        paths.COMMAND, ["run", "--", "echo", "started"], via="bare", env=environment(TAILSCALE_TIMEOUT="10s")
+    )
+    wait_for(lambda: "started" in tailscale.events(), process)
+    while True:
+        with suppress(OSError):
+            other = socket.create_server(("127.0.0.2", tailscale.port))
+            break
+    with other:
+        result = finish(process)
+    assert result.code == 1 and "started" not in result.out
+    assert f"its proxy on 127.0.0.2:{tailscale.port}: it is not tailscaled that listens there but " in result.err
+    assert f"process {os.getpid()} of user {os.getuid()}" in result.err
+
+
+@pytest.mark.parametrize(
+    "host, warned", [(None, False), ("127.0.0.3", False), ("127.0.0.1", True), ("localhost", True)]
+)
+def test_a_proxy_that_peers_can_use_is_warned_about(tailscale, environment, echo, host, warned):
+    """tailscaled gives 127.0.0.1 what they send to the node. A config that says so is right wherever it listens."""
+    result = run(environment(TAILSCALE_SOCKS5_HOST=host), sys.executable, "-c", CLIENT, str(echo.port)).ok()
+    assert result.out == "through the tailnet\n"
+    assert ("peers in the tailnet can use the SOCKS5 proxy" in result.err) == warned
+    listens = {None: "127.0.0.2", "localhost": "127.0.0.1"}.get(host, host)
+    assert f"--socks5-server={listens}:{tailscale.port}" in tailscale.details("started")[0]["arguments"]
 
 
 def test_tailscale_that_is_not_installed_is_said_with_the_folders(environment, tmp_path):

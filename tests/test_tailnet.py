@@ -1,6 +1,8 @@
 """The main job, on a real tailnet: two nodes of Tailscale's own tailscaled in userspace mode. The program under test is
 on `app` and its servers are on `db`, at addresses that nothing but the tailnet knows."""
 
+import socket
+import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from support.daemon import daemon
 from support.dyno import can_be_made
 from support.need import need
 from support.ports import free_port
-from support.run import command_line, run_under
+from support.run import command_line, finish, run_under, start
 from support.tailnet import DOMAIN, LOGGED_OUT, binary
 from support.web import PAGE
 
@@ -262,6 +264,52 @@ def test_tailchain_run_gives_the_commands_exit_code_and_logs_out(run_settings, t
     environment = {**run_settings, "HOME": tmp_path, "TAILSCALED_VERBOSE": "1"}
     result = run_under(paths.COMMAND, words, via="bare", env=environment, cwd=tmp_path)
     assert result.code == 7 and result.err.count(LOGGED_OUT) == 1
+
+
+def dial(through, host, port):
+    """A connection to `host` made by the SOCKS5 proxy of a node, or None."""
+    client = socket.create_connection(("127.0.0.1", through.socks_port), timeout=60)
+    name = host.encode()
+    client.sendall(b"\5\1\0")
+    assert client.recv(2) == b"\5\0"
+    client.sendall(b"\5\1\0\3" + bytes([len(name)]) + name + port.to_bytes(2, "big"))
+    reply = client.recv(4, socket.MSG_WAITALL)
+    if reply[1] == 0:
+        client.recv({1: 6, 4: 18}[reply[3]], socket.MSG_WAITALL)
+        return client
+    client.close()
+    return None
+
+
+@pytest.mark.parametrize("host, is_open", [(None, False), ("::1", False), ("127.0.0.1", True)])
+@pytest.mark.parametrize("family", ["-4", "-6"])
+def test_a_peer_reaches_the_machine_but_not_its_proxy(run_settings, tailnet, web_port, tmp_path, host, is_open, family):
+    """With the proxy on 127.0.0.1 it did, and through it to what only this machine can reach."""
+    port = run_settings["TAILSCALE_SOCKS5_PORT"]
+    socket_path = tmp_path / "socket"
+    environment = {
+        **run_settings,
+        "HOME": tmp_path,
+        "TAILSCALE_SOCKET": socket_path,
+        "TAILSCALE_SOCKS5_HOST": host,
+    }
+    ask = [binary("tailscale"), f"--socket={socket_path}", "ip", family]
+    command = ["run", "--", "sh", "-c", '"$@"; read line', "sh", *ask]
+    process = start(paths.COMMAND, command, via="bare", env=environment, cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        address = process.stdout.readline().decode().strip()
+        with dial(tailnet.db, address, int(web_port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.makefile("rb").read().endswith(PAGE)
+        client = dial(tailnet.db, address, port)
+        if is_open:
+            client.sendall(b"\5\1\0")
+            assert client.recv(2) == b"\5\0"
+            client.close()
+        else:
+            assert client is None
+    finally:
+        finish(process, input=b"\n")
 
 
 # /tmp is read-only too where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.

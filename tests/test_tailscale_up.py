@@ -70,7 +70,7 @@ def is_over(pid):
 def test_it_comes_back_when_the_proxy_can_be_used(tailscale, app, conf, echo):
     code, log = up(tailscale, app.pid)
     assert code == 0 and "Tailscale is up" in log.read_text()
-    config = conf([f"socks5 127.0.0.1 {tailscale.port}"], "proxy_dns")
+    config = conf([f"socks5 127.0.0.2 {tailscale.port}"], "proxy_dns")
     result = run_under("bash", ["-c", f"exec 3<>/dev/tcp/db.tail.test/{echo.port}"], conf=config).ok()
     assert any("OK" in chain for chain in result.chains)
 

@@ -20,7 +20,8 @@ install_tailchain() {
     require_that_it_runs "$1"
     # The name that an LD_PRELOAD line of proxychains-ng has.
     ln -s libtailchain.so "$1/lib/libproxychains4.so"
-    cp "$3/conf/proxychains.conf" "$1/conf/"
+    # Where profile.sh lets tailscaled listen.
+    sed 's/^socks5 127\.0\.0\.1 1055$/socks5 127.0.0.2 1055/' "$3/conf/proxychains.conf" >"$1/conf/proxychains.conf"
 }
 
 # A library that cannot be loaded is no error to the loader: the app would run, and go around the tailnet.

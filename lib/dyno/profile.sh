@@ -7,6 +7,10 @@ export PATH="$HOME/vendor/proxychains-ng/bin:$HOME/vendor/tailscale/bin:$HOME/ve
 export TAILSCALE_SOCKET="${TAILSCALE_SOCKET:-$HOME/.local/share/tailscale/tailscaled.sock}"
 export TAILSCALE_STATE_DIR="${TAILSCALE_STATE_DIR:-$HOME/.local/share/tailscale}"
 
+# Not 127.0.0.1: what peers of the tailnet send to the dyno's own address arrives there. A config that says 127.0.0.1 and
+# the port of tailscaled is understood as this.
+export TAILSCALE_SOCKS5_HOST="${TAILSCALE_SOCKS5_HOST:-127.0.0.2}"
+
 # Here and not in the start script, which may be excluded: one Procfile serves dynos with a key and without.
 if [[ -z ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-}${TAILCHAIN_BYPASS:-} ]]; then
     export TAILCHAIN_BYPASS="TAILSCALE_AUTH_KEY is not set"

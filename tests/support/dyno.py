@@ -49,7 +49,7 @@ class Dyno:
         self.drop = [need("setpriv"), *drop_privileges()] if unprivileged else []
         self.config_vars = config_vars
 
-    def start(self, line, **config_vars):
+    def start(self, line, stdin=subprocess.DEVNULL, **config_vars):
         """Start a line of a Procfile."""
         environment = {
             "HOME": str(APP),
@@ -65,7 +65,7 @@ class Dyno:
         return subprocess.Popen(
             [*mounted, *self.drop, "bash", "-c", SHELL],
             env={name: str(value) for name, value in environment.items() if value is not None},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

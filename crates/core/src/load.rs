@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::config::bypass::bypassing;
-use crate::config::{self, environment, locate, Config, ConfigError, Source, Warning};
+use crate::config::{self, environment, locate, tailscaled, Config, ConfigError, Source, Warning};
 use core::fmt;
 use std::ffi::OsString;
 use std::fs;
@@ -132,6 +132,9 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     };
     let (mut config, warnings) = parsed.map_err(LoadError::Malformed)?;
     config.quiet |= is_quiet(env);
+    if let Some(address) = tailscaled::from_env(env) {
+        tailscaled::relocate(&mut config.proxies, address);
+    }
     Ok(Loaded { config, warnings })
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::tailscale::Listener;
 use std::path::Path;
 use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns};
 use tailchain_core::load::{self, LoadError, Loaded};
@@ -9,6 +10,18 @@ use tailchain_core::load::{self, LoadError, Loaded};
 /// What a program started here would get; `file` is what the command line names.
 pub fn load(file: Option<&Path>) -> Result<Loaded, LoadError> {
     load::load(file, &|name| std::env::var_os(name))
+}
+
+/// What a program would get that `tailchain run` starts beside this tailscaled.
+pub fn load_beside(listener: Listener, file: Option<&Path>) -> Result<Loaded, LoadError> {
+    let variables = listener.variables();
+    load::load(
+        file,
+        &|name| match variables.iter().find(|(own, _)| *own == name) {
+            Some((_, value)) => Some(value.into()),
+            None => std::env::var_os(name),
+        },
+    )
 }
 
 /// What a program would get if `TAILCHAIN_BYPASS` did not make it go without.

@@ -7,7 +7,7 @@ use crate::configuration;
 use crate::report;
 use crate::sys::process::Pid;
 use crate::sys::signals;
-use crate::tailscale::Folder;
+use crate::tailscale::{Folder, Listener};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tailchain_core::config::{Config, Endpoint};
+use tailchain_core::host::Target;
 use tailchain_core::load::{LoadError, BYPASS_VARIABLE};
 
 const NAME: &str = "proxychains4";
@@ -64,18 +65,21 @@ impl Launcher {
         }
     }
 
-    /// The configuration for a proxy on this port of loopback: the one that would be used anyway, or the
-    /// shipped one.
+    /// The configuration for tailscaled's proxy: the one that would be used anyway, or the shipped one.
     ///
     /// # Errors
     ///
     /// There is one that cannot be used.
-    pub fn configuration(&self, file: Option<&Path>, port: u16) -> Result<Configuration, String> {
-        match configuration::load(file) {
+    pub fn configuration(
+        &self,
+        file: Option<&Path>,
+        listener: Listener,
+    ) -> Result<Configuration, String> {
+        match configuration::load_beside(listener, file) {
             Ok(loaded) => {
-                if !names_port(&loaded.config, port) {
+                if !names(&loaded.config, listener) {
                     report::complain(format_args!(
-                        "warning: {}: no proxy of it is on port {port}, where tailscaled listens; correct it, or set TAILSCALE_SOCKS5_PORT",
+                        "warning: {}: no proxy of it is on {listener}, where tailscaled listens; correct it, or set TAILSCALE_SOCKS5_PORT",
                         loaded.config.source
                     ));
                 }
@@ -83,7 +87,7 @@ impl Launcher {
                     Configuration::File(file.to_owned())
                 }))
             }
-            Err(LoadError::Nowhere { .. }) => shipped(port).map_err(|error| error.to_string()),
+            Err(LoadError::Nowhere { .. }) => shipped(listener).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -95,8 +99,10 @@ impl Launcher {
         &self,
         configuration: &Configuration,
         command: &[OsString],
+        listener: Listener,
     ) -> Result<Pid, String> {
         let mut launcher = self.command(configuration.file().as_deref(), command);
+        launcher.envs(listener.variables());
         signals::unblock_in(&mut launcher);
         let started = launcher.spawn();
         let pid = started.and_then(|child| child.id().try_into().map_err(io::Error::other));
@@ -127,22 +133,25 @@ impl Launcher {
     }
 }
 
-fn names_port(config: &Config, port: u16) -> bool {
+fn names(config: &Config, listener: Listener) -> bool {
+    let address = Target::from(listener.address());
     config.proxies.iter().any(|proxy| match &proxy.endpoint {
-        Endpoint::Tcp(target) => target.port == port,
+        Endpoint::Tcp(target) => *target == address,
         // Where that leads is not for us to know.
         Endpoint::Unix(_) => true,
     })
 }
 
-fn shipped(port: u16) -> io::Result<Configuration> {
+fn shipped(listener: Listener) -> io::Result<Configuration> {
     let folder = Folder::new()?;
-    fs::write(folder.path().join(SHIPPED_NAME), with_port(port))?;
+    fs::write(folder.path().join(SHIPPED_NAME), with_address(listener))?;
     Ok(Configuration::Shipped(folder))
 }
 
-fn with_port(port: u16) -> String {
-    SHIPPED.replace(SHIPPED_PROXY, &format!("\nsocks5 127.0.0.1 {port}\n"))
+fn with_address(listener: Listener) -> String {
+    let address = listener.address();
+    let line = format!("\nsocks5 {} {}\n", address.ip(), address.port());
+    SHIPPED.replace(SHIPPED_PROXY, &line)
 }
 
 #[cfg(test)]
@@ -151,10 +160,13 @@ mod tests {
     use tailchain_core::config::{self, Source};
 
     #[test]
-    fn the_shipped_configuration_takes_another_port() {
-        let text = with_port(1999);
+    fn the_shipped_configuration_takes_another_address() {
+        let listener = |host: &str, port| Listener::new(host.parse().unwrap(), port);
+        let text = with_address(listener("127.0.0.2", 1999));
         let (config, warnings) = config::parse(text.as_bytes(), Source::Variable("test")).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
-        assert!(names_port(&config, 1999) && !names_port(&config, 1055));
+        assert!(names(&config, listener("127.0.0.2", 1999)));
+        assert!(!names(&config, listener("127.0.0.2", 1055)));
+        assert!(!names(&config, listener("127.0.0.1", 1999)));
     }
 }

@@ -24,8 +24,8 @@ use tailchain_core::load::BYPASS_VARIABLE;
 ///
 /// Further settings, all of them environment variables: TAILSCALE_ACCEPT_DNS, TAILSCALE_ACCEPT_ROUTES,
 /// TAILSCALE_ADVERTISE_EXIT_NODES, TAILSCALE_ADVERTISE_TAGS, TAILSCALE_HOSTNAME, TAILSCALE_SHIELDS_UP,
-/// TAILSCALE_LOGIN_SERVER, TAILSCALE_TIMEOUT (50s), TAILSCALE_DRAIN_TIMEOUT (20s), TAILSCALE_SOCKS5_PORT (1055),
-/// TAILSCALE_DIR, TAILSCALE_SOCKET, TAILSCALE_STATE_DIR, TAILSCALED_VERBOSE.
+/// TAILSCALE_LOGIN_SERVER, TAILSCALE_TIMEOUT (50s), TAILSCALE_DRAIN_TIMEOUT (20s), TAILSCALE_SOCKS5_HOST (127.0.0.2),
+/// TAILSCALE_SOCKS5_PORT (1055), /// TAILSCALE_DIR, TAILSCALE_SOCKET, TAILSCALE_STATE_DIR, TAILSCALED_VERBOSE.
 #[derive(clap::Args)]
 pub struct Args {
     /// The configuration [default: the one that the command would get; if there is none, the shipped one]
@@ -68,7 +68,7 @@ fn with_tailscale(
 ) -> Result<ExitCode, String> {
     let told = |error: io::Error| error.to_string();
     // Before anything is started: a configuration that cannot be used is an error at once.
-    let configuration = launcher.configuration(args.file.as_deref(), settings.port)?;
+    let configuration = launcher.configuration(args.file.as_deref(), settings.listener)?;
     let mut events = Events::new().map_err(told)?;
     let mut node = Node::new(settings)?;
     match start(&mut node, &mut events) {
@@ -79,7 +79,7 @@ fn with_tailscale(
             return Ok(code(ExitStatus::from_raw(signal)));
         }
     }
-    let child = launcher.spawn(&configuration, &args.command);
+    let child = launcher.spawn(&configuration, &args.command, settings.listener);
     let pid = match child {
         Ok(pid) => pid,
         Err(error) => {

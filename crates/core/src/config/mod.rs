@@ -21,6 +21,7 @@ mod words;
 pub mod bypass;
 pub mod environment;
 pub mod locate;
+pub mod tailscaled;
 
 pub use allow_list::AllowList;
 pub use error::{ConfigError, Finding, Warning};

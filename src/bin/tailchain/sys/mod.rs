@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod poll;
+pub mod port;
 pub mod process;
 pub mod shield;
 pub mod signals;

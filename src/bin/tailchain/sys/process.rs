@@ -1,7 +1,8 @@
 //! Other processes: their end, and signals to them.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -19,6 +20,34 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     match libc::c_int::try_from(fd) {
         // SAFETY: the descriptor is new and nobody else's.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Who called listen(2) on the other side of a connection (SO_PEERCRED, unix(7)).
+///
+/// # Errors
+///
+/// As getsockopt(2).
+pub fn peer(stream: &UnixStream) -> io::Result<Pid> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut size = size_of_val(&peer) as libc::socklen_t;
+    // SAFETY: peer and size outlive the call, and size is that of peer.
+    let done = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &mut size,
+        )
+    };
+    match done {
+        0 => Ok(peer.pid),
         _ => Err(io::Error::last_os_error()),
     }
 }

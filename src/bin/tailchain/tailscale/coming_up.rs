@@ -6,8 +6,9 @@ use super::daemon::Daemon;
 use super::events::Events;
 use super::node::{is_over, Node, KILLED, STEP};
 use super::status::Status;
-use super::{login, ready};
+use super::{login, owner, ready};
 use crate::report;
+use crate::sys::port::PortHold;
 use crate::sys::shield;
 use std::fmt;
 use std::fs;
@@ -42,16 +43,42 @@ impl Node<'_> {
         events: &mut Events,
         until: Option<Instant>,
     ) -> Result<Status, StartError> {
-        let port = self.settings.port;
-        if !ready::is_free(port)? {
-            return Err(failed(format_args!(
-                "port {port} of 127.0.0.1 is taken by another program; end it, or choose another port with TAILSCALE_SOCKS5_PORT"
-            )));
-        }
+        self.hold_port()?;
         self.start_daemon()?;
         self.wait_for_socket(events, until)?;
+        self.wait_for_listener(events, until)?;
         self.log_in(events, until)?;
-        self.wait_for_proxy(events, until)
+        let status = self.wait_for_proxy(events, until)?;
+        // Where /proc did not tell that it listens, its answer does.
+        self.close_hold()?;
+        Ok(status)
+    }
+
+    /// For tailscaled and nobody else. It would fail later, and say so in a log that nobody reads.
+    fn hold_port(&mut self) -> Result<(), StartError> {
+        if let Some(hold) = &self.hold {
+            return Ok(hold.share()?);
+        }
+        let listener = self.settings.listener;
+        match PortHold::new(listener.bound()) {
+            Ok(hold) => {
+                self.hold = Some(hold);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let (address, port) = (listener.bound().ip(), listener.bound().port());
+                let by = match owner::of(listener.address()) {
+                    Some(owner) => owner.to_string(),
+                    None => "another program".to_owned(),
+                };
+                Err(failed(format_args!(
+                    "port {port} of {address} is taken by {by}; end it, or choose another port with TAILSCALE_SOCKS5_PORT"
+                )))
+            }
+            Err(error) => Err(failed(format_args!(
+                "cannot use {listener} for tailscaled's proxy: {error}; set TAILSCALE_SOCKS5_HOST to an address of this machine"
+            ))),
+        }
     }
 
     fn start_daemon(&mut self) -> Result<(), StartError> {
@@ -98,6 +125,30 @@ impl Node<'_> {
             _ => (),
         }
         Ok(())
+    }
+
+    /// It binds the address of its proxy some time after it opens its socket. The proxy may also never come: that is for
+    /// [`Node::wait_for_proxy`] to say.
+    fn wait_for_listener(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<(), StartError> {
+        let limit = Instant::now() + LOOK;
+        while owner::of(self.settings.listener.address()).is_none() {
+            if is_over(Some(limit)) || is_over(until) {
+                return Ok(());
+            }
+            self.pause(events)?;
+        }
+        self.close_hold()
+    }
+
+    fn close_hold(&self) -> Result<(), StartError> {
+        match &self.hold {
+            Some(hold) => Ok(hold.close()?),
+            None => Ok(()),
+        }
     }
 
     fn log_in(&mut self, events: &mut Events, until: Option<Instant>) -> Result<(), StartError> {
@@ -177,13 +228,17 @@ impl Node<'_> {
         loop {
             let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
             let status = self.status(events, Some(limit), None)?;
+            let tailscaled = self.living().map(|daemon| daemon.pid);
             match status {
-                Some(status) if status.is_running() => match ready::answers(self.settings.port) {
-                    Ok(()) => return Ok(status),
-                    Err(failure) => {
-                        obstacle = format!("its proxy on port {}: {failure}", self.settings.port);
+                Some(status) if status.is_running() => {
+                    match ready::answers(self.settings.listener, tailscaled) {
+                        Ok(()) => return Ok(status),
+                        Err(failure) => {
+                            obstacle =
+                                format!("its proxy on {}: {failure}", self.settings.listener);
+                        }
                     }
-                },
+                }
                 Some(status) => obstacle = status.obstacle(),
                 // It was killed because the time is over: what was in the way before still is.
                 None => (),

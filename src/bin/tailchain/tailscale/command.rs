@@ -87,8 +87,8 @@ fn supervise(watch: Pid) -> Result<ExitCode, String> {
     let started = match node.runs_already(&mut events) {
         Ok(true) => {
             report::complain(format_args!(
-                "Tailscale is up already, SOCKS5 on 127.0.0.1:{}",
-                settings.port
+                "Tailscale is up already, SOCKS5 on {}",
+                settings.listener
             ));
             report::say(READY);
             return Ok(ExitCode::SUCCESS);

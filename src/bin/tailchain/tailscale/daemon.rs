@@ -44,7 +44,7 @@ impl Daemon {
         let mut command = Command::new(&programs.daemon);
         command
             .arg("--tun=userspace-networking")
-            .arg(format!("--socks5-server=127.0.0.1:{}", settings.port))
+            .arg(format!("--socks5-server={}", settings.listener.bound()))
             // Nothing on the disk: an ephemeral node logs out when tailscaled ends.
             .arg("--state=mem:")
             .arg(option("--statedir=", state))

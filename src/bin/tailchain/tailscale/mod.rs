@@ -16,8 +16,10 @@ mod events;
 mod folder;
 mod hostname;
 mod keep;
+mod listener;
 mod login;
 mod node;
+mod owner;
 mod programs;
 mod ready;
 mod settings;
@@ -28,6 +30,7 @@ pub use coming_up::StartError;
 pub use events::Events;
 pub use folder::Folder;
 pub use keep::keep;
+pub use listener::Listener;
 pub use node::Node;
 pub use settings::{Settings, KEY_VARIABLES};
 

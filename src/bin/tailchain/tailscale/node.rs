@@ -8,15 +8,17 @@ use super::daemon::Daemon;
 use super::events::Events;
 use super::folder::Folder;
 use super::programs::{self, Programs};
-use super::ready;
+use super::ready::{self, NotReady};
 use super::settings::Settings;
 use super::status::{self, Status};
 use crate::report;
+use crate::sys::port::PortHold;
 use crate::sys::process::{self, Pid};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
+use tailchain_core::config::tailscaled::HOST_VARIABLE;
 
 /// Between two looks at something that tells nobody when it changes.
 pub(super) const STEP: Duration = Duration::from_millis(100);
@@ -31,6 +33,8 @@ pub struct Node<'s> {
     pub(super) folder: Folder,
     pub(super) socket: PathBuf,
     pub(super) daemon: Option<Daemon>,
+    /// From the first start on: nobody takes the place of a tailscaled that died.
+    pub(super) hold: Option<PortHold>,
 }
 
 impl<'s> Node<'s> {
@@ -55,6 +59,7 @@ impl<'s> Node<'s> {
             folder,
             socket,
             daemon: None,
+            hold: None,
         })
     }
 
@@ -75,13 +80,25 @@ impl<'s> Node<'s> {
 
     /// Whether the tailscaled that listens on `TAILSCALE_SOCKET` is one that somebody started before us, and ready.
     pub fn runs_already(&mut self, events: &mut Events) -> Result<bool, StartError> {
-        if self.settings.socket.is_none() || UnixStream::connect(&self.socket).is_err() {
+        if self.settings.socket.is_none() {
             return Ok(false);
         }
+        let Ok(stream) = UnixStream::connect(&self.socket) else {
+            return Ok(false);
+        };
+        let tailscaled = process::peer(&stream).ok();
         let until = Some(Instant::now() + Duration::from_secs(10));
         let status = self.status(events, until, None)?;
-        Ok(status.is_some_and(|status| status.is_running())
-            && ready::answers(self.settings.port).is_ok())
+        if !status.is_some_and(|status| status.is_running()) {
+            return Ok(false);
+        }
+        match ready::answers(self.settings.listener, tailscaled) {
+            Err(failure @ NotReady::Foreign(_)) => Err(failed(format_args!(
+                "the proxy on {}: {failure}",
+                self.settings.listener
+            ))),
+            answer => Ok(answer.is_ok()),
+        }
     }
 
     /// Starts tailscaled, logs in and waits until its proxy can be used. After a failure nothing is left.
@@ -96,11 +113,17 @@ impl<'s> Node<'s> {
         match up {
             Ok(status) => {
                 report::complain(format_args!(
-                    "Tailscale is up after {:.1} s ({}), SOCKS5 on 127.0.0.1:{}",
+                    "Tailscale is up after {:.1} s ({}), SOCKS5 on {}",
                     began.elapsed().as_secs_f64(),
                     status.node,
-                    self.settings.port
+                    self.settings.listener
                 ));
+                if self.settings.listener.is_open_to_peers() {
+                    report::complain(format_args!(
+                        "warning: peers in the tailnet can use the SOCKS5 proxy on {}, and through it what only this machine can reach; {HOST_VARIABLE}=127.0.0.2 keeps them out",
+                        self.settings.listener
+                    ));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -146,6 +169,10 @@ impl<'s> Node<'s> {
             }
         }
         self.daemon = None;
+        // Until the next start. A failure leaves the address to whoever wants it, which that start will see.
+        if let Some(hold) = &self.hold {
+            let _ = hold.close();
+        }
     }
 
     /// Keep what is to know about a child that has ended.

@@ -2,17 +2,20 @@
 
 #![forbid(unsafe_code)]
 
+use super::listener::Listener;
 use super::{duration, hostname};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use tailchain_core::config::tailscaled::{
+    self, DEFAULT_HOST, DEFAULT_PORT, HOST_VARIABLE, PORT_VARIABLE,
+};
 use tailchain_core::config::Secret;
 
 /// Where an auth key is looked for, in this order; the second is what Tailscale's own container calls it.
 pub const KEY_VARIABLES: [&str; 2] = ["TAILSCALE_AUTH_KEY", "TS_AUTHKEY"];
 
-const DEFAULT_PORT: u16 = 1055;
 /// Below the 60 seconds that Heroku gives a web process until it has to listen.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(50);
 /// With the time to stop tailscaled, below the 30 seconds between Heroku's SIGTERM and its SIGKILL.
@@ -34,7 +37,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// How long a program that was asked to end may go on.
     pub drain: Duration,
-    pub port: u16,
+    /// Where tailscaled's SOCKS5 proxy listens.
+    pub listener: Listener,
     /// Where `tailscale` and `tailscaled` are; `None`: looked for.
     pub programs: Option<PathBuf>,
     /// tailscaled's own socket; `None`: in a private folder.
@@ -87,7 +91,7 @@ impl Settings {
             verbose: reader.number("TAILSCALED_VERBOSE", 0, "a number such as 0 or 1")?,
             timeout: (!timeout.is_zero()).then_some(timeout),
             drain: reader.duration("TAILSCALE_DRAIN_TIMEOUT", DEFAULT_DRAIN)?,
-            port: reader.port("TAILSCALE_SOCKS5_PORT")?,
+            listener: reader.listener()?,
             programs: reader.path("TAILSCALE_DIR"),
             socket: reader.path("TAILSCALE_SOCKET"),
             state: reader.path("TAILSCALE_STATE_DIR"),
@@ -170,6 +174,18 @@ impl Reader<'_> {
         })
     }
 
+    fn listener(&self) -> Result<Listener, SettingsError> {
+        let host = match self.text(HOST_VARIABLE)? {
+            None => DEFAULT_HOST,
+            Some(value) => tailscaled::host(&value).ok_or(SettingsError {
+                name: HOST_VARIABLE,
+                value,
+                expected: "an address of this machine, such as 127.0.0.2",
+            })?,
+        };
+        Ok(Listener::new(host, self.port(PORT_VARIABLE)?))
+    }
+
     fn port(&self, name: &'static str) -> Result<u16, SettingsError> {
         const EXPECTED: &str = "a port from 1 to 65535";
         match self.number(name, DEFAULT_PORT, EXPECTED)? {
@@ -230,7 +246,8 @@ mod tests {
         assert!(settings.accept_dns && settings.accept_routes);
         assert!(!settings.advertise_exit_node && !settings.shields_up);
         assert_eq!((settings.advertise_tags, settings.hostname), (None, None));
-        assert_eq!((settings.verbose, settings.port), (0, 1055));
+        assert_eq!(settings.verbose, 0);
+        assert_eq!(settings.listener.to_string(), "127.0.0.2:1055");
         assert_eq!(settings.timeout, Some(Duration::from_secs(50)));
         assert_eq!(settings.drain, Duration::from_secs(20));
     }
@@ -279,7 +296,13 @@ mod tests {
 
     #[test]
     fn numbers_have_their_range() {
-        assert_eq!(with("TAILSCALE_SOCKS5_PORT", "1080").unwrap().port, 1080);
+        let listener = |name, value| with(name, value).unwrap().listener.to_string();
+        assert_eq!(listener("TAILSCALE_SOCKS5_PORT", "1080"), "127.0.0.2:1080");
+        assert_eq!(
+            listener("TAILSCALE_SOCKS5_HOST", "localhost"),
+            "127.0.0.1:1055"
+        );
+        assert!(with("TAILSCALE_SOCKS5_HOST", "db.example").is_err());
         for port in ["0", "65536", "x"] {
             assert!(with("TAILSCALE_SOCKS5_PORT", port).is_err(), "{port}");
         }

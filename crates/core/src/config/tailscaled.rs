@@ -1,0 +1,122 @@
+//! Where this environment's tailscaled has its SOCKS5 proxy, whatever address a config was written with.
+//!
+//! In userspace mode tailscaled forwards a connection from a peer to 127.0.0.1, so a proxy there serves the whole
+//! tailnet. Whoever starts tailscaled (`tailchain run`, the buildpack) puts the proxy on another loopback address and
+//! says so in the environment. Configs that were written for 127.0.0.1 keep working.
+
+#![forbid(unsafe_code)]
+
+use super::{Endpoint, Proxy, ProxyKind};
+use crate::host::Host;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The address of the proxy, one of this machine. While it is not set no proxy of a config is touched.
+pub const HOST_VARIABLE: &str = "TAILSCALE_SOCKS5_HOST";
+/// Its port, if it is not [`DEFAULT_PORT`].
+pub const PORT_VARIABLE: &str = "TAILSCALE_SOCKS5_PORT";
+
+/// On this address no connection from the tailnet arrives.
+pub const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// As Tailscale's own documentation has it.
+pub const DEFAULT_PORT: u16 = 1055;
+
+/// The address and port that the environment gives; `None` if it gives none, or none that can be understood: who
+/// starts tailscaled has said what is wrong with it.
+pub fn from_env(env: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> Option<(IpAddr, u16)> {
+    let host = host(env(HOST_VARIABLE)?.to_str()?)?;
+    let port = match env(PORT_VARIABLE) {
+        Some(port) if !port.is_empty() => port.to_str()?.parse().ok()?,
+        _ => DEFAULT_PORT,
+    };
+    Some((host, port))
+}
+
+/// An address of this machine, in digits or by the one name that needs no resolver.
+pub fn host(text: &str) -> Option<IpAddr> {
+    match text {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().ok(),
+    }
+}
+
+/// Proxies that mean tailscaled are at `host` and `port`.
+pub fn relocate(proxies: &mut [Proxy], (host, port): (IpAddr, u16)) {
+    for proxy in proxies {
+        if let (ProxyKind::Socks5, Endpoint::Tcp(target)) = (proxy.kind, &mut proxy.endpoint) {
+            if means_tailscaled(&target.host, target.port, port) {
+                target.host = Host::Ip(host);
+                target.port = port;
+            }
+        }
+    }
+}
+
+fn means_tailscaled(host: &Host, port: u16, actual: u16) -> bool {
+    match host {
+        Host::Ip(ip) if *ip == DEFAULT_HOST => port == DEFAULT_PORT || port == actual,
+        Host::Ip(ip) => *ip == IpAddr::V4(Ipv4Addr::LOCALHOST) && port == actual,
+        Host::Name(name) => name.as_str() == "localhost" && port == actual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Source};
+
+    fn relocated(line: &str, at: (&str, u16)) -> String {
+        let text = format!("[ProxyList]\n{line}\n");
+        let parsed = config::parse(text.as_bytes(), Source::Variable("test"));
+        let mut proxies = parsed.unwrap().0.proxies;
+        relocate(&mut proxies, (at.0.parse().unwrap(), at.1));
+        proxies[0].endpoint.to_string()
+    }
+
+    #[test]
+    fn what_is_written_for_localhost_is_found_where_tailscaled_is() {
+        for host in ["127.0.0.1", "localhost", "127.0.0.2"] {
+            let line = format!("socks5 {host} 1055");
+            assert_eq!(relocated(&line, ("127.0.0.2", 1055)), "127.0.0.2:1055");
+        }
+        let line = "socks5 127.0.0.1 1056";
+        assert_eq!(relocated(line, ("127.0.0.3", 1056)), "127.0.0.3:1056");
+    }
+
+    #[test]
+    fn the_buildpacks_own_address_follows_every_setting() {
+        let line = "socks5 127.0.0.2 1055";
+        assert_eq!(relocated(line, ("127.0.0.1", 1056)), "127.0.0.1:1056");
+    }
+
+    #[test]
+    fn other_proxies_stay() {
+        for line in [
+            "socks5 127.0.0.1 1080",
+            "http 127.0.0.1 1055",
+            "socks5 192.0.2.1 1055",
+            "socks5 127.0.0.3 1055",
+        ] {
+            assert!(
+                relocated(line, ("127.0.0.2", 1055)) != "127.0.0.2:1055",
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_environment_without_an_address_says_nothing() {
+        let read = |host: &'static str, port: &'static str| {
+            from_env(&|name| match name {
+                HOST_VARIABLE => Some(host.into()),
+                PORT_VARIABLE => Some(port.into()),
+                _ => None,
+            })
+        };
+        assert_eq!(from_env(&|_| None), None);
+        assert_eq!(read("127.0.0.2", ""), Some((DEFAULT_HOST, 1055)));
+        assert_eq!(read("127.0.0.2", "1056"), Some((DEFAULT_HOST, 1056)));
+        assert!(read("localhost", "").is_some());
+        assert_eq!(read("here", "1056"), None);
+        assert_eq!(read("127.0.0.2", "x"), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! Keeps a TCP address for one process to listen on.
+
+use std::io;
+use std::mem::size_of;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// A socket that is bound and never listens. While it is there nobody can bind the address, but for the time between
+/// [`PortHold::share`] and [`PortHold::close`]. One who has bound it meanwhile may listen on.
+///
+/// Linux lets two sockets bind one address if both have SO_REUSEADDR and neither listens (socket(7)). tailscaled's has
+/// it, as every listener of Go's. Ours has it while tailscaled is to bind, and not afterwards: when tailscaled dies,
+/// its port is taken still.
+pub struct PortHold(OwnedFd);
+
+impl PortHold {
+    /// Binds the address, shared.
+    ///
+    /// # Errors
+    ///
+    /// As bind(2): AddrInUse, when somebody listens there.
+    pub fn new(address: SocketAddr) -> io::Result<PortHold> {
+        let family = match address {
+            SocketAddr::V4(_) => libc::AF_INET,
+            SocketAddr::V6(_) => libc::AF_INET6,
+        };
+        // SAFETY: takes three numbers.
+        let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let hold = PortHold(unsafe { OwnedFd::from_raw_fd(fd) });
+        hold.set_reuse(true)?;
+        hold.bind(address)?;
+        Ok(hold)
+    }
+
+    /// A process that sets SO_REUSEADDR can bind the address now.
+    pub fn share(&self) -> io::Result<()> {
+        self.set_reuse(true)
+    }
+
+    /// From now on nobody else can.
+    pub fn close(&self) -> io::Result<()> {
+        self.set_reuse(false)
+    }
+
+    fn set_reuse(&self, on: bool) -> io::Result<()> {
+        let value = libc::c_int::from(on);
+        // SAFETY: value outlives the call, and its size is what is said.
+        let done = unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_REUSEADDR,
+                (&raw const value).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        succeeded(done)
+    }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<()> {
+        let fd = self.0.as_raw_fd();
+        let done = match address {
+            SocketAddr::V4(address) => {
+                let raw = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: raw outlives the call, and its size is what is said.
+                unsafe { libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as u32) }
+            }
+            SocketAddr::V6(address) => {
+                let raw = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: 0,
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: address.ip().octets(),
+                    },
+                    sin6_scope_id: address.scope_id(),
+                };
+                // SAFETY: raw outlives the call, and its size is what is said.
+                unsafe { libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as u32) }
+            }
+        };
+        succeeded(done)
+    }
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn held() -> (SocketAddr, PortHold) {
+        let address = {
+            let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+            listener.local_addr().unwrap()
+        };
+        (address, PortHold::new(address).unwrap())
+    }
+
+    fn is_taken(address: SocketAddr) -> bool {
+        // std sets SO_REUSEADDR, as Go does.
+        match TcpListener::bind(address) {
+            Ok(_) => false,
+            Err(error) => error.kind() == io::ErrorKind::AddrInUse,
+        }
+    }
+
+    #[test]
+    fn while_it_is_shared_another_can_listen() {
+        let (address, hold) = held();
+        assert!(!is_taken(address));
+        hold.close().unwrap();
+        assert!(is_taken(address));
+        hold.share().unwrap();
+        assert!(!is_taken(address));
+    }
+
+    #[test]
+    fn the_port_of_one_that_listened_and_is_gone_stays_taken() {
+        let (address, hold) = held();
+        let listener = TcpListener::bind(address).unwrap();
+        hold.close().unwrap();
+        drop(listener);
+        assert!(is_taken(address));
+    }
+
+    #[test]
+    fn where_somebody_listens_there_is_nothing_to_hold() {
+        let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+        let error = PortHold::new(listener.local_addr().unwrap()).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_bound_as_well() {
+        let Ok(listener) = TcpListener::bind("[::1]:0") else {
+            return;
+        };
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let hold = PortHold::new(address).unwrap();
+        hold.close().unwrap();
+        assert!(is_taken(address));
+    }
+}
