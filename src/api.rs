@@ -5,7 +5,7 @@
 
 use crate::counters::{counted, Counter};
 use crate::pending::PENDING;
-use crate::state::{state, Fake};
+use crate::state::state;
 use core::ffi::{c_char, c_int, CStr};
 use once_cell::race::OnceBox;
 use std::ffi::CString;
@@ -111,18 +111,7 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
                 NamePolicy::Remote => route::decide(&state.config, Dialled::Name(name, port), &[]),
             }
         }
-        Host::Ip(ip) => {
-            let address = SocketAddr::new(*ip, port);
-            match state.fake_name(address) {
-                Fake::No => route::decide(
-                    &state.config,
-                    Dialled::Address(address),
-                    state.proxy_addresses(port),
-                ),
-                Fake::Unknown => route::decide(&state.config, Dialled::UnknownFake(address), &[]),
-                Fake::Name(name) => route::decide(&state.config, Dialled::Name(&name, port), &[]),
-            }
-        }
+        Host::Ip(ip) => state.route(SocketAddr::new(*ip, port)),
     };
     match route {
         Route::Direct { reason, .. } => (tailchain_route::TAILCHAIN_DIRECT, reason.to_string()),

@@ -4,18 +4,19 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, RawDns, Source};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
-use tailchain_core::host::{Host, HostName, Target};
+use tailchain_core::host::{Host, HostName};
 use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
 use tailchain_core::local_addresses::LocalAddresses;
 use tailchain_core::log::Log;
+use tailchain_core::route::{self, Dialled, Route};
 use tailchain_core::shared_names::SharedNames;
 use tailchain_core::sys;
 
@@ -24,10 +25,12 @@ pub struct State {
     pub config: Config,
     pub log: Log,
     pub fakes: FakeNet,
-    pub local_addresses: LocalAddresses,
+    local_addresses: LocalAddresses,
+    /// The same for the host names in the proxy list.
+    proxy_addresses: LocalAddresses,
+    local_proxies: OnceBox<Vec<IpAddr>>,
     names: OnceBox<SharedNames>,
     hosts: OnceBox<HostsFile>,
-    proxy_addresses: OnceBox<Vec<SocketAddr>>,
 }
 
 /// What an address is to the names table.
@@ -46,11 +49,9 @@ pub fn state() -> &'static State {
     STATE.get_or_init(|| Box::new(State::load()))
 }
 
-/// Whether `raw_dns deny` is set; `None` before the state is made. It makes nothing.
-pub fn denies_raw_dns() -> Option<bool> {
-    STATE
-        .get()
-        .map(|state| state.config.raw_dns == RawDns::Deny)
+/// The state, if it is made already.
+pub fn known_state() -> Option<&'static State> {
+    STATE.get()
 }
 
 impl State {
@@ -73,10 +74,11 @@ impl State {
         State {
             fakes: FakeNet::new(loaded.config.fake_subnet),
             local_addresses: LocalAddresses::new(),
+            proxy_addresses: LocalAddresses::new(),
+            local_proxies: OnceBox::new(),
             log,
             names: OnceBox::new(),
             hosts: OnceBox::new(),
-            proxy_addresses: OnceBox::new(),
             config: loaded.config,
         }
     }
@@ -146,35 +148,62 @@ impl State {
         self.config.proxies.iter().any(is_unix)
     }
 
-    /// The addresses of the proxies that are given by name, for a program that itself connects to one of them.
-    /// They are resolved when a port first matches, which may take as long as libc does.
-    pub fn proxy_addresses(&self, port: u16) -> &[SocketAddr] {
-        let mut names = self
-            .config
-            .proxies
-            .iter()
-            .filter_map(|proxy| match &proxy.endpoint {
-                Endpoint::Tcp(Target {
-                    host: Host::Name(name),
-                    port,
-                }) => Some((name, *port)),
-                _ => None,
-            });
-        if !names.clone().any(|(_, its)| its == port) {
-            return &[];
+    /// libc gave `address` for a name that it resolves itself.
+    pub fn remember(&self, address: IpAddr, name: &HostName) {
+        if self.config.local_domains.matches(name).is_some() {
+            self.local_addresses.remember(address, name);
         }
-        if let Some(known) = self.proxy_addresses.get() {
-            return known;
+        if route::names_a_proxy(&self.config, name) {
+            self.proxy_addresses.remember(address, name);
         }
-        let resolved: Result<Vec<_>, _> = names
-            .by_ref()
-            .map(|(name, port)| Libc.resolve(name.as_str(), port))
-            .collect();
-        match resolved {
-            Ok(all) => self.proxy_addresses.get_or_init(|| Box::new(all.concat())),
-            // Next time, perhaps.
-            Err(_) => &[],
-        }
+    }
+
+    /// Where a connection to this address goes.
+    pub fn route(&self, address: SocketAddr) -> Route<'_> {
+        let found;
+        let dialled = match self.fake_name(address) {
+            Fake::No => match self.local_addresses.name_of(address.ip()) {
+                Some(name) => Dialled::Local(address, name),
+                None => Dialled::Address(address),
+            },
+            Fake::Unknown => Dialled::UnknownFake(address),
+            Fake::Name(name) => {
+                found = name;
+                Dialled::Name(&found, address.port())
+            }
+        };
+        let named_proxy = self.is_named_proxy(address).then_some(address);
+        route::decide(&self.config, dialled, named_proxy.as_slice())
+    }
+
+    /// Whether a proxy that is given by name listens there, for a program that itself connects to one of them. The name
+    /// is in /etc/hosts, or the program has resolved it, or we have, to make a tunnel; here nothing is resolved, since that takes time, and
+    /// a non-blocking connect may not.
+    fn is_named_proxy(&self, address: SocketAddr) -> bool {
+        let is_its_port = |proxy: &Proxy| match &proxy.endpoint {
+            Endpoint::Tcp(target) => {
+                target.port == address.port() && matches!(target.host, Host::Name(_))
+            }
+            Endpoint::Unix(_) => false,
+        };
+        self.config.proxies.iter().any(is_its_port)
+            && (self.proxy_addresses.name_of(address.ip()).is_some()
+                || self.local_proxies().contains(&address.ip().to_canonical()))
+    }
+
+    /// The addresses of the proxies whose names nobody has to be asked about.
+    fn local_proxies(&self) -> &[IpAddr] {
+        self.local_proxies.get_or_init(|| {
+            let is_proxy = |name: &HostName| route::names_a_proxy(&self.config, name);
+            let mut known = self.hosts().addresses_of(&is_proxy);
+            if HostName::new(b"localhost").is_ok_and(|name| is_proxy(&name)) {
+                known.extend([
+                    Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::from(Ipv6Addr::LOCALHOST),
+                ]);
+            }
+            Box::new(known)
+        })
     }
 
     /// Whether a first proxy may have to be resolved, which may block.
@@ -184,6 +213,16 @@ impl State {
             Endpoint::Unix(_) => false,
         };
         self.config.proxies.iter().any(is_named)
+    }
+
+    /// Whether there are datagrams to be refused at all.
+    pub fn watches_datagrams(&self) -> bool {
+        self.config.dns == Dns::Remote || self.config.raw_dns == RawDns::Deny
+    }
+
+    /// Whether an address is in the range of those that stand for names.
+    pub fn is_fake(&self, ip: IpAddr) -> bool {
+        self.config.dns == Dns::Remote && self.fakes.contains(ip)
     }
 
     /// Whether `address` stands for a name.

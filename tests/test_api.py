@@ -4,7 +4,7 @@ import re
 import subprocess
 
 from support import paths
-from support.probe import run_probe
+from support.probe import probe, run_probe
 
 
 def api(config, *args, **options):
@@ -41,6 +41,15 @@ def test_a_name_that_libc_resolves_is_direct_though_its_address_may_be_proxied(c
     assert by_name.startswith("0 resolved by libc (") and by_name.endswith("; the address rules decide")
     by_address = api(config, "127.0.0.1", 80, "127.0.0.1", echo.port)["route"]
     assert by_address == f"1 through {proxy.address} to 127.0.0.1:80"
+
+
+def test_it_knows_the_address_of_a_name_that_is_connected_directly(make_island, conf):
+    island = make_island("127.0.0.1 localhost\n127.7.7.7 db.internal\n")
+    config = conf(["socks5 127.0.0.1 1055"], "localdomain .internal")
+    asked = [["127.7.7.7", 80, "127.0.0.1", 1, *name] for name in [[], ["db.internal"]]]
+    routes = [island.run(probe("api"), map(str, words), conf=config, via="preload").ok().out for words in asked]
+    assert "\nroute 1 through 127.0.0.1:1055 to 127.7.7.7:80\n" in routes[0]
+    assert f"\nroute 0 localdomain, {config}:2\n" in routes[1]
 
 
 def test_it_refuses_a_fake_address_that_nobody_was_given(conf, proxy, echo):

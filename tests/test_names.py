@@ -207,6 +207,13 @@ def test_an_address_that_is_connected_directly_may_be_looked_up(island, conf):
     ]
 
 
+def test_the_address_of_a_name_that_is_connected_directly_may_be_looked_up(island, conf):
+    config = conf([PROXY], "proxy_dns", "localdomain .internal")
+    operations = ["gethostbyaddr 192.0.2.53", "getaddrinfo x.internal 80", "gethostbyaddr 192.0.2.53"]
+    before, _, after = answers(island.run(probe("resolve"), operations, conf=config), operations)
+    assert (before, after) == ("NULL HOST_NOT_FOUND", "answered.dns INET 4 192.0.2.53")
+
+
 @pytest.mark.parametrize(
     "name", ["a\x01b.example", "\udcff.example", "x" * 256], ids=["control", "not UTF-8", "too long"]
 )

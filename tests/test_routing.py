@@ -1,7 +1,10 @@
 """Which connections go through the proxy: dnat, localnet, allow-lists, names; and what happens while it is down."""
 
+import errno
 import json
+import sys
 import threading
+import time
 
 import pytest
 
@@ -280,3 +283,58 @@ def test_a_proxy_that_is_given_by_name_is_no_loop_either(conf, proxy, echo):
     assert proxy.targets == []
     assert talk(config, "127.0.0.1", echo.port) == CONNECTED
     assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+# -- Proxies that are given by name.
+
+
+@pytest.mark.parametrize("dns", [[], ["proxy_dns"]])
+def test_a_connection_to_a_port_of_a_named_proxy_resolves_nothing_itself(island, conf, dns):
+    """The name server is dead, and the port alone is that of the proxy: connect must not ask before it returns."""
+    (island.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
+    config = conf(["socks5 proxy.silent 9"], *dns, "proxynet 192.0.2.0/24")
+    operations = [operation for _ in range(3) for operation in NONBLOCKING]
+    start = time.monotonic()
+    result = island.run(probe("socket_script"), operations, conf=config).ok()
+    assert [line.split(" -> ")[1] for line in result.out.splitlines() if "connect" in line] == [
+        "-1 EINPROGRESS",
+        "-1 ECONNREFUSED",
+    ] * 3
+    assert time.monotonic() - start < 25
+
+
+NONBLOCKING = [
+    "socket inet stream 0 nonblock",
+    "connect 192.0.2.1 9",
+    "close",
+    "socket inet stream",
+    "connect 127.0.0.1 9",
+    "close",
+]
+
+
+LOOKUPS = {
+    "getaddrinfo": "getaddrinfo('proxy.example', 9, AF_INET, SOCK_STREAM)",
+    "gethostbyname": "gethostbyname_ex('proxy.example')",
+}
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+@pytest.mark.parametrize("dns", [[], ["proxy_dns"]])
+def test_a_program_that_resolves_a_named_proxy_connects_to_it_directly(island, conf, lookup, dns):
+    """The name server's answer is 192.0.2.53, to which there is no route."""
+    code = f"from socket import *; {LOOKUPS[lookup]}; print(socket().connect_ex(('192.0.2.53', 9)))"
+    for proxy, direct in [("proxy.example", True), ("other.example", False)]:
+        config = conf([f"socks5 {proxy} 9"], *dns, "localnet 10.0.0.0/8")
+        result = island.run(sys.executable, ["-c", code], conf=config, via="preload").ok()
+        assert result.out == f"{errno.ENETUNREACH}\n"
+        # A proxied connection says so, and what became of it.
+        assert (result.chains == []) is direct
+
+
+def test_a_proxy_of_etc_hosts_is_known_without_asking(make_island, conf):
+    island = make_island("127.0.0.1 localhost\n127.0.0.7 proxy.example\n127.0.0.8 other.example\n")
+    config = conf(["socks5 proxy.example 9"])
+    for address, chains in [("127.0.0.7", 0), ("127.0.0.8", 1)]:
+        result = island.run(probe("socket_script"), ["socket inet stream", f"connect {address} 9"], conf=config).ok()
+        assert len(result.chains) == chains

@@ -122,6 +122,17 @@ def test_a_short_name_of_the_tailnet_is_to_be_written_in_full(conf, words):
     assert said.err.endswith("; with tailnet_only write it in full, such as db-of-nobody.TAILNET.ts.net\n")
 
 
+def test_explain_knows_the_addresses_that_stand_for_names(conf):
+    config = conf(["socks5 127.0.0.1 1055"], "proxy_dns")
+    addresses = tailchain("resolve", "-f", config, "db.ts.net").ok().out.split()
+    assert len(addresses) == 2
+    for address in addresses:
+        said = tailchain("explain", "-f", config, address, 80).ok()
+        assert said.out.endswith(": proxied: socks5 127.0.0.1:1055 -> db.ts.net:80\n")
+    for address in ["224.0.0.9", "fd6e:b194:27d3:1::1"]:
+        assert ": refused with EHOSTUNREACH: " in tailchain("explain", "-f", config, address, 80).ok().out
+
+
 def test_explain_knows_raw_dns(conf):
     said = tailchain("explain", "-f", conf(["socks5 127.0.0.1 1055"], "raw_dns deny", "tailnet_only"), "192.0.2.1", 53)
     assert said.ok().out == "192.0.2.1:53: refused with ECONNREFUSED: raw_dns deny\n"

@@ -130,6 +130,8 @@ def nothing_new(run, tool, case):
         bare = {report.place for report in reports_of(case, run(tool, case, via="bare"))}
         reports = [report for report in reports if report.ours or report.place not in bare]
     assert not reports, "\n\n".join(report.text for report in reports)
+    if ran.own.notes:
+        assert set(ran.own.notes) <= set(run(tool, case, via="bare").own.notes)
     assert case.out in (None, ran.out)
     return ran
 

@@ -1,10 +1,10 @@
 //! connect(2): from the program's arguments to a route, and along it.
 
 use super::boundary::Verdict;
-use super::{peer, raw_dns, signals};
+use super::{datagram, peer, signals};
 use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
-use crate::state::{state, Fake, Libc, State};
+use crate::state::{state, Libc, State};
 use core::cell::Cell;
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
@@ -18,7 +18,7 @@ use tailchain_core::dial::{fresh, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
 use tailchain_core::pending::{Begun, Ends, First, Start};
-use tailchain_core::route::{self, Dialled, Route};
+use tailchain_core::route::Route;
 use tailchain_core::sys::{self, Fd, SockAddr};
 
 /// The body of the hook.
@@ -106,9 +106,9 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     let kind = kind_of(fd);
     if kind == Kind::NotTcp {
         // SAFETY: passed on.
-        return match unsafe { raw_dns::denies_datagram(fd, address, length) } {
-            true => Way::Refused(route::RAW_DNS_ERROR),
-            false => Way::Real,
+        return match unsafe { datagram::refused_connect(fd, address, length) } {
+            Some(errno) => Way::Refused(errno),
+            None => Way::Real,
         };
     }
     if !sys::is_readable(address.cast(), SHORTEST.max((length as usize).min(128))) {
@@ -122,16 +122,7 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         return Way::Real;
     };
     let state = state();
-    let mut name = None;
-    let what = match state.fake_name(dialled) {
-        Fake::No => match state.local_addresses.name_of(dialled.ip()) {
-            Some(name) => Dialled::Local(dialled, name),
-            None => Dialled::Address(dialled),
-        },
-        Fake::Unknown => Dialled::UnknownFake(dialled),
-        Fake::Name(found) => Dialled::Name(name.insert(found), dialled.port()),
-    };
-    match route::decide(&state.config, what, state.proxy_addresses(dialled.port())) {
+    match state.route(dialled) {
         Route::Direct { to: None, .. } => {
             count(Counter::Direct);
             Way::Real

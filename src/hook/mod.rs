@@ -7,10 +7,10 @@ pub mod boundary;
 pub mod table;
 
 mod connect;
+mod datagram;
 mod epoll;
 mod fd;
 pub mod peer;
-mod raw_dns;
 mod resolve;
 mod send;
 mod signals;

@@ -1,29 +1,87 @@
 //! sendto(2), sendmsg(2) and sendmmsg(2): with MSG_FASTOPEN they connect and send in one call (tcp(7)); without,
-//! they are libc's, save for `raw_dns deny`.
+//! they are libc's, save for what [`datagram`] refuses.
 //!
 //! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send.
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
 use super::boundary::Verdict;
 use super::connect::{along, earlier_attempt, route_of};
-use super::raw_dns;
+use super::datagram;
 use super::table::real;
-use crate::state::{denies_raw_dns, state};
+use crate::state::{known_state, state, State};
 use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use tailchain_core::errno::Errno;
-use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
 
 /// Whether it does not matter where a message goes, and the call is libc's. Until the configuration is known, it may.
-pub fn is_idle(flags: c_int) -> bool {
-    flags & libc::MSG_FASTOPEN == 0 && denies_raw_dns() == Some(false)
+///
+/// # Safety
+/// As sendto(2), but a bad pointer is no error.
+pub unsafe fn is_idle(flags: c_int, address: *const sockaddr, length: socklen_t) -> bool {
+    // What is sent on a connected socket has no address.
+    flags & libc::MSG_FASTOPEN == 0
+        && (address.is_null()
+            // SAFETY: passed on.
+            || known_state().is_some_and(|state| !unsafe { concerns(state, address, length) }))
 }
 
-/// The same, with the configuration read if that is still to be done.
-fn looks_at_destination(flags: c_int) -> bool {
-    state();
-    !is_idle(flags)
+/// As [`is_idle`], for sendmsg(2).
+///
+/// # Safety
+/// As sendmsg(2), but a bad pointer is no error.
+pub unsafe fn is_idle_message(flags: c_int, message: *const msghdr) -> bool {
+    // SAFETY: passed on.
+    let names = || unsafe { name_of(message) };
+    flags & libc::MSG_FASTOPEN == 0
+        && known_state().is_some_and(|state| {
+            !state.watches_datagrams()
+                // SAFETY: the name is the program's own.
+                || !names().is_some_and(|(address, length)| unsafe { concerns(state, address, length) })
+        })
+}
+
+/// As [`is_idle`], for sendmmsg(2).
+///
+/// # Safety
+/// As sendmmsg(2), but a bad pointer is no error.
+pub unsafe fn are_idle_messages(flags: c_int, messages: *const mmsghdr, count: c_uint) -> bool {
+    let concerns_one = |state: &State| {
+        // The kernel looks at no more of them in one call.
+        (0..count.min(libc::UIO_MAXIOV as c_uint)).any(|index| {
+            let message = messages.wrapping_add(index as usize);
+            // SAFETY: the address of a field, which is not read here; the name is the program's own.
+            unsafe { name_of(&raw const (*message).msg_hdr) }
+                .is_some_and(|(address, length)| unsafe { concerns(state, address, length) })
+        })
+    };
+    flags & libc::MSG_FASTOPEN == 0
+        && known_state().is_some_and(|state| !state.watches_datagrams() || !concerns_one(state))
+}
+
+/// # Safety
+/// As sendto(2), but a bad pointer is no error.
+unsafe fn concerns(state: &State, address: *const sockaddr, length: socklen_t) -> bool {
+    // SAFETY: passed on.
+    state.watches_datagrams() && unsafe { datagram::may_be_refused(state, address, length) }
+}
+
+/// The address in a message, if there is one.
+///
+/// # Safety
+/// `message` is a pointer of the program's; it may be a bad one.
+unsafe fn name_of(message: *const msghdr) -> Option<(*const sockaddr, socklen_t)> {
+    if !sys::was_readable(message.cast(), size_of::<msghdr>()) {
+        return None;
+    }
+    // SAFETY: readable.
+    let (name, length) = unsafe {
+        (
+            (&raw const (*message).msg_name).read_unaligned(),
+            (&raw const (*message).msg_namelen).read_unaligned(),
+        )
+    };
+    (!name.is_null()).then_some((name.cast_const().cast(), length))
 }
 
 /// The body of the hook.
@@ -40,9 +98,9 @@ pub unsafe fn sendto(
 ) -> Verdict<ssize_t> {
     if flags & libc::MSG_FASTOPEN == 0 {
         // SAFETY: the program's own arguments.
-        return match unsafe { raw_dns::denies_datagram(fd, address, address_length) } {
-            true => Verdict::Fail(route::RAW_DNS_ERROR),
-            false => Verdict::Real,
+        return match unsafe { datagram::refused_send(fd, address, address_length) } {
+            Some(errno) => Verdict::Fail(errno),
+            None => Verdict::Real,
         };
     }
     // SAFETY: the program's own arguments.
@@ -61,16 +119,19 @@ pub unsafe fn sendto(
 /// # Safety
 /// As sendmsg(2).
 pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdict<ssize_t> {
-    if !looks_at_destination(flags) || !sys::is_readable(message.cast(), size_of::<msghdr>()) {
+    state();
+    // SAFETY: passed on.
+    let idle = unsafe { is_idle_message(flags, message) };
+    if idle || !sys::is_readable(message.cast(), size_of::<msghdr>()) {
         return Verdict::Real;
     }
     // SAFETY: readable, as the kernel said.
     let mut plain_message = unsafe { *message };
     if flags & libc::MSG_FASTOPEN == 0 {
         // SAFETY: the program's own arguments.
-        return match unsafe { denies(fd, &plain_message) } {
-            true => Verdict::Fail(route::RAW_DNS_ERROR),
-            false => Verdict::Real,
+        return match unsafe { refused(fd, &plain_message) } {
+            Some(errno) => Verdict::Fail(errno),
+            None => Verdict::Real,
         };
     }
     // SAFETY: the program's own arguments.
@@ -96,13 +157,15 @@ pub unsafe fn sendmmsg(
     count: c_uint,
     flags: c_int,
 ) -> Verdict<c_int> {
-    let ours = looks_at_destination(flags) && count > 0;
-    if !ours || !sys::is_readable(messages.cast(), size_of::<mmsghdr>()) {
+    state();
+    // SAFETY: passed on.
+    let idle = unsafe { are_idle_messages(flags, messages, count) };
+    if idle || count == 0 || !sys::is_readable(messages.cast(), size_of::<mmsghdr>()) {
         return Verdict::Real;
     }
     if flags & libc::MSG_FASTOPEN == 0 {
         // SAFETY: the program's own arguments.
-        return unsafe { send_until_denied(fd, messages, count, flags) };
+        return unsafe { send_until_refused(fd, messages, count, flags) };
     }
     // SAFETY: readable, as the kernel said.
     let first = unsafe { (*messages).msg_hdr };
@@ -120,32 +183,33 @@ pub unsafe fn sendmmsg(
 
 /// # Safety
 /// As sendmsg(2).
-unsafe fn denies(fd: Fd, message: &msghdr) -> bool {
+unsafe fn refused(fd: Fd, message: &msghdr) -> Option<Errno> {
     // SAFETY: passed on.
-    unsafe { raw_dns::denies_datagram(fd, message.msg_name.cast(), message.msg_namelen) }
+    unsafe { datagram::refused_send(fd, message.msg_name.cast(), message.msg_namelen) }
 }
 
 /// sendmmsg(2) ends at the first message that cannot be sent, and fails only when that is the very first.
 ///
 /// # Safety
 /// As sendmmsg(2).
-unsafe fn send_until_denied(
+unsafe fn send_until_refused(
     fd: Fd,
     messages: *mut mmsghdr,
     count: c_uint,
     flags: c_int,
 ) -> Verdict<c_int> {
-    let denied = (0..count).find(|&index| {
+    let first_refused = (0..count).find_map(|index| {
         let message = messages.wrapping_add(index as usize);
-        sys::is_readable(message.cast(), size_of::<mmsghdr>())
-            // SAFETY: readable, as the kernel said.
-            && unsafe { denies(fd, &(*message).msg_hdr) }
+        let readable = sys::is_readable(message.cast(), size_of::<mmsghdr>());
+        // SAFETY: readable, as the kernel said.
+        let errno = readable.then(|| unsafe { refused(fd, &(*message).msg_hdr) });
+        errno.flatten().map(|errno| (index, errno))
     });
-    match denied {
+    match first_refused {
         None => Verdict::Real,
-        Some(0) => Verdict::Fail(route::RAW_DNS_ERROR),
+        Some((0, errno)) => Verdict::Fail(errno),
         // SAFETY: the program's own arguments, fewer of them.
-        Some(index) => returned(unsafe { real::sendmmsg(fd, messages, index, flags) }),
+        Some((index, _)) => returned(unsafe { real::sendmmsg(fd, messages, index, flags) }),
     }
 }
 

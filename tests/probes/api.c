@@ -1,15 +1,20 @@
-/* What a loaded program can ask the library, found with dlsym: api HOST PORT CONNECT-HOST CONNECT-PORT. */
+/* What a loaded program can ask the library, found with dlsym: api HOST PORT CONNECT-HOST CONNECT-PORT [NAME]
+ * NAME is resolved first. */
 #include "probe.h"
 
 #include "../../include/tailchain.h"
 #include <dlfcn.h>
+#include <netdb.h>
 
 #define FIND(name) __typeof__(&name) name##_ = (__typeof__(&name))dlsym(RTLD_DEFAULT, #name)
 
 int main(int count, char **words)
 {
-    if (count != 5)
-        give_up("usage: api HOST PORT CONNECT-HOST CONNECT-PORT");
+    struct addrinfo *list;
+    if (count != 5 && count != 6)
+        give_up("usage: api HOST PORT CONNECT-HOST CONNECT-PORT [NAME]");
+    if (words[5] && getaddrinfo(words[5], NULL, NULL, &list) == 0)
+        freeaddrinfo(list);
     FIND(tailchain_version);
     FIND(tailchain_config);
     FIND(tailchain_explain);

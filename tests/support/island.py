@@ -1,5 +1,5 @@
 """A network of its own for a program: nothing but loopback, with a DNS server on port 53 that writes down what it is
-asked, and with an /etc/hosts and an /etc/resolv.conf of the test."""
+asked (below `silent` it answers nothing), and with an /etc/hosts and an /etc/resolv.conf of the test."""
 
 import subprocess
 import sys

@@ -46,6 +46,9 @@ def answer(query, log):
         labels.append(query[at + 1 : at + 1 + query[at]].decode())
         at += 1 + query[at]
     end = at + 5
+    if labels[-1] == "silent":
+        log(f"unanswered {'.'.join(labels)}")
+        return None
     kind = TYPES.get(struct.unpack("!H", query[at + 1 : at + 3])[0], "other")
     log(f"{kind} {'.'.join(labels)}")
     data = RECORDS.get(kind)
@@ -64,7 +67,8 @@ def serve(log):
     def answer_datagrams():
         while True:
             query, client = datagrams.recvfrom(4096)
-            datagrams.sendto(answer(query, log), client)
+            if reply := answer(query, log):
+                datagrams.sendto(reply, client)
 
     def refuse_streams():
         while True:

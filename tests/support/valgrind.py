@@ -62,6 +62,7 @@ class Log:
 
     text: str
     tool: str
+    notes: list  # about itself, such as a system call that it does not know
 
     @property
     def reports(self):
@@ -124,10 +125,11 @@ def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None
     folder.mkdir()
     process = start(need("valgrind"), [*options, program, *args], via="bare", env=environment)
     result = finish(process, timeout).ok()
-    logs = {int(file.name): Log(_without_prefix(file.read_text()), tool) for file in folder.iterdir()}
+    logs = {int(file.name): _log(file.read_text(), tool) for file in folder.iterdir()}
     return Run(result.out, logs.pop(process.pid), list(logs.values()))
 
 
-def _without_prefix(text):
-    """The lines `==PID== …` without that. Others are notes of valgrind about itself."""
-    return "\n".join(re.findall(r"^==\d+==(?: (.*)|)$", text, re.M))
+def _log(text, tool):
+    """The lines `==PID== …` and `--PID-- …` without that."""
+    lines = re.findall(r"^==\d+==(?: (.*)|)$", text, re.M)
+    return Log("\n".join(lines), tool, notes=re.findall(r"^--\d+-- (.*)$", text, re.M))

@@ -26,6 +26,9 @@ impl FakeId {
     /// How many different ids there are: 127 generations of every slot.
     pub const COUNT: u32 = LAST_OCTETS << 16;
 
+    /// So many, from the first on, are never given out: [`FakeId::is_reserved`].
+    pub const RESERVED: u32 = LAST_OCTETS;
+
     /// `None` for a value of [`FakeId::COUNT`] or more.
     pub const fn new(value: u32) -> Option<FakeId> {
         if value < Self::COUNT {
@@ -47,6 +50,12 @@ impl FakeId {
     /// Below [`SLOTS`].
     pub const fn slot(self) -> u32 {
         self.0 % SLOTS
+    }
+
+    /// Whether it is never given out: where the subnet is 224, as it is by default, the first 254 would be the
+    /// multicast groups of the link, mDNS among them (224.0.0.0/24, RFC 5771 section 4).
+    pub const fn is_reserved(self) -> bool {
+        self.0 < Self::RESERVED
     }
 
     /// How many names were entered since `older`, modulo [`FakeId::COUNT`].
@@ -115,6 +124,12 @@ impl FakeNet {
         }
     }
 
+    /// Whether an address is a multicast group of the link: programs may send to it what it was made for, since it is
+    /// given to no name.
+    pub fn is_local_multicast(self, address: IpAddr) -> bool {
+        matches!(address.to_canonical(), IpAddr::V4(ip) if ip.octets().starts_with(&[224, 0, 0]))
+    }
+
     /// Whether an address is in one of the fake ranges: it must never be sent anywhere.
     pub fn contains(self, address: IpAddr) -> bool {
         match address.to_canonical() {
@@ -145,6 +160,10 @@ mod tests {
         let first = FakeId::new(0).unwrap();
         let last = FakeId::new(FakeId::COUNT - 1).unwrap();
         assert_eq!(NET.address_v4(first), Ipv4Addr::new(224, 0, 0, 1));
+        assert!(first.is_reserved() && NET.is_local_multicast(NET.address_v4(first).into()));
+        let first_in_use = FakeId::new(FakeId::RESERVED).unwrap();
+        assert_eq!(NET.address_v4(first_in_use), Ipv4Addr::new(224, 0, 1, 1));
+        assert!(!first_in_use.is_reserved());
         assert_eq!(NET.address_v4(last), Ipv4Addr::new(224, 255, 255, 254));
     }
 

@@ -24,24 +24,11 @@ impl KnownNames {
     /// not begin with an address is passed over, as libc does it.
     pub fn parse(bytes: &[u8]) -> KnownNames {
         let mut known = KnownNames::default();
-        for line in bytes.split(|&b| b == b'\n') {
-            known.add_line(line);
+        for (name, address) in entries(bytes) {
+            known.names.insert(name);
+            known.addresses.insert(address);
         }
         known
-    }
-
-    fn add_line(&mut self, line: &[u8]) {
-        let text = line.split(|&b| b == b'#').next().unwrap_or_default();
-        let mut words = text
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty());
-        let Some(address) = words.next().and_then(address_of) else {
-            return;
-        };
-        for name in words.filter_map(|word| HostName::new(word).ok()) {
-            self.names.insert(name);
-            self.addresses.insert(address.to_canonical());
-        }
     }
 
     pub fn contains(&self, name: &HostName) -> bool {
@@ -52,6 +39,18 @@ impl KnownNames {
     pub fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address.to_canonical())
     }
+}
+
+/// Each name of such a file with its address.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, IpAddr)> + '_ {
+    bytes.split(|&b| b == b'\n').flat_map(|line| {
+        let text = line.split(|&b| b == b'#').next().unwrap_or_default();
+        let mut words = text
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let address = words.next().and_then(address_of);
+        words.filter_map(move |word| Some((HostName::new(word).ok()?, address?.to_canonical())))
+    })
 }
 
 /// An IPv6 address may end in `%scope`.
@@ -97,6 +96,15 @@ impl HostsFile {
                 names
             }
         }
+    }
+
+    /// The addresses of those names that `wanted` picks, as the file is now.
+    pub fn addresses_of(&self, wanted: &dyn Fn(&HostName) -> bool) -> Vec<IpAddr> {
+        let bytes = fs::read(&self.path).unwrap_or_default();
+        entries(&bytes)
+            .filter(|(name, _)| wanted(name))
+            .map(|(_, address)| address)
+            .collect()
     }
 
     fn read(&self) -> Arc<KnownNames> {

@@ -246,7 +246,8 @@ fn local_reason<'c>(
     known_locally(name).then_some(NameReason::KnownLocally)
 }
 
-fn names_a_proxy(config: &Config, name: &HostName) -> bool {
+/// Whether it is the host name of a proxy of the list.
+pub fn names_a_proxy(config: &Config, name: &HostName) -> bool {
     config.proxies.iter().any(|proxy| {
         matches!(&proxy.endpoint, Endpoint::Tcp(Target { host: Host::Name(own), .. }) if own == name)
     })

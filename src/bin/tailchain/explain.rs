@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::configuration::{self, described};
-use crate::{destination, report};
+use crate::{destination, report, resolve};
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy};
+use tailchain_core::config::{ChainKind, Config, Endpoint, Proxy};
 use tailchain_core::host::{Host, HostName, Target};
 use tailchain_core::hosts::{self, HostsFile};
 use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
@@ -71,23 +71,20 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
 }
 
 fn of_address(config: &Config, address: SocketAddr, name: Option<&HostName>) -> String {
+    let behind;
     let dialled = match name {
         Some(name) => Dialled::Local(address, name),
-        None if is_fake(config, address.ip()) => Dialled::UnknownFake(address),
-        None => Dialled::Address(address),
+        None if !resolve::is_fake(config, address.ip()) => Dialled::Address(address),
+        None => match resolve::name_behind(config, address.ip()) {
+            None => Dialled::UnknownFake(address),
+            Some(name) => {
+                behind = name;
+                Dialled::Name(&behind, address.port())
+            }
+        },
     };
     let route = route::decide(config, dialled, &addresses_of_named_proxies(config));
     format!("{address}: {}", told(config, &route))
-}
-
-/// Nobody was given a stand-in address by this command, so one that the user asks about is unknown.
-fn is_fake(config: &Config, ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            config.dns == Dns::Remote && ip.octets().first() == Some(&config.fake_subnet)
-        }
-        IpAddr::V6(_) => false,
-    }
 }
 
 fn told(config: &Config, route: &Route<'_>) -> String {

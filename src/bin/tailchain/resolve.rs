@@ -88,15 +88,13 @@ fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
 }
 
 fn of_address(config: &Config, ip: IpAddr) -> Result<Found, String> {
-    let net = FakeNet::new(config.fake_subnet);
-    if config.dns == Dns::Local || !net.contains(ip) {
+    if !is_fake(config, ip) {
         return Ok(Found {
             why: format!("{ip}: an address already"),
             lines: vec![ip.to_string()],
         });
     }
-    let name = net.id_of(ip).and_then(|id| table().name_of(id));
-    match name {
+    match name_behind(config, ip) {
         Some(name) => Ok(Found {
             why: format!("{ip}: stands for a name that the proxy resolves"),
             lines: vec![name.to_string()],
@@ -105,6 +103,17 @@ fn of_address(config: &Config, ip: IpAddr) -> Result<Found, String> {
             "{ip}: in the range of remote_dns_subnet, but stands for no name"
         )),
     }
+}
+
+/// Whether an address is in the range of those that stand for names.
+pub fn is_fake(config: &Config, ip: IpAddr) -> bool {
+    config.dns == Dns::Remote && FakeNet::new(config.fake_subnet).contains(ip)
+}
+
+/// The name that an address of that range stands for.
+pub fn name_behind(config: &Config, ip: IpAddr) -> Option<HostName> {
+    let id = FakeNet::new(config.fake_subnet).id_of(ip)?;
+    table().name_of(id)
 }
 
 fn table() -> SharedNames {

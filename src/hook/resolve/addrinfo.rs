@@ -81,7 +81,7 @@ unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
     }
 }
 
-/// libc's own answer, with its addresses remembered as those of a name that is connected to directly.
+/// libc's own answer, with its addresses remembered.
 ///
 /// # Safety
 /// As getaddrinfo(3).
@@ -104,7 +104,7 @@ unsafe fn watched(
             // SAFETY: libc's own address, of that length.
             let address = unsafe { SockAddr::copy_from(entry.ai_addr, entry.ai_addrlen) };
             if let Some(address) = address.and_then(|address| address.inet()) {
-                state().local_addresses.remember(address.ip(), name);
+                state().remember(address.ip(), name);
             }
             next = entry.ai_next;
         }

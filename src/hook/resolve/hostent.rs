@@ -114,7 +114,7 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
     }
 }
 
-/// Remember the addresses of a name that is connected to directly.
+/// Remember the addresses of a name: `Answer::Watched`.
 ///
 /// # Safety
 /// `entry` is NULL or a hostent that libc filled.
@@ -133,7 +133,7 @@ unsafe fn remember(entry: *mut hostent, name: &HostName) {
         // SAFETY: h_length bytes of an address of that family.
         let ip = unsafe { address(bytes.cast(), entry.h_length as socklen_t, entry.h_addrtype) };
         if let Some(ip) = ip {
-            state().local_addresses.remember(ip, name);
+            state().remember(ip, name);
         }
         // SAFETY: not beyond the NULL that ends the list.
         next = unsafe { next.add(1) };

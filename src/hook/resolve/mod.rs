@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tailchain_core::config::Dns;
 use tailchain_core::host::{BadHostName, HostName};
-use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
+use tailchain_core::route::{self, NamePolicy, NameReason, Route};
 
 /// h_errno (netdb.h).
 const HOST_NOT_FOUND: c_int = 1;
@@ -34,7 +34,7 @@ fn set_h_errno(value: c_int) {
 pub enum Answer {
     /// libc resolves it.
     Local,
-    /// libc resolves it, and what it finds is to be connected to directly.
+    /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
     Watched(HostName),
     /// The proxy does: the program is told this address.
     Fake(FakeHost),
@@ -67,7 +67,9 @@ impl FakeHost {
 /// `node` is NULL or a C string.
 pub unsafe fn answer(node: *const c_char) -> Answer {
     let state = state();
-    let libc_resolves_all = state.config.dns == Dns::Local && state.config.local_domains.is_empty();
+    let libc_resolves_all = state.config.dns == Dns::Local
+        && state.config.local_domains.is_empty()
+        && !state.has_named_proxy();
     if node.is_null() || libc_resolves_all {
         return Answer::Local;
     }
@@ -89,6 +91,7 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
 pub fn answer_for(state: &State, name: HostName) -> Answer {
     match route::name_policy(&state.config, &name, &mut |name| state.knows(name)) {
         NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
+        NamePolicy::Local(_) if route::names_a_proxy(&state.config, &name) => Answer::Watched(name),
         NamePolicy::Local(_) => Answer::Local,
         NamePolicy::Remote => match state.names().assign(&name) {
             Some(id) => Answer::Fake(FakeHost {
@@ -117,10 +120,7 @@ pub fn reverse(state: &State, ip: IpAddr) -> Reverse {
     }
     // A rule for one port only does not make the whole address direct.
     let address = SocketAddr::new(ip, 0);
-    let is_direct = || {
-        let route = route::decide(&state.config, Dialled::Address(address), &[]);
-        matches!(route, Route::Direct { .. })
-    };
+    let is_direct = || matches!(state.route(address), Route::Direct { .. });
     match state.fake_name(address) {
         Fake::Name(name) => Reverse::Name(name),
         Fake::Unknown => Reverse::Unknown,

@@ -163,6 +163,10 @@ impl SharedNames {
             }
             self.newest.store(ticket, Ordering::Relaxed);
             let id = FakeId::of_ticket(ticket);
+            if id.is_reserved() {
+                counter.fetch_max(ticket + u64::from(FakeId::RESERVED), Ordering::Relaxed);
+                continue;
+            }
             match self
                 .entry(id, Access::Write)?
                 .write(self.seed, ticket, text)

@@ -26,6 +26,7 @@ mod fd;
 mod file;
 mod futex;
 mod option;
+mod readable;
 mod reserve;
 mod signals;
 mod socket;
@@ -37,6 +38,7 @@ pub use fd::*;
 pub use file::*;
 pub use futex::*;
 pub use option::*;
+pub use readable::{is_readable, was_readable};
 pub use reserve::ReservingAllocator;
 pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
@@ -72,61 +74,4 @@ pub fn now() -> Duration {
     // SAFETY: a valid timespec to fill; clock_gettime is not one of our hooks.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Whether `length` bytes (1 to a page) at `address` can be read: the kernel tries, so that a bad pointer of
-/// the program becomes its EFAULT and not our crash. rt_sigprocmask(2) copies 8 bytes before it finds that
-/// the request is none. (It takes NULL for no set at all, and does not look.)
-pub fn is_readable(address: *const u8, length: usize) -> bool {
-    const NO_REQUEST: c_int = -1;
-    let readable = |address: *const u8| {
-        let none = core::ptr::null_mut::<u8>();
-        !address.is_null()
-            && syscall!(SYS_rt_sigprocmask, NO_REQUEST, address, none, 8usize) != Err(Errno::EFAULT)
-    };
-    let last = address.wrapping_add(length.saturating_sub(1));
-    let same_page = (address as usize) >> 12 == (last as usize) >> 12;
-    // What is shorter than 8 bytes may be the last of its page: 8 from a multiple of 8 never go beyond.
-    let word = |byte: *const u8| byte.wrapping_sub(byte as usize % 8);
-    readable(word(address)) && (same_page || readable(word(last)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_readable_up_to_the_last_byte_of_the_last_page() {
-        const PAGE: usize = 4096;
-        // SAFETY: a new mapping of two pages, of which the second is then taken away.
-        let pages = unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let pages = libc::mmap(
-                core::ptr::null_mut(),
-                2 * PAGE,
-                libc::PROT_READ,
-                flags,
-                -1,
-                0,
-            );
-            assert_ne!(pages, libc::MAP_FAILED);
-            libc::mprotect(pages.wrapping_byte_add(PAGE), PAGE, libc::PROT_NONE);
-            pages.cast::<u8>()
-        };
-        for length in 1..=128 {
-            assert!(is_readable(pages, length));
-            assert!(is_readable(pages.wrapping_add(PAGE - length), length));
-            assert!(!is_readable(pages.wrapping_add(PAGE - length + 1), length));
-            assert!(!is_readable(pages.wrapping_add(PAGE), length));
-        }
-        // SAFETY: the mapping of this test.
-        unsafe { libc::munmap(pages.cast(), 2 * PAGE) };
-    }
-
-    #[test]
-    fn null_and_what_is_near_it_are_not_readable() {
-        for (address, length) in [(0, 2), (0, 4), (0, 16), (1, 4), (4, 4), (4, 16)] {
-            assert!(!is_readable(core::ptr::without_provenance(address), length));
-        }
-    }
 }

@@ -1,0 +1,107 @@
+//! Whether memory that a program names can be read, so that its bad pointer becomes the kernel's EFAULT and not our
+//! crash.
+
+use super::errno;
+use crate::errno::Errno;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// The smallest there are. On a machine with larger ones some are asked about twice.
+const PAGE: usize = 4096;
+
+/// Whether `length` bytes (1 to a page) at `address` can be read, as the kernel says.
+pub fn is_readable(address: *const u8, length: usize) -> bool {
+    pages(address, length).is_some_and(|(first, last)| {
+        is_readable_page(first) && (first == last || is_readable_page(last))
+    })
+}
+
+/// As [`is_readable`], but a page that was readable when last asked about is taken to be so still, which costs no
+/// system call: for calls that many programs make many times. Who takes such a page away and then names it gets SIGSEGV
+/// where the kernel gives EFAULT.
+pub fn was_readable(address: *const u8, length: usize) -> bool {
+    pages(address, length).is_some_and(|(first, last)| {
+        was_readable_page(first) && (first == last || was_readable_page(last))
+    })
+}
+
+/// The starts of the pages of the first and the last byte. `None`: beyond the end of all memory.
+fn pages(address: *const u8, length: usize) -> Option<(usize, usize)> {
+    let first = address as usize;
+    let last = first.checked_add(length.saturating_sub(1))?;
+    Some((first & !(PAGE - 1), last & !(PAGE - 1)))
+}
+
+fn was_readable_page(page: usize) -> bool {
+    /// Pages, each in the place that its number gives.
+    static KNOWN: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+    let Some(place) = KNOWN.get(page / PAGE % KNOWN.len()) else {
+        return is_readable_page(page);
+    };
+    if page != 0 && place.load(Ordering::Relaxed) == page {
+        return true;
+    }
+    let readable = is_readable_page(page);
+    if readable {
+        place.store(page, Ordering::Relaxed);
+    }
+    readable
+}
+
+/// madvise(2) with MADV_POPULATE_READ does what a read would do, and says EFAULT or ENOMEM where a read would end in a
+/// signal. (What it cannot say, as before Linux 5.14 and for memory that may not be read, is asked in another way.)
+fn is_readable_page(page: usize) -> bool {
+    match syscall!(SYS_madvise, page, PAGE, libc::MADV_POPULATE_READ) {
+        Ok(_) => true,
+        Err(Errno::EFAULT | Errno::ENOMEM) => false,
+        Err(_) => is_copied(page),
+    }
+}
+
+/// rt_sigprocmask(2) copies 8 bytes before it finds that the request is none. (It takes NULL for no set at all, and does
+/// not look.) Not asked first, since valgrind takes what the request says seriously, and reports unwritten bytes.
+fn is_copied(page: usize) -> bool {
+    const NO_REQUEST: c_int = -1;
+    let none = core::ptr::null_mut::<u8>();
+    page != 0 && syscall!(SYS_rt_sigprocmask, NO_REQUEST, page, none, 8usize) != Err(Errno::EFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_readable_up_to_the_last_byte_of_the_last_page() {
+        const PAGE: usize = 4096;
+        // SAFETY: a new mapping of two pages, of which the second is then taken away.
+        let pages = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let pages = libc::mmap(
+                core::ptr::null_mut(),
+                2 * PAGE,
+                libc::PROT_READ,
+                flags,
+                -1,
+                0,
+            );
+            assert_ne!(pages, libc::MAP_FAILED);
+            libc::mprotect(pages.wrapping_byte_add(PAGE), PAGE, libc::PROT_NONE);
+            pages.cast::<u8>()
+        };
+        for length in 1..=128 {
+            assert!(is_readable(pages, length));
+            assert!(is_readable(pages.wrapping_add(PAGE - length), length));
+            assert!(!is_readable(pages.wrapping_add(PAGE - length + 1), length));
+            assert!(!is_readable(pages.wrapping_add(PAGE), length));
+        }
+        // SAFETY: the mapping of this test.
+        unsafe { libc::munmap(pages.cast(), 2 * PAGE) };
+    }
+
+    #[test]
+    fn null_and_what_is_near_it_are_not_readable() {
+        for (address, length) in [(0, 2), (0, 4), (0, 16), (1, 4), (4, 4), (4, 16)] {
+            assert!(!is_readable(core::ptr::without_provenance(address), length));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+/* fake_datagrams NAME HOW…: sends a byte on a datagram socket to the address that getaddrinfo gives for NAME, once for each
+ * HOW; one line, `HOW -> RESULT`, for each, and at last how many bytes arrived at a socket that is bound to that address.
+ * The address must be one of this machine's, such as 127.x.y.z.
+ *
+ *   sendto sendmsg sendmmsg connect raw mapped     the ways there are
+ *   nofamily           sendto, with the family AF_UNSPEC, which UDP takes for AF_INET
+ *   v6                 to the IPv6 address for NAME
+ *   together           sendmmsg: a byte to ::1 before it
+ *   connected          sendto without an address, on a socket that is connected to ::1
+ *   dissolved          connect, with the family AF_UNSPEC
+ *   stream             sendto on a TCP socket that is not connected
+ *   unix bad closed    on a unix socket, on a pipe, on an fd that is not open
+ *   wild null short    a pointer to a page that is not there, NULL with a length, a length of 4 */
+#include "probe.h"
+
+#include <netdb.h>
+#include <sys/mman.h>
+
+static struct address fake;
+
+static struct address resolved(const char *name, int family)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_DGRAM}, *list;
+    if (getaddrinfo(name, "9", &hints, &list) != 0)
+        give_up(name);
+    struct address found = {.length = list->ai_addrlen};
+    memcpy(&found.storage, list->ai_addr, list->ai_addrlen);
+    freeaddrinfo(list);
+    return found;
+}
+
+static long send_message(int fd, struct address *to, int many)
+{
+    struct iovec byte = {"x", 1};
+    struct mmsghdr messages[2] = {0};
+    struct address here = address_of("::1", "9");
+    struct address *all[2] = {many == 2 ? &here : to, to};
+    for (int i = 0; i < 2; i++)
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &all[i]->any, .msg_namelen = all[i]->length, .msg_iov = &byte, .msg_iovlen = 1};
+    return many ? sendmmsg(fd, messages, (unsigned)many, 0) : sendmsg(fd, &messages[0].msg_hdr, 0);
+}
+
+static long attempt(const char *how)
+{
+    struct address to = fake;
+    struct address six = address_of("::ffff:0.0.0.0", "0");
+    memcpy(&six.v6.sin6_addr.s6_addr[12], &to.v4.sin_addr, 4);
+    six.v6.sin6_port = to.v4.sin_port;
+    int ends[2], fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (strcmp(how, "sendto") == 0)
+        return sendto(fd, "x", 1, 0, &to.any, to.length);
+    if (strcmp(how, "sendmsg") == 0)
+        return send_message(fd, &to, 0);
+    if (strcmp(how, "sendmmsg") == 0)
+        return send_message(fd, &to, 1);
+    if (strcmp(how, "together") == 0)
+        return send_message(socket(AF_INET6, SOCK_DGRAM, 0), &six, 2);
+    if (strcmp(how, "connect") == 0)
+        return connect(fd, &to.any, to.length) == 0 ? send(fd, "x", 1, 0) : -1;
+    if (strcmp(how, "raw") == 0)
+        return sendto(socket(AF_INET, SOCK_RAW, 253), "x", 1, 0, &to.any, to.length);
+    if (strcmp(how, "mapped") == 0)
+        return sendto(socket(AF_INET6, SOCK_DGRAM, 0), "x", 1, 0, &six.any, six.length);
+    if (strcmp(how, "nofamily") == 0) {
+        to.any.sa_family = AF_UNSPEC;
+        return sendto(fd, "x", 1, 0, &to.any, to.length);
+    }
+    if (strcmp(how, "dissolved") == 0) {
+        to.any.sa_family = AF_UNSPEC;
+        return connect(fd, &to.any, to.length);
+    }
+    if (strcmp(how, "connected") == 0) {
+        struct address here = address_of("::1", "9");
+        fd = socket(AF_INET6, SOCK_DGRAM, 0);
+        connect(fd, &here.any, here.length);
+        return sendto(fd, "x", 1, 0, NULL, 0);
+    }
+    if (strcmp(how, "stream") == 0)
+        return sendto(socket(AF_INET, SOCK_STREAM, 0), "x", 1, MSG_NOSIGNAL, &to.any, to.length);
+    if (strcmp(how, "unix") == 0)
+        return sendto(socket(AF_UNIX, SOCK_DGRAM, 0), "x", 1, 0, &to.any, to.length);
+    if (strcmp(how, "bad") == 0)
+        return pipe(ends) == 0 ? sendto(ends[1], "x", 1, 0, &to.any, to.length) : -2;
+    if (strcmp(how, "closed") == 0)
+        return sendto(999, "x", 1, 0, &to.any, to.length);
+    if (strcmp(how, "wild") == 0) {
+        void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return sendto(fd, "x", 1, 0, page, to.length);
+    }
+    if (strcmp(how, "null") == 0)
+        return sendto(fd, "x", 1, 0, NULL, to.length);
+    if (strcmp(how, "short") == 0)
+        return sendto(fd, "x", 1, 0, &to.any, 4);
+    give_up(how);
+    return 0;
+}
+
+int main(int count, char **words)
+{
+    if (count < 3)
+        give_up("usage: fake_datagrams NAME HOW…");
+    fake = resolved(words[1], AF_INET);
+    int receiver = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    fake.v4.sin_port = 0;
+    if (bind(receiver, &fake.any, fake.length) < 0 || getsockname(receiver, &fake.any, &fake.length) < 0)
+        give_up("bind");
+    for (int i = 2; i < count; i++) {
+        long result;
+        errno = 0;
+        if (strcmp(words[i], "v6") == 0) {
+            struct address six = resolved(words[1], AF_INET6);
+            result = sendto(socket(AF_INET6, SOCK_DGRAM, 0), "x", 1, 0, &six.any, six.length);
+        } else {
+            result = attempt(words[i]);
+        }
+        printf("%s -> %ld%s%s\n", words[i], result, result < 0 ? " " : "", result < 0 ? errno_name(errno) : "");
+    }
+    char byte;
+    int arrived = 0;
+    while (recv(receiver, &byte, 1, 0) == 1)
+        arrived++;
+    printf("arrived -> %d\n", arrived);
+    return 0;
+}

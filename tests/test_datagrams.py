@@ -1,0 +1,77 @@
+"""Datagrams to an address that stands for a name: there is nobody to send them to, and they must not leave."""
+
+import os
+
+import pytest
+
+from support.probe import run_probe
+
+PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+NAME = "db.example"
+# Fake IPs that this very machine has: what is sent to one arrives, where a test can see it.
+ON_LOOPBACK = "remote_dns_subnet 127"
+
+
+def told(*ways, conf, via="preload"):
+    result = run_probe("fake_datagrams", NAME if conf else "localhost", *ways, conf=conf, via=via).ok()
+    return dict(line.split(" -> ") for line in result.out.splitlines()), result.err
+
+
+@pytest.fixture
+def remote(conf):
+    return conf([PROXY], "proxy_dns", ON_LOOPBACK)
+
+
+@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofamily", "v6"])
+def test_a_datagram_to_a_fake_ip_is_refused(how, remote):
+    answers, err = told(how, conf=remote)
+    assert answers == {how: "-1 EHOSTUNREACH", "arrived": "0"}
+    assert f"refused (EHOSTUNREACH): only TCP goes through the proxy, and this address stands for {NAME}\n" in err
+    if how != "v6":
+        assert told(how, conf=None, via="bare")[0] == {how: "1", "arrived": "1"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket needs CAP_NET_RAW")
+def test_a_raw_packet_to_a_fake_ip_is_refused(remote):
+    assert told("raw", conf=remote)[0]["raw"] == "-1 EHOSTUNREACH"
+    assert told("raw", conf=None, via="bare")[0]["raw"] == "1"
+
+
+def test_sendmmsg_sends_what_comes_before(remote):
+    assert told("together", conf=remote)[0] == {"together": "1", "arrived": "0"}
+    assert told("together", conf=None, via="bare")[0] == {"together": "2", "arrived": "1"}
+
+
+BYPASSES = ["connected", "dissolved", "stream", "unix", "bad", "closed", "wild", "null", "short"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_no_datagram_to_a_fake_ip_is_the_kernels(remote, order):
+    ways = BYPASSES[::order]
+    assert told(*ways, conf=remote)[0] == told(*ways, conf=None, via="bare")[0]
+
+
+def test_a_refused_address_is_told_once_in_a_row(remote):
+    """A client that sends and sends must not fill its stderr."""
+    _, err = told(*["sendto", "sendmsg"] * 5, conf=remote)
+    assert err.count("only TCP goes through the proxy") == 1
+
+
+@pytest.mark.parametrize("directives", [[], ["localnet 127.0.0.0/8"]])
+def test_without_proxy_dns_nothing_is_fake(conf, directives):
+    config = conf([PROXY], ON_LOOPBACK, *directives)
+    result = run_probe("fake_datagrams", "localhost", "sendto", "connect", conf=config).ok()
+    assert result.out == "sendto -> 1\nconnect -> 1\narrived -> 2\n"
+
+
+def test_an_address_of_the_range_that_stands_for_no_name_is_refused(conf):
+    operations = ["socket inet dgram", "connect 224.9.9.9 9", "sendto 224.9.9.9 9 x"]
+    result = run_probe("socket_script", *operations, conf=conf([PROXY], "proxy_dns")).ok()
+    assert [line.split(" -> ")[1] for line in result.out.splitlines()[1:]] == ["-1 EHOSTUNREACH"] * 2
+
+
+def test_multicast_on_the_link_is_not_ours(conf):
+    """mDNS and the like: 224.0.0.0/24 holds no fake IPs, so that it stays as it is without us."""
+    operations = ["socket inet dgram", "connect 224.0.0.251 5353"]
+    bare = run_probe("socket_script", *operations, via="bare").ok().out
+    assert run_probe("socket_script", *operations, conf=conf([PROXY], "proxy_dns")).ok().out == bare
