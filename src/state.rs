@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, RawDns, Source};
 use tailchain_core::dial::endpoint::Resolver;
+use tailchain_core::dial::{Attempt, Report};
 use tailchain_core::errno::Errno;
 use tailchain_core::fake::FakeNet;
 use tailchain_core::host::{Host, HostName};
@@ -119,7 +120,7 @@ impl State {
         let mut draw = Draw { turn: 0, seed: 0 };
         match self.config.chain {
             ChainKind::Strict | ChainKind::Dynamic => {}
-            ChainKind::RoundRobin { .. } => draw.turn = self.names().next_turn(),
+            ChainKind::RoundRobin { len } => draw.turn = self.names().take_turns(len),
             ChainKind::Random { .. } => draw.seed = seed(),
         }
         draw
@@ -257,6 +258,20 @@ pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
 }
 
 /// A Weyl sequence started by time and pid: cheap, and different in every process.
+impl Report for State {
+    fn attempt(&self, attempt: &Attempt<'_>) {
+        self.log.attempt(attempt);
+    }
+
+    fn passed_over(&self) {
+        self.names().take_turns(1);
+    }
+
+    fn out_of_proxies(&self) {
+        self.log.out_of_proxies();
+    }
+}
+
 fn seed() -> u64 {
     static SEQUENCE: AtomicU64 = AtomicU64::new(0);
     let step = SEQUENCE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);

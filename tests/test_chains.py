@@ -143,11 +143,22 @@ def test_round_robin_is_fair_across_forked_children(conf, make_proxy, echo):
     assert asked == {26: 1, 25: 3}
 
 
-def test_round_robin_skips_the_dead(conf, make_proxy, echo, refusing):
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_round_robin_goes_on_after_the_proxy_that_took_the_place_of_a_dead_one(conf, make_proxy, echo, refusing, dead):
+    """As proxychains-ng: the living share the connections evenly."""
     proxies = [make_proxy(), make_proxy()]
-    chain = [proxies[0], f"socks5 127.0.0.1 {refusing}", proxies[1]]
-    connect_often(conf(chain, chain="round_robin_chain"), echo.port, 8)
-    assert sum(len(proxy.requests) for proxy in proxies) == 8
+    chain = proxies[:]
+    chain.insert(dead, f"socks5 127.0.0.1 {refusing}")
+    connect_often(conf(chain, chain="round_robin_chain"), echo.port, 6)
+    assert [len(proxy.requests) for proxy in proxies] == [3, 3]
+
+
+def test_round_robin_with_a_length_goes_on_behind_a_dead_proxy_too(conf, make_proxy, echo, refusing):
+    proxies = [make_proxy() for _ in range(3)]
+    chain = [proxies[0], f"socks5 127.0.0.1 {refusing}", *proxies[1:]]
+    connect_often(conf(chain, "chain_len = 2", chain="round_robin_chain"), echo.port, 12)
+    exits = [sum(target == ("127.0.0.1", echo.port) for target in proxy.targets) for proxy in proxies]
+    assert sum(exits) == 12 and max(exits) - min(exits) <= 1, exits
 
 
 def test_real_proxies_in_one_chain(conf, microsocks, danted, make_proxy, echo):

@@ -87,6 +87,21 @@ def test_a_second_proxy_that_denies(conf, make_proxy, echo):
 
 
 def test_a_direct_connection_says_nothing(conf, proxy, echo):
+NEED_MORE = "\n!!!need more proxies!!!\n"
+
+
+@pytest.mark.parametrize("chain", NAMES)
+def test_with_every_proxy_dead(conf, refusing, echo, chain):
+    said = connect(echo.port, conf([f"socks5 127.0.0.1 {refusing}"], chain=chain))
+    line = f"[proxychains] {NAMES[chain]}  ...  127.0.0.1:{refusing}  ...  timeout\n"
+    assert said == line + ("" if chain == "strict_chain" else NEED_MORE)
+
+
+def test_no_more_proxies_are_needed_where_the_target_refuses(conf, proxy, refusing):
+    said = connect(refusing, conf([proxy], chain="dynamic_chain"))
+    assert "need more" not in said
+
+
     assert connect(echo.port, conf([proxy], "localnet 127.0.0.0/8")) == ""
 
 

@@ -211,7 +211,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
             &state.config,
             target.clone(),
             state.draw(),
-            &state.log,
+            state,
             sys::now(),
         );
         Driver::new(dial, own, family, Mode::NonBlocking, &Libc)
@@ -281,7 +281,7 @@ fn block(
     own_limit: Option<Duration>,
 ) -> Result<(), Errno> {
     let now = sys::now();
-    let dial = Dial::new(&state.config, target, state.draw(), &state.log, now);
+    let dial = Dial::new(&state.config, target, state.draw(), state, now);
     let mut driver = Driver::new(dial, fd, family, Mode::Blocking(own_limit), &Libc);
     let until = own_limit.map(|limit| now + limit);
     // Who has the number, known as soon as there is something of ours on it that could be taken for another's.

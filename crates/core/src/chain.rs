@@ -7,7 +7,7 @@ use crate::config::{ChainKind, Proxy};
 /// What makes one connection's path differ from another's. The planner has neither a clock nor a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// How many connections went before this one (round robin).
+    /// How many proxies had their turn before this connection (round robin).
     pub turn: usize,
     /// Any number that the next connection does not have (random).
     pub seed: u64,
@@ -29,7 +29,7 @@ pub enum Blame {
 /// | strict | all, in order | give up |
 /// | dynamic | all the living, in order | go on with one or more |
 /// | random | `len` distinct ones, drawn by the seed | another takes part; give up with fewer than `len`, as 4.17 does |
-/// | round robin | `len` consecutive ones from `turn * len` on | likewise: the next in the round takes part |
+/// | round robin | `len` consecutive ones from `turn` on | likewise: the next in the round takes part |
 ///
 /// A `len` of 0 counts as 1: a path is never empty.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl<'c> Planner<'c> {
             }
             ChainKind::RoundRobin { len } => {
                 let len = len.max(1);
-                if let Some(start) = draw.turn.wrapping_mul(len).checked_rem(living.len()) {
+                if let Some(start) = draw.turn.checked_rem(living.len()) {
                     living.rotate_left(start);
                 }
                 (len, len)
@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn round_robin_goes_on_where_the_last_turn_ended() {
         let proxies = proxies(5);
-        let path = |turn| {
+        let path = |connection: usize| {
+            let turn = connection * 2;
             let kind = ChainKind::RoundRobin { len: 2 };
             ports(Planner::new(kind, &proxies, Draw { turn, seed: 0 }).next_path()).unwrap()
         };
@@ -246,7 +247,7 @@ mod tests {
     fn round_robin_skips_the_dead_and_gives_up_when_too_few_are_left() {
         let proxies = proxies(4);
         let kind = ChainKind::RoundRobin { len: 2 };
-        let mut planner = Planner::new(kind, &proxies, Draw { turn: 1, seed: 0 });
+        let mut planner = Planner::new(kind, &proxies, Draw { turn: 2, seed: 0 });
         assert_eq!(ports(planner.next_path()), Some(vec![2, 3]));
         planner.report(Blame::Hop(0));
         assert_eq!(ports(planner.next_path()), Some(vec![3, 0]));

@@ -87,6 +87,15 @@ impl Report for Log {
             LogFormat::Json => json_line(attempt),
         });
     }
+
+    fn out_of_proxies(&self) {
+        match self.format {
+            _ if self.is_silent() => {}
+            // As proxychains-ng has it: between empty lines, without its prefix.
+            LogFormat::Text => self.write("\n!!!need more proxies!!!".to_owned()),
+            LogFormat::Json => self.message("need more proxies"),
+        }
+    }
 }
 
 fn kind(chain: ChainKind) -> &'static str {

@@ -37,7 +37,7 @@ fn two_openings_of_one_folder_share_names_turns_and_peers() {
     assert_eq!(two.name_of(id), Some(name("db")));
     assert_eq!(two.assign(&name("db")), Some(id));
     assert_eq!(
-        (one.next_turn(), two.next_turn(), one.next_turn()),
+        (one.take_turns(1), two.take_turns(1), one.take_turns(1)),
         (0, 1, 2)
     );
     let address = "100.64.0.7:5432".parse().unwrap();
@@ -167,7 +167,7 @@ fn a_file_cut_off_while_it_is_mapped_makes_names_unknown_and_kills_nobody() {
         assert_eq!(names.assign(&name("other")), None);
         assert_eq!(names.peer_of(1), None);
         names.remember_peer(2, "10.0.0.1:1".parse().unwrap());
-        assert_ne!(names.next_turn(), names.next_turn());
+        assert_ne!(names.take_turns(1), names.take_turns(1));
     })
     .succeed();
 }

@@ -28,8 +28,8 @@ const DIRECTIVES: &[(&str, Apply)] = &[
         w.flag(|| d.order = Order::RoundRobin)
     }),
     ("chain_len", |d, w, line| {
-        // 0 is 1 in proxychains-ng.
-        let len = w.number(0, u64::from(u16::MAX), "proxies")?.max(1);
+        // proxychains-ng takes 0 for 1.
+        let len = w.number(1, u64::from(u16::MAX), "the proxies of a connection")?;
         d.chain_len = (usize::try_from(len).unwrap_or(1), Some(line));
         Ok(None)
     }),
@@ -215,9 +215,6 @@ mod tests {
         ("chain_len 3\nround_robin_chain", |c| {
             c.chain == ChainKind::RoundRobin { len: 3 }
         }),
-        ("chain_len = 0\nrandom_chain", |c| {
-            c.chain == ChainKind::Random { len: 1 }
-        }),
         ("", |c| !c.quiet),
         ("quiet_mode", |c| c.quiet),
         ("", |c| c.dns == Dns::Local),
@@ -300,6 +297,7 @@ mod tests {
         "chain_len",
         "chain_len =",
         "chain_len two",
+        "chain_len = 0",
         "chain_len = -1",
         "chain_len = 65536",
         "quiet_mode on",

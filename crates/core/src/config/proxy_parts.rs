@@ -56,8 +56,9 @@ pub(super) fn parse_host(text: &[u8]) -> Result<Host, Problem> {
     if let Host::Name(name) = &host {
         // A last label of digits is a mistyped address, such as 127.0.0.300: no top-level domain is a number.
         let last = name.as_str().rsplit('.').next().unwrap_or_default();
-        if last.bytes().all(|b| b.is_ascii_digit()) || text.contains([':', '/', '@', '[', ']', '#'])
-        {
+        let is_number = last.bytes().all(|b| b.is_ascii_digit());
+        let has_empty_label = name.as_str().split('.').any(str::is_empty);
+        if is_number || has_empty_label || text.contains([':', '/', '@', '[', ']', '#']) {
             return Err(wrong());
         }
     }

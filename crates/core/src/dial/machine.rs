@@ -59,6 +59,13 @@ pub enum AttemptEnd<'a> {
 /// Who is told of attempts.
 pub trait Report {
     fn attempt(&self, attempt: &Attempt<'_>);
+
+    /// A round robin chain leaves out a dead proxy and takes a further one in its place: the next connection has to
+    /// begin after that one.
+    fn passed_over(&self) {}
+
+    /// Too many proxies are dead for another path, and others were tried before.
+    fn out_of_proxies(&self) {}
 }
 
 /// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`) or has no room: short, since loopback
@@ -177,7 +184,8 @@ impl<'c> Dial<'c> {
             self.sleep(now, WAIT_STEP.min(self.wait_until - now));
             return;
         }
-        self.planner.report(Blame::Hop(0));
+        let blame = Blame::Hop(0);
+        self.planner.report(blame);
         let next = self.planner.next_path();
         let may_go_direct = self.config.proxy_down == ProxyDown::Direct
             && !route::denies_direct(self.config, self.target.port);
@@ -193,7 +201,7 @@ impl<'c> Dial<'c> {
         } else {
             errno
         };
-        self.go_on(next, errno, now);
+        self.go_on(next, blame, errno, now);
     }
 
     /// The first proxy is there and has no room for a connection: to be tried again for as long as connecting may take.
@@ -299,18 +307,29 @@ impl<'c> Dial<'c> {
             self.sleep(now, RETRY_STEP);
             return;
         }
-        self.planner.report(failure.blame(self.path.len()));
+        let blame = failure.blame(self.path.len());
+        self.planner.report(blame);
         let next = self.planner.next_path();
-        self.go_on(next, errno, now);
+        self.go_on(next, blame, errno, now);
     }
 
-    fn go_on(&mut self, next: Option<Vec<&'c Proxy>>, errno: Errno, now: Duration) {
+    fn go_on(&mut self, next: Option<Vec<&'c Proxy>>, blame: Blame, errno: Errno, now: Duration) {
+        let chain = self.config.chain;
         match next {
             Some(path) => {
+                if let ChainKind::RoundRobin { .. } = chain {
+                    self.report.passed_over();
+                }
                 self.path = path;
                 self.begin(now);
             }
-            None => self.phase = Phase::Finished(Outcome::Failed(errno)),
+            None => {
+                // A strict chain has but one path: there is no other to be missed.
+                if chain != ChainKind::Strict && blame != Blame::Target {
+                    self.report.out_of_proxies();
+                }
+                self.phase = Phase::Finished(Outcome::Failed(errno));
+            }
         }
     }
 

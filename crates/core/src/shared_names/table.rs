@@ -97,11 +97,11 @@ impl SharedNames {
         name.bytes().all(proper).then_some(name)
     }
 
-    /// Counts up, over all processes: 0, 1, 2, … (wraps). Which proxy of a round robin chain is next.
-    pub fn next_turn(&self) -> usize {
+    /// Takes `count` turns of the round robin chains of all processes: 0, 1, 2, … (wraps). The first of them.
+    pub fn take_turns(&self, count: usize) -> usize {
         match self.counter(layout::TURN) {
-            Some(turn) => turn.fetch_add(1, Ordering::Relaxed) as usize,
-            None => self.own_turn.fetch_add(1, Ordering::Relaxed),
+            Some(turn) => turn.fetch_add(count as u64, Ordering::Relaxed) as usize,
+            None => self.own_turn.fetch_add(count, Ordering::Relaxed),
         }
     }
 
