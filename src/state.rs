@@ -63,7 +63,9 @@ impl State {
             Ok(loaded) => loaded,
             Err(error) => {
                 let line = format!("[proxychains] tailchain: {error}\n");
-                sys::write_line(2, line.as_bytes());
+                if let Some(stderr) = sys::Stderr::at_start() {
+                    stderr.write(line.as_bytes());
+                }
                 // SAFETY: _exit ends the process without running anything of it.
                 unsafe { libc::_exit(1) }
             }

@@ -25,7 +25,7 @@ static void deny(const char *name)
         {"clone", {SYS_clone, SYS_clone3}},          {"memfd_create", {SYS_memfd_create, SYS_memfd_create}},
         {"eventfd2", {SYS_eventfd2, SYS_eventfd2}},
         {"socketpair", {SYS_socketpair, SYS_socketpair}}, {"epoll_create1", {SYS_epoll_create1, SYS_epoll_create1}},
-        {"prlimit64", {SYS_prlimit64, SYS_prlimit64}},
+        {"prlimit64", {SYS_prlimit64, SYS_prlimit64}}, {"pwritev2", {SYS_pwritev2, SYS_pwritev2}},
     };
     size_t i = 0;
     while (i < sizeof KNOWN / sizeof KNOWN[0] && strcmp(KNOWN[i].name, name) != 0)

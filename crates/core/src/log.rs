@@ -2,27 +2,27 @@
 //!
 //! Text lines are those of proxychains-ng; JSON lines have a fixed set of keys. Nothing is written with
 //! `quiet_mode` or `-q`, nor to a stderr that is no longer the one the program began with: the number may
-//! belong to one of its sockets by now. Secrets cannot get here: they do not implement `Display`.
+//! belong to one of its sockets by now. A line that would have to wait for a reader is lost (`sys::Stderr`). Secrets
+//! cannot get here: they do not implement `Display`.
 
 use crate::chain::Blame;
 use crate::config::{ChainKind, Config, LogFormat, Proxy};
 use crate::dial::{Attempt, AttemptEnd, Report};
 use crate::errno::Errno;
-use crate::sys::{self, FileId};
+use crate::sys::{self, Stderr};
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
 /// What every text line begins with.
 const PREFIX: &str = "[proxychains] ";
-const STDERR: sys::Fd = 2;
 
 pub struct Log {
     quiet: bool,
     format: LogFormat,
     file: Option<CString>,
-    /// What fd 2 was when the program began; `None` when it was closed.
-    stderr: Option<FileId>,
+    /// `None` where nobody is to get messages there.
+    stderr: Option<Stderr>,
 }
 
 impl Log {
@@ -35,13 +35,13 @@ impl Log {
                 .log_file
                 .as_ref()
                 .and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()),
-            stderr: sys::file_id(STDERR).ok(),
+            stderr: Stderr::at_start(),
         }
     }
 
     /// Whether nobody will read it.
     pub fn is_silent(&self) -> bool {
-        self.quiet && self.file.is_none()
+        self.file.is_none() && (self.quiet || self.stderr.is_none())
     }
 
     /// A message that is not about a connection.
@@ -69,10 +69,10 @@ impl Log {
         if let Some(path) = &self.file {
             // Opened for each line: no descriptor of ours stays open in the program.
             if let Ok(file) = sys::open_append(path) {
-                sys::write_line(file.fd(), line.as_bytes());
+                sys::append_line(&file, line.as_bytes());
             }
-        } else if !self.quiet && self.stderr.is_some() && sys::file_id(STDERR).ok() == self.stderr {
-            sys::write_line(STDERR, line.as_bytes());
+        } else if let Some(stderr) = self.stderr.filter(|_| !self.quiet) {
+            stderr.write(line.as_bytes());
         }
     }
 }

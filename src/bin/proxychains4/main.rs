@@ -21,6 +21,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tailchain_core::config::{bypass, Config, ConfigError, Source};
 use tailchain_core::load::{self, LoadError, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
+use tailchain_core::sys::Stderr;
 use tailchain_preflight::{environment, library, obstacle};
 
 const PRELOAD: &str = "LD_PRELOAD";
@@ -217,9 +218,11 @@ fn say(message: impl Display) {
     say_raw(format_args!("[proxychains] {message}"));
 }
 
-/// One whole line in one write; a stderr that is gone is no reason to stop.
+/// One whole line in one write; a stderr that is gone or full is no reason to stop, nor to die of SIGPIPE.
 fn say_raw(message: impl Display) {
-    let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+    if let Some(stderr) = Stderr::at_start() {
+        stderr.write(format!("{message}\n").as_bytes());
+    }
 }
 
 fn fail(message: impl Display) -> libc::c_int {

@@ -207,6 +207,13 @@ pub struct FileId {
 }
 
 impl FileId {
+    pub(super) fn of(stat: &libc::stat) -> FileId {
+        FileId {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+
     pub fn inode(self) -> u64 {
         self.inode
     }
@@ -214,10 +221,7 @@ impl FileId {
 
 /// See [`FileId`].
 pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
-    stat(fd).map(|stat| FileId {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-    })
+    stat(fd).map(|stat| FileId::of(&stat))
 }
 
 pub(super) fn is_socket(fd: Fd) -> Result<bool, Errno> {
@@ -225,7 +229,7 @@ pub(super) fn is_socket(fd: Fd) -> Result<bool, Errno> {
 }
 
 /// fstat(2).
-fn stat(fd: Fd) -> Result<libc::stat, Errno> {
+pub(super) fn stat(fd: Fd) -> Result<libc::stat, Errno> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     syscall!(SYS_fstat, fd, stat.as_mut_ptr())?;
     // SAFETY: the kernel filled it, and all zeroes is a valid stat too.

@@ -3,6 +3,8 @@
 use super::fd::is_socket;
 use super::{errno, Fd, OwnFd};
 use crate::errno::Errno;
+use core::ffi::{c_int, CStr};
+use core::mem::MaybeUninit;
 
 /// Where there is room for no more descriptors than this, all numbers are gone through.
 const FEW: Fd = 4096;
@@ -82,7 +84,7 @@ pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
 }
 
 /// A whole file of /proc, whose size is not known before.
-pub fn read_all(path: &core::ffi::CStr) -> Result<Vec<u8>, Errno> {
+pub fn read_all(path: &CStr) -> Result<Vec<u8>, Errno> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     let file = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as Fd);
     let mut text = Vec::new();
@@ -96,16 +98,47 @@ pub fn read_all(path: &core::ffi::CStr) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// write(2) of a whole line; whatever goes wrong is nobody's business.
-pub fn write_line(fd: Fd, line: &[u8]) {
-    let _ = syscall!(SYS_write, fd, line.as_ptr(), line.len());
+/// open(2) for appending, created with mode 0600. It does not wait for the reader of a FIFO: then it is ENXIO.
+///
+/// A symbolic link is followed only if this user or root made it (/dev/stderr is one): where the file's directory is one
+/// that others may write, such as /tmp, theirs could lead to any file of the user. ELOOP for theirs.
+pub fn open_append(path: &CStr) -> Result<OwnFd, Errno> {
+    const FLAGS: c_int = libc::O_WRONLY
+        | libc::O_APPEND
+        | libc::O_CREAT
+        | libc::O_CLOEXEC
+        | libc::O_NOCTTY
+        | libc::O_NONBLOCK;
+    let open = |flags: c_int| {
+        let fd = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600)?;
+        Ok(OwnFd::adopt(fd as Fd))
+    };
+    match open(FLAGS | libc::O_NOFOLLOW) {
+        Err(Errno::ELOOP) if is_own_link(path) => open(FLAGS),
+        opened => opened,
+    }
 }
 
-/// open(2) for appending, created with mode 0600.
-pub fn open_append(path: &core::ffi::CStr) -> Result<OwnFd, Errno> {
-    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let fd = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600)?;
-    Ok(OwnFd::adopt(fd as Fd))
+/// fstatat(2): whether what is there, itself and not what it leads to, is this user's or root's.
+fn is_own_link(path: &CStr) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    let path = path.as_ptr();
+    if syscall!(
+        SYS_newfstatat,
+        libc::AT_FDCWD,
+        path,
+        stat.as_mut_ptr(),
+        flags
+    )
+    .is_err()
+    {
+        return false;
+    }
+    // SAFETY: the kernel filled it, and all zeroes is a valid stat too.
+    let owner = unsafe { stat.assume_init() }.st_uid;
+    const ROOT: libc::uid_t = 0;
+    owner == ROOT || syscall!(SYS_geteuid) == Ok(owner.into())
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod readable;
 mod reserve;
 mod signals;
 mod socket;
+mod stderr;
 mod thread;
 mod wait;
 
@@ -42,6 +43,7 @@ pub use readable::{is_readable, was_readable};
 pub use reserve::ReservingAllocator;
 pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
+pub use stderr::{append_line, Stderr};
 pub use thread::{at_fork, start_thread};
 pub use wait::*;
 
