@@ -13,7 +13,7 @@
 //! state         this process: its configuration, log, names, pending connects  loaded into every program
 //! ----------------------------------------------------------------------------------------------------
 //! dial pending  tunnels on sockets: one at a time, or many at once             tailchain-core: the only
-//! shared_names local_addresses hosts log load lock sync sys                    users of libc below the hooks
+//! shared_names local_addresses hosts log load trust lock sync sys              users of libc below the hooks
 //! ----------------------------------------------------------------------------------------------------
 //! config route chain proto fake dns host errno                                 pure: no I/O, clock, globals
 //! ```

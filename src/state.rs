@@ -71,7 +71,7 @@ impl State {
             }
         };
         let log = Log::new(&loaded.config);
-        for warning in &loaded.warnings {
+        for warning in loaded.passed_over.iter().chain(&loaded.warnings) {
             log.message(&format!("warning: {warning}"));
         }
         State {
@@ -249,17 +249,6 @@ impl State {
     }
 }
 
-/// What a panic says: a line of the log, where there is one. std's own hook would write to the program's stderr,
-/// quiet or not.
-pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    if let Some(state) = STATE.get() {
-        state
-            .log
-            .message(&format!("bug in tailchain, the call fails: {panic}"));
-    }
-}
-
-/// A Weyl sequence started by time and pid: cheap, and different in every process.
 impl Report for State {
     fn attempt(&self, attempt: &Attempt<'_>) {
         self.log.attempt(attempt);
@@ -274,14 +263,29 @@ impl Report for State {
     }
 }
 
+/// What a panic says: a line of the log, where there is one. std's own hook would write to the program's stderr,
+/// quiet or not.
+pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    if let Some(state) = STATE.get() {
+        state
+            .log
+            .message(&format!("bug in tailchain, the call fails: {panic}"));
+    }
+}
+
+/// A Weyl sequence started by time and pid: cheap, and different in every process.
 fn seed() -> u64 {
     static SEQUENCE: AtomicU64 = AtomicU64::new(0);
     let step = SEQUENCE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     step ^ (sys::now().as_nanos() as u64).rotate_left(32) ^ sys::pid() as u64
 }
 
-/// An environment variable. Not std's: that takes a lock which a forked child could find held.
+/// An environment variable, in a set-user-ID program none: its caller made them. Not std's: that takes a lock which a
+/// forked child could find held.
 pub fn variable(name: &str) -> Option<OsString> {
+    if sys::is_set_user_id() {
+        return None;
+    }
     let mut terminated = name.as_bytes().to_vec();
     terminated.push(0);
     let name = CStr::from_bytes_with_nul(&terminated).ok()?;

@@ -1,21 +1,43 @@
-//! Finds the configuration and reads it.
+//! Finds the configuration and reads it: the one place that decides which source counts, and how much it may say.
+//!
+//! | source, first to last | counts | may not say |
+//! |---|---|---|
+//! | the launcher's `-f`; `PROXYCHAINS_CONF_FILE` | whoever wrote it: the user named it | |
+//! | `TAILCHAIN_PROXY` (the launcher's `-x`), with the exceptions of `TAILCHAIN_NO_PROXY` | the user named it | |
+//! | `./proxychains.conf` | if it and its directory are the user's or root's, no link, and nobody else may write them | `log_file` |
+//! | the two below `HOME` | likewise; may be a link | |
+//! | those in `SYSCONFDIR` and `/etc` | the administrator's | |
+//! | `ALL_PROXY`, `all_proxy`, with the exceptions of `NO_PROXY`, `no_proxy` | the user's | |
+//!
+//! One that does not count is passed over with a warning; a file that was named is an error instead. In a set-user-ID
+//! program (AT_SECURE, getauxval(3)) only `SYSCONFDIR` and `/etc` are left, if root alone may change what is there,
+//! they may not say `log_file`, and no environment variable means anything.
+//!
+//! What the launcher found holds for all descendants: see [`Loaded::pins`].
 
 #![forbid(unsafe_code)]
 
 use crate::config::bypass::bypassing;
-use crate::config::{self, environment, locate, tailscaled, Config, ConfigError, Source, Warning};
+use crate::config::locate::{self, Candidate, Owner};
+use crate::config::{self, environment, tailscaled, Config, ConfigError, Finding, Source, Warning};
+use crate::sys;
+use crate::trust::{self, Distrust, Links, ReadError};
 use core::fmt;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The path of a config file.
 pub const FILE_VARIABLE: &str = "PROXYCHAINS_CONF_FILE";
+/// The same path when the launcher found that file in its current directory and nobody named it: it counts only as
+/// long as it would be found again, and says no more.
+pub const FOUND_VARIABLE: &str = "TAILCHAIN_FOUND_FILE";
 /// `1`: as `quiet_mode` in the file.
 pub const QUIET_VARIABLE: &str = "PROXYCHAINS_QUIET_MODE";
 /// Proxy URLs that are used instead of any file; the launcher's `-x` sets it.
 pub const URL_VARIABLE: &str = "TAILCHAIN_PROXY";
+/// Their exceptions, as in `NO_PROXY`.
+pub const URL_EXCEPTIONS: &str = "TAILCHAIN_NO_PROXY";
 /// Why nothing is to be proxied; while it is set, everything goes directly and no proxy is needed.
 pub const BYPASS_VARIABLE: &str = "TAILCHAIN_BYPASS";
 /// Asked when there is no file, in this order; the exceptions beside them.
@@ -27,18 +49,32 @@ pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// A file, its path as it was given, and what it says: whether a file can be read is for the kernel to say.
-    File(PathBuf, Vec<u8>),
+enum Where {
+    File(Found),
     /// Proxy URLs in this environment variable.
     Variable(&'static str),
+}
+
+/// A file, its path as it was given, and what it says: whether a file can be read is for the kernel to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    path: PathBuf,
+    text: Vec<u8>,
+    /// Nobody named it: it lay in the current directory.
+    in_current: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
+    /// The files that were found first and do not count, and why.
+    pub passed_over: Vec<Warning>,
+    in_current: bool,
 }
+
+/// An environment variable and the value that it must have, `None`: not set.
+pub type Pin = (&'static str, Option<OsString>);
 
 #[derive(Debug)]
 pub enum LoadError {
@@ -49,93 +85,211 @@ pub enum LoadError {
         named_by: Option<&'static str>,
         error: io::Error,
     },
+    /// A file that somebody named is none, or one that the launcher found does not count any more.
+    Distrusted {
+        path: PathBuf,
+        named_by: Option<&'static str>,
+        why: Distrust,
+    },
     /// A variable that is not UTF-8.
     NotUtf8(&'static str),
     /// No file and no variable.
     Nowhere {
         tried: Vec<PathBuf>,
+        passed_over: Vec<Warning>,
     },
     Malformed(ConfigError),
 }
 
-/// Finds the configuration: `file` (the launcher's `-f`), `TAILCHAIN_PROXY`, `PROXYCHAINS_CONF_FILE`, the
-/// first of [`locate::candidates`] that can be read, `ALL_PROXY`, `all_proxy`. An empty variable is as one
-/// that is not set.
+impl Loaded {
+    /// What the environment of a program must be so that it, and whatever it starts wherever, uses this configuration
+    /// and searches for none.
+    pub fn pins(&self, env: Env<'_>) -> Vec<Pin> {
+        let (file, url) = match &self.config.source {
+            // Absolute: the program may change its directory and then start others.
+            Source::File(path) => (std::path::absolute(path).ok(), None),
+            Source::Variable(name) => (None, Some(*name)),
+        };
+        let exceptions = url.and_then(|name| exceptions_of(name, env));
+        let file = file.map(OsString::from);
+        vec![
+            (FOUND_VARIABLE, file.clone().filter(|_| self.in_current)),
+            (FILE_VARIABLE, file),
+            (URL_VARIABLE, url.and_then(env)),
+            (URL_EXCEPTIONS, exceptions.map(|(_, value)| value)),
+        ]
+    }
+
+    fn of(config: Config, warnings: Vec<Warning>) -> Loaded {
+        Loaded {
+            config,
+            warnings,
+            passed_over: Vec::new(),
+            in_current: false,
+        }
+    }
+
+    /// A directory may have been unpacked or cloned from somewhere: where the user stands is not enough to let a file
+    /// say which other file is to be appended to.
+    fn drop_log_file(&mut self) {
+        if let Some(path) = self.config.log_file.take() {
+            self.warnings.push(Warning(Finding {
+                source: self.config.source.clone(),
+                line: None,
+                text: format!("log_file {}", path.display()),
+                problem:
+                    "this directive is ignored in a file that was found in the current directory"
+                        .to_owned(),
+                expected: "name the file with -f or PROXYCHAINS_CONF_FILE".to_owned(),
+            }));
+        }
+    }
+}
+
+/// Finds the configuration and understands it; `file` is the launcher's `-f`. An empty variable is as one that is not
+/// set. With `TAILCHAIN_BYPASS` nothing of it is needed, and nothing that is wrong with it matters.
 ///
 /// # Errors
 ///
-/// A file that was named cannot be read (another one is not what the user asked for); there is nothing.
-pub fn locate(file: Option<&Path>, env: Env<'_>) -> Result<Where, LoadError> {
-    locate_among(file, env, locate::candidates(env))
+/// A file that was named cannot be read (another one is not what the user asked for); there is nothing; what is found
+/// is malformed.
+pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
+    if sys::is_set_user_id() {
+        return load_as(Owner::Root, None, &|_| None);
+    }
+    load_as(Owner::User, file, env)
+}
+
+fn load_as(owner: Owner, file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
+    let usual = || {
+        let (place, passed_over) = locate_among(file, env, locate::candidates(owner, env))?;
+        let mut loaded = understand(place, env)?;
+        loaded.passed_over = passed_over;
+        Ok(loaded)
+    };
+    let mut loaded = match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
+        None => usual()?,
+        Some(reason) => {
+            let usual = usual().ok().map(|loaded| loaded.config);
+            let mut config = bypassing(reason.as_encoded_bytes(), BYPASS_VARIABLE, usual);
+            config.quiet |= is_quiet(env);
+            Loaded::of(config, Vec::new())
+        }
+    };
+    if owner == Owner::Root {
+        loaded.config.log_file = None;
+    }
+    Ok(loaded)
 }
 
 fn locate_among(
     file: Option<&Path>,
     env: Env<'_>,
-    candidates: Vec<PathBuf>,
-) -> Result<Where, LoadError> {
+    candidates: Vec<Candidate>,
+) -> Result<(Where, Vec<Warning>), LoadError> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    let mut passed_over = Vec::new();
     if let Some(path) = file {
-        return named(path.to_owned(), None);
+        return Ok((named(path.to_owned(), None)?, passed_over));
     }
     if set(URL_VARIABLE).is_some() {
-        return Ok(Where::Variable(URL_VARIABLE));
+        return Ok((Where::Variable(URL_VARIABLE), passed_over));
     }
     if let Some(path) = set(FILE_VARIABLE) {
-        return named(path.into(), Some(FILE_VARIABLE));
+        let place = match set(FOUND_VARIABLE) {
+            Some(found) if found == path => found_before(path.into())?,
+            _ => named(path.into(), Some(FILE_VARIABLE))?,
+        };
+        return Ok((place, passed_over));
     }
-    for path in &candidates {
-        if let Ok(text) = fs::read(path) {
-            return Ok(Where::File(path.clone(), text));
+    for candidate in &candidates {
+        let path = candidate.path();
+        match read_candidate(candidate) {
+            Ok(text) => {
+                let in_current = *candidate == Candidate::Current;
+                let found = Found {
+                    path,
+                    text,
+                    in_current,
+                };
+                return Ok((Where::File(found), passed_over));
+            }
+            Err(ReadError::Distrusted(why)) => passed_over.push(not_used(path, why)),
+            Err(ReadError::Io(_)) => {}
         }
     }
     match FALLBACKS.into_iter().find(|name| set(name).is_some()) {
-        Some(name) => Ok(Where::Variable(name)),
-        None => Err(LoadError::Nowhere { tried: candidates }),
+        Some(name) => Ok((Where::Variable(name), passed_over)),
+        None => Err(LoadError::Nowhere {
+            tried: candidates.iter().map(Candidate::path).collect(),
+            passed_over,
+        }),
     }
 }
 
-/// Finds the configuration as [`locate()`] does, and understands it. With `TAILCHAIN_BYPASS` nothing of it is
-/// needed, and nothing that is wrong with it matters.
-///
-/// # Errors
-///
-/// As [`locate()`]; besides, what is found is malformed.
-pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
-    let usual = || understand(locate(file, env)?, env);
-    match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
-        None => usual(),
-        Some(reason) => {
-            let usual = usual().ok().map(|loaded| loaded.config);
-            let mut config = bypassing(reason.as_encoded_bytes(), BYPASS_VARIABLE, usual);
-            config.quiet |= is_quiet(env);
-            Ok(Loaded {
-                config,
-                warnings: Vec::new(),
-            })
-        }
+fn read_candidate(candidate: &Candidate) -> Result<Vec<u8>, ReadError> {
+    match candidate {
+        Candidate::Current => read_found(Path::new(locate::CURRENT)),
+        Candidate::Home(path) => read_own(path, Links::Followed),
+        Candidate::System(path, Owner::User) => trust::read_named(path),
+        Candidate::System(path, Owner::Root) => trust::read_roots(path),
     }
+}
+
+fn read_found(path: &Path) -> Result<Vec<u8>, ReadError> {
+    read_own(path, Links::Refused)
+}
+
+fn read_own(path: &Path, links: Links) -> Result<Vec<u8>, ReadError> {
+    match (path.parent(), path.file_name()) {
+        (Some(directory), Some(name)) => trust::read_own(directory, name, links),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound).into()),
+    }
+}
+
+fn not_used(path: PathBuf, why: Distrust) -> Warning {
+    // In a set-user-ID program no other can be named.
+    let remedy = match why {
+        Distrust::NotRoots => "let it and all directories above it belong to root alone",
+        _ => "name it with -f or PROXYCHAINS_CONF_FILE to use it all the same",
+    };
+    Warning(Finding {
+        // Who reads this has to find the file.
+        source: Source::File(std::path::absolute(&path).unwrap_or(path)),
+        line: None,
+        text: String::new(),
+        problem: format!("this config file is not used: {why}"),
+        expected: remedy.to_owned(),
+    })
 }
 
 fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
+    let mut in_current = false;
     let parsed = match place {
-        Where::File(path, text) => config::parse(&text, Source::File(path)),
+        Where::File(found) => {
+            in_current = found.in_current;
+            config::parse(&found.text, Source::File(found.path))
+        }
         Where::Variable(name) => {
             let urls = text_of(name, env)?.unwrap_or_default();
-            // `-x` is explicit: no exception applies that the user did not think of.
-            let exceptions = match name {
-                URL_VARIABLE => None,
-                _ => exceptions(env)?,
+            let exceptions = match exceptions_of(name, env) {
+                Some((name, _)) => text_of(name, env)?,
+                None => None,
             };
             environment::from_url(&urls, name, exceptions.as_deref())
         }
     };
-    let (mut config, warnings) = parsed.map_err(LoadError::Malformed)?;
-    config.quiet |= is_quiet(env);
+    let (config, warnings) = parsed.map_err(LoadError::Malformed)?;
+    let mut loaded = Loaded::of(config, warnings);
+    loaded.config.quiet |= is_quiet(env);
     if let Some(address) = tailscaled::from_env(env) {
-        tailscaled::relocate(&mut config.proxies, address);
+        tailscaled::relocate(&mut loaded.config.proxies, address);
     }
-    Ok(Loaded { config, warnings })
+    if in_current {
+        loaded.in_current = true;
+        loaded.drop_log_file();
+    }
+    Ok(loaded)
 }
 
 fn is_quiet(env: Env<'_>) -> bool {
@@ -143,23 +297,33 @@ fn is_quiet(env: Env<'_>) -> bool {
 }
 
 fn named(path: PathBuf, by: Option<&'static str>) -> Result<Where, LoadError> {
-    match fs::read(&path) {
-        Ok(text) => Ok(Where::File(path, text)),
-        Err(error) => Err(LoadError::Unreadable {
-            path,
-            named_by: by,
-            error,
-        }),
-    }
+    let text = trust::read_named(&path);
+    Ok(Where::File(Found {
+        text: text.map_err(|error| LoadError::of_file(&path, by, error))?,
+        path,
+        in_current: false,
+    }))
 }
 
-fn exceptions(env: Env<'_>) -> Result<Option<String>, LoadError> {
-    for name in EXCEPTIONS {
-        if let Some(text) = text_of(name, env)?.filter(|text| !text.is_empty()) {
-            return Ok(Some(text));
-        }
-    }
-    Ok(None)
+/// What the launcher found must still count: it may have been exchanged since, by who may write to a directory above.
+fn found_before(path: PathBuf) -> Result<Where, LoadError> {
+    let text = read_found(&path);
+    Ok(Where::File(Found {
+        text: text.map_err(|error| LoadError::of_file(&path, Some(FILE_VARIABLE), error))?,
+        path,
+        in_current: true,
+    }))
+}
+
+/// The variable with the exceptions that belong to the URLs of `variable`, and its value.
+fn exceptions_of(variable: &str, env: Env<'_>) -> Option<(&'static str, OsString)> {
+    // `-x` is explicit: no exception applies that the user did not think of.
+    let names: &[&'static str] = match variable {
+        URL_VARIABLE => &[URL_EXCEPTIONS],
+        _ => &EXCEPTIONS,
+    };
+    let set = |name: &&'static str| Some((*name, env(name).filter(|value| !value.is_empty())?));
+    names.iter().find_map(set)
 }
 
 fn text_of(name: &'static str, env: Env<'_>) -> Result<Option<String>, LoadError> {
@@ -168,18 +332,37 @@ fn text_of(name: &'static str, env: Env<'_>) -> Result<Option<String>, LoadError
         .transpose()
 }
 
+impl LoadError {
+    fn of_file(path: &Path, named_by: Option<&'static str>, error: ReadError) -> LoadError {
+        let path = path.to_owned();
+        match error {
+            ReadError::Io(error) => LoadError::Unreadable {
+                path,
+                named_by,
+                error,
+            },
+            ReadError::Distrusted(why) => LoadError::Distrusted {
+                path,
+                named_by,
+                why,
+            },
+        }
+    }
+}
+
 impl std::error::Error for LoadError {}
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by =
+            |name: &Option<&str>| name.map_or(String::new(), |name| format!(" (named by {name})"));
         match self {
             LoadError::Unreadable {
                 path,
                 named_by,
                 error,
             } => {
-                let path = path.display();
-                let by = named_by.map_or(String::new(), |name| format!(" (named by {name})"));
+                let (path, by) = (path.display(), by(named_by));
                 if error.kind() == io::ErrorKind::IsADirectory {
                     return write!(
                         f,
@@ -191,14 +374,29 @@ impl fmt::Display for LoadError {
                     "{path}: cannot read this config file{by}: {error}; check the path and its permissions"
                 )
             }
+            LoadError::Distrusted {
+                path,
+                named_by,
+                why,
+            } => {
+                let (path, by) = (path.display(), by(named_by));
+                write!(
+                    f,
+                    "{path}: this config file cannot be used{by}: {why}; name another one"
+                )
+            }
             LoadError::NotUtf8(name) => {
                 write!(
                     f,
                     "{name}: the value is not UTF-8; write other bytes as %XX"
                 )
             }
-            LoadError::Nowhere { tried } => {
-                f.write_str("no configuration found; tried ")?;
+            LoadError::Nowhere { tried, passed_over } => {
+                f.write_str("no configuration found; ")?;
+                for Warning(finding) in passed_over {
+                    write!(f, "{}: {}; ", finding.source, finding.problem)?;
+                }
+                f.write_str("tried ")?;
                 for path in tried {
                     write!(f, "{}, ", path.display())?;
                 }
@@ -215,6 +413,7 @@ impl fmt::Display for LoadError {
 mod tests {
     use super::*;
     use crate::config::Dns;
+    use std::fs;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const GOOD: &str = "strict_chain\n[ProxyList]\nsocks5 127.0.0.1 1080\n";
@@ -257,8 +456,10 @@ mod tests {
         variables: Variables<'_>,
         candidates: &[&Path],
     ) -> Result<Where, LoadError> {
-        let candidates = candidates.iter().map(|path| path.to_path_buf()).collect();
-        locate_among(file, &|name| lookup(variables, name), candidates)
+        let system = |path: &&Path| Candidate::System(path.to_path_buf(), Owner::User);
+        let candidates = candidates.iter().map(system).collect();
+        let found = locate_among(file, &|name| lookup(variables, name), candidates);
+        found.map(|(place, _)| place)
     }
 
     /// A file as it is found.
@@ -284,7 +485,13 @@ mod tests {
         let from =
             |first: usize, candidates: &[&Path]| find(None, &all[first..], candidates).unwrap();
         let by_option = find(Some(&option), all, &candidates).unwrap();
-        let file = |path: &Path| Where::File(path.to_owned(), GOOD.into());
+        let file = |path: &Path| {
+            Where::File(Found {
+                path: path.to_owned(),
+                text: GOOD.into(),
+                in_current: false,
+            })
+        };
         assert_eq!(by_option, file(&option));
         assert_eq!(from(0, &candidates), Where::Variable("TAILCHAIN_PROXY"));
         assert_eq!(from(1, &candidates), file(&variable));

@@ -17,7 +17,9 @@ fn shipped() -> PathBuf {
 
 #[test]
 fn the_shipped_config_is_clean_and_says_what_a_dyno_needs() {
-    let Loaded { config, warnings } = loaded(&shipped());
+    let Loaded {
+        config, warnings, ..
+    } = loaded(&shipped());
     assert_eq!(warnings, []);
     assert_eq!(config.chain, ChainKind::Strict);
     assert_eq!(config.dns, Dns::Remote);
@@ -70,7 +72,9 @@ fn debians_config_is_understood_unchanged() {
         eprintln!("SKIPPED: {} is not installed", path.display());
         return;
     }
-    let Loaded { config, warnings } = loaded(path);
+    let Loaded {
+        config, warnings, ..
+    } = loaded(path);
     assert_eq!(warnings, []);
     assert!(!config.proxies.is_empty());
 }

@@ -19,8 +19,11 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tailchain_core::config::{bypass, Config, ConfigError, Source};
-use tailchain_core::load::{self, LoadError, FILE_VARIABLE, QUIET_VARIABLE, URL_VARIABLE};
+use tailchain_core::config::{bypass, ConfigError, Source};
+use tailchain_core::load::{
+    self, LoadError, Loaded, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE, URL_EXCEPTIONS,
+    URL_VARIABLE,
+};
 use tailchain_core::sys::Stderr;
 use tailchain_preflight::{environment, library, obstacle};
 
@@ -73,12 +76,12 @@ fn run(options: &Options) -> libc::c_int {
     };
     let quiet = options.quiet || config.quiet;
     if !quiet {
-        announce(options, config, &library);
+        announce(options, &loaded, &library);
     }
     if let Err(status) = check_program(options, quiet, &environment, &library) {
         return status;
     }
-    prepare(&mut environment, options, config, &library);
+    prepare(&mut environment, options, &loaded, &library);
     become_program(options, &environment)
 }
 
@@ -104,7 +107,9 @@ fn choose_source(environment: &mut Environment, options: &Options) {
         environment.remove(URL_VARIABLE);
     }
     if let Some(proxy) = &options.proxy {
-        environment.remove(FILE_VARIABLE);
+        for other in [FILE_VARIABLE, FOUND_VARIABLE, URL_EXCEPTIONS] {
+            environment.remove(other);
+        }
         environment.set(URL_VARIABLE, proxy.clone());
     }
 }
@@ -128,9 +133,13 @@ fn as_given(error: LoadError, options: &Options) -> LoadError {
     }
 }
 
-/// Warnings about the configuration are the library's to give: it is there without the launcher too.
-fn announce(options: &Options, config: &Config, library: &Path) {
-    match &config.source {
+/// Warnings about the configuration are the library's to give: it is there without the launcher too. But it does not
+/// search any more, and so does not know what was passed over.
+fn announce(options: &Options, loaded: &Loaded, library: &Path) {
+    for warning in &loaded.passed_over {
+        say(format_args!("warning: {warning}"));
+    }
+    match &loaded.config.source {
         Source::File(path) if options.file.is_some() => found(path),
         Source::File(path) => found(&absolute(path)),
         source => say(format_args!(
@@ -177,10 +186,12 @@ fn check_program(
     Ok(())
 }
 
-fn prepare(environment: &mut Environment, options: &Options, config: &Config, library: &Path) {
-    if let Source::File(path) = &config.source {
-        // Absolute: the program may change its folder and then start others.
-        environment.set(FILE_VARIABLE, absolute(path).into());
+fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, library: &Path) {
+    for (name, value) in loaded.pins(&|name| environment.get(name)) {
+        match value {
+            Some(value) => environment.set(name, value),
+            None => environment.remove(name),
+        }
     }
     if options.quiet {
         environment.set(QUIET_VARIABLE, "1".into());

@@ -87,7 +87,12 @@ impl Launcher {
                     Configuration::File(file.to_owned())
                 }))
             }
-            Err(LoadError::Nowhere { .. }) => shipped(listener).map_err(|error| error.to_string()),
+            Err(LoadError::Nowhere { passed_over, .. }) => {
+                for warning in passed_over {
+                    report::complain(format_args!("warning: {warning}"));
+                }
+                shipped(listener).map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         }
     }

@@ -7,28 +7,68 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "proxychains.conf";
 
-/// The folder that `make install SYSCONFDIR=` chose.
+/// The one of the current directory.
+pub const CURRENT: &str = "./proxychains.conf";
+
+/// The directory that `make install SYSCONFDIR=` chose.
 const SYSCONFDIR: &str = match option_env!("TAILCHAIN_SYSCONFDIR") {
-    Some(folder) => folder,
+    Some(directory) => directory,
     None => "/etc",
 };
 
+/// Who decides about a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The user, about a program of their own.
+    User,
+    /// Root, about a set-user-ID program that some user started.
+    Root,
+}
+
+/// A place, by who writes there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// [`CURRENT`].
+    Current,
+    /// Below `HOME`.
+    Home(PathBuf),
+    /// `SYSCONFDIR`, `/etc`, and whom it must belong to.
+    System(PathBuf, Owner),
+}
+
+impl Candidate {
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Candidate::Current => PathBuf::from(CURRENT),
+            Candidate::Home(path) | Candidate::System(path, _) => path.clone(),
+        }
+    }
+}
+
 /// The places, first to last. `env` gives the value of an environment variable; only `HOME` is asked for.
 /// (`-f` and `PROXYCHAINS_CONF_FILE` name a file: see [`crate::load`].)
-pub fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let mut places = vec![Path::new(".").join(NAME)];
-    if let Some(home) = env("HOME").filter(|home| !home.is_empty()) {
-        let home = PathBuf::from(home);
-        places.push(home.join(".proxychains").join(NAME));
-        places.push(home.join("config/settings").join(NAME));
+pub fn candidates(owner: Owner, env: &dyn Fn(&str) -> Option<OsString>) -> Vec<Candidate> {
+    let mut places = Vec::new();
+    if owner == Owner::User {
+        places.push(Candidate::Current);
+        if let Some(home) = env("HOME").filter(|home| !home.is_empty()) {
+            let home = PathBuf::from(home);
+            places.push(Candidate::Home(home.join(".proxychains").join(NAME)));
+            places.push(Candidate::Home(home.join("config/settings").join(NAME)));
+        }
     }
-    places.push(Path::new(SYSCONFDIR).join(NAME));
+    let mut system = vec![Path::new(SYSCONFDIR).join(NAME)];
     let etc = Path::new("/etc").join(NAME);
-    if !places.contains(&etc) {
-        places.push(etc);
+    if !system.contains(&etc) {
+        system.push(etc);
     }
     // Debian's name.
-    places.push(PathBuf::from("/etc/proxychains4.conf"));
+    system.push(PathBuf::from("/etc/proxychains4.conf"));
+    places.extend(
+        system
+            .into_iter()
+            .map(|path| Candidate::System(path, owner)),
+    );
     places
 }
 
@@ -36,16 +76,18 @@ pub fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn with_home(home: Option<&str>) -> Vec<String> {
-        candidates(&|name| (name == "HOME").then(|| home.map(OsString::from))?)
-            .iter()
-            .map(|place| place.display().to_string())
-            .collect()
+    fn paths(owner: Owner, home: Option<&str>) -> Vec<String> {
+        candidates(owner, &|name| {
+            (name == "HOME").then(|| home.map(OsString::from))?
+        })
+        .iter()
+        .map(|place| place.path().display().to_string())
+        .collect()
     }
 
     #[test]
-    fn the_working_folder_comes_first_then_home_then_the_system() {
-        let places = with_home(Some("/home/u"));
+    fn the_current_directory_comes_first_then_home_then_the_system() {
+        let places = paths(Owner::User, Some("/home/u"));
         assert_eq!(
             places.get(..3).unwrap(),
             [
@@ -65,9 +107,18 @@ mod tests {
     #[test]
     fn without_a_home_no_place_is_relative_to_nothing() {
         for home in [None, Some("")] {
-            let places = with_home(home);
+            let places = paths(Owner::User, home);
             assert!(!places.iter().any(|place| place.contains(".proxychains/")));
             assert!(places.contains(&"/etc/proxychains.conf".to_owned()));
         }
+    }
+
+    #[test]
+    fn for_a_set_user_id_program_there_is_the_system_alone() {
+        let places = paths(Owner::Root, Some("/home/u"));
+        assert!(places
+            .iter()
+            .all(|place| !place.starts_with(['.']) && !place.contains("/home/u")));
+        assert!(places.contains(&"/etc/proxychains.conf".to_owned()));
     }
 }

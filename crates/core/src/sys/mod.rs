@@ -67,6 +67,13 @@ pub fn pid() -> libc::pid_t {
     syscall!(SYS_getpid).unwrap_or(0) as libc::pid_t
 }
 
+/// Whether the program runs with more rights than who started it: set-user-ID, set-group-ID, file capabilities. Then
+/// nothing that its caller controls may decide: getauxval(3) AT_SECURE, ld.so(8) on secure execution.
+pub fn is_set_user_id() -> bool {
+    // SAFETY: getauxval looks into a vector that the kernel made.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// CLOCK_MONOTONIC, from the vDSO.
 pub fn now() -> Duration {
     let mut time = libc::timespec {
