@@ -3,9 +3,10 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceBox;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
+use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::chain::Draw;
 use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, RawDns, Source};
 use tailchain_core::dial::endpoint::Resolver;
@@ -71,7 +72,11 @@ impl State {
             }
         };
         let log = Log::new(&loaded.config);
-        for warning in loaded.passed_over.iter().chain(&loaded.warnings) {
+        let warnings: &[_] = match Announcement::of(&variable) {
+            Announcement::Done => &[],
+            _ => &[&loaded.passed_over, &loaded.warnings],
+        };
+        for warning in warnings.iter().copied().flatten() {
             log.message(&format!("warning: {warning}"));
         }
         State {
@@ -109,6 +114,13 @@ impl State {
 
     /// The one line at start that says that we are there, or that we do nothing.
     pub fn announce(&self) {
+        match Announcement::of(&variable) {
+            Announcement::Done => return,
+            Announcement::Once => {
+                replace_variable(announcement::VARIABLE, Announcement::Done.value());
+            }
+            Announcement::Always => {}
+        }
         match &self.config.bypass {
             Some(reason) => self.log.message(&bypass::notice(reason)),
             None => self
@@ -297,6 +309,16 @@ pub fn variable(name: &str) -> Option<OsString> {
     // SAFETY: getenv returned a C string; it is copied at once.
     let value = unsafe { CStr::from_ptr(value) };
     Some(OsStr::from_bytes(value.to_bytes()).to_owned())
+}
+
+/// Give a variable that is there another value, for the programs that this one will start: setenv(3). Before `main`
+/// only, while the program has no thread that could read the environment.
+fn replace_variable(name: &str, value: Option<&str>) {
+    let texts = (CString::new(name), CString::new(value.unwrap_or_default()));
+    if let (Ok(name), Ok(value)) = texts {
+        // SAFETY: two C strings, which are copied.
+        unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) };
+    }
 }
 
 /// Proxies' own names are resolved by libc: `name_policy` keeps them local.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support import paths
 from support.probe import probe, run_probe
 from support.proxy import CLOSE, Mood
 from support.run import run_under
@@ -86,7 +87,6 @@ def test_a_second_proxy_that_denies(conf, make_proxy, echo):
     )
 
 
-def test_a_direct_connection_says_nothing(conf, proxy, echo):
 NEED_MORE = "\n!!!need more proxies!!!\n"
 
 
@@ -102,6 +102,7 @@ def test_no_more_proxies_are_needed_where_the_target_refuses(conf, proxy, refusi
     assert "need more" not in said
 
 
+def test_a_direct_connection_says_nothing(conf, proxy, echo):
     assert connect(echo.port, conf([proxy], "localnet 127.0.0.0/8")) == ""
 
 
@@ -112,9 +113,32 @@ def test_lines_of_threads_do_not_mix(conf, proxy, echo):
     assert err.splitlines()[1:] == [line] * 320
 
 
-def test_the_start_is_told_once_for_each_exec(conf, proxy):
-    err = run_under("sh", ["-c", "true; /bin/true; exec /bin/true"], conf=conf([proxy])).ok().err
-    assert err.count("DLL init") == 3
+SEVERAL = ["-c", "true; /bin/true; (exec /bin/true); sh -c /bin/true; exec /bin/true"]
+
+
+def test_the_start_is_told_once_for_each_launcher(conf, proxy):
+    """With what is odd about the config. A program may start a hundred others."""
+    err = run_under("sh", SEVERAL, conf=conf([proxy], "no_such_directive")).ok().err
+    assert (err.count("DLL init"), err.count("no_such_directive")) == (1, 1)
+
+
+def test_an_inner_launcher_tells_it_again(conf, proxy):
+    config = conf([proxy])
+    words = ["-c", '"$0" -f "$1" /bin/true; /bin/true', paths.LAUNCHER, config]
+    assert run_under("sh", words, conf=config).ok().err.count("DLL init") == 2
+
+
+def test_without_a_launcher_the_start_is_told_once_for_each_exec(conf, proxy):
+    """As proxychains-ng does; the library adds nothing to the environment of a program."""
+    config = conf([proxy])
+    assert run_under("sh", SEVERAL, conf=config, via="preload").ok().err.count("DLL init") == 6
+    env = run_under("env", conf=config, via="preload").ok().out
+    assert "TAILCHAIN" not in env
+
+
+def test_who_preloads_can_ask_to_be_told_once(conf, proxy):
+    once = {"TAILCHAIN_ANNOUNCE": "once"}
+    assert run_under("sh", SEVERAL, conf=conf([proxy]), via="preload", env=once).ok().err.count("DLL init") == 1
 
 
 def test_an_ipv6_target_is_in_brackets(conf, proxy, make_echo):

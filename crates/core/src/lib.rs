@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod announcement;
 pub mod chain;
 pub mod config;
 pub mod dial;

@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::config::{bypass, ConfigError, Source};
 use tailchain_core::load::{
     self, LoadError, Loaded, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE, URL_EXCEPTIONS,
@@ -192,6 +193,9 @@ fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, li
             Some(value) => environment.set(name, value),
             None => environment.remove(name),
         }
+    }
+    if let Some(value) = Announcement::Once.value() {
+        environment.set(announcement::VARIABLE, value.into());
     }
     if options.quiet {
         environment.set(QUIET_VARIABLE, "1".into());
