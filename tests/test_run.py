@@ -457,6 +457,119 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, env
     assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "started", "up", "SIGINT"]
 
 
+# -- a node that is out of the tailnet while the app runs
+
+
+@pytest.mark.parametrize(
+    "own, reason",
+    [
+        ({}, "this machine was logged out of the tailnet"),
+        ({"KeyExpiry": "2026-11-25T09:43:51Z"}, "the key of this machine has expired or was revoked"),
+    ],
+)
+def test_a_node_that_needs_a_login_logs_in_again(tailscale, environment, own, reason):
+    """On the tailscaled that runs, with the key and not the one that has ended."""
+    process = start_app(tailscale, environment())
+    tailscale.mood(own=own)
+    tailscale.state("NeedsLogin")
+    wait_for(lambda: tailscale.events().count("up") == 2, process)
+    # The next look is taken after it is back.
+    asked = len(tailscale.details("asked"))
+    wait_for(lambda: len(tailscale.details("asked")) > asked, process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    first, second = tailscale.details("up")
+    assert ("--force-reauth" in first["arguments"], "--force-reauth" in second["arguments"]) == (False, True)
+    assert result.err.count(f"Tailscale: {reason}; logging in again\n") == 1
+    assert result.err.count("Tailscale: logged in again after") == 1
+    assert tailscale.events("started") == ["started"]
+
+
+def test_a_login_that_fails_while_the_app_runs_is_tried_again(tailscale, environment):
+    process = start_app(tailscale, environment())
+    tailscale.mood("refuse", said="invalid key: API key does not exist")
+    tailscale.state("NeedsLogin")
+    wait_for(lambda: tailscale.events().count("up") == 3, process)
+    tailscale.mood()
+    wait_for(lambda: tailscale.state() == "Running", process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert "cannot log in: backend error: invalid key: API key does not exist; next try in 1 s" in result.err
+
+
+def test_a_machine_that_the_control_server_has_forgotten_begins_anew(tailscale, environment):
+    """As an ephemeral one that was suspended for an hour. tailscaled says it in its log alone, and tries for ever."""
+    process = start_app(tailscale, environment())
+    tailscale.mood(log="2026/11/25 09:47:46 Received error: PollNetMap: initial fetch failed 404: node not found")
+    wait_for(lambda: tailscale.events().count("up") == 2, process)
+    tailscale.mood()
+    wait_for(lambda: tailscale.state() == "Running", process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert result.err.count("the control server does not know this machine any more (404: node not found)") == 1
+    assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "SIGINT", "started", "up", "SIGINT"]
+
+
+def test_a_node_that_somebody_stopped_is_left_so_and_said_once(tailscale, environment):
+    process = start_app(tailscale, environment())
+    asked = len(tailscale.details("asked"))
+    tailscale.state("Stopped")
+    wait_for(lambda: len(tailscale.details("asked")) >= asked + 3, process)
+    process.send_signal(signal.SIGTERM)
+    result = finish(process)
+    assert result.err.count("Tailscale was stopped (tailscale down)") == 1
+    assert tailscale.events("up") == ["up"]
+
+
+# -- where the state is
+
+
+def test_the_state_is_in_memory_unless_there_is_a_place_for_it(tailscale, environment, tmp_path):
+    run(environment(), "true").ok()
+    run(environment(TAILSCALE_FILES_DIR=tmp_path / "files"), "true").ok()
+    run(environment(TAILSCALE_STATE_DIR=tmp_path / "state", TAILSCALE_FILES_DIR=tmp_path / "files"), "true").ok()
+    memory, files, state = [
+        {word for word in started["arguments"] if word.startswith("--state")}
+        for started in tailscale.details("started")
+    ]
+    assert "--state=mem:" in memory
+    assert files == {"--state=mem:", f"--statedir={tmp_path}/files"}
+    assert state == {f"--statedir={tmp_path}/state"}
+    assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+
+
+# -- an OAuth secret
+
+
+def test_an_api_that_cannot_be_reached_is_waited_for(tailscale, environment):
+    tailscale.mood("api down", times=2)
+    assert run(environment(), "echo", "started").ok().out == "started\n"
+    assert tailscale.events("up") == ["up"] * 3
+
+
+def test_an_api_that_stays_down_is_the_reason(tailscale, environment):
+    tailscale.mood("api down", times=100)
+    result = run(environment(TAILSCALE_TIMEOUT="3s"), "echo", "started")
+    assert result.code == 1 and "started" not in result.out
+    assert "not logged in after 3 s (TAILSCALE_TIMEOUT); Post " in result.err
+    assert "connection refused" in result.err
+
+
+def test_tags_that_an_oauth_secret_needs_are_named(tailscale, environment):
+    tailscale.mood("refuse", bare="oauth authkeys require --advertise-tags")
+    result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
+    assert result.code == 1
+    assert "oauth authkeys require --advertise-tags: set TAILSCALE_ADVERTISE_TAGS" in result.err
+
+
+def test_a_control_server_that_cannot_be_reached_is_named_with_the_reason(tailscale, environment):
+    tailscale.mood("hang")
+    server = "http://no..name"
+    result = run(environment(TAILSCALE_TIMEOUT="2s", TAILSCALE_LOGIN_SERVER=server), "echo", "started")
+    assert result.code == 1
+    assert f"the control server {server} (TAILSCALE_LOGIN_SERVER) cannot be reached: " in result.err
+
+
 def test_tailscaled_does_not_outlive_a_killed_run(tailscale, environment):
     process = start_app(tailscale, environment())
     process.kill()

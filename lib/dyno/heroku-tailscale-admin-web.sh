@@ -69,7 +69,7 @@ port=${TAILSCALE_ADMIN_PORT:-8000}
 (($#)) || fail "usage: $0 COMMAND…, where COMMAND listens on 127.0.0.1:$port"
 command -v jq >/dev/null || fail "jq is not installed: add it with an apt buildpack."
 
-export TAILSCALE_CERT_DIR="$TAILSCALE_STATE_DIR/certs"
+export TAILSCALE_CERT_DIR="$TAILSCALE_FILES_DIR/certs"
 mkdir -p "$TAILSCALE_CERT_DIR"
 chmod 700 "$TAILSCALE_CERT_DIR"
 

@@ -29,7 +29,7 @@ tailscale_start() {
     fi
 
     # Certificates and the socket, with which the node can be told anything, are for this user alone.
-    (umask 077 && mkdir -p "$TAILSCALE_STATE_DIR" "${TAILSCALE_SOCKET%/*}")
+    (umask 077 && mkdir -p "$TAILSCALE_FILES_DIR" "${TAILSCALE_SOCKET%/*}")
     echo "-----> Starting Tailscale" >&2
     tailchain tailscale up --watch "$watch"
 }

@@ -64,10 +64,17 @@ class Node:
 
 
 class Tailnet:
-    def __init__(self, control, folder):
-        self.control = control  # URL, as for --login-server
+    def __init__(self, process, folder):
+        self.process = process
+        self.control = json.loads(process.stdout.readline())["control"]  # URL, as for --login-server
         self.key = KEY  # the auth key that lets nodes in
         self.folder = folder
+
+    def command(self, *words):
+        """What an admin does to the machines of a name (see `command` of tests/tailnet); gives how many there are."""
+        self.process.stdin.write(" ".join(words).encode() + b"\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
     @contextmanager
     def node(self, name):
@@ -103,7 +110,7 @@ def tailnet(folder):
         env=clean_environment(),
     )
     with process:
-        yield Tailnet(json.loads(process.stdout.readline())["control"], folder)
+        yield Tailnet(process, folder)
         process.stdin.close()
 
 

@@ -1,10 +1,12 @@
 // Command tailnet is a tailnet without Tailscale's servers: a control server, a relay (DERP) and a STUN server on
 // loopback, on ports that the kernel picks. The tests join real tailscaled to it.
 //
-// It prints one line of JSON, {"control": URL}, and serves until its stdin ends.
+// It prints one line of JSON, {"control": URL}, and serves until its stdin ends. Each line there is a command, answered
+// by a line: see [command].
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"flag"
@@ -16,6 +18,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"strings"
+	"time"
 
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/net/stun"
@@ -48,8 +52,53 @@ func main() {
 		log.Fatalf("stdout: %v", err)
 	}
 	// The parent holds the other end: when it ends, however it ends, so does this.
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Println(command(control, strings.Fields(lines.Text())))
+	}
+	if err := lines.Err(); err != nil {
 		log.Fatalf("stdin: %v", err)
+	}
+}
+
+// command does what an admin does to the machines of a name, and says to how many.
+//
+//	expire NAME   its key is no longer valid
+//	routes NAME   all routes that it advertises are approved
+func command(control *testcontrol.Server, words []string) int {
+	if len(words) != 2 {
+		return 0
+	}
+	count := 0
+	for _, node := range control.AllNodes() {
+		if node.Hostinfo.Hostname() != words[1] {
+			continue
+		}
+		count++
+		switch words[0] {
+		case "expire":
+			node.KeyExpiry = time.Now().Add(-time.Minute)
+			control.UpdateNode(node)
+			go renew(control, node)
+		case "routes":
+			control.SetSubnetRoutes(node.Key, node.Hostinfo.RoutableIPs().AsSlice())
+		}
+	}
+	return count
+}
+
+// renew waits until a machine has another key than the expired one, and lets that be valid: the test server would give
+// it the end of the old one.
+func renew(control *testcontrol.Server, expired *tailcfg.Node) {
+	for range 600 {
+		time.Sleep(100 * time.Millisecond)
+		for _, node := range control.AllNodes() {
+			if node.ID == expired.ID && node.Key != expired.Key {
+				node.KeyExpiry = time.Time{}
+				control.UpdateNode(node)
+				return
+			}
+		}
 	}
 }
 

@@ -31,6 +31,13 @@ class FakeTailscale:
         """How they behave: see the scripts."""
         (self.folder / "mood").write_text(json.dumps({"up": up, **others}))
 
+    def state(self, new=None):
+        """What tailscaled says its state is; `new` changes it."""
+        path = self.folder / "node-state"
+        if new is not None:
+            path.write_text(new)
+        return path.read_text() if path.exists() else None
+
     def environment(self, **variables):
         """What makes our commands use them."""
         own = {
@@ -50,9 +57,9 @@ class FakeTailscale:
         return self.record.read_text().splitlines()
 
     def events(self, *names):
-        """The names of what happened, in order; only these if there are any."""
+        """The names of what happened, in order; only these if there are any, else all but questions."""
         happened = [line.split(" ", 1)[0] for line in self.lines]
-        return [name for name in happened if not names or name in names]
+        return [name for name in happened if (name in names if names else name != "asked")]
 
     def details(self, name):
         """What was recorded with each event of this name."""

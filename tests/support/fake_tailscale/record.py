@@ -25,5 +25,14 @@ def option(name):
     return found[0] if found else None
 
 
+def status():
+    """What tailscaled says of the node, as `tailscale status --json` and the LocalAPI do."""
+    state = STATE.read_text() if STATE.exists() else "NoState"
+    own = {"DNSName": "app.tail.test.", **mood().get("own", {})}
+    return json.dumps(
+        {"BackendState": state, "Self": own, "TailscaleIPs": ["100.64.0.7"], "Health": mood().get("health", [])}
+    )
+
+
 def common(**details):
     return {"arguments": ARGUMENTS, "environment": sorted(os.environ), **details}

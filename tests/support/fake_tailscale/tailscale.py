@@ -1,27 +1,21 @@
 """The client. Moods of `up`: `accept`, `refuse` (a bad key; `said`: what the control server says of it), `browser`
 (asks for a login), `hang` (`health`: what `status` complains about meanwhile), `approve` (the machine waits for
-approval), `busy` (the control server lets the first login wait)."""
+approval), `busy` (the control server lets the first login wait), `api down` (for the first `times` logins)."""
 
-import json
 import os
 import stat
 import sys
 import time
 from pathlib import Path
 
-from record import ARGUMENTS, FOLDER, STATE, common, mood, option, record
+from record import ARGUMENTS, FOLDER, STATE, common, mood, option, record, status
 
 BUSY = FOLDER / "busy"
 
 
-def status():
-    state = STATE.read_text() if STATE.exists() else "NoState"
-    own = {"DNSName": "app.tail.test."}
-    print(
-        json.dumps(
-            {"BackendState": state, "Self": own, "TailscaleIPs": ["100.64.0.7"], "Health": mood().get("health", [])}
-        )
-    )
+def tried():
+    lines = (FOLDER / "record").read_text().splitlines()
+    return [line for line in lines if line.startswith("up ")]
 
 
 def up():
@@ -31,6 +25,13 @@ def up():
     match mood()["up"]:
         case "accept":
             STATE.write_text("Running")
+        case "api down" if len(tried()) <= mood()["times"]:
+            url = "https://api.example/api/v2"
+            sys.exit(f'Post "{url}/tailnet/-/keys": Post "{url}/oauth/token": dial tcp: connect: connection refused')
+        case "api down":
+            STATE.write_text("Running")
+        case "refuse" if "bare" in mood():
+            sys.exit(mood()["bare"])
         case "refuse":
             sys.exit("backend error: " + mood().get("said", f"invalid key: unable to validate API key {key}"))
         case "busy" if not BUSY.exists():
@@ -48,4 +49,4 @@ def up():
             time.sleep(3600)
 
 
-{"status": status, "up": up}[next(word for word in ARGUMENTS if not word.startswith("--"))]()
+{"status": lambda: print(status()), "up": up}[next(word for word in ARGUMENTS if not word.startswith("--"))]()

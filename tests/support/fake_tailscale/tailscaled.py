@@ -1,4 +1,5 @@
-"""The daemon. Moods: `crash` (ends at once), `deaf` (no SOCKS proxy), `stubborn` (does not end on SIGINT)."""
+"""The daemon. Moods: `crash` (ends at once), `deaf` (no SOCKS proxy), `stubborn` (does not end on SIGINT),
+`log` (a line that it writes)."""
 
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from record import STATE, common, mood, option, record  # noqa: E402
+from record import STATE, common, mood, option, record, status  # noqa: E402
 
 from support.proxy import Proxy  # noqa: E402
 
@@ -41,9 +42,18 @@ listener.listen()
 
 def accept():
     while True:
-        listener.accept()[0].close()
+        with listener.accept()[0] as client:
+            # A look at whether somebody listens asks nothing.
+            if client.recv(4096).startswith(b"GET /localapi/v0/status"):
+                record("asked")
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + status().encode())
 
 
 threading.Thread(target=accept, daemon=True).start()
+said = None
 while True:
-    time.sleep(3600)
+    time.sleep(0.1)
+    line = mood().get("log")
+    if line and line != said:
+        print(line, file=sys.stderr, flush=True)
+    said = line

@@ -4,15 +4,17 @@
 
 use super::daemon::Daemon;
 use super::events::Events;
+use super::login::{self, Login};
 use super::node::{is_over, Node, KILLED, STEP};
 use super::status::Status;
-use super::{login, owner, ready};
+use super::{owner, ready, server};
 use crate::report;
 use crate::sys::port::PortHold;
 use crate::sys::shield;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -47,7 +49,7 @@ impl Node<'_> {
         self.start_daemon()?;
         self.wait_for_socket(events, until)?;
         self.wait_for_listener(events, until)?;
-        self.log_in(events, until)?;
+        self.log_in(events, until, Login::First)?;
         let status = self.wait_for_proxy(events, until)?;
         // Where /proc did not tell that it listens, its answer does.
         self.close_hold()?;
@@ -82,19 +84,27 @@ impl Node<'_> {
     }
 
     fn start_daemon(&mut self) -> Result<(), StartError> {
-        let state = match &self.settings.state {
-            Some(path) => path.clone(),
-            None => self.folder.path().join("state"),
-        };
-        for folder in [Some(state.as_path()), self.socket.parent()]
+        let own = self.folder.path().join("state");
+        let given = self
+            .settings
+            .state
+            .as_ref()
+            .or(self.settings.files.as_ref());
+        let files = given.unwrap_or(&own);
+        for folder in [Some(files.as_path()), self.socket.parent()]
             .into_iter()
             .flatten()
         {
-            fs::create_dir_all(folder).map_err(|error| {
+            // Of the node's keys and of the socket: for this user alone. What is there already stays as it is.
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder);
+            made.map_err(|error| {
                 failed(format_args!("cannot make {}: {error}", folder.display()))
             })?;
         }
-        let started = Daemon::start(&self.programs, self.settings, &self.socket, &state);
+        let started = Daemon::start(&self.programs, self.settings, &self.socket, files);
         let path = self.programs.daemon.display();
         self.daemon =
             Some(started.map_err(|error| failed(format_args!("cannot run {path}: {error}")))?);
@@ -151,16 +161,38 @@ impl Node<'_> {
         }
     }
 
-    fn log_in(&mut self, events: &mut Events, until: Option<Instant>) -> Result<(), StartError> {
+    /// The node is in the tailnet again, on the tailscaled that runs.
+    pub(super) fn bring_back(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<Status, StartError> {
+        self.log_in(events, until, Login::Again)?;
+        self.wait_for_proxy(events, until)
+    }
+
+    fn log_in(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+        login: Login,
+    ) -> Result<(), StartError> {
         let key = self
             .folder
             .secret("auth-key", self.settings.auth_key.reveal())?;
         let words = || {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            login::arguments(self.settings, key.path(), left.map(|left| left.max(STEP)))
+            login::arguments(
+                self.settings,
+                key.path(),
+                left.map(|left| left.max(STEP)),
+                login,
+            )
         };
         let mut client = self.client(&words())?;
         let mut next_look = Instant::now() + LOOK;
+        // Of the attempt before, while this one has said nothing.
+        let mut passing = String::new();
         loop {
             let output = client.output();
             if login::asks_for_a_browser(&output) {
@@ -172,6 +204,7 @@ impl Node<'_> {
             match client.ended {
                 Some(status) if status.success() => return Ok(()),
                 Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
+                    passing = login::complaint(&output, self.settings);
                     self.step(events, &mut [], Instant::now() + LOOK)?;
                     client = self.client(&words())?;
                 }
@@ -181,7 +214,10 @@ impl Node<'_> {
                 }
                 // tailscale has the same limit; this is for one that does not keep it.
                 None if is_over(until.map(|until| until + KILLED)) => {
-                    let complaint = login::complaint(&output, self.settings);
+                    let complaint = match output.trim() {
+                        "" => passing,
+                        said => login::complaint(said, self.settings),
+                    };
                     self.end_client(client, events)?;
                     return Err(self.login_failure(&complaint, events, until));
                 }
@@ -209,7 +245,9 @@ impl Node<'_> {
             return failed(format_args!("cannot log in: {complaint}"));
         }
         let state = match self.status(events, Some(Instant::now() + KILLED), None) {
-            Ok(Some(status)) => status.obstacle(),
+            // tailscaled was not asked to log in yet.
+            Ok(_) if login::is_about_api(complaint) => complaint.to_owned(),
+            Ok(Some(status)) => self.obstacle(&status),
             Ok(None) => complaint.to_owned(),
             Err(error) => return error,
         };
@@ -217,6 +255,19 @@ impl Node<'_> {
         failed(format_args!(
             "not logged in after {limit} s (TAILSCALE_TIMEOUT); {state}"
         ))
+    }
+
+    /// Why it does not run. tailscaled does not say why the control server cannot be reached.
+    fn obstacle(&self, status: &Status) -> String {
+        let text = status.obstacle();
+        let unreachable = match (&self.settings.login_server, status.state.as_str()) {
+            (Some(server), "NeedsLogin" | "NoState") => server::obstacle(server),
+            _ => None,
+        };
+        match unreachable {
+            Some(why) => format!("{why}\n  {text}"),
+            None => text,
+        }
     }
 
     fn wait_for_proxy(
@@ -239,7 +290,7 @@ impl Node<'_> {
                         }
                     }
                 }
-                Some(status) => obstacle = status.obstacle(),
+                Some(status) => obstacle = self.obstacle(&status),
                 // It was killed because the time is over: what was in the way before still is.
                 None => (),
             }

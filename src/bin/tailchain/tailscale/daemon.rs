@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::lost::{self, Lost};
 use super::programs::Programs;
 use super::settings::{Settings, KEY_VARIABLES};
 use crate::report;
@@ -22,11 +23,18 @@ const KEPT: usize = 20;
 /// ends where none can be written, as in a container with a read-only root.
 const LOGS_VARIABLE: &str = "TS_LOGS_DIR";
 
+/// What is kept of its log.
+#[derive(Default)]
+struct Log {
+    last: VecDeque<String>,
+    lost: Option<Lost>,
+}
+
 pub struct Daemon {
     pub pid: Pid,
     /// How it ended, once it has.
     pub ended: Option<ExitStatus>,
-    log: Arc<Mutex<VecDeque<String>>>,
+    log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -38,16 +46,14 @@ impl Daemon {
         programs: &Programs,
         settings: &Settings,
         socket: &Path,
-        state: &Path,
+        files: &Path,
     ) -> io::Result<Daemon> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&programs.daemon);
         command
             .arg("--tun=userspace-networking")
             .arg(format!("--socks5-server={}", settings.listener.bound()))
-            // Nothing on the disk: an ephemeral node logs out when tailscaled ends.
-            .arg("--state=mem:")
-            .arg(option("--statedir=", state))
+            .arg(option("--statedir=", files))
             .arg(option("--socket=", socket))
             .arg(format!("--verbose={}", settings.verbose))
             .stdin(Stdio::null())
@@ -55,8 +61,12 @@ impl Daemon {
             .stderr(writer)
             // A key on the terminal is for the program.
             .process_group(0);
+        if settings.state.is_none() {
+            // Nothing on the disk: an ephemeral node logs out when tailscaled ends.
+            command.arg("--state=mem:");
+        }
         if std::env::var_os(LOGS_VARIABLE).is_none() {
-            command.env(LOGS_VARIABLE, state);
+            command.env(LOGS_VARIABLE, files);
         }
         without_our_variables(&mut command);
         signals::unblock_in(&mut command);
@@ -65,7 +75,7 @@ impl Daemon {
         let pid = command.spawn()?.id();
         // It holds the writing end: the log would have no end.
         drop(command);
-        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let log = Arc::new(Mutex::new(Log::default()));
         let (kept, shown) = (Arc::clone(&log), settings.verbose > 0);
         Ok(Daemon {
             pid: pid.try_into().map_err(io::Error::other)?,
@@ -75,13 +85,19 @@ impl Daemon {
         })
     }
 
+    /// What its log has said about this since it was asked last.
+    pub fn lost(&self) -> Option<Lost> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.lost.take()
+    }
+
     /// The last lines that it wrote, once it has ended.
     pub fn last_words(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.iter().map(|line| format!("\n  {line}")).collect()
+        log.last.iter().map(|line| format!("\n  {line}")).collect()
     }
 }
 
@@ -98,7 +114,7 @@ pub fn option(name: &str, path: &Path) -> std::ffi::OsString {
     option
 }
 
-fn follow(log: PipeReader, kept: &Mutex<VecDeque<String>>, shown: bool) {
+fn follow(log: PipeReader, kept: &Mutex<Log>, shown: bool) {
     for line in BufReader::new(log).split(b'\n') {
         let Ok(line) = line else { return };
         let line = String::from_utf8_lossy(&line).into_owned();
@@ -106,9 +122,12 @@ fn follow(log: PipeReader, kept: &Mutex<VecDeque<String>>, shown: bool) {
             report::relay(format_args!("tailscaled: {line}"));
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
+        if let Some(lost) = lost::told_by(&line) {
+            kept.lost = Some(lost);
         }
-        kept.push_back(line);
+        if kept.last.len() == KEPT {
+            kept.last.pop_front();
+        }
+        kept.last.push_back(line);
     }
 }

@@ -2,14 +2,32 @@
 
 #![forbid(unsafe_code)]
 
+use super::lost;
 use super::settings::Settings;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+/// Whether the node has a key, that of one which is out of the tailnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    First,
+    Again,
+}
+
 /// `key` is a file, because the command line can be seen by everybody on the machine.
-pub fn arguments(settings: &Settings, key: &Path, limit: Option<Duration>) -> Vec<OsString> {
+pub fn arguments(
+    settings: &Settings,
+    key: &Path,
+    limit: Option<Duration>,
+    login: Login,
+) -> Vec<OsString> {
     let mut words = vec!["up".into(), super::daemon::option("--auth-key=file:", key)];
+    // What a stored state says otherwise, or a `tailscale set`, would have to be repeated here.
+    words.push("--reset".into());
+    if login == Login::Again {
+        words.push("--force-reauth".into());
+    }
     let mut add = |name: &str, value: String| words.push(format!("--{name}={value}").into());
     add(
         "timeout",
@@ -40,9 +58,27 @@ pub fn asks_for_a_browser(output: &str) -> bool {
 }
 
 /// `tailscale up` gives up where tailscaled goes on trying: when many machines log in at once (a deploy of many dynos),
-/// the control server lets some wait.
+/// the control server lets some wait; and an OAuth secret is first exchanged for a key, with an API that may be down.
 pub fn is_to_be_tried_again(output: &str) -> bool {
-    output.contains("rate limited")
+    output.contains("rate limited") || is_about_api(output) && !is_refused_by_api(output)
+}
+
+/// Where `tailscale up` gets an auth key for an OAuth secret or an identity token.
+pub fn is_about_api(output: &str) -> bool {
+    output.contains("/api/v2/") || output.contains("token exchange failed")
+}
+
+/// Whether the API gave an answer that will not change. Anything else is a network that failed, or a server.
+fn is_refused_by_api(output: &str) -> bool {
+    const BEFORE_STATUS: [&str; 3] = [
+        "oauth2: cannot fetch token: ",
+        "token exchange failed with status ",
+        "Status: ",
+    ];
+    BEFORE_STATUS
+        .into_iter()
+        .filter_map(|text| output.split_once(text))
+        .any(|(_, rest)| rest.get(..3).is_some_and(lost::is_final))
 }
 
 /// What `tailscale up` wrote, for a message of ours: on one line, without the key.
@@ -53,7 +89,11 @@ pub fn complaint(output: &str, settings: &Settings) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    lines.join("; ").replace(&*key, "***")
+    let text = lines.join("; ").replace(&*key, "***");
+    match text.contains("require --advertise-tags") {
+        true => format!("{text}: set TAILSCALE_ADVERTISE_TAGS, such as tag:web"),
+        false => text,
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +113,8 @@ mod tests {
     }
 
     fn words(settings: &Settings) -> Vec<String> {
-        arguments(settings, Path::new("/key"), Some(Duration::from_secs(2)))
+        let limit = Some(Duration::from_secs(2));
+        arguments(settings, Path::new("/key"), limit, Login::First)
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect()
@@ -86,6 +127,7 @@ mod tests {
             [
                 "up",
                 "--auth-key=file:/key",
+                "--reset",
                 "--timeout=2000ms",
                 "--accept-dns=true",
                 "--accept-routes=true",
@@ -120,6 +162,40 @@ mod tests {
                 "{option}: {words:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_api_that_cannot_be_reached_is_asked_again_and_one_that_refuses_is_not() {
+        let post = r#"Post "https://api.tailscale.com/api/v2/tailnet/-/keys": "#;
+        for passing in [
+            "backend error: node registration rate limited; will retry after 1s",
+            &format!(
+                r#"{post}Post "https://x/api/v2/oauth/token": dial tcp 127.0.0.1:9: connect: connection refused"#
+            ),
+            &format!("{post}oauth2: cannot fetch token: 503 Service Unavailable"),
+            &format!("{post}oauth2: cannot fetch token: 429 Too Many Requests"),
+            r#"failed to exchange JWT for access token: unexpected token exchange request error: Post "https://x/api/v2/oauth/token-exchange": EOF"#,
+            "failed to exchange JWT for access token: token exchange failed with status 500: later",
+        ] {
+            assert!(is_to_be_tried_again(passing), "{passing}");
+        }
+        for refusal in [
+            "backend error: invalid key",
+            "oauth authkeys require --advertise-tags",
+            &format!("{post}oauth2: cannot fetch token: 401 Unauthorized"),
+            "failed to exchange JWT for access token: token exchange failed with status 403: no",
+        ] {
+            assert!(!is_to_be_tried_again(refusal), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_tags_are_needed_for_names_their_variable() {
+        let complaint = complaint("oauth authkeys require --advertise-tags\n", &settings(&[]));
+        assert!(
+            complaint.contains("TAILSCALE_ADVERTISE_TAGS"),
+            "{complaint}"
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::coming_up::{failed, StartError};
 use super::daemon::Daemon;
 use super::events::Events;
 use super::folder::Folder;
+use super::local_api;
+use super::lost::{self, Lost};
 use super::programs::{self, Programs};
 use super::ready::{self, NotReady};
 use super::settings::Settings;
@@ -26,6 +28,14 @@ pub(super) const STEP: Duration = Duration::from_millis(100);
 pub(super) const LOGOUT: Duration = Duration::from_secs(5);
 /// For a client that is killed to be gone.
 pub(super) const KILLED: Duration = Duration::from_secs(1);
+
+/// What a look at a node tells.
+pub enum Sight {
+    Fine,
+    /// By `tailscale down`: somebody wants it so.
+    Stopped,
+    Lost(Lost),
+}
 
 pub struct Node<'s> {
     pub(super) settings: &'s Settings,
@@ -124,6 +134,52 @@ impl<'s> Node<'s> {
                         self.settings.listener
                     ));
                 }
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(events);
+                Err(error)
+            }
+        }
+    }
+
+    /// How it is out of the tailnet, if it is.
+    pub fn look(&self) -> Sight {
+        if let Some(lost) = self.living().and_then(Daemon::lost) {
+            return Sight::Lost(lost);
+        }
+        // One that does not answer now may do so the next time; one that ended is noticed by its end.
+        match local_api::status(&self.socket) {
+            Ok(status) if status.state == "Stopped" => Sight::Stopped,
+            Ok(status) => lost::found_in(&status).map_or(Sight::Fine, Sight::Lost),
+            Err(_) => Sight::Fine,
+        }
+    }
+
+    /// Logs in again, if it can be on the tailscaled that runs: what the node was told by `tailscale serve` stays, and
+    /// programs find its proxy. A machine that the control server has forgotten begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub fn return_to_tailnet(
+        &mut self,
+        lost: &Lost,
+        events: &mut Events,
+    ) -> Result<(), StartError> {
+        if let Lost::Unknown(_) = lost {
+            self.stop(events);
+            return self.start(events);
+        }
+        let began = Instant::now();
+        let until = self.settings.timeout.map(|timeout| began + timeout);
+        match self.bring_back(events, until) {
+            Ok(status) => {
+                report::complain(format_args!(
+                    "Tailscale: logged in again after {:.1} s ({})",
+                    began.elapsed().as_secs_f64(),
+                    status.node
+                ));
                 Ok(())
             }
             Err(error) => {

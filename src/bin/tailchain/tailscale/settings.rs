@@ -43,8 +43,10 @@ pub struct Settings {
     pub programs: Option<PathBuf>,
     /// tailscaled's own socket; `None`: in a private folder.
     pub socket: Option<PathBuf>,
-    /// For certificates; `None`: in a private folder.
+    /// The node's state, which outlives tailscaled; `None`: in memory, and the node logs out when tailscaled ends.
     pub state: Option<PathBuf>,
+    /// tailscaled's other files, such as certificates; `None`: with the state, else in a private folder.
+    pub files: Option<PathBuf>,
 }
 
 /// A variable whose value is not understood. Displayed as "NAME: `VALUE`: what was expected".
@@ -95,6 +97,7 @@ impl Settings {
             programs: reader.path("TAILSCALE_DIR"),
             socket: reader.path("TAILSCALE_SOCKET"),
             state: reader.path("TAILSCALE_STATE_DIR"),
+            files: reader.path("TAILSCALE_FILES_DIR"),
         };
         Ok(is_wanted.then_some(settings))
     }

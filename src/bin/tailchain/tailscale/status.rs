@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::lost;
 use serde_json::Value;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Status {
     pub state: String,
     /// The name and the first address of this node, as far as it has them.
     pub node: String,
+    /// Whether the control server has said when the key of this node ends. It says so of one that has ended.
+    pub has_key_expiry: bool,
     /// What tailscaled complains about.
     pub health: Vec<String>,
 }
@@ -24,10 +27,12 @@ pub fn parse(text: &[u8]) -> Option<Status> {
         .flatten()
         .filter(|text| !text.is_empty())
         .collect();
+    let expiry = own.and_then(|own| own.get("KeyExpiry")?.as_str());
     let health = value.get("Health").and_then(Value::as_array);
     Some(Status {
         state: value.get("BackendState")?.as_str()?.to_owned(),
         node: node.join(", "),
+        has_key_expiry: expiry.is_some(),
         health: health
             .into_iter()
             .flatten()
@@ -47,10 +52,7 @@ impl Status {
         self.health.iter().find_map(|line| {
             let (_, answer) = line.split_once("register request: ")?;
             let code = answer.strip_prefix("http ")?.split(':').next()?;
-            // Timeout, too early, too many: these do pass.
-            let is_final =
-                code.len() == 3 && code.starts_with('4') && !["408", "425", "429"].contains(&code);
-            is_final.then_some(answer)
+            lost::is_final(code).then_some(answer)
         })
     }
 
@@ -95,6 +97,7 @@ mod tests {
             let status = Status {
                 state: "NeedsLogin".to_owned(),
                 node: String::new(),
+                has_key_expiry: false,
                 health: vec![
                     "slow".to_owned(),
                     format!("You are logged out. The last login error was: {error}"),

@@ -1,0 +1,63 @@
+//! tailscaled's LocalAPI: HTTP on its unix socket, as the command `tailscale` uses it. No process is started for it, so
+//! it can be asked every few seconds.
+
+#![forbid(unsafe_code)]
+
+use super::status::{self, Status};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// For each read and write. tailscaled answers in milliseconds; one that hangs must not keep signals waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Without peers a status has a few thousand bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// HTTP 1.0: the body ends with the connection, and has no chunks.
+const STATUS: &[u8] =
+    b"GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n";
+
+/// # Errors
+///
+/// tailscaled is not there, or its answer is no status.
+pub fn status(socket: &Path) -> io::Result<Status> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(STATUS)?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    body(&answer)
+        .and_then(status::parse)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// `None` unless the answer is a success.
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    const END: &[u8] = b"\r\n\r\n";
+    let at = answer.windows(END.len()).position(|window| window == END)?;
+    let (head, body) = answer.split_at(at);
+    let code = head.split(|byte| *byte == b' ').nth(1)?;
+    (code == b"200").then(|| body.get(END.len()..))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_of_a_success_is_read_and_nothing_else() {
+        assert_eq!(
+            body(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{}"),
+            Some(b"{}".as_slice())
+        );
+        for other in [
+            b"HTTP/1.0 403 Forbidden\r\n\r\n{}".as_slice(),
+            b"HTTP/1.0 200 OK\r\n",
+            b"",
+        ] {
+            assert_eq!(body(other), None);
+        }
+    }
+}
