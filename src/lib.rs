@@ -96,9 +96,14 @@
 #[allow(non_camel_case_types)]
 mod api;
 mod counters;
+#[cfg(target_env = "gnu")]
+mod hidden;
 mod hook;
+#[cfg(target_env = "gnu")]
+mod old_glibc;
 mod pending;
 mod state;
+#[cfg(target_env = "gnu")]
 mod unwind;
 
 use tailchain_core::sys::ReservingAllocator;
@@ -111,6 +116,8 @@ static ALLOCATOR: ReservingAllocator = ReservingAllocator::new();
 extern "C" fn loaded() {
     let _ = std::panic::catch_unwind(|| {
         ALLOCATOR.prepare();
+        #[cfg(target_env = "gnu")]
+        old_glibc::bind();
         hook::table::bind_all();
         pending::PENDING.guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));

@@ -1,10 +1,10 @@
 //! What gcc's unwinder needs of libc, for a libc that does not have it.
 //!
 //! The unwinder that is linked in (see build.rs) finds the unwind tables of an address by `_dl_find_object`, which
-//! glibc has since 2.35 only; tailchain runs from 2.34 on. Here it is by dl_iterate_phdr(3), which is slower,
-//! and used when a hook panics: never, if all is well. The symbol is hidden, so that it serves this library
-//! alone.
+//! glibc has since 2.35 only. Here it is by dl_iterate_phdr(3), which is slower, and used when a hook panics: never, if
+//! all is well.
 
+use crate::hidden::hidden;
 use core::ffi::{c_int, c_void};
 
 /// `struct dl_find_object` of dlfcn.h, as far as it is used. The rest of what the caller reserves stays as it is.
@@ -88,20 +88,4 @@ unsafe extern "C" fn look_at(
     1
 }
 
-#[cfg(target_arch = "x86_64")]
-core::arch::global_asm!(
-    ".globl _dl_find_object",
-    ".hidden _dl_find_object",
-    ".type _dl_find_object, @function",
-    "_dl_find_object: jmp {find}",
-    find = sym find_object,
-);
-
-#[cfg(target_arch = "aarch64")]
-core::arch::global_asm!(
-    ".globl _dl_find_object",
-    ".hidden _dl_find_object",
-    ".type _dl_find_object, %function",
-    "_dl_find_object: b {find}",
-    find = sym find_object,
-);
+hidden! { "_dl_find_object" => find_object }

@@ -1,9 +1,13 @@
 //! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
 //! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
 
+#[cfg(target_env = "gnu")]
+use crate::old_glibc::dlsym;
 use core::ffi::{c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+#[cfg(not(target_env = "gnu"))]
+use libc::dlsym;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
@@ -96,7 +100,7 @@ impl Real {
 /// `name` ends with a NUL.
 fn next(name: &[u8]) -> *mut c_void {
     // SAFETY: the name ends with a NUL.
-    unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
+    unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
 /// `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around

@@ -19,7 +19,7 @@ def probe(name):
     with _compiling:
         if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
             paths.PROBES.mkdir(parents=True, exist_ok=True)
-            subprocess.run([need("cc"), *FLAGS, str(source), "-o", str(built), "-lresolv"], check=True)
+            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(built), "-lresolv"], check=True)
     return built
 
 

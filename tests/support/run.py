@@ -6,6 +6,8 @@ import signal
 import subprocess
 from dataclasses import dataclass
 
+import pytest
+
 from . import paths
 
 # What would change where a program connects to, or how it is preloaded.
@@ -39,19 +41,38 @@ def clean_environment(extra=None):
 def command_line(program, args, via, conf, options=()):
     """(argv, environment) that run `program` the way `via` names: bare, launcher or preload."""
     program = [str(program), *map(str, args)]
+    if paths.EMULATOR:
+        return _emulated(program, via, conf, options)
     if via == "bare":
         return program, {}
     if via == "launcher":
         file = ["-f", str(conf)] if conf else []
         return [str(paths.LAUNCHER), *options, *file, *program], {}
     if via == "preload":
-        environment = {"LD_PRELOAD": paths.LIBRARY}
-        if conf:
-            environment["PROXYCHAINS_CONF_FILE"] = conf
-        if "-q" in options:
-            environment["PROXYCHAINS_QUIET_MODE"] = "1"
-        return program, environment
+        return program, _preloaded(conf, options)
     raise ValueError(f"via={via!r}: expected bare, launcher or preload")
+
+
+def _preloaded(conf, options):
+    environment = {"LD_PRELOAD": paths.LIBRARY}
+    if conf:
+        environment["PROXYCHAINS_CONF_FILE"] = conf
+    if "-q" in options:
+        environment["PROXYCHAINS_QUIET_MODE"] = "1"
+    return environment
+
+
+def _emulated(program, via, conf, options):
+    """The preload library is for the probe, not for the emulator, which is a program of this machine."""
+    if not program[0].startswith(str(paths.PROBES)):
+        if via == "bare":
+            return program, {}
+        pytest.skip(f"only probes are emulated, not {program[0]}")
+    if via == "launcher":
+        pytest.skip("the launcher would have to be emulated, and start an emulated program")
+    environment = _preloaded(conf, options) if via == "preload" else {}
+    preload = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
+    return [*paths.EMULATOR, *preload, *program], {}
 
 
 def start(program, args=(), conf=None, via="launcher", options=(), env=None, cwd=None, stdin=subprocess.DEVNULL):

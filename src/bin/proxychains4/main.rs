@@ -11,13 +11,21 @@
 mod exec;
 mod options;
 // The unwinder is linked in, as it is in the library (see build.rs), and needs the same of an older glibc.
+#[cfg(target_env = "gnu")]
+#[path = "../../hidden.rs"]
+mod hidden;
+#[cfg(target_env = "gnu")]
 #[path = "../../unwind.rs"]
 mod unwind;
 
 use options::{Options, Request};
+#[cfg(not(test))]
+use std::ffi::CStr;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
+#[cfg(not(test))]
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::config::{bypass, ConfigError, Source};
@@ -35,12 +43,30 @@ const FAILURE: libc::c_int = 1;
 
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
-extern "C" fn main(_: libc::c_int, _: *const *const libc::c_char) -> libc::c_int {
-    launch()
+extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the C runtime passes `count` strings, which live as long as the process does.
+    launch(unsafe { arguments(count, words) })
 }
 
-fn launch() -> libc::c_int {
-    let mut words = std::env::args_os();
+/// `std::env::args_os` has them with glibc only, which passes them to constructors too; musl does not.
+///
+/// # Safety
+///
+/// `words` are `count` pointers to C strings that are never freed or changed.
+#[cfg(not(test))]
+unsafe fn arguments(
+    count: usize,
+    words: *const *const libc::c_char,
+) -> impl Iterator<Item = OsString> {
+    (0..count).map(move |index| {
+        // SAFETY: as the caller promises.
+        let word = unsafe { CStr::from_ptr(*words.add(index)) };
+        OsString::from_vec(word.to_bytes().to_vec())
+    })
+}
+
+fn launch(mut words: impl Iterator<Item = OsString>) -> libc::c_int {
     let command = words.next().unwrap_or_else(|| "proxychains4".into());
     match options::parse(words) {
         Ok(Request::Run(options)) => run(&options),

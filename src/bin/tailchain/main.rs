@@ -33,6 +33,13 @@ mod run;
 mod socks_server;
 mod sys;
 mod tailscale;
+// The unwinder is linked in, as it is in the library (see build.rs), and needs the same of an older glibc.
+#[cfg(target_env = "gnu")]
+#[path = "../../hidden.rs"]
+mod hidden;
+#[cfg(target_env = "gnu")]
+#[path = "../../unwind.rs"]
+mod unwind;
 
 /// Sends the TCP connections of unmodified programs through proxies.
 ///

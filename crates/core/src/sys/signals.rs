@@ -1,5 +1,7 @@
 //! Signals and thread cancellation, kept away for a while.
 
+use super::errno;
+use crate::errno::Errno;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 
@@ -10,12 +12,12 @@ impl SignalsBlocked {
     pub fn new() -> SignalsBlocked {
         let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-        // SAFETY: valid sets to fill and to read; sigfillset makes the first one whole.
-        unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            SignalsBlocked(before.assume_init())
-        }
+        // A valid set to fill. Those that libc keeps for itself stay out of it.
+        // SAFETY: as said.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        set_mask(all.as_ptr(), before.as_mut_ptr());
+        // SAFETY: zeroed, and any bits make a set.
+        SignalsBlocked(unsafe { before.assume_init() })
     }
 }
 
@@ -27,9 +29,14 @@ impl Default for SignalsBlocked {
 
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
-        // SAFETY: the set that pthread_sigmask gave.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+        set_mask(&self.0, core::ptr::null_mut());
     }
+}
+
+/// As pthread_sigmask(3), which is in a library of its own before glibc 2.32. The kernel's sets are smaller than libc's.
+fn set_mask(set: *const libc::sigset_t, before: *mut libc::sigset_t) {
+    let size = size_of::<u64>();
+    let _ = syscall!(SYS_rt_sigprocmask, libc::SIG_SETMASK, set, before, size);
 }
 
 /// Cancellation of this thread disabled, for as long as it lives: pthread_setcancelstate(3).
