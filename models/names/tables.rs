@@ -146,7 +146,7 @@ pub fn check() {
         let table = table(&[]);
         let processes = [process(&table), process(&table)];
         let threads = processes
-            .map(|process| thread::spawn(move || [process.next_turn(), process.next_turn()]));
+            .map(|process| thread::spawn(move || [process.take_turns(1), process.take_turns(1)]));
         let mut turns = threads.map(|thread| thread.join().unwrap()).concat();
         turns.sort_unstable();
         assert_eq!(turns, [0, 1, 2, 3]);
