@@ -179,6 +179,21 @@ def test_a_program_with_the_address_sanitizer(build, named, echo):
     assert len(proxy.requests) == 2 * (2 + 80)
 
 
+@pytest.mark.parametrize("kib", [200, 240, 244, 248, 1024, 16384])
+def test_a_program_with_many_thread_local_variables_does_not_block(build, conf, proxy, echo, kib):
+    """They are on the stack of every thread, and so on that of our helper."""
+    program = build("socket_script", f"-DTLS_KIB={kib}")
+    operations = [
+        "socket inet stream 0 nonblock", f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000",
+        "get SOL_SOCKET SO_ERROR", "send hello", "ready poll IN 20000", "recv 5", "left",
+    ]  # fmt: skip
+    result = run_under(program, operations, conf=conf([proxy]), via="preload", options=QUIET).ok()
+    answers = [line.split(" -> ", 1)[1] for line in result.out.splitlines()]
+    assert answers[1:-1] == ["-1 EINPROGRESS", "OUT", "0", "5", "IN", "5 hello"]
+    assert answers[-1].startswith("threads 1 ")
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
 # -- how symbols are bound, and when
 
 

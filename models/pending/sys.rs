@@ -599,6 +599,8 @@ pub fn futex_wake(word: &AtomicU32, how_many: i32) {
     }
 }
 
+pub fn measure_thread_stacks() {}
+
 pub fn start_thread(
     _: &'static CStr,
     _: usize,

@@ -346,8 +346,16 @@ static const struct op OPS[] = {
     {"reuse", op_reuse}, {"kind", op_kind}, {"null", op_null}, WAIT_OPS, PROCESS_OPS,
 };
 
+#ifdef TLS_KIB
+/* glibc puts these on the stack of each thread. */
+static __thread volatile char thread_local_bytes[TLS_KIB * 1024] __attribute__((used));
+#endif
+
 int main(int count, char **operations)
 {
+#ifdef TLS_KIB
+    thread_local_bytes[sizeof thread_local_bytes - 1] = 1;
+#endif
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(120); /* a hang ends even when nobody waits for it */
     for (int i = 1; i < count; i++) {

@@ -500,6 +500,7 @@ impl Pending {
     /// library is loaded, before there are threads.
     pub fn guard_forks(&'static self) {
         if !self.guarded.swap(true, Ordering::AcqRel) {
+            sys::measure_thread_stacks();
             self.set_owner();
             super::orphans::install(self);
         }

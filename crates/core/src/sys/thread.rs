@@ -2,6 +2,7 @@
 
 use super::errno;
 use crate::errno::Errno;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use core::ffi::{c_void, CStr};
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -12,13 +13,42 @@ struct Start {
     body: Box<dyn FnOnce() + Send>,
 }
 
-/// Start a thread that nobody waits for. Not with std::thread, which registers a destructor in each new thread: glibc
+/// What libc takes of a thread's stack for itself; 0 until it was asked.
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+
+/// Find out how much of a thread's stack libc takes for itself: glibc keeps the program's thread-local variables there,
+/// megabytes in some, and tells the sum by `__pthread_get_minstack`. To be called when the library is loaded, for
+/// dlsym(3) takes the loader's lock, and another thread that holds it may be waiting for one of ours.
+pub fn measure_thread_stacks() {
+    type MinimumStack = unsafe extern "C" fn(*const libc::pthread_attr_t) -> usize;
+    // SAFETY: the name ends with a NUL.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr()) };
+    if found.is_null() {
+        // A libc that does not keep them there, or a glibc before 2.15.
+        return;
+    }
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: the symbol has had this type since glibc 2.15; the attributes are made before they are used and destroyed
+    // after.
+    let reserved = unsafe {
+        let minimum_stack = core::mem::transmute::<*mut c_void, MinimumStack>(found);
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        let reserved = minimum_stack(attributes.as_ptr());
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        reserved
+    };
+    RESERVED.store(reserved, Ordering::Relaxed);
+}
+
+/// Start a thread that nobody waits for, with so much stack for `body`: pages that it does not touch cost nothing. Not
+/// with std::thread, which registers a destructor in each new thread: glibc
 /// ends the process where there is no memory for that.
 pub fn start_thread(
     name: &'static CStr,
     stack: usize,
     body: Box<dyn FnOnce() + Send>,
 ) -> Result<(), Errno> {
+    let stack = stack.saturating_add(RESERVED.load(Ordering::Relaxed));
     let start = Box::into_raw(Box::new(Start { name, body }));
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = MaybeUninit::uninit();
