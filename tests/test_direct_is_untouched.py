@@ -105,6 +105,17 @@ SCRIPTS = {
     "unix": ["socket unix stream", "connect /nonexistent/socket", "socket unix dgram", "connect /nonexistent/socket"],
     "sctp": ["socket inet stream sctp", "connect 127.0.0.1 {port}"],
     "mptcp": ["socket inet stream mptcp", "connect 127.0.0.1 {port}", "peer", "send hello", "recv 5"],
+    "a namespace of its own": [
+        "unshare CLONE_FILES",
+        "unshare CLONE_NEWUSER",
+        "setns user 0",
+        "setns net CLONE_NEWUSER",
+        "socket inet stream",
+        "connect 127.0.0.1 {port}",
+        "unshare CLONE_NEWNS",
+        "send hello",
+        "recv 5",
+    ],
     "everything closed": ["close_range", "socket inet stream", "connect 127.0.0.1 {port}", "send hello", "recv 5"],
     "dup": [
         "socket inet stream",

@@ -610,6 +610,48 @@ def test_children_that_execute_change_nothing(both, how):
     both(SOCKET, CONNECT, "epoll 0", "ctl 0 add OUT", how, how, OPEN, "ready epoll 0 20000", ERROR, *TALK)
 
 
+# -- calls that are refused where there is a second thread
+
+# The last is not, and needs no care.
+ALONE = [
+    "unshare CLONE_NEWUSER", "unshare CLONE_FILES", "unshare CLONE_NEWNS", "setns mnt 0", "setns mnt CLONE_NEWNS",
+    "close_range 100000 100001 2", "setns net CLONE_NEWNET",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ALONE)
+def test_a_process_is_alone_as_soon_as_its_socket_is_connected(both, call):
+    answers = both(SOCKET, CONNECT, OPEN, "ready poll OUT 20000", call, "fork_counting", ERROR, *TALK)
+    assert answers[4:7] == ["0", "threads 1", "0"]
+
+
+@pytest.mark.parametrize("call", ALONE)
+def test_a_process_is_alone_for_a_call_while_it_is_connecting(both, call):
+    answers = both("epoll 0", SOCKET, CONNECT, "ctl 0 add OUT", call, OPEN, "ready epoll 0 20000", ERROR, *TALK)
+    assert answers[4] == "0"
+
+
+def test_a_process_is_alone_after_each_connect_of_many(conf, proxy, echo):
+    connect = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "fork_counting", "close"]
+    answers = script(*connect * 200, conf=conf([proxy]))
+    assert answers[3::5] == ["threads 1"] * 200
+    connect[3] = "setns mnt 0"
+    answers = script(*connect * 200, conf=conf([proxy]))
+    assert answers[3::5] == ["0"] * 200
+
+
+def test_a_process_that_can_have_no_further_thread_learns_that_its_connect_failed(conf, tmp_path, make_proxy, echo):
+    """After unshare(CLONE_NEWPID) no thread can be made, and the helper is away while the call is made."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate))
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "unshare 0x30000000", f"open {gate.path}",
+            "ready poll OUT 20000", ERROR, f"connect 127.0.0.1 {echo.port}", *TALK, conf=conf([proxy], *PATIENT),
+        )  # fmt: skip
+    assert answers[2:6] == ["0", "0", "OUT+ERR+HUP", str(errno.ECONNABORTED)]
+    assert answers[6:] == ["0", "5", "IN", "5 hello"]
+
+
 def test_exec_in_the_middle_gives_the_next_program_an_error_or_a_connection(conf, tmp_path, make_proxy, echo):
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))

@@ -209,6 +209,28 @@ pub fn check() {
         assert_eq!(sys::open_files(), [(fd, file)].into());
     });
 
+    orders("a call without a helper beside connects", |program| {
+        let (first, _) = sys::program_socket();
+        assert!(program.connect(first, Some(0)).is_ok());
+        program.close(first);
+        let connecting = thread::spawn(move || {
+            let (fd, file) = sys::program_socket();
+            for _ in 0..2 {
+                assert!(program.connect(fd, Some(1)).is_ok());
+                program.pending.wait_for(fd);
+            }
+            assert_eq!(program.ends_of(file), [Ok(()); 2]);
+            program.close(fd);
+        });
+        let alone = || program.pending.without_helper(sys::expect_alone);
+        let beside = thread::spawn(alone);
+        alone();
+        beside.join().unwrap();
+        connecting.join().unwrap();
+        sys::join_threads();
+        assert_eq!(sys::open_files(), [].into());
+    });
+
     orders("a fork beside connects", |program| {
         let connecting = thread::spawn(move || {
             let (fd, file) = sys::program_socket();

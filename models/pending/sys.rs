@@ -29,6 +29,7 @@ struct Kernel {
     woken: Vec<Thread>,
     futexes: Vec<(usize, Thread)>,
     threads: Vec<JoinHandle<()>>,
+    running: usize,
     at_fork: Vec<[extern "C" fn(); 3]>,
     mistakes: Vec<String>,
 }
@@ -599,6 +600,28 @@ pub fn futex_wake(word: &AtomicU32, how_many: i32) {
     }
 }
 
+pub fn thread_id() -> c_int {
+    1
+}
+
+/// Of the threads that were started; they all have one id.
+pub fn has_thread(_: c_int) -> bool {
+    enter().running > 0
+}
+
+/// No thread that was started may be running.
+pub fn expect_alone() {
+    let mut kernel = enter();
+    if kernel.running > 0 {
+        kernel.mistake("a helper is there, and should not be".into());
+    }
+}
+
+/// Time stands still, but others go on.
+pub fn pause(_: Duration) {
+    shuttle::thread::yield_now();
+}
+
 pub fn measure_thread_stacks() {}
 
 pub fn start_thread(
@@ -606,7 +629,11 @@ pub fn start_thread(
     _: usize,
     body: Box<dyn FnOnce() + Send>,
 ) -> Result<(), Errno> {
-    let thread = shuttle::thread::spawn(body);
+    look().running += 1;
+    let thread = shuttle::thread::spawn(|| {
+        body();
+        enter().running -= 1;
+    });
     look().threads.push(thread);
     Ok(())
 }

@@ -194,6 +194,18 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c
 /// # Safety
 /// As close_range(2).
 pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
+    if flags as c_uint & libc::CLOSE_RANGE_UNSHARE != 0 && PENDING.had_helper() {
+        // As unshare(2) of the fd table.
+        return PENDING.without_helper(|| match closing_range(first, last, flags) {
+            // SAFETY: the program's own arguments.
+            Verdict::Real => returned(unsafe { real::close_range(first, last, flags) }),
+            done => done,
+        });
+    }
+    closing_range(first, last, flags)
+}
+
+fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     // CLOSE_RANGE_CLOEXEC closes nothing, and with flags that the kernel does not know it does nothing.
     let closes = flags as c_uint & !libc::CLOSE_RANGE_UNSHARE == 0;
     if !PENDING.is_busy() || first > last || !closes {

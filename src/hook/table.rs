@@ -3,7 +3,7 @@
 
 use super::boundary::hooks;
 use super::resolve::{addrinfo, hostent, nameinfo, query};
-use super::{connect, epoll, fd, peer, send, sockopt};
+use super::{connect, epoll, fd, namespace, peer, send, sockopt};
 use crate::pending::PENDING;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use libc::{
@@ -150,6 +150,19 @@ hooks! {
     /// Async-signal-safe, after fork and vfork: as close.
     fn closefrom(first: c_int) -> ()
         = fd::closefrom, fails (), idle !PENDING.has_news();
+
+    /// unshare(2): a process of two threads cannot have all that one of one thread can, and an fd table of its own would
+    /// be without our helper.
+    ///
+    /// Not async-signal-safe where a non-blocking connect was ever proxied. After fork: as before. After vfork: libc's.
+    fn unshare(flags: c_int) -> c_int
+        = namespace::unshare, fails -1, idle !PENDING.had_helper();
+
+    /// setns(2): as unshare.
+    ///
+    /// Async-signal-safe, after fork and vfork: as unshare.
+    fn setns(fd: c_int, kinds: c_int) -> c_int
+        = namespace::setns, fails -1, idle !PENDING.had_helper();
 
     /// getaddrinfo(3): a name that the proxy is to resolve gets a fake address.
     ///

@@ -216,6 +216,21 @@ static void op_closefrom(void)
     say(0);
 }
 
+/* -- calls that a process of more than one thread is refused */
+
+/* unshare CLONE_FLAGS */
+static void op_unshare(void) { say(unshare(value_of(words[1]))); }
+
+/* setns NAMESPACE KINDS: the process's own, which it is in already. */
+static void op_setns(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/ns/%s", words[1]);
+    int own = open(path, O_RDONLY | O_CLOEXEC);
+    say(setns(own, value_of(words[2])));
+    close(own);
+}
+
 /* -- what it costs and what is left */
 
 static int entries(const char *folder)
@@ -227,6 +242,17 @@ static int entries(const char *folder)
     if (open)
         closedir(open);
     return count;
+}
+
+/* fork_counting: a child that ends at once; how many threads there are directly after. */
+static void op_fork_counting(void)
+{
+    pid_t pid = fork();
+    int threads = entries("/proc/self/task") - 2;
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    printf(" -> threads %d\n", threads);
 }
 
 /* left: threads and open descriptors, once there is one thread (a thread needs a moment to end). */
@@ -265,7 +291,8 @@ static void op_open(void)
     {"fork", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
         {"exit", op_exit}, {"storm", op_storm}, {"forks", op_forks}, {"limit", op_limit},                              \
         {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads},                           \
-        {"no_close_range", op_no_close_range}, {"closefrom", op_closefrom}, {"left", op_left}, {"cpu", op_cpu},        \
+        {"no_close_range", op_no_close_range}, {"closefrom", op_closefrom}, {"left", op_left},  {"unshare", op_unshare},         \
+        {"setns", op_setns}, {"fork_counting", op_fork_counting}, {"cpu", op_cpu},        \
         {"open", op_open}
 
 #endif

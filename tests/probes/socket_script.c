@@ -28,6 +28,8 @@ static const struct name NAMES[] = {
     {"TCP_NODELAY", TCP_NODELAY}, {"TCP_KEEPIDLE", TCP_KEEPIDLE}, {"TCP_KEEPINTVL", TCP_KEEPINTVL},
     {"TCP_KEEPCNT", TCP_KEEPCNT}, {"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT}, {"TCP_SYNCNT", TCP_SYNCNT},
     {"TCP_FASTOPEN_CONNECT", TCP_FASTOPEN_CONNECT}, {"TCP_MAXSEG", TCP_MAXSEG}, {"TCP_QUICKACK", TCP_QUICKACK},
+    {"CLONE_NEWUSER", CLONE_NEWUSER}, {"CLONE_NEWNET", CLONE_NEWNET}, {"CLONE_NEWNS", CLONE_NEWNS},
+    {"CLONE_FILES", CLONE_FILES}, {"CLONE_NEWPID", CLONE_NEWPID}, {"CLONE_NEWTIME", 0x80},
     {"IPV6_V6ONLY", IPV6_V6ONLY}, {"IP_TOS", IP_TOS}, {"IP_TTL", IP_TTL},
 };
 
@@ -298,9 +300,11 @@ static void op_listen(void) { say(listen(fd, 8)); }
 static void op_shutdown(void) { say(shutdown(fd, words[1] ? value_of(words[1]) : SHUT_WR)); }
 
 /* close_range [FIRST LAST] */
+/* close_range [FIRST LAST [FLAGS]] */
 static void op_close_range(void)
 {
-    say(close_range(words[1] ? (unsigned)value_of(words[1]) : 3, words[1] ? (unsigned)value_of(words[2]) : ~0U, 0));
+    unsigned first = words[1] ? (unsigned)value_of(words[1]) : 3, last = words[1] ? (unsigned)value_of(words[2]) : ~0U;
+    say(close_range(first, last, value_of(words[3])));
 }
 
 /* wait MS: for the current socket to become writable, as after a non-blocking connect. */

@@ -3,7 +3,7 @@
 //! or not.
 
 use crate::lock::Lock;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{self, Fd, OwnFd};
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ pub struct Belongings {
     numbers: Lock<BTreeSet<Fd>>,
     /// How many they are, to be seen without the lock.
     count: AtomicUsize,
+    any: AtomicBool,
 }
 
 /// One of them; closed when it is dropped.
@@ -26,6 +27,7 @@ impl Belongings {
         Belongings {
             numbers: Lock::new(BTreeSet::new()),
             count: AtomicUsize::new(0),
+            any: AtomicBool::new(false),
         }
     }
 
@@ -35,6 +37,7 @@ impl Belongings {
         let fd = own.release();
         numbers.insert(fd);
         self.count.store(numbers.len(), Ordering::Release);
+        self.any.store(true, Ordering::Release);
         Belonging {
             fd,
             listed_in: self,
@@ -51,6 +54,11 @@ impl Belongings {
 
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether there ever was one.
+    pub fn ever_had_any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
     }
 
     pub fn has(&self, fd: Fd) -> bool {

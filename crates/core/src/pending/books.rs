@@ -1,7 +1,8 @@
 //! The books: which numbers of the program are placeholders, and for what.
 
+use super::absence::Leaving;
 use super::belongings::Belonging;
-use super::helper::{self, Job};
+use super::helper::{self, Helper, Job};
 use super::orphans::Orphan;
 use super::placeholder::FarEnd;
 use crate::sync::atomic::AtomicI32;
@@ -16,6 +17,15 @@ pub(super) struct Books {
     pub orphans: Vec<Orphan>,
     pub helper: Option<helper::Address>,
     pub inbox: Vec<Job>,
+    /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the number up again when it is woken, but
+    /// sleeps on at the old file. When there is something to read, the far end goes, and with it the sleep. Until then
+    /// the helper stays.
+    pub sleepers: BTreeMap<u64, Arc<FarEnd>>,
+    /// The helper, put aside while somebody needs the process to be without it; its address stays valid.
+    pub parked: Option<Box<Helper>>,
+    /// Calls that need the process to be without a helper at this moment.
+    pub parking: usize,
+    pub leaving: Leaving,
     /// Entries that are to fail now, by shutdown(2).
     pub cut: Vec<u64>,
     pub next: u64,
@@ -74,6 +84,10 @@ impl Books {
             orphans: Vec::new(),
             helper: None,
             inbox: Vec::new(),
+            sleepers: BTreeMap::new(),
+            parked: None,
+            parking: 0,
+            leaving: Leaving::new(),
             cut: Vec::new(),
             next: 1,
             forking: None,
@@ -84,6 +98,12 @@ impl Books {
         if let Some(helper) = &self.helper {
             sys::signal_event(helper.wake);
         }
+    }
+
+    /// Whether a helper, if there is one, is about to end.
+    pub fn is_helper_idle(&self) -> bool {
+        let mut sleepers = self.sleepers.values();
+        self.inbox.is_empty() && self.entries.is_empty() && sleepers.all(|far| far.is_deserted())
     }
 
     pub fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {

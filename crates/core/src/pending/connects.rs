@@ -188,9 +188,7 @@ impl Pending {
             let placeholder = Placeholder::new(&limit, &self.belongings)?;
             let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
             limit.lower();
-            if books.helper.is_none() {
-                books.helper = Some(helper::spawn(self, &limit)?);
-            }
+            helper::call(&mut books, self, &limit)?;
             let id = books.next;
             books.next += 1;
             let far = Arc::new(placeholder.far);
@@ -368,7 +366,7 @@ impl Pending {
     }
 
     /// Whether the caller is the process whose descriptors the books are about: after vfork(2) it is not.
-    fn is_owner(&self) -> bool {
+    pub(super) fn is_owner(&self) -> bool {
         self.owner.load(Ordering::Acquire) == sys::pid()
     }
 

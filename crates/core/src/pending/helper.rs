@@ -1,6 +1,7 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
 use super::belongings::Belonging;
+use super::books::Books;
 use super::connects::{Ends, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
@@ -10,7 +11,7 @@ use crate::sys::{self, Fd, RaisedLimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Enough for the resolver of libc, which a proxy's host name may need.
@@ -37,31 +38,38 @@ pub struct Job {
     pub ends: &'static dyn Ends,
 }
 
-/// Start a helper. Called with the books locked and so with all signals blocked, which the thread inherits.
-pub fn spawn(pending: &'static Pending, limit: &RaisedLimit) -> Result<Address, Errno> {
-    let own = |fd| pending.belongings.adopt(limit.raise(fd));
-    let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
-    limit.lift();
-    let (epoll, wake) = (own(epoll), own(wake));
-    limit.lower();
-    sys::epoll_set(
-        epoll.fd(),
-        libc::EPOLL_CTL_ADD,
-        wake.fd(),
-        libc::EPOLLIN as u32,
-        Token::Wake.pack(),
-    )?;
-    let address = Address { wake: wake.fd() };
-    let helper = Helper {
-        pending,
-        epoll,
-        wake,
-        jobs: BTreeMap::new(),
-        deadlines: BTreeSet::new(),
-        sleepers: BTreeMap::new(),
+/// Have a helper. Called with the books locked and so with all signals blocked, which its thread inherits.
+pub fn call(
+    books: &mut Books,
+    pending: &'static Pending,
+    limit: &RaisedLimit,
+) -> Result<(), Errno> {
+    if books.helper.is_some() {
+        return Ok(());
+    }
+    let helper = Helper::new(pending, limit)?;
+    let wake = helper.wake.fd();
+    if books.parking > 0 {
+        books.parked = Some(helper);
+    } else {
+        start(helper).map_err(|(errno, _)| errno)?;
+    }
+    books.helper = Some(Address { wake });
+    Ok(())
+}
+
+/// Start the thread of a helper, with the books locked; an error brings the helper back.
+pub fn start(helper: Box<Helper>) -> Result<(), (Errno, Box<Helper>)> {
+    let kept = Arc::new(Mutex::new(Some(helper)));
+    let given = kept.clone();
+    let take = |from: &Mutex<Option<Box<Helper>>>| from.lock().ok()?.take();
+    let body = move || {
+        if let Some(helper) = take(&given) {
+            run(helper);
+        }
     };
-    sys::start_thread(c"tailchain", STACK, Box::new(move || run(helper)))?;
-    Ok(address)
+    let started = sys::start_thread(c"tailchain", STACK, Box::new(body));
+    started.or_else(|errno| take(&kept).map_or(Ok(()), |helper| Err((errno, helper))))
 }
 
 /// What an event of the helper's epoll is about.
@@ -96,25 +104,44 @@ impl Token {
     }
 }
 
-struct Helper {
+/// What is next for the helper's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Again,
+    /// There is nothing left to do.
+    End,
+    /// The process needs to be without this thread for a while.
+    Park,
+}
+
+pub struct Helper {
     pending: &'static Pending,
     epoll: Belonging,
     wake: Belonging,
     jobs: BTreeMap<u64, (Job, Duration)>,
     deadlines: BTreeSet<(Duration, u64)>,
-    /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the number up again when it is
-    /// woken, but sleeps on at the old file. When there is something to read, the far end goes, and with it
-    /// the sleep.
-    sleepers: BTreeMap<u64, Arc<FarEnd>>,
 }
 
-fn run(mut helper: Helper) {
+fn run(mut helper: Box<Helper>) {
     let pending = helper.pending;
-    let ended = catch_unwind(AssertUnwindSafe(|| while helper.turn() {}));
+    let ended = catch_unwind(AssertUnwindSafe(|| loop {
+        match helper.turn() {
+            Turn::Again => {}
+            last => return last,
+        }
+    }));
+    if let Ok(Turn::Park) = ended {
+        let mut books = pending.lock();
+        books.leaving.add_this();
+        books.parked = Some(helper);
+        return;
+    }
     if ended.is_err() {
         // Whatever it was: no program may wait for ever.
         let mut books = pending.lock();
         books.helper = None;
+        books.sleepers.clear();
+        books.leaving.add_this();
         let ids: Vec<u64> = books.entries.keys().copied().collect();
         let sockets: Vec<_> = ids
             .iter()
@@ -129,10 +156,33 @@ fn run(mut helper: Helper) {
 }
 
 impl Helper {
-    /// One round: new work, events, deadlines. `false` when there is nothing left to do.
-    fn turn(&mut self) -> bool {
-        if !self.take_in() {
-            return false;
+    fn new(pending: &'static Pending, limit: &RaisedLimit) -> Result<Box<Helper>, Errno> {
+        let own = |fd| pending.belongings.adopt(limit.raise(fd));
+        let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
+        limit.lift();
+        let (epoll, wake) = (own(epoll), own(wake));
+        limit.lower();
+        sys::epoll_set(
+            epoll.fd(),
+            libc::EPOLL_CTL_ADD,
+            wake.fd(),
+            libc::EPOLLIN as u32,
+            Token::Wake.pack(),
+        )?;
+        Ok(Box::new(Helper {
+            pending,
+            epoll,
+            wake,
+            jobs: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+        }))
+    }
+
+    /// One round: new work, events, deadlines.
+    fn turn(&mut self) -> Turn {
+        match self.take_in() {
+            Turn::Again => {}
+            last => return last,
         }
         let next = self.deadlines.first().map(|(deadline, _)| *deadline);
         let timeout = next.map(|deadline| deadline.saturating_sub(sys::now()));
@@ -143,7 +193,7 @@ impl Helper {
             // The program closed our descriptors by raw system calls.
             Err(_) => {
                 self.give_up();
-                return false;
+                return Turn::End;
             }
         };
         for event in events.iter().take(ready) {
@@ -156,16 +206,19 @@ impl Helper {
             }
             self.step(id, Driver::expired);
         }
-        true
+        Turn::Again
     }
 
-    /// Look into the books. `false`, and no longer in them, when there is nothing to do.
-    fn take_in(&mut self) -> bool {
+    /// Look into the books. At its end it is no longer in them.
+    fn take_in(&mut self) -> Turn {
         if self.retire() {
-            return false;
+            return Turn::End;
         }
         let (jobs, cut) = {
             let mut books = self.pending.lock();
+            if books.parking > 0 {
+                return Turn::Park;
+            }
             (
                 std::mem::take(&mut books.inbox),
                 std::mem::take(&mut books.cut),
@@ -189,19 +242,24 @@ impl Helper {
             }
         }
         // What was taken in may have ended all there was, and then nobody will wake this thread again.
-        !self.retire()
+        match self.retire() {
+            true => Turn::End,
+            false => Turn::Again,
+        }
     }
 
     /// Strike this thread from the books if there is nothing left to do; whether there was not.
     fn retire(&self) -> bool {
-        if !(self.jobs.is_empty() && self.sleepers.is_empty()) {
+        if !self.jobs.is_empty() {
             return false;
         }
         let mut books = self.pending.lock();
         // An entry without a job is being begun by its caller this moment.
-        let over = books.inbox.is_empty() && books.entries.is_empty();
+        let over = books.is_helper_idle();
         if over {
+            books.sleepers.clear();
             books.helper = None;
+            books.leaving.add_this();
         }
         over
     }
@@ -222,16 +280,18 @@ impl Helper {
             Token::Wake => sys::clear_event(self.wake.fd()),
             Token::Socket(id) => self.step(id, Driver::ready),
             Token::Deserted(id) => {
-                self.sleepers.remove(&id);
+                self.forget_sleeper(id);
                 // The program closed the last number: that ends the attempt.
                 if self.remove(id).is_some() {
                     self.pending.abandoned(id);
                 }
             }
-            Token::Readable(id) => {
-                self.sleepers.remove(&id);
-            }
+            Token::Readable(id) => self.forget_sleeper(id),
         }
+    }
+
+    fn forget_sleeper(&mut self, id: u64) {
+        self.pending.lock().sleepers.remove(&id);
     }
 
     /// Let the driver of a job go on.
@@ -296,7 +356,7 @@ impl Helper {
         if let Some((far, fd)) = self.pending.put_back(id, socket, result) {
             let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
             self.watch(fd, readable, Token::Readable(id));
-            self.sleepers.insert(id, far);
+            self.pending.lock().sleepers.insert(id, far);
         }
     }
 
@@ -319,8 +379,17 @@ impl Helper {
                 .put_back(id, job.socket.fd(), Err(Errno::ECONNABORTED));
         }
         self.deadlines.clear();
-        self.sleepers.clear();
-        self.pending.lock().helper = None;
+        let mut books = self.pending.lock();
+        books.helper = None;
+        books.sleepers.clear();
+        books.leaving.add_this();
+    }
+
+    /// As [`Helper::give_up`], on the thread of a program that can have no further one.
+    pub fn run_out(mut self) {
+        let inbox = std::mem::take(&mut self.pending.lock().inbox);
+        inbox.into_iter().for_each(|job| self.accept(job));
+        self.give_up();
     }
 }
 

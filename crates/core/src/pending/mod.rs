@@ -20,6 +20,7 @@
 //! nothing here is looked up or changed when the caller is not the process that owns the books. What epoll_ctl notes
 //! in `registrations` is a hint, and the kernel is asked whether it is true before it is used.
 
+mod absence;
 mod belongings;
 mod books;
 mod connects;

@@ -45,6 +45,7 @@ fn guarded() -> Option<&'static Pending> {
 
 extern "C" fn before() {
     if let Some(pending) = guarded() {
+        pending.let_helper_end();
         let (books, dups) = pending.raw_locks();
         // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
         let signals = SignalsBlocked::new();
@@ -97,6 +98,11 @@ fn release() {
 /// Turn the parent's entries into orphans, and close what belongs to its helper.
 fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
     books.helper = None;
+    books.leaving.clear();
+    books.parking = 0;
+    // It holds nothing but descriptors, which are closed below, and memory.
+    std::mem::forget(books.parked.take());
+    std::mem::forget(std::mem::take(&mut books.sleepers));
     // The drivers in it hold nothing but memory; the sockets are those of the entries.
     std::mem::take(&mut books.inbox)
         .into_iter()

@@ -44,7 +44,7 @@ pub use reserve::ReservingAllocator;
 pub use signals::{CancellationOff, SignalsBlocked};
 pub use socket::*;
 pub use stderr::{append_line, Stderr};
-pub use thread::{at_fork, measure_thread_stacks, start_thread};
+pub use thread::{at_fork, has_thread, measure_thread_stacks, start_thread, thread_id};
 pub use wait::*;
 
 /// A file descriptor number that somebody else owns. Ours are [`OwnFd`].

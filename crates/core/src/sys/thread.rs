@@ -3,7 +3,7 @@
 use super::errno;
 use crate::errno::Errno;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use core::ffi::{c_void, CStr};
+use core::ffi::{c_int, c_void, CStr};
 use core::mem::MaybeUninit;
 use core::ptr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -77,6 +77,17 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     let _ = syscall!(SYS_prctl, libc::PR_SET_NAME, start.name.as_ptr());
     let _ = catch_unwind(AssertUnwindSafe(start.body));
     ptr::null_mut()
+}
+
+/// gettid(2).
+pub fn thread_id() -> libc::pid_t {
+    syscall!(SYS_gettid).unwrap_or(0) as libc::pid_t
+}
+
+/// Whether this process has a thread of that id, also one that is ending: tgkill(2) with no signal.
+pub fn has_thread(thread: libc::pid_t) -> bool {
+    const NO_SIGNAL: c_int = 0;
+    syscall!(SYS_tgkill, super::pid(), thread, NO_SIGNAL) != Err(Errno::ESRCH)
 }
 
 /// Run these around every fork(2) from now on: pthread_atfork(3). They must live as long as the process does; the

@@ -34,6 +34,11 @@ pub fn poll_one(fd: Fd, events: libc::c_short, timeout: Option<Duration>) -> Res
     poll(&mut one, timeout).map(|ready| ready > 0)
 }
 
+/// Sleep for so long, or until a signal.
+pub fn pause(time: Duration) {
+    let _ = poll(&mut [], Some(time));
+}
+
 /// eventfd(2), close-on-exec and non-blocking.
 pub fn event_counter() -> Result<OwnFd, Errno> {
     let fd = syscall!(SYS_eventfd2, 0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)?;

@@ -1,0 +1,118 @@
+//! Being a process without our thread, for the calls that need it.
+//!
+//! A helper that has nothing left to do ends by itself, but the kernel takes a moment to forget a thread. Some calls
+//! fail in a process of two threads, such as unshare(2) of the user namespace and setns(2); others would part the
+//! helper from the program, such as unshare(2) of the fd table. Before these, a helper with work to do puts itself
+//! aside (`Books::parked`), and another thread takes it up afterwards.
+
+use super::books::Books;
+use super::connects::Pending;
+use super::helper::{self, Helper};
+use crate::sys;
+use std::time::Duration;
+
+/// Between two looks at a thread that is ending.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// A helper may be asking libc for a proxy's address just then; after this the call is made all the same.
+const LOOKS: u32 = 20_000;
+
+/// fork(2) can be called by a signal handler that interrupted malloc(3), for which the helper may be waiting.
+const LOOKS_BEFORE_FORK: u32 = 1_000;
+
+/// The helpers that ended last: threads that the kernel may not have forgotten yet.
+pub(super) struct Leaving {
+    threads: [libc::pid_t; 8],
+    next: usize,
+}
+
+impl Leaving {
+    pub const fn new() -> Leaving {
+        Leaving {
+            threads: [0; 8],
+            next: 0,
+        }
+    }
+
+    /// The calling thread ends.
+    pub fn add_this(&mut self) {
+        let place = self.next % self.threads.len();
+        self.next = place + 1;
+        if let Some(thread) = self.threads.get_mut(place) {
+            *thread = sys::thread_id();
+        }
+    }
+
+    fn all_gone(&mut self) -> bool {
+        for thread in &mut self.threads {
+            if *thread != 0 && !sys::has_thread(*thread) {
+                *thread = 0;
+            }
+        }
+        self.threads == [0; 8]
+    }
+
+    /// In a forked child: none of them is there.
+    pub fn clear(&mut self) {
+        *self = Leaving::new();
+    }
+}
+
+impl Pending {
+    /// Whether there ever was a helper.
+    pub fn had_helper(&self) -> bool {
+        self.belongings.ever_had_any()
+    }
+
+    /// Make a call while no thread of ours is there.
+    pub fn without_helper<T>(&'static self, call: impl FnOnce() -> T) -> T {
+        if !self.had_helper() || !self.is_owner() {
+            return call();
+        }
+        {
+            let mut books = self.lock();
+            books.parking += 1;
+            books.call_helper();
+        }
+        self.wait_until(LOOKS, |books| {
+            (books.helper.is_none() || books.parked.is_some()) && books.leaving.all_gone()
+        });
+        let result = call();
+        if let Some(helper) = self.take_up() {
+            helper.run_out();
+        }
+        result
+    }
+
+    /// Have the helper go on that was put aside, if this was the last reason for it. Where no thread can be had any
+    /// more, it is returned.
+    fn take_up(&'static self) -> Option<Box<Helper>> {
+        let mut books = self.lock();
+        books.parking -= 1;
+        if books.parking > 0 {
+            return None;
+        }
+        let helper = books.parked.take()?;
+        helper::start(helper).err().map(|(_, helper)| helper)
+    }
+
+    /// Before fork(2): let a helper end that has nothing left to do. The child has none of it, but a program that
+    /// counts its threads takes it for one of its own (Python 3.12 warns of a fork with threads).
+    pub(super) fn let_helper_end(&self) {
+        if self.had_helper() && self.is_owner() {
+            self.wait_until(LOOKS_BEFORE_FORK, |books| match books.is_helper_idle() {
+                true => books.helper.is_none() && books.leaving.all_gone(),
+                false => true,
+            });
+        }
+    }
+
+    fn wait_until(&self, looks: u32, is_so: impl Fn(&mut Books) -> bool) {
+        for _ in 0..looks {
+            if is_so(&mut self.lock()) {
+                return;
+            }
+            sys::pause(PAUSE);
+        }
+    }
+}
