@@ -4,6 +4,7 @@
 //! thread. Strings are UTF-8, end with a NUL, and belong to the library.
 
 use crate::counters::{counted, Counter};
+use crate::hook;
 use crate::pending::PENDING;
 use crate::state::state;
 use core::ffi::{c_char, c_int, CStr};
@@ -157,7 +158,7 @@ pub extern "C" fn tailchain_hooks() -> *const c_char {
     static HOOKS: OnceBox<CString> = OnceBox::new();
     HOOKS
         .get_or_init(|| {
-            let names = crate::hook::table::NAMES.join(" ");
+            let names = [hook::table::NAMES, hook::legacy::NAMES].concat().join(" ");
             Box::new(CString::new(names).unwrap_or_default())
         })
         .as_ptr()

@@ -73,40 +73,63 @@ impl Real {
     }
 
     /// Look it up now. dlsym is not async-signal-safe, so this is done for all when the library is loaded.
-    ///
-    /// Old spellings that begin with `__` are there for old programs only since glibc 2.34: dlsym does not see
-    /// them, but the same function without the underscores.
     #[cold]
-    pub fn bind(&self, name: &'static str) -> *mut c_void {
-        let name = name.as_bytes();
-        let mut found = next(name);
-        if found.is_null() {
-            found = name.strip_prefix(b"__").map_or(found, next);
-        }
+    pub fn bind(&self, name: &'static str, find: Find) -> *mut c_void {
+        let found = find(name.as_bytes());
         self.0.store(found, Ordering::Release);
         found
     }
 
     /// The function, bound now if a constructor that ran before ours calls it already.
-    pub fn get(&self, name: &'static str) -> Option<*mut c_void> {
+    pub fn get(&self, name: &'static str, find: Find) -> Option<*mut c_void> {
         let mut address = self.0.load(Ordering::Acquire);
         if address.is_null() {
-            address = self.bind(name);
+            address = self.bind(name, find);
         }
         (!address.is_null()).then_some(address)
     }
 }
 
-/// `name` ends with a NUL.
+/// How a real function is found. The name ends with a NUL.
+type Find = fn(&[u8]) -> *mut c_void;
+
+/// A function that libc has for new programs.
+///
+/// Old spellings that begin with `__` are there for old programs only since glibc 2.34: dlsym does not see them, but the
+/// same function without the underscores.
+pub fn current(name: &[u8]) -> *mut c_void {
+    let found = next(name);
+    match name.strip_prefix(b"__") {
+        Some(plain) if found.is_null() => next(plain),
+        _ => found,
+    }
+}
+
+/// A function that libc may have for old programs alone, under the version that it had in the first glibc of this
+/// machine.
+pub fn retired(name: &[u8]) -> *mut c_void {
+    const FIRST: &[u8] = if cfg!(target_arch = "x86_64") {
+        b"GLIBC_2.2.5\0"
+    } else {
+        b"GLIBC_2.17\0"
+    };
+    let found = next(name);
+    if !found.is_null() {
+        return found;
+    }
+    // SAFETY: both end with a NUL.
+    unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr().cast(), FIRST.as_ptr().cast()) }
+}
+
 fn next(name: &[u8]) -> *mut c_void {
     // SAFETY: the name ends with a NUL.
     unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
-/// `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
+/// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
 /// it. It is one that most calls take, so it may look at atomics and arguments, and can neither panic nor allocate.
 macro_rules! hooks {
-    ($(
+    (find $find:path; $(
         $(#[$attribute:meta])*
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
             = $body:path, fails $fails:expr $(, idle $idle:expr)?;
@@ -115,8 +138,9 @@ macro_rules! hooks {
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         /// Find all real functions.
+        #[allow(dead_code)]
         pub fn bind_all() {
-            $(slot::$name.bind(name::$name);)*
+            $(slot::$name.bind(name::$name, $find);)*
         }
 
         #[allow(non_upper_case_globals)]
@@ -136,7 +160,7 @@ macro_rules! hooks {
             use super::*;
             $(
                 pub unsafe fn $name($($argument: $type),*) -> Option<$return> {
-                    let address = slot::$name.get(name::$name)?;
+                    let address = slot::$name.get(name::$name, $find)?;
                     // SAFETY: the symbol has this type by the man page named at the hook.
                     let function = unsafe {
                         core::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($type),*) -> $return>(address)

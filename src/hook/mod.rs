@@ -10,6 +10,7 @@ mod connect;
 mod datagram;
 mod epoll;
 mod fd;
+pub mod legacy;
 mod namespace;
 pub mod peer;
 mod resolve;

@@ -1,7 +1,7 @@
 //! The hook table. Each entry says: what for, which man page, async-signal-safe or not, what after fork and
 //! vfork.
 
-use super::boundary::hooks;
+use super::boundary::{current, hooks};
 use super::resolve::{addrinfo, hostent, nameinfo, query};
 use super::{connect, epoll, fd, namespace, peer, send, sockopt};
 use crate::pending::PENDING;
@@ -12,11 +12,19 @@ use libc::{
 };
 
 hooks! {
+    find current;
+
     /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket.
     ///
     /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
     /// non-blocking connect blocks.
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = connect::connect, fails -1;
+
+    /// The other name that glibc exports connect(2) by.
+    ///
+    /// Async-signal-safe, after fork and vfork: as connect.
+    fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = connect::connect, fails -1;
 
     /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
