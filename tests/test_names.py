@@ -6,6 +6,7 @@ import re
 import pytest
 
 from support.probe import probe, run_probe
+from support.run import run_under
 
 FAKE = re.compile(r"\b224\.\d+\.\d+\.\d+\b|\bfd6e:b194:27d3:[0-9a-f:]+")
 PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
@@ -272,6 +273,92 @@ def test_queries_of_other_types_are_libcs(make_island, remote):
     bare = answers(island.run(probe("resolve"), OTHER_TYPES, via="bare"), OTHER_TYPES)
     assert answers(island.run(probe("resolve"), OTHER_TYPES, conf=remote), OTHER_TYPES) == bare
     assert island.queries == ["MX db.example", "TXT db.example", "MX db.example", "TXT db.example", "MX db.example"] * 2
+
+
+ODD = [f"{call} {{}} a 512 {opcode}" for call in ["res_send", "res_nsend"] for opcode in [1, 2, 4, 5, 9, 16]]
+
+
+def test_a_message_that_is_no_query_does_not_carry_a_name_out(island, conf):
+    for name, config in [("db.example", conf([PROXY], "proxy_dns")), ("x.internal", conf([PROXY]))]:
+        operations = [operation.format(name) for operation in ODD]
+        lines = answers(island.run(probe("resolve"), operations, conf=config), operations)
+        if name == "db.example":
+            assert set(lines) == {"-1 0 0"}
+            assert island.queries == []
+    asked = island.queries
+    assert len(asked) >= len(ODD)
+    config = conf([PROXY], "proxy_dns", "localdomain .internal")
+    assert answers(island.run(probe("resolve"), operations, conf=config), operations) == lines
+    assert island.queries == asked * 2
+
+
+# -- What is a name and what an address is for each function to say.
+
+DIGITS = ["0xcafe", "0x7f.1", "0xg", "1x", "1.2.3.4."]
+ADDRESSES = ["1", "1.2", "1.2.3.4", "010.0.0.1", "256.1.1.1", "1.2.3.4.5", "::1", "xy:z"]
+
+
+@pytest.mark.parametrize("call", ["gethostbyname {}", "gethostbyname2 {} INET", "gethostbyname_r {} 512"])
+def test_gethostbyname_takes_other_things_for_an_address_than_getaddrinfo(make_island, remote, call):
+    island = make_island()
+    names, addresses = [[call.format(text) for text in texts] for texts in (DIGITS, ADDRESSES)]
+    bare = answers(island.run(probe("resolve"), names, via="bare"), names)
+    assert all("192.0.2.53" in line for line in bare) and len(island.queries) == len(names)
+    lines = answers(island.run(probe("resolve"), names, conf=remote), names)
+    assert all(FAKE.search(line) for line in lines), lines
+    bare = answers(island.run(probe("resolve"), addresses, via="bare"), addresses)
+    assert answers(island.run(probe("resolve"), addresses, conf=remote), addresses) == bare
+    assert len(island.queries) == len(names)
+
+
+def test_getaddrinfo_takes_hex_for_an_address(make_island, remote):
+    operations = [f"getaddrinfo {text} 80" for text in ["0xcafe", "0x7f.1"]]
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
+    assert answers(island.run(probe("resolve"), operations, conf=remote), operations) == bare
+
+
+NUMERIC = ["getaddrinfo_a flags=NUMERICHOST db.example 10.1.2.3 ::1", "getaddrinfo_a flags=CANONNAME 10.1.2.3"]
+
+
+def test_getaddrinfo_a_heeds_its_flags(make_island, remote):
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), NUMERIC, via="bare"), NUMERIC)
+    assert "NONAME" in bare[0]
+    assert answers(island.run(probe("resolve"), NUMERIC, conf=remote), NUMERIC) == bare
+    assert island.queries == []
+
+
+# -- Names that are not ASCII.
+
+IDN = [
+    f"getaddrinfo {name} 80 family=INET socktype=STREAM flags={flags}"
+    for name in ["bücher.example", "BÜCHER.Example", "faß.de", "日本語.jp", "plain.example", "xn--bcher-kva.example"]
+    for flags in ["IDN", "IDN,CANONNAME", "IDN,CANONNAME,CANONIDN"]
+] + ["getaddrinfo_a flags=IDN bücher.example faß.de"]
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_names_are_encoded_as_libc_does_it(make_island, remote, locale):
+    """In a locale that does not have them they cannot be."""
+    island = make_island()
+    env = {"LC_ALL": locale}
+    bare = answers(island.run(probe("resolve"), IDN, via="bare", env=env), IDN)
+    assert "IDN_ENCODE" in bare[0] or "A xn--bcher-kva.example" in island.queries
+    lines = answers(island.run(probe("resolve"), IDN, conf=remote, env=env), IDN)
+    assert [FAKE.sub("192.0.2.53", line) for line in lines] == bare
+
+
+def test_the_proxy_gets_an_encoded_name(conf, make_proxy, echo):
+    proxy = make_proxy(names={"xn--bcher-kva.example": ("127.0.0.1", echo.port)})
+    code = (
+        "from socket import *; AI_IDN = 0x40;"
+        f"found = getaddrinfo('B\u00fccher.example'.encode(), {echo.port}, AF_INET, SOCK_STREAM, 0, AI_IDN);"
+        "socket().connect(found[0][4])"
+    )
+    env = {"LC_ALL": "C.UTF-8"}
+    run_under("python3", ["-c", code], conf=conf([proxy], "proxy_dns"), env=env).ok()
+    assert proxy.targets == [("xn--bcher-kva.example", echo.port)]
 
 
 # -- Names that are left to libc.

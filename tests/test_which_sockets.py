@@ -127,7 +127,16 @@ MISTAKES = {
     "short length": ["socket inet stream", "connect 127.0.0.1 {port} 2", "connect 127.0.0.1 {port} 15"],
     "huge length": ["socket inet stream", "connect 127.0.0.1 {port} 129", "connect 127.0.0.1 {port} -1"],
     "IPv6 address on an IPv4 socket": ["socket inet stream", "connect ::1 {port}"],
-    "IPv4 address on an IPv6 socket": ["socket inet6 stream", "connect 127.0.0.1 {port} 16"],
+    "IPv4 address on an IPv6 socket": [
+        "socket inet6 stream",
+        *[f"connect 127.0.0.1 {{port}} {length}" for length in [16, 23, 24, 28, 128]],
+    ],
+    "long IPv4 address on an IPv4 socket": [
+        "socket inet stream",
+        "connect 127.0.0.1 {port} 128",
+        "send hello",
+        "recv 5",
+    ],
     "unknown family": ["socket inet stream", "connect_family 77 127.0.0.1 {port}"],
     "listening socket": ["socket inet stream", "bind 127.0.0.1 0", "listen", "connect 127.0.0.1 {port}", "peer"],
     "unspec on a new socket": ["socket inet stream", "unspec", "peer"],
@@ -138,6 +147,13 @@ MISTAKES = {
 def test_a_mistake_of_the_program_gives_what_the_kernel_gives(conf, proxy, echo, name):
     operations = [operation.format(port=echo.port) for operation in MISTAKES[name]]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
+
+
+@pytest.mark.parametrize("length", [16, 23, 24, 28, 128])
+def test_an_ipv4_address_on_an_ipv6_socket_is_no_matter_of_the_proxys_family(conf, make_proxy, echo, length):
+    operations = ["socket inet6 stream", f"connect 127.0.0.1 {echo.port} {length}"]
+    bare = script(*operations, via="bare")
+    assert script(*operations, conf=conf([make_proxy(host="::1")])) == bare
 
 
 def test_an_address_at_the_edge_of_a_page_is_read_to_its_end_only(conf, proxy, echo):

@@ -139,6 +139,9 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
             Way::Refused(errno)
         }
         Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
+        Route::Chain(_) if is_long_ipv4_on_ipv6(fd, dialled, length) => {
+            Way::Refused(Errno::EAFNOSUPPORT)
+        }
         Route::Chain(target) => {
             // Else it would be taken for the proxy's answer.
             let used = kind == Kind::TcpUsed;
@@ -149,6 +152,18 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
         }
     }
 }
+
+/// Whether it is an IPv4 address, as long as an IPv6 one, for a socket that takes those only: EAFNOSUPPORT. (A shorter
+/// one is EINVAL, which the kernel says of the proxy's address, too.)
+fn is_long_ipv4_on_ipv6(fd: Fd, dialled: SocketAddr, length: socklen_t) -> bool {
+    dialled.is_ipv4()
+        && length as usize > size_of::<libc::sockaddr_in>()
+        && sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_DOMAIN) == Ok(libc::AF_INET6)
+        && length >= SHORTEST_INET6
+}
+
+/// The kernel accepts a sockaddr_in6 without its scope (SIN6_LEN_RFC2133).
+const SHORTEST_INET6: socklen_t = 24;
 
 /// What a socket is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,6 +393,8 @@ fn family(state: &State, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
                 Family::Inet6Only
             })
         }
+        // Its length alone is wrong: `is_long_ipv4_on_ipv6`.
+        (libc::AF_INET6, SocketAddr::V4(_)) => Err(Errno::EINVAL),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }

@@ -3,15 +3,18 @@
  *   getaddrinfo NODE SERVICE [WORD=VALUE…]   NODE and SERVICE may be NULL; no words: NULL hints.
  *       family= socktype= protocol= (names without AF_, SOCK_, IPPROTO_) flags=A,B (without AI_)
  *   getaddrinfo_a NODE…                      family AF_INET, all at once, waiting
+ *   getaddrinfo_a flags=A,B NODE…            the same with flags (without AI_)
  *   gethostbyname NAME                       gethostbyname2 NAME FAMILY
  *   gethostbyname_r NAME SIZE                gethostbyname2_r NAME FAMILY SIZE
  *   gethostbyaddr ADDRESS                    gethostbyaddr_r ADDRESS SIZE
  *   getnameinfo ADDRESS PORT HOSTSIZE SERVICESIZE [FLAG,FLAG]    without NI_
  *   res_query|res_search|res_nquery|res_nsearch|res_send|res_nsend NAME TYPE SIZE
+ *   res_send|res_nsend NAME TYPE SIZE OPCODE    a message of another kind; 16: a query of two questions
  *   res_querydomain|res_nquerydomain NAME DOMAIN TYPE SIZE */
 #include "probe.h"
 
 #include <arpa/nameser.h>
+#include <locale.h>
 #include <netdb.h>
 #include <resolv.h>
 #include <time.h>
@@ -50,12 +53,12 @@ static const struct named FAMILIES[] = {N(AF_, UNSPEC), N(AF_, INET), N(AF_, INE
 static const struct named TYPES[] = {N(SOCK_, STREAM), N(SOCK_, DGRAM), N(SOCK_, RAW), N(SOCK_, SEQPACKET), {"BAD", 77}, {0}};
 static const struct named PROTOCOLS[] = {N(IPPROTO_, TCP), N(IPPROTO_, UDP), N(IPPROTO_, SCTP), N(IPPROTO_, ICMP), {0}};
 static const struct named AI_FLAGS[] = {N(AI_, NUMERICHOST), N(AI_, NUMERICSERV), N(AI_, PASSIVE), N(AI_, CANONNAME),
-                                        N(AI_, V4MAPPED), N(AI_, ALL), N(AI_, ADDRCONFIG), {"BAD", 0x8000}, {0}};
+                                        N(AI_, V4MAPPED), N(AI_, ALL), N(AI_, IDN), N(AI_, CANONIDN), N(AI_, ADDRCONFIG), {"BAD", 0x8000}, {0}};
 static const struct named NI_FLAGS[] = {N(NI_, NUMERICHOST), N(NI_, NUMERICSERV), N(NI_, NAMEREQD), N(NI_, DGRAM),
                                         N(NI_, NOFQDN), {0}};
 static const struct named EAI_CODES[] = {N(EAI_, BADFLAGS), N(EAI_, NONAME), N(EAI_, AGAIN), N(EAI_, FAIL), N(EAI_, FAMILY),
                                          N(EAI_, SOCKTYPE), N(EAI_, SERVICE), N(EAI_, MEMORY), N(EAI_, SYSTEM),
-                                         N(EAI_, OVERFLOW), N(EAI_, NODATA), N(EAI_, ADDRFAMILY), {"0", 0}, {0}};
+                                         N(EAI_, OVERFLOW), N(EAI_, NODATA), N(EAI_, ADDRFAMILY), N(EAI_, IDN_ENCODE), {"0", 0}, {0}};
 static const struct named H_ERRORS[] = {N(, HOST_NOT_FOUND), N(, TRY_AGAIN), N(, NO_RECOVERY), N(, NO_DATA),
                                         N(, NETDB_INTERNAL), {"0", 0}, {0}};
 static const struct named QUERY_TYPES[] = {N(ns_t_, a), N(ns_t_, aaaa), N(ns_t_, ptr), N(ns_t_, mx), N(ns_t_, txt),
@@ -135,6 +138,10 @@ static void call_getaddrinfo_a(char **rest)
     const char *names[8];
     int count = 0;
     for (char *node; count < 8 && (node = word(rest)); count++) {
+        if (count == 0 && strncmp(node, "flags=", 6) == 0) {
+            hints.ai_flags = value_of(AI_FLAGS, node + 6);
+            node = word(rest);
+        }
         names[count] = node;
         requests[count] = (struct gaicb){.ar_name = node, .ar_request = &hints};
         list[count] = &requests[count];
@@ -272,6 +279,14 @@ static void call_query(const char *call, char **rest)
     state.res_h_errno = _res.res_h_errno = 0;
     if (strstr(call, "send")) {
         int asked = res_mkquery(ns_o_query, name, ns_c_in, type, NULL, 0, NULL, message, sizeof message);
+        int opcode = number(rest);
+        if (opcode == 16) { /* the same question once more */
+            memcpy(message + asked, message + 12, (size_t)asked - 12);
+            asked += asked - 12;
+            message[5] = 2;
+        } else {
+            message[2] |= (unsigned char)(opcode << 3);
+        }
         length = strcmp(call, "res_send") == 0 ? res_send(message, asked, answer, size)
                                                : res_nsend(&state, message, asked, answer, size);
         if (length > 1 && memcmp(message, answer, 2) != 0)
@@ -298,6 +313,7 @@ static void call_query(const char *call, char **rest)
 int main(int count, char **words)
 {
     alarm(120);
+    setlocale(LC_CTYPE, "");
     for (int i = 1; i < count; i++) {
         char line[512], *rest;
         snprintf(line, sizeof line, "%s", words[i]);

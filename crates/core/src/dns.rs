@@ -141,15 +141,11 @@ impl Query {
         if word(message, 4)? != 1 {
             return Err(BadMessage::Questions);
         }
-        let (name, end) = read_name(message, HEADER)?;
+        let (question, _) = read_question(message, HEADER)?;
         Ok(Query {
             id: word(message, 0)?,
             recursion_desired: flags & RD != 0,
-            question: Question {
-                name,
-                qtype: word(message, end)?,
-                class: word(message, end + 2)?,
-            },
+            question,
         })
     }
 
@@ -252,6 +248,29 @@ fn labels(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
         wire = rest;
         (len > 0).then_some(label)
     })
+}
+
+/// What a message of whatever kind asks about.
+pub fn questions(message: &[u8]) -> Result<Vec<Question>, BadMessage> {
+    let mut at = HEADER;
+    let mut all = Vec::new();
+    for _ in 0..word(message, 4)? {
+        let (question, end) = read_question(message, at)?;
+        all.push(question);
+        at = end;
+    }
+    Ok(all)
+}
+
+/// A question, and where what follows it begins.
+fn read_question(message: &[u8], at: usize) -> Result<(Question, usize), BadMessage> {
+    let (name, end) = read_name(message, at)?;
+    let question = Question {
+        name,
+        qtype: word(message, end)?,
+        class: word(message, end + 2)?,
+    };
+    Ok((question, end + 4))
 }
 
 /// A name at `at`, its pointers followed (RFC 1035 section 4.1.4), and where the message goes on after it. A

@@ -1,12 +1,13 @@
 //! getaddrinfo(3) and getaddrinfo_a(3).
 
-use super::{answer, Answer};
+use super::{answer, idn, is_address_to_getaddrinfo, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, CStr};
 use core::mem::MaybeUninit;
 use libc::addrinfo;
+use tailchain_core::config::Dns;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
 use tailchain_core::sys::SockAddr;
@@ -26,13 +27,15 @@ pub unsafe fn getaddrinfo(
         Some(hints) => (hints.ai_family, hints.ai_flags),
         None => (libc::AF_UNSPEC, libc::AI_V4MAPPED | libc::AI_ADDRCONFIG),
     };
-    let ours = matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
-        && flags & libc::AI_NUMERICHOST == 0;
-    if !ours {
+    if !asks(family, flags) {
         return Verdict::Real;
     }
     // SAFETY: as above.
-    let host = match unsafe { answer(node) } {
+    let host = match unsafe { answer_in_dns_form(node, flags) } {
+        Err(code) => return Verdict::Return(code),
+        Ok(answer) => answer,
+    };
+    let host = match host {
         Answer::Local => return Verdict::Real,
         // SAFETY: as above.
         Answer::Watched(name) => return unsafe { watched(&name, node, service, hints, result) },
@@ -61,11 +64,33 @@ pub unsafe fn getaddrinfo(
         unsafe {
             restore_flags(*result, flags);
             if flags & libc::AI_CANONNAME != 0 {
-                rename(*result, host.name.as_str());
+                rename(*result, &idn::canonical(host.name.as_str(), flags));
             }
         }
     }
     Verdict::Return(code)
+}
+
+/// Whether such a request may ask a server.
+fn asks(family: c_int, flags: c_int) -> bool {
+    matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
+        && flags & libc::AI_NUMERICHOST == 0
+}
+
+/// Look at a `node` argument, in the form that DNS has it in.
+///
+/// # Safety
+/// `node` is NULL or a C string.
+unsafe fn answer_in_dns_form(node: *const c_char, flags: c_int) -> Result<Answer, c_int> {
+    let is_address = is_address_to_getaddrinfo;
+    if node.is_null() || state().config.dns == Dns::Local {
+        // SAFETY: the caller's contract.
+        return Ok(unsafe { answer(node, is_address) });
+    }
+    // SAFETY: the caller's contract.
+    let encoded = idn::encoded(unsafe { CStr::from_ptr(node) }, flags)?;
+    // SAFETY: a C string.
+    Ok(unsafe { answer(encoded.as_ptr(), is_address) })
 }
 
 /// libc repeats the caller's flags in every entry.
@@ -163,15 +188,19 @@ pub unsafe fn getaddrinfo_a(
             continue;
         };
         // SAFETY: as above.
-        let family =
-            unsafe { request.ar_request.as_ref() }.map_or(libc::AF_UNSPEC, |h| h.ai_family);
+        let hints = unsafe { request.ar_request.as_ref() };
+        let (family, flags) = hints.map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
+        if !asks(family, flags) {
+            continue;
+        }
         // SAFETY: as above.
-        let digits = match unsafe { answer(request.ar_name) } {
+        let digits = match unsafe { answer_in_dns_form(request.ar_name, flags) } {
             // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
-            Answer::Local | Answer::Watched(_) => continue,
-            Answer::NoRoom => Err(libc::EAI_AGAIN),
-            Answer::NoName => Err(libc::EAI_NONAME),
-            Answer::Fake(host) => Ok(host.digits(family)),
+            // What cannot be encoded libc cannot encode either, and says so of the one request.
+            Ok(Answer::Local | Answer::Watched(_)) | Err(_) => continue,
+            Ok(Answer::NoRoom) => Err(libc::EAI_AGAIN),
+            Ok(Answer::NoName) => Err(libc::EAI_NONAME),
+            Ok(Answer::Fake(host)) => Ok(host.digits(family)),
         };
         // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
         // SAFETY: a C string.

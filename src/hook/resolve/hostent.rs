@@ -2,7 +2,7 @@
 //!
 //! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
 
-use super::{answer, digits, reverse, set_h_errno, Answer, Reverse};
+use super::{answer, digits, is_address_to_gethostbyname, reverse, set_h_errno, Answer, Reverse};
 use super::{HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
@@ -155,7 +155,7 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
         return Numeric::Local;
     }
     // SAFETY: passed on.
-    match unsafe { answer(name) } {
+    match unsafe { answer(name, is_address_to_gethostbyname) } {
         Answer::Local => Numeric::Local,
         Answer::Watched(name) => Numeric::Watched(name),
         Answer::NoRoom => Numeric::NoRoom,

@@ -3,6 +3,7 @@
 
 pub mod addrinfo;
 pub mod hostent;
+mod idn;
 pub mod nameinfo;
 pub mod query;
 
@@ -61,11 +62,11 @@ impl FakeHost {
     }
 }
 
-/// Look at a `node` argument.
+/// Look at a `node` argument. `is_address` says what the function takes for an address.
 ///
 /// # Safety
 /// `node` is NULL or a C string.
-pub unsafe fn answer(node: *const c_char) -> Answer {
+pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answer {
     let state = state();
     let libc_resolves_all = state.config.dns == Dns::Local
         && state.config.local_domains.is_empty()
@@ -75,7 +76,7 @@ pub unsafe fn answer(node: *const c_char) -> Answer {
     }
     // SAFETY: the caller's contract.
     let text = unsafe { CStr::from_ptr(node) };
-    if is_numeric(text) {
+    if is_address(text) {
         return Answer::Local;
     }
     match HostName::new(text.to_bytes()) {
@@ -133,8 +134,16 @@ fn digits(ip: IpAddr) -> CString {
     CString::new(ip.to_string()).unwrap_or_default()
 }
 
-/// Whether libc takes it for an address: everything with a colon, and what inet_aton(3) accepts.
-fn is_numeric(text: &CStr) -> bool {
+/// Whether gethostbyname(3) and its relatives take it for an address, or for nothing: everything with a colon, and digits
+/// and dots. To them, other than to inet_aton(3), `0xcafe` is a name.
+pub fn is_address_to_gethostbyname(text: &CStr) -> bool {
+    let text = text.to_bytes();
+    let digits = text.iter().all(|&b| b.is_ascii_digit() || b == b'.');
+    text.contains(&b':') || digits && text.first() != Some(&b'.') && text.last() != Some(&b'.')
+}
+
+/// Whether getaddrinfo(3) takes it for an address: everything with a colon, and what inet_aton(3) accepts.
+pub fn is_address_to_getaddrinfo(text: &CStr) -> bool {
     extern "C" {
         fn inet_aton(text: *const c_char, address: *mut libc::in_addr) -> c_int;
     }

@@ -16,6 +16,7 @@ use tailchain_core::config::Dns;
 use tailchain_core::dns::{self, Query, Question};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
+use tailchain_core::route::{self, NamePolicy};
 
 /// Query type and class that mean all of them (RFC 1035 sections 3.2.3 and 3.2.5).
 const ANY: u16 = 255;
@@ -257,7 +258,8 @@ pub unsafe fn res_nquerydomain(
     }
 }
 
-/// The body of the hook: a message that the program made itself. One that is no query is libc's.
+/// The body of the hook: a message that the program made itself. One that is no query, of another opcode or with several
+/// questions, cannot be answered here; it may hold a name for the proxy all the same, and then it is refused.
 ///
 /// # Safety
 /// As res_send(3).
@@ -274,7 +276,11 @@ pub unsafe fn res_send(
     // SAFETY: the program's own arguments.
     let message = unsafe { slice::from_raw_parts(message, length) };
     let Ok(query) = Query::parse(message) else {
-        return Verdict::Real;
+        return match holds_only_local_names(state(), message) {
+            true => Verdict::Real,
+            // As when no server listens.
+            false => Verdict::Fail(Errno::ECONNREFUSED),
+        };
     };
     match ask(state(), &query.question) {
         Said::Libc => Verdict::Real,
@@ -286,6 +292,19 @@ pub unsafe fn res_send(
             Err(errno) => Verdict::Fail(errno),
         },
     }
+}
+
+/// Whether libc resolves all names that a message asks about. What cannot be read may be anything.
+fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
+    let is_local = |question: &Question| {
+        question.host().is_some_and(|name| {
+            let policy = route::name_policy(&state.config, &name, &mut |name| state.knows(name));
+            policy != NamePolicy::Remote
+        })
+    };
+    state.config.dns == Dns::Local
+        || dns::questions(message)
+            .is_ok_and(|questions| !questions.is_empty() && questions.iter().all(is_local))
 }
 
 /// The body of the hook.
