@@ -13,7 +13,7 @@ use crate::sync::fuse;
 use loom::thread;
 use std::sync::Arc;
 
-const FIRST: u64 = FakeId::COUNT as u64 + 7;
+const FIRST: u64 = (FakeId::COUNT + FakeId::RESERVED) as u64 + 7;
 
 /// Threads of these models are interrupted so often at most; without a bound they would take hours.
 const BOUND: Option<usize> = Some(2);
