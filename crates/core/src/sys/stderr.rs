@@ -91,7 +91,8 @@ fn write_to_stream(fd: Fd, line: &[u8]) -> Written {
     }
 }
 
-/// pwritev2(2): neither waiting nor SIGPIPE, in one call. Pipes and null devices of Linux 6.18 can do that.
+/// pwritev2(2): neither waiting nor SIGPIPE, in one call. Since Linux 6.18 pipes of pipe(2) and null devices can do that,
+/// but neither terminals nor pipes that were opened by name.
 fn write_at_once(fd: Fd, line: &[u8]) -> Written {
     /// linux/fs.h
     const RWF_NOSIGNAL: c_int = 0x100;
@@ -104,7 +105,7 @@ fn write_at_once(fd: Fd, line: &[u8]) -> Written {
     syscall!(SYS_pwritev2, fd, &raw const part, 1, AS_WRITE, 0, flags)
 }
 
-/// An older kernel, or a terminal: the same pipe or terminal is opened once more, with a flag of its own. Where it may
+/// The same pipe or terminal is opened once more, with a flag of its own. Where it may
 /// not be opened (it belongs to another user, there is no /proc), it is asked for room first; another process could be
 /// faster and fill it, and then this waits.
 fn write_without_flag(fd: Fd, line: &[u8]) -> Written {
