@@ -1,6 +1,9 @@
 """bin/compile as Heroku calls it, with a mirror on loopback."""
 
+import base64
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +12,7 @@ import pytest
 
 from support import paths
 from support.mirror import mirror
+from support.need import need
 from support.run import clean_environment
 
 ARCHIVE = {
@@ -29,6 +33,7 @@ class Build:
         self.env.mkdir()
         (self.app / "Procfile").write_text("web: true\n")
         self.shelf = shelf
+        self.buildpack = paths.ROOT
         self.set(TAILSCALE_BUILD_MIRROR=shelf.url, TAILSCALE_BUILD_TS_TARGETARCH="amd64")
 
     def set(self, **settings):
@@ -40,7 +45,7 @@ class Build:
 
     @property
     def command(self):
-        return [paths.ROOT / "bin" / "compile", self.app, self.cache, self.env]
+        return [self.buildpack / "bin" / "compile", self.app, self.cache, self.env]
 
     def run(self, **environment):
         return subprocess.run(
@@ -186,11 +191,7 @@ def test_TAILSCALE_BUILD_PROXYCHAINS_REPO(build, tmp_path):
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "empty"], check=True)
     build.set(TAILCHAIN_BUILD_ARCHIVE_URL=None, TAILSCALE_BUILD_PROXYCHAINS_REPO=f"file://{repository}")
     # What an earlier run of this test compiled is a start.
-    compiled = paths.TARGET / "buildpack"
-    compiled.mkdir(exist_ok=True)
-    (build.cache / "tailchain").mkdir(parents=True)
-    (build.cache / "tailchain" / "target").symlink_to(compiled)
-    done = build.run()
+    done = build.run(TAILCHAIN_BUILD_TARGET_DIR=paths.TARGET / "buildpack")
     assert done.returncode == 0, done.stderr
     assert f"file://{repository} (TAILSCALE_BUILD_PROXYCHAINS_REPO) is not used: it is not tailchain" in done.stderr
     assert (build.app / "vendor/proxychains-ng/lib/libtailchain.so").stat().st_size > 100_000
@@ -293,6 +294,138 @@ def test_a_release_without_a_checksum_is_not_installed(build, answer):
     assert path.removesuffix(".sha256") not in build.shelf.asked
 
 
+# -- Tailscale's signature
+
+
+def openssl(*words, stdin=None):
+    return subprocess.run([need("openssl"), *map(str, words)], input=stdin, capture_output=True, check=True).stdout
+
+
+class Signer:
+    """A key that signs as Tailscale does (clientupdate/distsign of its source)."""
+
+    def __init__(self, folder, name):
+        self.path = folder / f"{name}.key"
+        openssl("genpkey", "-algorithm", "ed25519", "-out", self.path)
+        # The last 32 bytes are the key itself.
+        der = openssl("pkey", "-in", self.path, "-pubout", "-outform", "DER")
+        self.public = base64.b64encode(der[-32:]).decode()
+
+    def sign(self, message):
+        file = self.path.with_suffix(".message")
+        file.write_bytes(message)
+        return openssl("pkeyutl", "-sign", "-inkey", self.path, "-rawin", "-in", file)
+
+    def release(self, content):
+        return self.sign(hashlib.blake2s(content).digest() + len(content).to_bytes(8, "little"))
+
+
+def pem(*keys):
+    lines = [f"-----BEGIN SIGNING PUBLIC KEY-----\n{key}\n-----END SIGNING PUBLIC KEY-----\n" for key in keys]
+    return "".join(lines).encode()
+
+
+RELEASE = "/tailscale_1.2.3_amd64.tgz"
+
+
+@pytest.fixture
+def signed(build, tmp_path):
+    """A buildpack that trusts a root of this test, for which our mirror is Tailscale's own server; and the signers."""
+    root, old, key = (Signer(tmp_path, name) for name in ["root", "old", "key"])
+    buildpack = tmp_path / "buildpack"
+    for folder in ["bin", "lib", "conf"]:
+        shutil.copytree(paths.ROOT / folder, buildpack / folder)
+    # As Tailscale has more than one of both.
+    (buildpack / "lib/tailscale-roots").write_text(f"{old.public}\n{root.public}\n")
+    script = buildpack / "lib/build/tailscale.sh"
+    server = "TAILSCALE_RELEASES=https://pkgs.tailscale.com/stable"
+    assert server in script.read_text()
+    script.write_text(script.read_text().replace(server, f"TAILSCALE_RELEASES={build.shelf.url}"))
+    build.buildpack = buildpack
+    build.set(TAILSCALE_BUILD_MIRROR=None)
+    bundle = pem(old.public, key.public)
+    build.shelf.files["/distsign.pub"] = bundle
+    build.shelf.files["/distsign.pub.sig"] = root.sign(bundle)
+    build.shelf.files[f"{RELEASE}.sig"] = key.release(build.shelf.files[RELEASE])
+    return build, root, key
+
+
+def test_a_release_is_installed_because_tailscale_signed_it(signed):
+    build, *_ = signed
+    assert "       signed by Tailscale\n" in build.ok()
+    assert installed(build) == "1.2.3 amd64"
+
+
+def replace_release(build, tmp_path):
+    """What somebody can do who has the server: another release, with its own checksum."""
+    (tmp_path / "tailscaled").write_text("#!/bin/sh\necho evil\n")
+    build.shelf.release("1.2.3", [tmp_path / "tailscale", tmp_path / "tailscaled"])
+
+
+def test_a_release_of_somebody_else_is_not_installed(signed, tmp_path):
+    build, *_ = signed
+    replace_release(build, tmp_path)
+    assert "is not signed by Tailscale." in untouched_after_failure(build)
+
+
+def test_a_key_that_the_root_did_not_sign_signs_nothing(signed, tmp_path):
+    build, _, key = signed
+    other = Signer(tmp_path, "other")
+    replace_release(build, tmp_path)
+    build.shelf.files[f"{RELEASE}.sig"] = other.release(build.shelf.files[RELEASE])
+    for keys, signature in [(pem(other.public), None), (pem(other.public), other.sign(pem(other.public)))]:
+        build.shelf.files["/distsign.pub"] = keys
+        if signature:
+            build.shelf.files["/distsign.pub.sig"] = signature
+        assert "is not signed by Tailscale." in untouched_after_failure(build)
+
+
+@pytest.mark.parametrize("path", ["/distsign.pub", "/distsign.pub.sig", f"{RELEASE}.sig"])
+def test_the_newest_release_without_a_signature_is_not_installed(signed, path):
+    build, *_ = signed
+    del build.shelf.files[path]
+    said = untouched_after_failure(build)
+    assert f"There is no signature of {build.shelf.url}{RELEASE}" in said and "TAILSCALE_BUILD_TS_SHA256" in said
+
+
+@pytest.mark.parametrize("setting", ["TAILSCALE_BUILD_TS_VERSION", "TAILSCALE_BUILD_MIRROR"])
+def test_an_old_release_and_a_mirror_may_have_none_and_that_is_said(signed, setting):
+    build, *_ = signed
+    del build.shelf.files[f"{RELEASE}.sig"]
+    build.set(**{setting: {"TAILSCALE_BUILD_TS_VERSION": "1.2.3"}.get(setting, build.shelf.url)})
+    assert "not signed there: trusting its own checksum (TAILSCALE_BUILD_TS_SHA256 sets one)" in build.ok()
+
+
+def test_TAILSCALE_BUILD_TS_SHA256(signed, tmp_path):
+    """A checksum from elsewhere needs neither a signature nor the server's checksum."""
+    build, *_ = signed
+    right = hashlib.sha256(build.shelf.files[RELEASE]).hexdigest()
+    for name in ["/distsign.pub", f"{RELEASE}.sha256"]:
+        del build.shelf.files[name]
+    build.set(TAILSCALE_BUILD_TS_SHA256=right.upper())
+    build.ok()
+    assert installed(build) == "1.2.3 amd64"
+    build.set(TAILSCALE_BUILD_TS_SHA256="0" * 64)
+    assert f"Wrong SHA-256 of {build.shelf.url}{RELEASE}" in untouched_after_failure(build)
+    build.set(TAILSCALE_BUILD_TS_SHA256="abc")
+    assert "TAILSCALE_BUILD_TS_SHA256 is `abc`" in untouched_after_failure(build)
+
+
+def test_no_redirect_leads_from_https_to_http(tmp_path):
+    """The options that every download gets, by the scheme of its URL."""
+    (tmp_path / "curl").write_text('#!/bin/sh\necho "$*"\nexit 1\n')
+    (tmp_path / "curl").chmod(0o755)
+    script = f'. {paths.ROOT}/lib/build/download.sh; fetch "$1" {tmp_path}/file; echo "$FETCH_ERROR"'
+    environment = clean_environment({"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+    def options(url):
+        words = ["bash", "-c", script, "bash", url]
+        return subprocess.run(words, capture_output=True, text=True, env=environment).stdout
+
+    assert "--proto =https " in options("https://x/y") and "http,file" not in options("https://x/y")
+    assert "--proto =https,http,file --proto-redir =https,http" in options("http://x/y")
+
+
 def test_a_release_without_tailscaled_is_named(build, tmp_path):
     build.shelf.release("1.2.3", [tmp_path / "tailscale"])
     assert "does not hold tailscale_1.2.3_amd64/tailscale and" in untouched_after_failure(build)
@@ -362,4 +495,5 @@ def test_a_list_of_releases_that_is_none_is_as_a_missing_one(build, answer):
 
 def test_without_the_list_of_releases_and_a_cache_the_build_ends(build):
     del build.shelf.files["/?mode=json"]
-    assert "Set TAILSCALE_BUILD_TS_VERSION" in untouched_after_failure(build)
+    said = untouched_after_failure(build)
+    assert "Set TAILSCALE_BUILD_TS_VERSION" in said and "404" in said

@@ -4,6 +4,11 @@
 # fetch URL FILE: FILE is there complete, or not at all. Failure leaves curl's reason in FETCH_ERROR.
 fetch() {
     local options=(--fail --silent --show-error --location --retry 3 --connect-timeout 20 --max-time 600)
+    # No redirect leads from https to anything else. A mirror of the user's may speak http.
+    case $1 in
+        https://*) options+=(--proto '=https') ;;
+        *) options+=(--proto '=https,http,file' --proto-redir '=https,http') ;;
+    esac
     if FETCH_ERROR=$(curl "${options[@]}" --output "$2.part" "$1" 2>&1); then
         mv "$2.part" "$2"
     else

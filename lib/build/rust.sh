@@ -8,7 +8,15 @@ has_cargo() {
     [[ -n $version && $(printf '%s\n' "$1" "$version" | sort -V | head -n 1) == "$1" ]]
 }
 
-# need_cargo MINIMUM CACHE: puts one into the PATH; what is installed for that stays in the cache.
+# The installer, and its checksums as Rust's own container images have them.
+RUSTUP_RELEASE=https://static.rust-lang.org/rustup/archive/1.28.2
+declare -A RUSTUP_SHA256=(
+    [x86_64]=20a06e644b0d9bd2fbdbfd52d42540bdde820ea7df86e92e533c073da0cdd43c
+    [aarch64]=e3853c5a252fca15252d07cb23a1bdd9377a8c6f3efa01531109281ae47f841c
+)
+
+# need_cargo MINIMUM SCRATCH: puts one into the PATH; what is installed for that ends with the build. It is 700 MB, and
+# needed again only when tailchain or the stack changes.
 need_cargo() {
     has_cargo "$1" && return
     export CARGO_HOME="$2/cargo" RUSTUP_HOME="$2/rustup"
@@ -19,20 +27,25 @@ need_cargo() {
         "Check RUSTUP_UPDATE_ROOT and RUSTUP_DIST_SERVER, or set TAILCHAIN_BUILD_ARCHIVE_URL."
 }
 
-# install_rust CACHE
+# install_rust SCRATCH
 install_rust() {
-    local root=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup} installer="$1/rustup-init"
+    local architecture installer="$1/rustup-init"
     local url advice="Build again, or set TAILCHAIN_BUILD_ARCHIVE_URL to a release of tailchain: that needs no Rust."
     local sum
-    url="${root%/}/dist/$(uname -m)-unknown-linux-gnu/rustup-init"
+    architecture=$(uname -m)
     step "Installing Rust, to build tailchain"
-    mkdir -p "$1"
-    download "$url.sha256" "$installer.sha256" "$advice"
-    sum=$(read_checksum "$installer.sha256") || fail "$url.sha256 is not a SHA-256 checksum" "$advice"
+    if [[ -z ${RUSTUP_UPDATE_ROOT:-} && -n ${RUSTUP_SHA256[$architecture]:-} ]]; then
+        url="$RUSTUP_RELEASE/$architecture-unknown-linux-gnu/rustup-init"
+        sum=${RUSTUP_SHA256[$architecture]}
+    else
+        url="${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}"
+        url="${url%/}/dist/$architecture-unknown-linux-gnu/rustup-init"
+        download "$url.sha256" "$installer.sha256" "$advice"
+        sum=$(read_checksum "$installer.sha256") || fail "$url.sha256 is not a SHA-256 checksum" "$advice"
+    fi
     download "$url" "$installer" "$advice"
     require_checksum "$installer" "$sum" "$url"
     chmod +x "$installer"
     "$installer" -y --no-modify-path --profile minimal --default-toolchain stable 2>&1 | indent ||
         fail "rustup could not install Rust; its reason is above." "$advice"
-    rm -f "$installer" "$installer.sha256"
 }

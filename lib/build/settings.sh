@@ -3,6 +3,7 @@
 
 BUILD_SETTINGS=(
     TAILSCALE_BUILD_TS_VERSION
+    TAILSCALE_BUILD_TS_SHA256
     TAILSCALE_BUILD_TS_TARGETARCH
     TAILSCALE_BUILD_MIRROR
     TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D
@@ -27,6 +28,8 @@ read_settings() {
 # A value that is not understood ends the build here, not after minutes of it.
 check_settings() {
     is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D || true
+    [[ ${TAILSCALE_BUILD_TS_SHA256:-0000} =~ ^([0-9a-fA-F]{64}|0000)$ ]] ||
+        fail "TAILSCALE_BUILD_TS_SHA256 is \`$TAILSCALE_BUILD_TS_SHA256\`: set it to the SHA-256 checksum of the release's .tgz."
 }
 
 # is_on NAME: whether the variable of that name says yes.

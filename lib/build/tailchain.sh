@@ -6,16 +6,19 @@ DYNO_PREFIX=/app/vendor/proxychains-ng
 
 TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 
-# install_tailchain FOLDER CACHE BUILDPACK
+# install_tailchain FOLDER CACHE BUILDPACK SCRATCH: the cache keeps what was built, a few MB, and nothing that it was built
+# with.
 install_tailchain() {
     local source
     mkdir -p "$1/bin" "$1/lib" "$1/conf" "$2"
+    # Of buildpacks before this one, and of their builds that failed.
+    rm -rf "$2/cargo" "$2/rustup" "$2/target" "$2/repository" "$2/new"
     if [[ -n ${TAILCHAIN_BUILD_ARCHIVE_URL:-} ]]; then
         tailchain_from_archive "$1" "$2"
     else
         # A line of its own: inside of an argument its failure would go unnoticed.
-        source=$(tailchain_source "$2" "$3")
-        tailchain_from_source "$1" "$2" "$source"
+        source=$(tailchain_source "$4" "$3")
+        tailchain_from_source "$1" "$2" "$source" "$4"
     fi
     require_that_it_runs "$1"
     # The name that an LD_PRELOAD line of proxychains-ng has.
@@ -56,11 +59,10 @@ tailchain_from_archive() {
         fail "$url is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
 }
 
-# tailchain_source CACHE BUILDPACK: the folder to build. Messages go to stderr.
+# tailchain_source SCRATCH BUILDPACK: the folder to build. Messages go to stderr.
 tailchain_source() {
     local repository=${TAILSCALE_BUILD_PROXYCHAINS_REPO:-} clone="$1/repository"
     if [[ -n $repository ]]; then
-        rm -rf "$clone"
         GIT_TERMINAL_PROMPT=0 git clone --quiet --depth 1 -- "$repository" "$clone" 2> >(indent >&2) ||
             fail "Cannot clone $repository, which TAILSCALE_BUILD_PROXYCHAINS_REPO names." \
                 "Correct it, or unset it to use the tailchain that comes with this buildpack."
@@ -68,14 +70,13 @@ tailchain_source() {
             echo "$clone"
             return
         fi
-        rm -rf "$clone"
         warn "$repository (TAILSCALE_BUILD_PROXYCHAINS_REPO) is not used: it is not tailchain, which takes the place" \
             "of proxychains-ng. Unset it, or name a repository of tailchain."
     fi
     echo "$2"
 }
 
-# tailchain_from_source FOLDER CACHE SOURCE: what was built from the same source is in the cache.
+# tailchain_from_source FOLDER CACHE SOURCE SCRATCH: what was built from the same source is in the cache.
 tailchain_from_source() {
     local key built minimum
     key=$(source_key "$3") || fail "The sources of tailchain in $3 are not complete; the reason is above."
@@ -85,11 +86,12 @@ tailchain_from_source() {
         note "from the build cache"
     else
         minimum=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$3/Cargo.toml" | head -n 1)
-        need_cargo "$minimum" "$2"
-        build_tailchain "$3" "$2"
+        need_cargo "$minimum" "$4"
+        build_tailchain "$3" "$4"
         rm -rf "$2/built"
         mkdir "$2/built"
-        mv "$2/new" "$built"
+        cp -R "$4/new" "$built.part"
+        mv "$built.part" "$built"
     fi
     cp -R "$built/." "$1/"
 }
@@ -103,11 +105,11 @@ source_key() {
     } | sha256sum | cut -d' ' -f1
 }
 
-# build_tailchain SOURCE CACHE: into CACHE/new.
+# build_tailchain SOURCE SCRATCH: into SCRATCH/new. TAILCHAIN_BUILD_TARGET_DIR saves tests of this
+# buildpack the time to compile everything each time.
 build_tailchain() {
-    local target="$2/target"
+    local target="${TAILCHAIN_BUILD_TARGET_DIR:-$2/target}"
     note "building it with $(cargo --version); this takes some minutes, once"
-    rm -rf "$2/new"
     mkdir -p "$2/new/bin" "$2/new/lib"
     (
         cd "$1" || exit
@@ -117,5 +119,4 @@ build_tailchain() {
         "TAILCHAIN_BUILD_ARCHIVE_URL takes a release that was built elsewhere."
     install -m 755 "$target/release/proxychains4" "$target/release/tailchain" "$2/new/bin/"
     install -m 755 "$target/release/libtailchain.so" "$2/new/lib/"
-    rm -rf "$target"
 }

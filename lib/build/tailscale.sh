@@ -12,8 +12,9 @@ tailscale_architecture() {
     esac
 }
 
-# newest_tailscale RELEASES ARCHITECTURE CACHE: the version that the index of releases calls the current one. Without
-# the index a version from the cache will do: a build need not fail because a web site does.
+# newest_tailscale RELEASES ARCHITECTURE CACHE ERROR: the version that the index of releases calls the current one. Without
+# the index a version from the cache will do: a build need not fail because a web site does. What is wrong with the index
+# is in the file ERROR.
 newest_tailscale() {
     local index="$3/index.json" newest='' cached
     if fetch "$1/?mode=json" "$index"; then
@@ -24,22 +25,24 @@ newest_tailscale() {
         echo "$newest"
         return
     fi
+    echo "$FETCH_ERROR" >"$4"
     cached=$(find "$3" -name "tailscale_*_$2.tgz" -printf '%f\n' | cut -d_ -f2 | sort -V | tail -n 1)
     [[ -z $cached ]] ||
         warn "Cannot read $1/?mode=json ($FETCH_ERROR): using $cached of the last build, which may not be the newest."
     echo "$cached"
 }
 
-# install_tailscale FOLDER CACHE
+# install_tailscale FOLDER CACHE SCRATCH
 install_tailscale() {
-    local releases=${TAILSCALE_BUILD_MIRROR:-$TAILSCALE_RELEASES} cache="$2/tailscale"
+    local releases=${TAILSCALE_BUILD_MIRROR:-$TAILSCALE_RELEASES} cache="$2/tailscale" scratch=$3
     releases=${releases%/}
     local architecture=${TAILSCALE_BUILD_TS_TARGETARCH:-$(tailscale_architecture)}
     local version=${TAILSCALE_BUILD_TS_VERSION:-}
     mkdir -p "$1" "$cache"
     if [[ -z $version ]]; then
-        version=$(newest_tailscale "$releases" "$architecture" "$cache")
+        version=$(newest_tailscale "$releases" "$architecture" "$cache" "$scratch/index-error")
         [[ -n $version ]] || fail "Cannot find out the newest version of Tailscale from $releases/?mode=json" \
+            "$(<"$scratch/index-error")" \
             "Set TAILSCALE_BUILD_TS_VERSION, such as 1.90.6, or TAILSCALE_BUILD_MIRROR, and build again."
     fi
     version=${version#v}
@@ -48,27 +51,60 @@ install_tailscale() {
 
     step "Installing Tailscale $version ($architecture)"
     local name="tailscale_${version}_$architecture"
-    cached_release "$releases/$name.tgz" "$cache/$name.tgz"
+    cached_release "$releases/$name.tgz" "$cache/$name.tgz" "${releases%/stable}" "$scratch"
     tar -xzf "$cache/$name.tgz" -C "$1" --strip-components=1 "$name/tailscale" "$name/tailscaled" 2>/dev/null ||
         fail "$releases/$name.tgz does not hold $name/tailscale and $name/tailscaled" \
             "Set TAILSCALE_BUILD_TS_VERSION to another version."
 }
 
-# cached_release URL FILE: the only release in the cache, with the checksum that the cache or the source has for it.
+# cached_release URL FILE BASE SCRATCH: the only release in the cache, with the checksum that the cache or the source has
+# for it; BASE is where the signing keys are.
 cached_release() {
     local advice="Check TAILSCALE_BUILD_TS_VERSION, TAILSCALE_BUILD_TS_TARGETARCH, TAILSCALE_BUILD_MIRROR; build again."
-    local sum
-    if sum=$(read_checksum "$2.sha256" 2>/dev/null) && has_checksum "$2" "$sum"; then
+    local sum pinned=${TAILSCALE_BUILD_TS_SHA256:-}
+    pinned=${pinned,,}
+    if sum=$(read_checksum "$2.sha256" 2>/dev/null) && [[ ${pinned:-$sum} == "$sum" ]] && has_checksum "$2" "$sum"; then
         note "from the build cache"
     else
         note "from $1"
         rm -f "$2" "$2.sha256"
-        download "$1.sha256" "$2.sum" "$advice"
+        if [[ -n $pinned ]]; then
+            echo "$pinned" >"$2.sum"
+        else
+            download "$1.sha256" "$2.sum" "$advice"
+        fi
         sum=$(read_checksum "$2.sum") || fail "$1.sha256 is not a SHA-256 checksum" "$advice"
         download "$1" "$2" "$advice"
         require_checksum "$2" "$sum" "$1"
+        # Who names the checksum has it from elsewhere.
+        [[ -n $pinned ]] || require_signature "$1" "$2" "$3" "$4"
         # Last: a release without its checksum is not used.
         mv "$2.sum" "$2.sha256"
     fi
     find "${2%/*}" -type f ! -path "$2" ! -path "$2.sha256" -delete
+}
+
+# require_signature URL FILE BASE SCRATCH: the checksum comes from where the file comes from, and proves no more than that
+# it arrived whole. Mirrors may lack signatures, as releases before 1.50 do; the newest of Tailscale's own has one.
+require_signature() {
+    local status=0 advice="Set TAILSCALE_BUILD_TS_SHA256 to a checksum that you trust, or build again."
+    if ! can_verify; then
+        warn "Tailscale's signature is not checked: there is no openssl with BLAKE2s and Ed25519 here."
+        return
+    fi
+    verify_release "$@" || status=$?
+    case $status in
+        0) note "signed by Tailscale" ;;
+        1)
+            rm -f "$2"
+            fail "$1 is not signed by Tailscale." "It is not what Tailscale released, or was signed with a key of the past." "$advice"
+            ;;
+        *)
+            if [[ -z ${TAILSCALE_BUILD_MIRROR:-}${TAILSCALE_BUILD_TS_VERSION:-} ]]; then
+                rm -f "$2"
+                fail "There is no signature of $1" "$FETCH_ERROR" "$advice"
+            fi
+            note "not signed there: trusting its own checksum (TAILSCALE_BUILD_TS_SHA256 sets one)"
+            ;;
+    esac
 }
