@@ -199,10 +199,18 @@ def test_a_config_in_the_base_directory_is_found_without_f(dyno, slug, web_port)
     assert result.out == PAGE.decode()
 
 
-def test_LD_PRELOAD_in_the_procfile(dyno, web_port):
-    line = "env LD_PRELOAD=/app/vendor/proxychains-ng/lib/libproxychains4.so"
+@pytest.mark.parametrize("prefix", ["", "/app/vendor/proxychains-ng/lib/"])
+def test_LD_PRELOAD_in_the_procfile(dyno, web_port, prefix):
+    """Without its folder too, as with the LD_LIBRARY_PATH of the old buildpack: the loader would pass over it."""
+    line = f"env LD_PRELOAD={prefix}libproxychains4.so"
     line += f" PROXYCHAINS_CONF_FILE=/app/{PROCFILE_CONF} curl -sS http://db:{web_port}/"
     assert dyno.run(line).ok().out == PAGE.decode()
+
+
+def test_serve_as_the_old_readme_has_it(dyno):
+    result = dyno.run("bash -c 'tailscale serve https / http://127.0.0.1:8000 && tailscale serve status'").ok()
+    assert "https://dyno.example.ts.net" in result.out and "proxy http://127.0.0.1:8000" in result.out
+    assert "serve --bg --https=443 --set-path=/ http://127.0.0.1:8000" in result.err
 
 
 def test_the_start_script_called_from_dot_profile(dyno, slug, web_port):
@@ -263,6 +271,21 @@ def test_an_unprivileged_user(heroku_user, web_port):
     assert heroku_user.run("id -un").ok().out == f"{UNPRIVILEGED}\n"
 
 
+def test_the_app_can_read_no_key(heroku_user):
+    """Neither in its own environment nor in that of what looks after tailscaled, whose user it has."""
+    # The brackets keep this line, which is in the environment too, from being found.
+    find = "grep -sl [t]skey-auth /proc/[0-9]*/environ; grep -l TAILSCALE /proc/self/environ"
+    line = f"bash -c 'echo $TAILSCALE_AUTH_KEY; {find}'"
+    result = heroku_user.run(line).ok()
+    assert result.out == "hidden-by-tailchain\n/proc/self/environ\n"
+    assert "Tailscale is up" in result.err
+
+
+def test_an_app_that_needs_the_key_can_have_it(dyno):
+    line = "bash -c 'echo $TAILSCALE_AUTH_KEY'"
+    assert dyno.run(line, TAILSCALE_HIDE_KEY="false").ok().out == f"{KEY}\n"
+
+
 # -- config vars of a running dyno
 
 
@@ -291,6 +314,24 @@ def preferences(dyno, **config_vars):
 )
 def test_config_vars_reach_tailscaled(dyno, name, value, key, told):
     assert preferences(dyno, **{name: value})[key] == told
+
+
+def test_the_settings_of_tailscales_container_are_known_too(dyno, web_port):
+    port = dyno.config_vars["TAILSCALE_SOCKS5_PORT"]
+    config_vars = {
+        "TAILSCALE_AUTH_KEY": None,
+        "TAILSCALE_SOCKS5_PORT": None,
+        "TAILSCALE_HOSTNAME": None,
+        "TS_AUTH_KEY": KEY,
+        "TS_HOSTNAME": "contained",
+        "TS_SOCKS5_SERVER": f"localhost:{port}",
+        "TS_EXTRA_ARGS": "--ssh",
+    }
+    preferred = preferences(dyno, **config_vars)
+    assert (preferred["Hostname"], preferred["RunSSH"]) == ("contained", True)
+    line = f"proxychains4 -f {PROCFILE_CONF} curl -sS http://db:{web_port}/"
+    result = dyno.run(line, **config_vars).ok()
+    assert result.out == PAGE.decode() and f"SOCKS5 on 127.0.0.1:{port}" in result.err
 
 
 def test_the_hostname_of_a_dyno_with_metadata(dyno):

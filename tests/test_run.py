@@ -148,6 +148,11 @@ def test_the_settings_become_options_of_tailscale(tailscale, environment):
         "TAILSCALE_SHIELDS_UP": "on",
         "TAILSCALE_LOGIN_SERVER": "http://127.0.0.1:9",
         "TAILSCALED_VERBOSE": "1",
+        "TAILSCALE_ADVERTISE_ROUTES": "10.0.0.0/24",
+        "TAILSCALE_SSH": "true",
+        "TAILSCALE_EXTRA_ARGS": "--stateful-filtering  --operator=me",
+        "TAILSCALED_EXTRA_ARGS": "--port=0 --debug=127.0.0.1:0",
+        "TAILSCALE_OUTBOUND_HTTP_PROXY_LISTEN": "127.0.0.2:8080",
     }
     result = run(environment(**variables), "true").ok()
     [up], [daemon] = tailscale.details("up"), tailscale.details("started")
@@ -159,9 +164,100 @@ def test_the_settings_become_options_of_tailscale(tailscale, environment):
         "--hostname=web-of-mine",
         "--shields-up=true",
         "--login-server=http://127.0.0.1:9",
+        "--advertise-routes=10.0.0.0/24",
+        "--ssh=true",
+        "--stateful-filtering",
+        "--operator=me",
     } <= set(up["arguments"])
-    assert {"--verbose=1", "--state=mem:", "--tun=userspace-networking"} <= set(daemon["arguments"])
+    assert {
+        "--verbose=1",
+        "--state=mem:",
+        "--tun=userspace-networking",
+        "--port=0",
+        "--debug=127.0.0.1:0",
+        "--outbound-http-proxy-listen=127.0.0.2:8080",
+    } <= set(daemon["arguments"])
     assert "Tailscale is up" in result.err
+
+
+def test_the_settings_of_tailscales_container_mean_the_same_here(tailscale, environment, tmp_path):
+    variables = {
+        "TAILSCALE_AUTH_KEY": None,
+        "TAILSCALE_SOCKS5_PORT": None,
+        "TS_AUTH_KEY": "tskey-auth-s3cret",
+        "TS_HOSTNAME": "contained",
+        "TS_ACCEPT_DNS": "false",
+        "TS_ROUTES": "10.0.0.0/24",
+        "TS_EXTRA_ARGS": "--ssh --accept-routes=false",
+        "TS_TAILSCALED_EXTRA_ARGS": "--port=0",
+        "TS_STATE_DIR": tmp_path / "state",
+        "TS_SOCKET": tmp_path / "own" / "socket",
+        "TS_SOCKS5_SERVER": f"127.0.0.3:{tailscale.port}",
+        "TS_OUTBOUND_HTTP_PROXY_LISTEN": "127.0.0.3:8080",
+        "TS_USERSPACE": "true",
+    }
+    result = run(environment(**variables), "true").ok()
+    [up], [daemon] = tailscale.details("up"), tailscale.details("started")
+    assert {"--hostname=contained", "--accept-dns=false", "--advertise-routes=10.0.0.0/24"} <= set(up["arguments"])
+    # Behind ours, so that they have the last word.
+    assert up["arguments"][-2:] == ["--ssh", "--accept-routes=false"]
+    assert {
+        f"--statedir={tmp_path}/state",
+        f"--socket={tmp_path}/own/socket",
+        f"--socks5-server=127.0.0.3:{tailscale.port}",
+        "--outbound-http-proxy-listen=127.0.0.3:8080",
+        "--port=0",
+    } <= set(daemon["arguments"])
+    assert "has no effect" not in result.err
+
+
+def test_what_cannot_be_honoured_of_them_is_named_at_the_start(environment):
+    result = run(environment(TS_DEST_IP="10.0.0.1", TS_KUBE_SECRET="x", TS_USERSPACE="false"), "true").ok()
+    named = [line.split()[2] for line in result.err.splitlines() if "has no effect" in line]
+    assert named == ["TS_KUBE_SECRET", "TS_DEST_IP", "TS_USERSPACE"]
+
+
+def test_a_workload_identity_needs_no_key(tailscale, environment):
+    variables = {"TAILSCALE_AUTH_KEY": None, "TS_CLIENT_ID": "id", "TS_ID_TOKEN": "token-s3cret"}
+    result = run(environment(**variables), "printenv", "TS_ID_TOKEN", "TS_CLIENT_ID").ok()
+    assert result.out == "hidden-by-tailchain\nid\n"
+    [up] = tailscale.details("up")
+    assert "--client-id=id" in up["arguments"] and up["key"] == "token-s3cret"
+    assert "s3cret" not in str(up["arguments"])
+
+
+def test_an_identity_that_is_half_is_named(tailscale, environment):
+    result = run(environment(TAILSCALE_AUTH_KEY=None, TS_ID_TOKEN="token-s3cret"), "echo", "started")
+    assert result.code == 1 and "TS_ID_TOKEN: `***`: expected TAILSCALE_CLIENT_ID beside it" in result.err
+
+
+def test_the_exit_node_is_set_once_its_name_can_be_known(tailscale, environment):
+    tailscale.mood(exit_node_after=2)
+    run(environment(TAILSCALE_EXIT_NODE="fra-1"), "true").ok()
+    assert tailscale.events("up", "set", "SIGINT") == ["up", "set", "set", "SIGINT"]
+    assert "--exit-node=fra-1" in tailscale.details("set")[-1]["arguments"]
+
+
+def test_without_the_exit_node_that_was_asked_for_nothing_is_started(tailscale, environment):
+    """The app would leave by another address."""
+    tailscale.mood(exit_node_after=1000)
+    result = run(environment(TAILSCALE_EXIT_NODE="fra-1", TAILSCALE_TIMEOUT="2s"), "echo", "started")
+    assert result.code == 1 and "started" not in result.out
+    assert "cannot leave by fra-1 (TAILSCALE_EXIT_NODE): invalid value" in result.err
+
+
+def test_a_config_for_serve_is_given_to_tailscaled(tailscale, environment, tmp_path):
+    config = tmp_path / "serve.json"
+    config.write_text('{"Web": {"${TS_CERT_DOMAIN}:443": {}}}')
+    run(environment(TS_SERVE_CONFIG=config), "true").ok()
+    assert tailscale.details("serve-config") == [{"body": '{"Web": {"app.tail.test:443": {}}}'}]
+    result = run(environment(TS_SERVE_CONFIG=tmp_path / "missing"), "echo", "started")
+    assert result.code == 1 and f"TAILSCALE_SERVE_CONFIG: cannot serve {tmp_path}/missing" in result.err
+
+
+def test_the_help_names_every_setting():
+    said = run_under(paths.COMMAND, ["run", "--help"], via="bare").ok().out
+    assert {"TAILSCALE_EXIT_NODE", "TAILSCALE_STATE_DIR, TS_STATE_DIR"} <= {line.strip() for line in said.splitlines()}
 
 
 def test_the_defaults_of_the_settings(tailscale, environment):
@@ -195,20 +291,58 @@ def test_a_setting_that_is_not_understood_is_named(tailscale, environment, name,
     assert "started" not in result.out and tailscale.events() == []
 
 
-def test_the_key_is_in_a_private_file_and_nowhere_else(tailscale, environment):
+def test_the_key_is_in_no_file_no_argument_no_environment_and_no_message(tailscale, environment):
     tailscale.mood("refuse")
     result = run(environment(), "true")
     [up], [daemon] = tailscale.details("up"), tailscale.details("started")
-    assert up["key"] == "tskey-auth-s3cret" and up["key_mode"] == 0o600
-    assert not Path(up["key_path"]).exists()
+    assert up["key"] == "tskey-auth-s3cret" and up["key_path"].startswith("/proc/self/fd/")
     assert "s3cret" not in str(up["arguments"]) + str(daemon["arguments"]) + result.err + result.out
-    assert "TAILSCALE_AUTH_KEY" not in up["environment"] + daemon["environment"]
+    assert not {"TAILSCALE_AUTH_KEY", "TS_AUTHKEY"} & {*up["environment"], *daemon["environment"]}
 
 
-def test_the_command_still_sees_the_key(environment):
-    """Django's settings of the buildpack's readme ask for it."""
-    result = run(environment(), "sh", "-c", "echo $TAILSCALE_AUTH_KEY").ok()
-    assert result.out == "tskey-auth-s3cret\n"
+def test_one_that_is_killed_while_it_logs_in_leaves_no_key(tailscale, environment):
+    tailscale.mood("hang")
+    process = start(paths.COMMAND, ["run", "--", "true"], via="bare", env=environment())
+    wait_for(lambda: "up" in tailscale.events(), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
+    left = [path for path in tailscale.folder.rglob("*") if path.is_file() and path != tailscale.record]
+    assert left and [path for path in left if b"s3cret" in path.read_bytes()] == []
+
+
+SECRETS = ["TAILSCALE_AUTH_KEY", "TS_AUTHKEY", "TS_AUTH_KEY", "TAILSCALE_CLIENT_SECRET", "TS_CLIENT_SECRET"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_the_command_sees_that_there_is_a_key_and_not_the_key(environment, name):
+    """Django's settings of the buildpack's readme ask whether there is one."""
+    variables = {"TAILSCALE_AUTH_KEY": None, name: "tskey-client-s3cret", "TAILSCALE_ADVERTISE_TAGS": "tag:web"}
+    assert run(environment(**variables), "printenv", name).ok().out == "hidden-by-tailchain\n"
+    unset = [other for other in SECRETS if other != name]
+    assert run(environment(**variables), "printenv", *unset).code == 1
+    kept = run(environment(**variables, TAILSCALE_HIDE_KEY="false"), "printenv", name).ok()
+    assert kept.out == "tskey-client-s3cret\n"
+
+
+def test_a_key_can_be_in_a_file(tailscale, environment, tmp_path):
+    """As in a secret that an orchestrator mounts. Its path is no secret."""
+    (tmp_path / "key").write_text("tskey-of-the-file\n")
+    named = f"file:{tmp_path}/key"
+    result = run(environment(TAILSCALE_AUTH_KEY=None, TS_AUTHKEY=named), "printenv", "TS_AUTHKEY").ok()
+    assert tailscale.details("up")[0]["key"] == "tskey-of-the-file"
+    assert result.out == f"{named}\n"
+    (tmp_path / "key").unlink()
+    assert (
+        f"TS_AUTHKEY: cannot read {tmp_path}/key"
+        in run(environment(TS_AUTHKEY=named, TAILSCALE_AUTH_KEY=None), "true").err
+    )
+
+
+def test_a_placeholder_is_no_key(tailscale, environment):
+    """As for a `tailchain run` within another."""
+    result = run(environment(TAILSCALE_AUTH_KEY="hidden-by-tailchain"), "echo", "started")
+    assert result.code == 1 and "TAILSCALE_AUTH_KEY is a placeholder" in result.err
+    assert "started" not in result.out and tailscale.events("up") == []
 
 
 def test_nothing_is_left_in_the_temporary_folder(tailscale, environment):

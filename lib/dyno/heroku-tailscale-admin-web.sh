@@ -65,7 +65,7 @@ wait_for_name() {
 hostname=${TAILSCALE_ADMIN_HOSTNAME:-}
 port=${TAILSCALE_ADMIN_PORT:-8000}
 [[ -n $hostname ]] || fail "TAILSCALE_ADMIN_HOSTNAME is not set: under which name is the app to be served?"
-[[ -n ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-} ]] || fail "TAILSCALE_AUTH_KEY is not set: there is no tailnet to serve."
+[[ -z ${TAILCHAIN_BYPASS:-} ]] || fail "$TAILCHAIN_BYPASS: there is no tailnet to serve."
 (($#)) || fail "usage: $0 COMMAND…, where COMMAND listens on 127.0.0.1:$port"
 command -v jq >/dev/null || fail "jq is not installed: add it with an apt buildpack."
 
@@ -97,4 +97,6 @@ fi
 
 tailscale serve --bg --https=443 "http://127.0.0.1:$port" >&2
 tailscale serve status >&2
+# A secret that the app has no use for.
+unset TAILSCALE_API_KEY
 exec proxychains4 -f "$HOME/vendor/proxychains-ng/conf/proxychains.conf" "$@"

@@ -5,12 +5,15 @@
 # cannot change that shell's variables. `set -e` would stay with the shell that sources this.
 #
 # ALL_PROXY is not exported. The programs that honour it (curl, pip, requests) would send everything through
-# Tailscale, which without an exit node does not lead to the internet. proxychains4 asks its config instead.
+# tailscaled, which connects to the rest of the internet itself: that works, and is a detour. proxychains4 asks its
+# config instead.
 
 tailscale_start() {
-    local watch=$1 bypass="TAILSCALE_AUTH_KEY is not set"
+    local watch=$1 bypass="TAILSCALE_AUTH_KEY is not set" credentials hidden
+    credentials="${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-}${TS_AUTH_KEY:-}${TAILSCALE_CLIENT_ID:-}${TS_CLIENT_ID:-}"
+    credentials+="${TAILSCALE_CLIENT_SECRET:-}${TS_CLIENT_SECRET:-}"
 
-    if [[ -z ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-} ]]; then
+    if [[ -z $credentials ]]; then
         echo "-----> Skipping Tailscale: $bypass" >&2
         export TAILCHAIN_BYPASS="${TAILCHAIN_BYPASS:-$bypass}"
         return 0
@@ -31,7 +34,10 @@ tailscale_start() {
     # Certificates and the socket, with which the node can be told anything, are for this user alone.
     (umask 077 && mkdir -p "$TAILSCALE_FILES_DIR" "${TAILSCALE_SOCKET%/*}")
     echo "-----> Starting Tailscale" >&2
-    tailchain tailscale up --watch "$watch"
+    tailchain tailscale up --watch "$watch" || return
+    # From here on the app's shell, and so the app, has placeholders in place of the secrets.
+    hidden=$(tailchain tailscale hide) || return
+    eval "$hidden"
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

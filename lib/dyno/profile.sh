@@ -3,6 +3,10 @@
 
 export PATH="$HOME/vendor/proxychains-ng/bin:$HOME/vendor/tailscale/bin:$HOME/vendor/tailscale:$PATH"
 
+# For LD_PRELOAD=libproxychains4.so without a path: the loader passes over a library that it does not find, and the app
+# would bypass the proxy. Only tailchain's library is there.
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$HOME/vendor/proxychains-ng/lib"
+
 # tailscaled's own default is a folder of the system. Certificates are in `certs` below the second. The state is not in
 # there unless TAILSCALE_STATE_DIR asks for it: a dyno's disk ends with the dyno.
 export TAILSCALE_SOCKET="${TAILSCALE_SOCKET:-${TS_SOCKET:-$HOME/.local/share/tailscale/tailscaled.sock}}"
@@ -10,9 +14,19 @@ export TAILSCALE_FILES_DIR="${TAILSCALE_STATE_DIR:-${TS_STATE_DIR:-$HOME/.local/
 
 # Not 127.0.0.1: what peers of the tailnet send to the dyno's own address arrives there. A config that says 127.0.0.1 and
 # the port of tailscaled is understood as this.
+if [[ -n ${TS_SOCKS5_SERVER:-} && -z ${TAILSCALE_SOCKS5_HOST:-} ]]; then
+    # [HOST]:PORT, as Tailscale's container has it; without a host it is every address.
+    export TAILSCALE_SOCKS5_PORT="${TAILSCALE_SOCKS5_PORT:-${TS_SOCKS5_SERVER##*:}}"
+    TAILSCALE_SOCKS5_HOST="${TS_SOCKS5_SERVER%:*}"
+    TAILSCALE_SOCKS5_HOST="${TAILSCALE_SOCKS5_HOST//[\[\]]/}"
+    TAILSCALE_SOCKS5_HOST="${TAILSCALE_SOCKS5_HOST:-0.0.0.0}"
+fi
 export TAILSCALE_SOCKS5_HOST="${TAILSCALE_SOCKS5_HOST:-127.0.0.2}"
 
 # Here and not in the start script, which may be excluded: one Procfile serves dynos with a key and without.
-if [[ -z ${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-}${TAILCHAIN_BYPASS:-} ]]; then
+tailscale_credentials="${TAILSCALE_AUTH_KEY:-}${TS_AUTHKEY:-}${TS_AUTH_KEY:-}${TAILSCALE_CLIENT_ID:-}${TS_CLIENT_ID:-}"
+tailscale_credentials+="${TAILSCALE_CLIENT_SECRET:-}${TS_CLIENT_SECRET:-}"
+if [[ -z $tailscale_credentials${TAILCHAIN_BYPASS:-} ]]; then
     export TAILCHAIN_BYPASS="TAILSCALE_AUTH_KEY is not set"
 fi
+unset tailscale_credentials

@@ -104,10 +104,10 @@ impl Launcher {
         &self,
         configuration: &Configuration,
         command: &[OsString],
-        listener: Listener,
+        variables: &[(&'static str, String)],
     ) -> Result<Pid, String> {
         let mut launcher = self.command(configuration.file().as_deref(), command);
-        launcher.envs(listener.variables());
+        launcher.envs(variables.iter().map(|(name, value)| (name, value)));
         signals::unblock_in(&mut launcher);
         let started = launcher.spawn();
         let pid = started.and_then(|child| child.id().try_into().map_err(io::Error::other));

@@ -5,7 +5,7 @@
 use crate::launcher::Launcher;
 use crate::report;
 use crate::sys::process;
-use crate::tailscale::{self, Events, Node, Settings, StartError, KEY_VARIABLES};
+use crate::tailscale::{self, table, Events, Node, Reader, Settings, StartError, KEY_VARIABLE};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -16,17 +16,13 @@ use tailchain_core::load::BYPASS_VARIABLE;
 
 /// Start Tailscale, run a command through it, stop Tailscale
 ///
-/// With an auth key in TAILSCALE_AUTH_KEY (or TS_AUTHKEY): starts tailscaled in userspace mode, waits until its
+/// With an auth key in TAILSCALE_AUTH_KEY, or what takes its place: starts tailscaled in userspace mode, waits until its
 /// proxy can be used, runs the command as `proxychains4` does, passes signals on to it, and stops tailscaled
 /// when it has ended. Without a key, or with TAILCHAIN_BYPASS, the command runs without a proxy. The exit
 /// status is the command's own, 128 and the signal's number if a signal ended it, 1 when Tailscale does not
 /// come up.
-///
-/// Further settings, all of them environment variables: TAILSCALE_ACCEPT_DNS, TAILSCALE_ACCEPT_ROUTES,
-/// TAILSCALE_ADVERTISE_EXIT_NODES, TAILSCALE_ADVERTISE_TAGS, TAILSCALE_HOSTNAME, TAILSCALE_SHIELDS_UP,
-/// TAILSCALE_LOGIN_SERVER, TAILSCALE_TIMEOUT (50s), TAILSCALE_DRAIN_TIMEOUT (20s), TAILSCALE_SOCKS5_HOST (127.0.0.2),
-/// TAILSCALE_SOCKS5_PORT (1055), /// TAILSCALE_DIR, TAILSCALE_SOCKET, TAILSCALE_STATE_DIR, TAILSCALED_VERBOSE.
 #[derive(clap::Args)]
+#[command(after_help = table::help())]
 pub struct Args {
     /// The configuration [default: the one that the command would get; if there is none, the shipped one]
     #[arg(short, value_name = "FILE")]
@@ -54,7 +50,7 @@ pub fn run(args: &Args) -> ExitCode {
             Err(error) => report::fail(error),
         },
         Ok(None) => {
-            let reason = format!("{} is not set", KEY_VARIABLES[0]);
+            let reason = format!("{} is not set", KEY_VARIABLE);
             report::fail(launcher.exec(args.file.as_deref(), &args.command, Some(&reason)))
         }
         Err(error) => report::fail(error),
@@ -69,6 +65,7 @@ fn with_tailscale(
     let told = |error: io::Error| error.to_string();
     // Before anything is started: a configuration that cannot be used is an error at once.
     let configuration = launcher.configuration(args.file.as_deref(), settings.listener)?;
+    process::hide_memory();
     let mut events = Events::new().map_err(told)?;
     let mut node = Node::new(settings)?;
     match start(&mut node, &mut events) {
@@ -79,7 +76,7 @@ fn with_tailscale(
             return Ok(code(ExitStatus::from_raw(signal)));
         }
     }
-    let child = launcher.spawn(&configuration, &args.command, settings.listener);
+    let child = launcher.spawn(&configuration, &args.command, &environment(settings));
     let pid = match child {
         Ok(pid) => pid,
         Err(error) => {
@@ -105,6 +102,20 @@ fn with_tailscale(
     }
     kept.map_err(told)?;
     Ok(events.status().map_or(ExitCode::FAILURE, code))
+}
+
+/// What the command finds in its environment besides ours: where the proxy is, and no secret.
+fn environment(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut variables = Vec::from(settings.listener.variables());
+    if settings.hide_key {
+        let hidden = tailscale::placeholders(&Reader(&|name| std::env::var_os(name)));
+        variables.extend(
+            hidden
+                .into_iter()
+                .map(|(name, text)| (name, text.to_owned())),
+        );
+    }
+    variables
 }
 
 /// On a dyno the start script may have done it already.

@@ -2,8 +2,6 @@
 (asks for a login), `hang` (`health`: what `status` complains about meanwhile), `approve` (the machine waits for
 approval), `busy` (the control server lets the first login wait), `api down` (for the first `times` logins)."""
 
-import os
-import stat
 import sys
 import time
 from pathlib import Path
@@ -19,9 +17,10 @@ def tried():
 
 
 def up():
-    path = Path(option("auth-key").removeprefix("file:"))
+    named = option("auth-key") or option("client-secret") or option("id-token")
+    path = Path(named.removeprefix("file:"))
     key = path.read_text()
-    record("up", **common(key=key, key_path=str(path), key_mode=stat.S_IMODE(os.stat(path).st_mode)))
+    record("up", **common(key=key, key_path=str(path)))
     match mood()["up"]:
         case "accept":
             STATE.write_text("Running")
@@ -49,4 +48,13 @@ def up():
             time.sleep(3600)
 
 
-{"status": lambda: print(status()), "up": up}[next(word for word in ARGUMENTS if not word.startswith("--"))]()
+def set_exit_node():
+    record("set", **common())
+    tries = (FOLDER / "record").read_text().count("\nset ")
+    if tries < mood().get("exit_node_after", 0):
+        sys.exit(f'invalid value "{option("exit-node")}" for --exit-node; must be IP or unique node name')
+
+
+{"status": lambda: print(status()), "up": up, "set": set_exit_node}[
+    next(word for word in ARGUMENTS if not word.startswith("--"))
+]()

@@ -44,7 +44,11 @@ def accept():
     while True:
         with listener.accept()[0] as client:
             # A look at whether somebody listens asks nothing.
-            if client.recv(4096).startswith(b"GET /localapi/v0/status"):
+            asked = client.recv(4096)
+            if asked.startswith(b"POST /localapi/v0/serve-config"):
+                record("serve-config", body=asked.split(b"\r\n\r\n", 1)[1].decode())
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            if asked.startswith(b"GET /localapi/v0/status"):
                 record("asked")
                 client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + status().encode())
 

@@ -28,6 +28,11 @@ pub fn from_env(env: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> Option<(IpA
         Some(port) if !port.is_empty() => port.to_str()?.parse().ok()?,
         _ => DEFAULT_PORT,
     };
+    // Whoever listens on every address is found on this one.
+    let host = match host.is_unspecified() {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => host,
+    };
     Some((host, port))
 }
 
@@ -116,6 +121,7 @@ mod tests {
         assert_eq!(read("127.0.0.2", ""), Some((DEFAULT_HOST, 1055)));
         assert_eq!(read("127.0.0.2", "1056"), Some((DEFAULT_HOST, 1056)));
         assert!(read("localhost", "").is_some());
+        assert_eq!(read("0.0.0.0", ""), read("127.0.0.1", ""));
         assert_eq!(read("here", "1056"), None);
         assert_eq!(read("127.0.0.2", "x"), None);
     }

@@ -24,6 +24,13 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     }
 }
 
+/// From now on no other process of this user can read our memory or our environment, where the secrets are; root can
+/// (PR_SET_DUMPABLE, prctl(2)). A child that calls exec is as any other.
+pub fn hide_memory() {
+    // SAFETY: takes two numbers. It cannot fail.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+}
+
 /// Who called listen(2) on the other side of a connection (SO_PEERCRED, unix(7)).
 ///
 /// # Errors

@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::daemon;
-use crate::sys::child;
 use crate::sys::process::Pid;
 use crate::sys::signals;
+use crate::sys::{child, memory_file};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -22,7 +23,7 @@ pub struct Client {
 
 impl Client {
     /// Its output goes to a file in `folder`, because nobody may have the time to read a pipe. The file has the name of
-    /// the subcommand, the first of `words`: a `status` may run beside an `up`.
+    /// the subcommand, the first of `words`: a `status` may run beside an `up`. It inherits `fds`.
     ///
     /// # Errors
     ///
@@ -32,6 +33,7 @@ impl Client {
         socket: &Path,
         words: &[OsString],
         folder: &Path,
+        fds: Vec<RawFd>,
     ) -> io::Result<Client> {
         let output = folder.join(words.first().map_or("output".as_ref(), OsString::as_os_str));
         let file = File::create(&output)?;
@@ -44,6 +46,7 @@ impl Client {
             .stderr(file)
             .process_group(0);
         daemon::without_our_variables(&mut command);
+        memory_file::pass_on(&mut command, fds);
         signals::unblock_in(&mut command);
         child::end_with_us(&mut command, libc::SIGKILL);
         let pid = command.spawn()?.id();

@@ -50,6 +50,7 @@ impl Node<'_> {
         self.wait_for_socket(events, until)?;
         self.wait_for_listener(events, until)?;
         self.log_in(events, until, Login::First)?;
+        self.after_login(events, until)?;
         let status = self.wait_for_proxy(events, until)?;
         // Where /proc did not tell that it listens, its answer does.
         self.close_hold()?;
@@ -168,6 +169,7 @@ impl Node<'_> {
         until: Option<Instant>,
     ) -> Result<Status, StartError> {
         self.log_in(events, until, Login::Again)?;
+        self.after_login(events, until)?;
         self.wait_for_proxy(events, until)
     }
 
@@ -177,19 +179,12 @@ impl Node<'_> {
         until: Option<Instant>,
         login: Login,
     ) -> Result<(), StartError> {
-        let key = self
-            .folder
-            .secret("auth-key", self.settings.auth_key.reveal())?;
+        let keys = self.settings.credentials.open().map_err(failed)?;
         let words = || {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            login::arguments(
-                self.settings,
-                key.path(),
-                left.map(|left| left.max(STEP)),
-                login,
-            )
+            login::arguments(self.settings, &keys, left.map(|left| left.max(STEP)), login)
         };
-        let mut client = self.client(&words())?;
+        let mut client = self.client(&words(), keys.fds())?;
         let mut next_look = Instant::now() + LOOK;
         // Of the attempt before, while this one has said nothing.
         let mut passing = String::new();
@@ -204,19 +199,19 @@ impl Node<'_> {
             match client.ended {
                 Some(status) if status.success() => return Ok(()),
                 Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
-                    passing = login::complaint(&output, self.settings);
+                    passing = login::complaint(&output, &keys);
                     self.step(events, &mut [], Instant::now() + LOOK)?;
-                    client = self.client(&words())?;
+                    client = self.client(&words(), keys.fds())?;
                 }
                 Some(_) => {
-                    let complaint = login::complaint(&output, self.settings);
+                    let complaint = login::complaint(&output, &keys);
                     return Err(self.login_failure(&complaint, events, until));
                 }
                 // tailscale has the same limit; this is for one that does not keep it.
                 None if is_over(until.map(|until| until + KILLED)) => {
                     let complaint = match output.trim() {
                         "" => passing,
-                        said => login::complaint(said, self.settings),
+                        said => login::complaint(said, &keys),
                     };
                     self.end_client(client, events)?;
                     return Err(self.login_failure(&complaint, events, until));

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::{keep, Events, Node, Settings, StartError, KEY_VARIABLES};
+use super::{keep, placeholders, Events, Node, Reader, Settings, StartError, KEY_VARIABLE};
 use crate::report;
 use crate::sys::child;
-use crate::sys::process::Pid;
+use crate::sys::process::{self, Pid};
 use std::io::{self, BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -28,6 +28,9 @@ enum Subcommand {
         #[arg(long, value_name = "PID")]
         watch: Pid,
     },
+    /// Shell commands that put placeholders in the place of secrets, for the shell that runs the app
+    #[command(hide = true)]
+    Hide,
     /// What `up` leaves behind
     #[command(hide = true)]
     Supervise {
@@ -41,6 +44,7 @@ const READY: &str = "ready";
 
 pub fn run(args: &Args) -> ExitCode {
     let done = match args.command {
+        Subcommand::Hide => hide(),
         Subcommand::Up { watch } => up(watch),
         Subcommand::Supervise { watch } => supervise(watch),
     };
@@ -48,6 +52,18 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(code) => code,
         Err(reason) => report::fail(format_args!("Tailscale: {reason}")),
     }
+}
+
+/// The app then inherits no secret. The supervisor has them.
+fn hide() -> Result<ExitCode, String> {
+    let environment = |name: &str| std::env::var_os(name);
+    let settings = Settings::from_env(&environment).map_err(|error| error.to_string())?;
+    if settings.is_some_and(|settings| settings.hide_key) {
+        for (name, placeholder) in placeholders(&Reader(&environment)) {
+            report::say(format_args!("export {name}={placeholder}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The supervisor gives the reason of a failure itself: its stderr is ours.
@@ -79,7 +95,8 @@ fn supervise(watch: Pid) -> Result<ExitCode, String> {
     let settings =
         Settings::from_env(&|name| std::env::var_os(name)).map_err(|error| error.to_string())?;
     let settings = settings
-        .ok_or_else(|| format!("{} is not set: there is nothing to start", KEY_VARIABLES[0]))?;
+        .ok_or_else(|| format!("{} is not set: there is nothing to start", KEY_VARIABLE))?;
+    process::hide_memory();
     let mut events = Events::new().map_err(told)?;
     let watched = events.watch(watch);
     watched.map_err(|error| format!("cannot watch process {watch}: {error}"))?;

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::credentials;
 use super::lost::{self, Lost};
 use super::programs::Programs;
-use super::settings::{Settings, KEY_VARIABLES};
+use super::settings::Settings;
 use crate::report;
 use crate::sys::process::Pid;
 use crate::sys::{child, shield, signals};
@@ -49,6 +50,9 @@ impl Daemon {
         files: &Path,
     ) -> io::Result<Daemon> {
         let (reader, writer) = io::pipe()?;
+        let http_proxy = settings.http_proxy.as_ref();
+        let http_proxy =
+            http_proxy.map(|address| format!("--outbound-http-proxy-listen={address}"));
         let mut command = Command::new(&programs.daemon);
         command
             .arg("--tun=userspace-networking")
@@ -56,6 +60,8 @@ impl Daemon {
             .arg(option("--statedir=", files))
             .arg(option("--socket=", socket))
             .arg(format!("--verbose={}", settings.verbose))
+            .args(http_proxy)
+            .args(&settings.daemon_extra_args)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
@@ -101,9 +107,9 @@ impl Daemon {
     }
 }
 
-/// What is for the program and not for Tailscale's: the key goes another way, and nothing is preloaded.
+/// What is not for Tailscale's programs: secrets go another way, and nothing is preloaded.
 pub fn without_our_variables(command: &mut Command) {
-    for name in KEY_VARIABLES.into_iter().chain(["LD_PRELOAD"]) {
+    for name in credentials::names().chain(["LD_PRELOAD"]) {
         command.env_remove(name);
     }
 }

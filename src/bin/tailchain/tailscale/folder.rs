@@ -1,10 +1,10 @@
-//! A private folder for one start: the socket, the key while it is needed, messages of the client.
+//! A private folder for one start: the socket, messages of the client.
 
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -46,41 +46,10 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.0
     }
-
-    /// A file that only we can read; it goes when the value does.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be written.
-    pub fn secret(&self, name: &str, content: &[u8]) -> io::Result<SecretFile> {
-        let file = SecretFile(self.0.join(name));
-        let mut options = fs::OpenOptions::new();
-        let mut open = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file.0)?;
-        open.write_all(content)?;
-        Ok(file)
-    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-pub struct SecretFile(PathBuf);
-
-impl SecretFile {
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for SecretFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }

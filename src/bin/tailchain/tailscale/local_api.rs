@@ -22,15 +22,41 @@ const STATUS: &[u8] =
 ///
 /// tailscaled is not there, or its answer is no status.
 pub fn status(socket: &Path) -> io::Result<Status> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(STATUS)?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer)?;
+    let answer = ask(socket, STATUS)?;
     body(&answer)
         .and_then(status::parse)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// # Errors
+///
+/// tailscaled is not there, or does not accept `config`: what it says.
+pub fn set_serve_config(socket: &Path, config: &[u8]) -> io::Result<()> {
+    let mut request = format!(
+        "POST /localapi/v0/serve-config HTTP/1.0\r\nHost: local-tailscaled.sock\r\nContent-Length: {}\r\n\r\n",
+        config.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(config);
+    let answer = ask(socket, &request)?;
+    match body(&answer) {
+        Some(_) => Ok(()),
+        None => {
+            let text = String::from_utf8_lossy(&answer);
+            let said = text.lines().last().unwrap_or_default();
+            Err(io::Error::other(said.to_owned()))
+        }
+    }
+}
+
+fn ask(socket: &Path, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// `None` unless the answer is a success.

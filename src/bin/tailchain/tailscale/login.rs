@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::credentials::Keys;
 use super::lost;
 use super::settings::Settings;
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 /// Whether the node has a key, that of one which is out of the tailnet.
@@ -15,14 +15,14 @@ pub enum Login {
     Again,
 }
 
-/// `key` is a file, because the command line can be seen by everybody on the machine.
 pub fn arguments(
     settings: &Settings,
-    key: &Path,
+    keys: &Keys,
     limit: Option<Duration>,
     login: Login,
 ) -> Vec<OsString> {
-    let mut words = vec!["up".into(), super::daemon::option("--auth-key=file:", key)];
+    let mut words: Vec<OsString> = vec!["up".into()];
+    words.extend_from_slice(keys.words());
     // What a stored state says otherwise, or a `tailscale set`, would have to be repeated here.
     words.push("--reset".into());
     if login == Login::Again {
@@ -40,6 +40,12 @@ pub fn arguments(
         settings.advertise_exit_node.to_string(),
     );
     add("shields-up", settings.shields_up.to_string());
+    if settings.ssh {
+        add("ssh", true.to_string());
+    }
+    if let Some(routes) = &settings.advertise_routes {
+        add("advertise-routes", routes.clone());
+    }
     if let Some(tags) = &settings.advertise_tags {
         add("advertise-tags", tags.clone());
     }
@@ -49,6 +55,7 @@ pub fn arguments(
     if let Some(server) = &settings.login_server {
         add("login-server", server.clone());
     }
+    words.extend(settings.extra_args.iter().map(OsString::from));
     words
 }
 
@@ -81,15 +88,14 @@ fn is_refused_by_api(output: &str) -> bool {
         .any(|(_, rest)| rest.get(..3).is_some_and(lost::is_final))
 }
 
-/// What `tailscale up` wrote, for a message of ours: on one line, without the key.
-pub fn complaint(output: &str, settings: &Settings) -> String {
-    let key = String::from_utf8_lossy(settings.auth_key.reveal());
+/// What `tailscale up` wrote, for a message of ours: on one line, without secrets.
+pub fn complaint(output: &str, keys: &Keys) -> String {
     let lines: Vec<&str> = output
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let text = lines.join("; ").replace(&*key, "***");
+    let text = keys.redact(&lines.join("; "));
     match text.contains("require --advertise-tags") {
         true => format!("{text}: set TAILSCALE_ADVERTISE_TAGS, such as tag:web"),
         false => text,
@@ -112,11 +118,18 @@ mod tests {
         .unwrap()
     }
 
+    fn keys() -> Keys {
+        settings(&[]).credentials.open().unwrap()
+    }
+
     fn words(settings: &Settings) -> Vec<String> {
         let limit = Some(Duration::from_secs(2));
-        arguments(settings, Path::new("/key"), limit, Login::First)
-            .into_iter()
+        let keys = settings.credentials.open().unwrap();
+        let words = arguments(settings, &keys, limit, Login::First).into_iter();
+        // Behind the path of the secret's descriptor.
+        words
             .map(|word| word.into_string().unwrap())
+            .filter(|word| !word.starts_with("--auth-key=file:/proc/self/fd/"))
             .collect()
     }
 
@@ -126,7 +139,6 @@ mod tests {
             words(&settings(&[])),
             [
                 "up",
-                "--auth-key=file:/key",
                 "--reset",
                 "--timeout=2000ms",
                 "--accept-dns=true",
@@ -147,6 +159,9 @@ mod tests {
             ("TAILSCALE_ADVERTISE_TAGS", "tag:a,tag:b"),
             ("TAILSCALE_HOSTNAME", "db"),
             ("TAILSCALE_LOGIN_SERVER", "http://127.0.0.1:1"),
+            ("TS_ROUTES", "10.0.0.0/8"),
+            ("TAILSCALE_SSH", "1"),
+            ("TS_EXTRA_ARGS", "--stateful-filtering --operator=me"),
         ]));
         for option in [
             "--accept-dns=false",
@@ -156,6 +171,10 @@ mod tests {
             "--advertise-tags=tag:a,tag:b",
             "--hostname=db",
             "--login-server=http://127.0.0.1:1",
+            "--advertise-routes=10.0.0.0/8",
+            "--ssh=true",
+            "--stateful-filtering",
+            "--operator=me",
         ] {
             assert!(
                 words.iter().any(|word| word == option),
@@ -191,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_tags_are_needed_for_names_their_variable() {
-        let complaint = complaint("oauth authkeys require --advertise-tags\n", &settings(&[]));
+        let complaint = complaint("oauth authkeys require --advertise-tags\n", &keys());
         assert!(
             complaint.contains("TAILSCALE_ADVERTISE_TAGS"),
             "{complaint}"
@@ -200,10 +219,7 @@ mod tests {
 
     #[test]
     fn a_complaint_is_one_line_without_the_key() {
-        let complaint = complaint(
-            "\nbackend error:\n invalid key tskey-s3cret\n",
-            &settings(&[]),
-        );
+        let complaint = complaint("\nbackend error:\n invalid key tskey-s3cret\n", &keys());
         assert_eq!(complaint, "backend error:; invalid key ***");
     }
 }

@@ -6,10 +6,12 @@
 //! commands `run` and `tailscale up` differ in whose end they wait for: a child of theirs, or any process of the
 //! machine.
 
+mod after_login;
 mod backoff;
 mod client;
 mod coming_up;
 pub mod command;
+mod credentials;
 mod daemon;
 mod duration;
 mod events;
@@ -30,12 +32,13 @@ mod status;
 mod told;
 
 pub use coming_up::StartError;
+pub use credentials::placeholders;
 pub use events::Events;
 pub use folder::Folder;
 pub use keep::keep;
 pub use listener::Listener;
 pub use node::Node;
-pub use settings::{Settings, KEY_VARIABLES};
+pub use settings::{table, Reader, Settings, KEY_VARIABLE};
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use super::status::{self, Status};
 use crate::report;
 use crate::sys::port::PortHold;
 use crate::sys::process::{self, Pid};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -63,6 +64,9 @@ impl<'s> Node<'s> {
             Some(path) => path.clone(),
             None => folder.path().join("tailscaled.sock"),
         };
+        for line in &settings.without_effect {
+            report::complain(format_args!("warning: {line}"));
+        }
         Ok(Node {
             settings,
             programs,
@@ -197,7 +201,7 @@ impl<'s> Node<'s> {
         mut beside: Option<&mut Client>,
     ) -> Result<Option<Status>, StartError> {
         let words = ["status", "--json", "--peers=false"].map(Into::into);
-        let mut client = self.client(&words)?;
+        let mut client = self.client(&words, Vec::new())?;
         while client.ended.is_none() {
             if is_over(until) {
                 self.end_client(client, events)?;
@@ -271,12 +275,17 @@ impl<'s> Node<'s> {
         }
     }
 
-    pub(super) fn client(&self, words: &[std::ffi::OsString]) -> Result<Client, StartError> {
+    pub(super) fn client(
+        &self,
+        words: &[std::ffi::OsString],
+        fds: Vec<RawFd>,
+    ) -> Result<Client, StartError> {
         Client::start(
             &self.programs.client,
             &self.socket,
             words,
             self.folder.path(),
+            fds,
         )
         .map_err(|error| {
             failed(format_args!(

@@ -10,6 +10,8 @@ pub struct Status {
     pub state: String,
     /// The name and the first address of this node, as far as it has them.
     pub node: String,
+    /// The name of this node that certificates are for; its DNS name where there are none.
+    pub domain: String,
     /// Whether the control server has said when the key of this node ends. It says so of one that has ended.
     pub has_key_expiry: bool,
     /// What tailscaled complains about.
@@ -29,7 +31,10 @@ pub fn parse(text: &[u8]) -> Option<Status> {
         .collect();
     let expiry = own.and_then(|own| own.get("KeyExpiry")?.as_str());
     let health = value.get("Health").and_then(Value::as_array);
+    let domain = value.pointer("/CertDomains/0").and_then(Value::as_str);
+    let domain = domain.or(name).unwrap_or_default();
     Some(Status {
+        domain: domain.trim_end_matches('.').to_owned(),
         state: value.get("BackendState")?.as_str()?.to_owned(),
         node: node.join(", "),
         has_key_expiry: expiry.is_some(),
@@ -97,6 +102,7 @@ mod tests {
             let status = Status {
                 state: "NeedsLogin".to_owned(),
                 node: String::new(),
+                domain: String::new(),
                 has_key_expiry: false,
                 health: vec![
                     "slow".to_owned(),

@@ -1,0 +1,255 @@
+//! What lets the node into the tailnet: an auth key, an OAuth client's secret, or a token of an identity provider.
+//!
+//! A secret goes to `tailscale up` in a file of memory that has no name (memfd_create(2)): neither the command line nor
+//! a folder shows it, and however this process ends, nothing of it stays.
+
+#![forbid(unsafe_code)]
+
+use super::settings::{table, Reader, SettingsError};
+use crate::sys::memory_file;
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use tailchain_core::config::Secret;
+
+/// What the app finds in place of a secret: an app that only asks whether there is one, as Django settings of the
+/// buildpack's readme do, finds that there is.
+pub const PLACEHOLDER: &str = "hidden-by-tailchain";
+const FILE: &str = "file:";
+
+/// A secret, and the variable that it came from.
+struct Given {
+    option: &'static str,
+    name: &'static str,
+    value: Secret,
+}
+
+#[derive(Default)]
+pub struct Credentials {
+    secrets: Vec<Given>,
+    client_id: Option<String>,
+    audience: Option<String>,
+}
+
+impl Credentials {
+    /// # Errors
+    ///
+    /// Values that cannot be meant, or not together.
+    pub fn read(reader: &Reader<'_>) -> Result<Credentials, SettingsError> {
+        let mut credentials = Credentials {
+            client_id: reader.text(&table::CLIENT_ID)?,
+            audience: reader.text(&table::AUDIENCE)?,
+            ..Credentials::default()
+        };
+        for (option, setting) in [
+            ("auth-key", &table::AUTH_KEY),
+            ("client-secret", &table::CLIENT_SECRET),
+            ("id-token", &table::ID_TOKEN),
+        ] {
+            if let Some((name, value)) = reader.secret(setting)? {
+                credentials.secrets.push(Given {
+                    option,
+                    name,
+                    value,
+                });
+            }
+        }
+        credentials.check()
+    }
+
+    /// As Tailscale's container does.
+    fn check(self) -> Result<Credentials, SettingsError> {
+        let has = |option: &str| self.secrets.iter().find(|given| given.option == option);
+        let identity = has("id-token").map(|given| given.name);
+        let identity = identity.or(self.audience.is_some().then_some(table::AUDIENCE.name));
+        let mistake = |name, expected| {
+            Err(SettingsError {
+                name,
+                value: "***".to_owned(),
+                expected,
+            })
+        };
+        match (has("auth-key"), identity, &self.client_id) {
+            (Some(key), Some(_), _) => mistake(
+                key.name,
+                "no auth key beside a workload identity; unset one of them",
+            ),
+            (None, Some(name), None) => mistake(name, "TAILSCALE_CLIENT_ID beside it"),
+            (None, Some(name), Some(_)) if has("client-secret").is_some() => mistake(
+                name,
+                "no TAILSCALE_CLIENT_SECRET beside it; unset one of them",
+            ),
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether there is anything to log in with.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.client_id.is_none()
+    }
+
+    /// For one `tailscale up`. Files that settings name are read now.
+    ///
+    /// # Errors
+    ///
+    /// A secret cannot be had.
+    pub fn open(&self) -> Result<Keys, String> {
+        let mut keys = Keys {
+            words: Vec::new(),
+            files: Vec::new(),
+            secrets: Vec::new(),
+        };
+        for given in &self.secrets {
+            let secret = given.content()?;
+            let file = memory_file::with(secret.reveal())
+                .map_err(|error| format!("cannot keep {} in memory: {error}", given.name))?;
+            let fd = file.as_raw_fd();
+            let word = format!("--{}={FILE}/proc/self/fd/{fd}", given.option);
+            keys.words.push(word.into());
+            keys.files.push(file);
+            keys.secrets.push(secret);
+        }
+        for (option, value) in [("client-id", &self.client_id), ("audience", &self.audience)] {
+            let word = value.as_ref().map(|value| format!("--{option}={value}"));
+            keys.words.extend(word.map(OsString::from));
+        }
+        Ok(keys)
+    }
+}
+
+impl Given {
+    fn content(&self) -> Result<Secret, String> {
+        let text = String::from_utf8_lossy(self.value.reveal());
+        if text == PLACEHOLDER {
+            return Err(format!(
+                "{} is a placeholder: who started this process has the key. Start Tailscale there, or set {}=false there",
+                self.name,
+                table::HIDE_KEY.name
+            ));
+        }
+        let Some(path) = text.strip_prefix(FILE) else {
+            return Ok(self.value.clone());
+        };
+        let content = fs::read_to_string(path)
+            .map_err(|error| format!("{}: cannot read {path}: {error}", self.name))?;
+        Ok(Secret::new(content.trim().as_bytes()))
+    }
+}
+
+/// Secrets as a `tailscale up` gets them.
+pub struct Keys {
+    words: Vec<OsString>,
+    files: Vec<OwnedFd>,
+    secrets: Vec<Secret>,
+}
+
+impl Keys {
+    /// The options that name them.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
+    /// Descriptors that `tailscale up` has to inherit.
+    pub fn fds(&self) -> Vec<RawFd> {
+        self.files.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// `text` without them.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            let secret = String::from_utf8_lossy(secret.reveal());
+            if !secret.is_empty() {
+                text = text.replace(&*secret, "***");
+            }
+        }
+        text
+    }
+}
+
+/// For the environment of a program that has no use for the secrets: what to put in their place. The path of a file is
+/// no secret.
+pub fn placeholders(reader: &Reader<'_>) -> Vec<(&'static str, &'static str)> {
+    let is_literal = |name: &str| {
+        let value = reader.value(name);
+        value.is_some_and(|value| !value.as_encoded_bytes().starts_with(FILE.as_bytes()))
+    };
+    names()
+        .filter(|name| is_literal(name))
+        .map(|name| (name, PLACEHOLDER))
+        .collect()
+}
+
+/// The variables that hold secrets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let secret = table::ALL.iter().filter(|setting| setting.is_secret);
+    secret.flat_map(|setting| setting.names())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Credentials, SettingsError> {
+        Credentials::read(&Reader(&|name| {
+            let found = variables.iter().find(|(own, _)| *own == name);
+            found.map(|(_, value)| OsString::from(value))
+        }))
+    }
+
+    fn words(variables: &[(&str, &str)]) -> Vec<String> {
+        let keys = read(variables).unwrap().open().unwrap();
+        let words = keys.words().iter();
+        words
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_secret_is_named_by_a_descriptor_and_the_rest_by_itself() {
+        let [key] = &words(&[("TS_AUTHKEY", "tskey-x")])[..] else {
+            panic!("one word");
+        };
+        assert!(key.starts_with("--auth-key=file:/proc/self/fd/"), "{key}");
+        let words = words(&[("TAILSCALE_CLIENT_ID", "id"), ("TS_ID_TOKEN", "token")]);
+        assert!(words[0].starts_with("--id-token=file:/proc/self/fd/"));
+        assert_eq!(words[1], "--client-id=id");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_together_is_an_error() {
+        let key = ("TAILSCALE_AUTH_KEY", "tskey-x");
+        let id = ("TAILSCALE_CLIENT_ID", "id");
+        for wrong in [
+            vec![key, ("TAILSCALE_AUDIENCE", "a")],
+            vec![key, ("TAILSCALE_ID_TOKEN", "t"), id],
+            vec![("TAILSCALE_ID_TOKEN", "t")],
+            vec![("TS_AUDIENCE", "a")],
+            vec![id, ("TS_AUDIENCE", "a"), ("TS_CLIENT_SECRET", "s")],
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong:?}");
+        }
+        assert!(read(&[id, ("TS_CLIENT_SECRET", "s")]).is_ok());
+    }
+
+    #[test]
+    fn a_placeholder_and_a_file_that_is_not_there_are_said() {
+        for (value, said) in [
+            (PLACEHOLDER, "TAILSCALE_AUTH_KEY is a placeholder"),
+            ("file:/nowhere/key", "cannot read /nowhere/key"),
+        ] {
+            let credentials = read(&[("TAILSCALE_AUTH_KEY", value)]).unwrap();
+            let error = credentials.open().err().unwrap();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_are_cleaned_of_every_secret() {
+        let keys = read(&[("TS_CLIENT_SECRET", "s3cret")])
+            .unwrap()
+            .open()
+            .unwrap();
+        assert_eq!(keys.redact("no: s3cret!"), "no: ***!");
+    }
+}
