@@ -12,14 +12,14 @@ use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, Ra
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::dial::{Attempt, Report};
 use tailchain_core::errno::Errno;
-use tailchain_core::fake::FakeNet;
+use tailchain_core::fake::{FakeId, FakeNet};
 use tailchain_core::host::{Host, HostName};
 use tailchain_core::hosts::{own_name, HostsFile};
 use tailchain_core::load;
 use tailchain_core::local_addresses::LocalAddresses;
 use tailchain_core::log::Log;
 use tailchain_core::route::{self, Dialled, Route};
-use tailchain_core::shared_names::SharedNames;
+use tailchain_core::shared_names::{KeptNames, SharedNames};
 use tailchain_core::sys;
 
 /// Everything that the hooks look at.
@@ -32,6 +32,7 @@ pub struct State {
     proxy_addresses: LocalAddresses,
     local_proxies: OnceBox<Vec<IpAddr>>,
     names: OnceBox<SharedNames>,
+    kept: KeptNames,
     hosts: OnceBox<HostsFile>,
 }
 
@@ -86,6 +87,7 @@ impl State {
             local_proxies: OnceBox::new(),
             log,
             names: OnceBox::new(),
+            kept: KeptNames::default(),
             hosts: OnceBox::new(),
             config: loaded.config,
         }
@@ -95,6 +97,30 @@ impl State {
     pub fn names(&self) -> &SharedNames {
         self.names
             .get_or_init(|| Box::new(SharedNames::open(&variable)))
+    }
+
+    /// The address that stands for `name`, which it then does for as long as this process lives. `None`: the table cannot
+    /// take it.
+    pub fn assign(&self, name: &HostName) -> Option<FakeId> {
+        /// How many ids that this process keeps for other names may be in the way.
+        const ATTEMPTS: usize = 64;
+        let mut ticket = self.names().assign_ticket(name)?;
+        for _ in 0..ATTEMPTS {
+            if self.kept.keep(ticket, name) {
+                return Some(FakeId::of_ticket(ticket));
+            }
+            ticket = self.names().assign_another(name, ticket)?;
+        }
+        None
+    }
+
+    /// The name that an id stands for in this process.
+    fn name_of(&self, id: FakeId) -> Option<HostName> {
+        if let Some(name) = self.kept.name_of(id) {
+            return Some(name.clone());
+        }
+        let (ticket, name) = self.names().holder_of(id)?;
+        self.kept.may_be(ticket).then_some(name)
     }
 
     /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
@@ -248,7 +274,7 @@ impl State {
         match self.fakes.id_of(address.ip()) {
             None if self.fakes.contains(address.ip()) => Fake::Unknown,
             None => Fake::No,
-            Some(id) => self.names().name_of(id).map_or(Fake::Unknown, Fake::Name),
+            Some(id) => self.name_of(id).map_or(Fake::Unknown, Fake::Name),
         }
     }
 

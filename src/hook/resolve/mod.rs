@@ -94,7 +94,7 @@ pub fn answer_for(state: &State, name: HostName) -> Answer {
         NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
         NamePolicy::Local(_) if route::names_a_proxy(&state.config, &name) => Answer::Watched(name),
         NamePolicy::Local(_) => Answer::Local,
-        NamePolicy::Remote => match state.names().assign(&name) {
+        NamePolicy::Remote => match state.assign(&name) {
             Some(id) => Answer::Fake(FakeHost {
                 v4: state.fakes.address_v4(id),
                 v6: state.fakes.address_v6(id),

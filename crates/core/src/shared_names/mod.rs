@@ -13,14 +13,16 @@
 //! A forked child shares the table with its parent, wherever it is.
 //!
 //! **Limits.** 131,072 names at once; the oldest goes first, but a name that is asked for again before gets
-//! a new address in good time. An address comes round after 16,646,144 names; it is then wrong for a
-//! program that kept it so long. Several processes that enter one name at the same moment may give it different
+//! a new address in good time. An address comes round after 16,645,890 names. A process keeps what it was
+//! given itself (`kept`), so that this is of no matter to it; it is to a program that was told an address by another,
+//! as an argument, and keeps it so long. Several processes that enter one name at the same moment may give it different
 //! addresses, each of which is right. Tables begin at random addresses: an address of a table that was lost
 //! (its file removed while programs run) is unknown in the new one, save for an unlucky few.
 
 mod entry;
 mod hash;
 mod index;
+mod kept;
 mod layout;
 mod memory;
 mod peers;
@@ -29,5 +31,6 @@ pub(crate) mod sys;
 mod table;
 
 pub use entry::Text;
+pub use kept::KeptNames;
 pub use place::Place;
 pub use table::SharedNames;

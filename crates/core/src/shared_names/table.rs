@@ -67,34 +67,61 @@ impl SharedNames {
     /// The fake address of a name, the same as last time if it is still fresh. `None` when the table cannot take
     /// it (its file was cut off, its file system is full, no memory): the name must not be used, fail the call.
     pub fn assign(&self, name: &HostName) -> Option<FakeId> {
+        self.assign_ticket(name).map(FakeId::of_ticket)
+    }
+
+    /// As [`SharedNames::assign`], with more than its address tells: the ticket, which is never given out again.
+    pub fn assign_ticket(&self, name: &HostName) -> Option<u64> {
         let text = name.as_str().as_bytes();
         let hash = hash::hash(self.seed, hash::words(text));
         let outdated = match self.look_up(text, hash) {
-            Some((id, ticket)) if !self.is_old(ticket) => return Some(id),
+            Some((_, ticket)) if !self.is_old(ticket) => return Some(ticket),
             old => old.map(|(id, _)| id),
         };
-        let id = self.enter(text)?;
+        self.assign_anew(text, hash, outdated)
+    }
+
+    /// Another ticket for a name that has one, which the caller cannot use.
+    pub fn assign_another(&self, name: &HostName, unusable: u64) -> Option<u64> {
+        let text = name.as_str().as_bytes();
+        let hash = hash::hash(self.seed, hash::words(text));
+        self.assign_anew(text, hash, Some(FakeId::of_ticket(unusable)))
+    }
+
+    fn assign_anew(&self, text: &[u8], hash: u64, outdated: Option<FakeId>) -> Option<u64> {
+        let ticket = self.enter(text)?;
+        let id = FakeId::of_ticket(ticket);
         for index in [self.shared_index(), self.own_index()]
             .into_iter()
             .flatten()
         {
             index.insert(hash, id, outdated);
         }
-        Some(id)
+        Some(ticket)
     }
 
     /// The name that an address was given to; `None` when nobody was given it, or too long ago.
     pub fn name_of(&self, id: FakeId) -> Option<HostName> {
+        self.holder_of(id).map(|(_, name)| name)
+    }
+
+    /// As [`SharedNames::name_of`], with the ticket.
+    pub fn holder_of(&self, id: FakeId) -> Option<(u64, HostName)> {
         let mut buffer = [0; HostName::MAX];
-        HostName::new(self.read_name(id, &mut buffer)?.as_bytes()).ok()
+        let (ticket, name) = self.read(id, &mut buffer)?;
+        Some((ticket, HostName::new(name.as_bytes()).ok()?))
     }
 
     /// As [`SharedNames::name_of`], without allocating.
     pub fn read_name<'b>(&self, id: FakeId, buffer: &'b mut Text) -> Option<&'b str> {
-        let (_, len) = self.entry(id, Access::Read)?.read(self.seed, id, buffer)?;
+        self.read(id, buffer).map(|(_, name)| name)
+    }
+
+    fn read<'b>(&self, id: FakeId, buffer: &'b mut Text) -> Option<(u64, &'b str)> {
+        let (ticket, len) = self.entry(id, Access::Read)?.read(self.seed, id, buffer)?;
         let name = std::str::from_utf8(buffer.get(..len)?).ok()?;
         let proper = |b: u8| b > b' ' && b != 0x7f && !b.is_ascii_uppercase();
-        name.bytes().all(proper).then_some(name)
+        name.bytes().all(proper).then_some((ticket, name))
     }
 
     /// Takes `count` turns of the round robin chains of all processes: 0, 1, 2, … (wraps). The first of them.
@@ -152,7 +179,7 @@ impl SharedNames {
     }
 
     /// Writes a name into the next slot.
-    fn enter(&self, text: &[u8]) -> Option<FakeId> {
+    fn enter(&self, text: &[u8]) -> Option<u64> {
         let counter = self.counter(layout::TICKET)?;
         for _ in 0..ATTEMPTS {
             let ticket = counter.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +198,7 @@ impl SharedNames {
                 .entry(id, Access::Write)?
                 .write(self.seed, ticket, text)
             {
-                Write::Published => return Some(id),
+                Write::Published => return Some(ticket),
                 Write::Taken(later) => {
                     counter.fetch_max(later + 1, Ordering::Relaxed);
                 }
