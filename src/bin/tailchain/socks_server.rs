@@ -119,7 +119,13 @@ async fn attend(connection: Incoming, rules: &Rules, log: &Log) -> Result<(), Er
             let replied = request.reply(reply, Address::SocketAddress(bound)).await;
             let mut client = replied.map_err(|(error, _)| error)?;
             if let Ok((mut target, _)) = answer {
-                tokio::io::copy_bidirectional(&mut client, &mut target).await?;
+                let ended = tokio::io::copy_bidirectional(&mut client, &mut target).await;
+                // A reset by one side is one for the other, which would otherwise read an end of file.
+                if ended.is_err() {
+                    target.set_zero_linger()?;
+                    client.get_mut().set_zero_linger()?;
+                }
+                ended?;
             }
             Ok(())
         }
@@ -272,6 +278,27 @@ mod tests {
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer[..3], [5, 0, 5]);
         (answer[3], stream)
+    }
+
+    #[tokio::test]
+    async fn a_reset_by_the_client_is_one_for_the_target() {
+        let (target, place) = listener().await;
+        let names = [("db.ts.net".to_owned(), (place.ip(), Some(place.port())))].into();
+        let (server, _log) = start(Rules {
+            names,
+            ..Rules::default()
+        })
+        .await;
+        let (code, client) = request(server, 1, "db.ts.net", 5432).await;
+        assert_eq!(code, 0);
+        let (mut accepted, _) = target.accept().await.unwrap();
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let read = accepted.read(&mut [0]).await;
+        assert_eq!(
+            read.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionReset
+        );
     }
 
     #[tokio::test]
