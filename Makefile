@@ -30,6 +30,7 @@ help:
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
+	@echo "make suites     other projects' test suites, bare and through the launcher: an hour; SUITES=cpython for some"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
 	@echo "                with PLOT=docs/bench.svg to draw it"
 	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
@@ -83,6 +84,14 @@ $(VENV)/ready: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement tests/requirements.txt
 	touch $@
+
+# tests/suites/README.md
+SUITES ?=
+
+.PHONY: suites
+suites: build $(VENV)/ready
+	tests/install-tools cpython-tests unshare setpriv npm postgres initdb redis-server
+	PYTHONPATH=tests $(VENV)/bin/python -m suites $(SUITES)
 
 .PHONY: bench
 bench: build $(VENV)/ready

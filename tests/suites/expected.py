@@ -1,0 +1,27 @@
+"""expected.toml: the differences that are known, and why each is one."""
+
+import tomllib
+from pathlib import Path
+
+FILE = Path(__file__).with_name("expected.toml")
+
+
+def load(text=None):
+    return tomllib.loads(FILE.read_text() if text is None else text)
+
+
+def differences(suite, text=None):
+    """test id -> "always" or "sometimes"."""
+    listed = {}
+    for entry in load(text).get(suite, {}).get("difference", []):
+        assert entry["why"].strip(), f"{suite}: a difference without a reason"
+        for test in entry["tests"]:
+            assert test not in listed, f"{suite}: {test} is listed twice"
+            listed[test] = entry.get("when", "always")
+    return listed
+
+
+def passes(suite, text=None):
+    """How many tests pass bare and proxied."""
+    counts = load(text).get(suite, {}).get("passes", {})
+    return counts.get("bare", 0), counts.get("proxied", 0)

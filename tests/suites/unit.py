@@ -1,0 +1,37 @@
+"""What a suite consists of: units, each of which is run once bare and once through the launcher."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def names(text):
+    """Words, many to a line."""
+    return text.split()
+
+
+# In a command line: the words of the launcher, none in a bare run.
+LAUNCHER = "{launcher}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One process, as a rule one test module."""
+
+    suite: str
+    # Several may have the same: parts of one.
+    name: str
+    # (file for the results, file with the wanted test ids) -> the words of a command line, LAUNCHER among them.
+    # The command adds its results to the first file and leaves out every test that has one there.
+    words: Callable[[Path, Path], list]
+    # What all its test ids begin with, and is not shown.
+    prefix: str = ""
+    folder: Path | None = None
+    environment: dict = field(default_factory=dict)
+    # Names of ground.SERVICES.
+    services: tuple = ()
+    # A unit without a new result for this many seconds hangs.
+    patience: int = 150
+
+    def shown(self, test):
+        return f"{self.name}: {test.removeprefix(self.prefix)}"
