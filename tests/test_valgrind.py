@@ -143,6 +143,17 @@ def test_no_memory_error_no_leak_no_descriptor(run, name):
     assert case.left in (None, sorted(log.left_open for log in [ran.own, *ran.children])), ran.own.text
 
 
+@pytest.mark.parametrize("place", ["stderr", "log_file"])
+def test_messages_are_clean_too(conf, proxy, echo, tmp_path, place):
+    log = tmp_path / "log"
+    config = conf([proxy], *([f"log_file {log}"] if place == "log_file" else []))
+    words = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", "close"]
+    loud = {"PROXYCHAINS_QUIET_MODE": "0"}
+    ran = run_valgrind("memcheck", probe("socket_script"), words, tmp_path / "logs", conf=config, env=loud)
+    assert not ran.own.reports, ran.own.text
+    assert log.exists() == (place == "log_file")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_no_data_race(run, name):
     nothing_new(run, "helgrind", CASES[name])

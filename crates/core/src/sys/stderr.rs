@@ -3,7 +3,7 @@
 
 use super::{errno, get_option, poll_one, Fd, FileId, OwnFd};
 use crate::errno::Errno;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_long};
 use core::mem::size_of;
 use std::ffi::CString;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub fn append_line(file: &OwnFd, line: &[u8]) {
     let _ = unharmed(|| write(file.fd(), line));
 }
 
-type Written = Result<libc::c_long, Errno>;
+type Written = Result<c_long, Errno>;
 
 fn write(fd: Fd, line: &[u8]) -> Written {
     syscall!(SYS_write, fd, line.as_ptr(), line.len())
@@ -77,7 +77,15 @@ fn write(fd: Fd, line: &[u8]) -> Written {
 fn send(fd: Fd, line: &[u8]) -> Written {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let none = core::ptr::null::<libc::sockaddr>();
-    syscall!(SYS_sendto, fd, line.as_ptr(), line.len(), flags, none, 0)
+    syscall!(
+        SYS_sendto,
+        fd,
+        line.as_ptr(),
+        line.len(),
+        flags,
+        none,
+        0usize
+    )
 }
 
 /// O_NONBLOCK is a flag of the open file, which others share: the program, its parent, a terminal's shell. So it stays
@@ -95,14 +103,25 @@ fn write_to_stream(fd: Fd, line: &[u8]) -> Written {
 /// but neither terminals nor pipes that were opened by name.
 fn write_at_once(fd: Fd, line: &[u8]) -> Written {
     /// linux/fs.h
-    const RWF_NOSIGNAL: c_int = 0x100;
-    const AS_WRITE: libc::c_long = -1;
+    const RWF_NOSIGNAL: c_long = 0x100;
+    /// At the file's own offset.
+    const AS_WRITE: c_long = -1;
     let part = libc::iovec {
         iov_base: line.as_ptr().cast_mut().cast(),
         iov_len: line.len(),
     };
-    let flags = libc::RWF_NOWAIT | RWF_NOSIGNAL;
-    syscall!(SYS_pwritev2, fd, &raw const part, 1, AS_WRITE, 0, flags)
+    // Whole registers: the last one is on the stack, where valgrind would see the other half of an int.
+    let flags = c_long::from(libc::RWF_NOWAIT) | RWF_NOSIGNAL;
+    let count = 1usize;
+    syscall!(
+        SYS_pwritev2,
+        fd,
+        &raw const part,
+        count,
+        AS_WRITE,
+        AS_WRITE,
+        flags
+    )
 }
 
 /// The same pipe or terminal is opened once more, with a flag of its own. Where it may
