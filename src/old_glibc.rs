@@ -123,11 +123,55 @@ impl Function {
 
 static CREATE: Function = Function::new();
 static SET_STACK_SIZE: Function = Function::new();
+static CLEANUP_PUSH: Function = Function::new();
+static CLEANUP_POP: Function = Function::new();
+static SINGLE_THREADED: Function = Function::new();
 
 /// When the library is loaded: the loader's locks may be held later, in a child of a fork.
 pub fn bind() {
     CREATE.get_or(|| find(c"pthread_create"));
     SET_STACK_SIZE.get_or(|| find(c"pthread_attr_setstacksize"));
+    CLEANUP_PUSH.get_or(|| find(c"_pthread_cleanup_push"));
+    CLEANUP_POP.get_or(|| find(c"_pthread_cleanup_pop"));
+    // SAFETY: a valid name.
+    SINGLE_THREADED
+        .get_or(|| unsafe { dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) });
+}
+
+/// Whether this process has one thread: `__libc_single_threaded` (glibc 2.32), which is false also where a second thread
+/// has ended and libc does not know. It knows nothing of threads that were made by clone(2) itself. Without it, there
+/// may be threads.
+pub fn is_single_threaded() -> bool {
+    let variable = SINGLE_THREADED.0.load(Ordering::Acquire).cast::<c_char>();
+    // SAFETY: null, or a variable of libc. Another thread may change it: not while it is true.
+    !variable.is_null() && unsafe { variable.read_volatile() } != 0
+}
+
+type CleanupPush =
+    unsafe extern "C" fn(*mut c_void, unsafe extern "C" fn(*mut c_void), *mut c_void);
+
+unsafe extern "C" fn cleanup_push(
+    buffer: *mut c_void,
+    routine: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) {
+    let address = CLEANUP_PUSH.0.load(Ordering::Acquire);
+    if !address.is_null() {
+        // SAFETY: it is _pthread_cleanup_push, and the arguments are the caller's.
+        unsafe {
+            core::mem::transmute::<*mut c_void, CleanupPush>(address)(buffer, routine, argument)
+        }
+    }
+}
+
+type CleanupPop = unsafe extern "C" fn(*mut c_void, c_int);
+
+unsafe extern "C" fn cleanup_pop(buffer: *mut c_void, execute: c_int) {
+    let address = CLEANUP_POP.0.load(Ordering::Acquire);
+    if !address.is_null() {
+        // SAFETY: as above.
+        unsafe { core::mem::transmute::<*mut c_void, CleanupPop>(address)(buffer, execute) }
+    }
 }
 
 type Create = unsafe extern "C" fn(
@@ -221,6 +265,8 @@ hidden! {
     "dlsym" => dlsym,
     "pthread_create" => pthread_create,
     "pthread_attr_setstacksize" => pthread_attr_setstacksize,
+    "_pthread_cleanup_push" => cleanup_push,
+    "_pthread_cleanup_pop" => cleanup_pop,
     "__pthread_key_create" => pthread_key_create,
     "pthread_once" => pthread_once,
     "fstat64" => fstat,

@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::chain::Draw;
-use tailchain_core::config::{bypass, ChainKind, Config, Dns, Endpoint, Proxy, RawDns, Source};
+use tailchain_core::config::{
+    bypass, ChainKind, Config, Dns, Endpoint, Proxy, ProxyDown, RawDns, Source,
+};
 use tailchain_core::dial::endpoint::Resolver;
 use tailchain_core::dial::{Attempt, Report};
 use tailchain_core::errno::Errno;
@@ -245,6 +247,11 @@ impl State {
             }
             Box::new(known)
         })
+    }
+
+    /// Whether to make a tunnel may take a name to be looked up by libc.
+    pub fn may_look_up(&self) -> bool {
+        self.has_named_proxy() || self.config.proxy_down == ProxyDown::Direct
     }
 
     /// Whether a first proxy may have to be resolved, which may block.

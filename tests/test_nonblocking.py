@@ -404,6 +404,35 @@ def test_data_on_a_socket_made_blocking_while_pending_is_refused_and_not_lost(co
     assert answers[-3:] == ["5", "IN", "5 hello"]
 
 
+def test_a_connect_that_is_interrupted_is_interrupted_at_each_further_try(both):
+    interrupted = ["interrupt 100 plain", CONNECT] * 3
+    end = ["ready poll OUT 20000", ERROR, CONNECT, CONNECT, *TALK]
+    answers = both("socket inet stream", *interrupted, "flags", "peer", OPEN, *end)
+    assert answers[2:7:2] == ["-1 EINTR"] * 3
+
+
+def test_a_connect_that_is_interrupted_with_a_time_limit_is_not_restarted(both):
+    limited = ["set_time SO_SNDTIMEO 60000", "interrupt 100 restart", CONNECT, "interrupt 100 restart", CONNECT]
+    answers = both("socket inet stream", *limited, OPEN, "ready poll OUT 20000", ERROR, *TALK)
+    assert answers[3] == answers[5] == "-1 EINTR"
+
+
+def test_a_time_limit_ends_each_further_try(both):
+    limited = ["set_time SO_SNDTIMEO 100", CONNECT, CONNECT, CONNECT]
+    answers = both("socket inet stream", *limited, OPEN, "ready poll OUT 20000", ERROR, *TALK)
+    assert answers[2:5] == ["-1 EINPROGRESS", "-1 EALREADY", "-1 EALREADY"]
+
+
+def test_an_option_that_starves_a_handshake_does_not_and_stays(conf, proxy, echo):
+    """An answer of the proxy is shorter than SO_RCVLOWAT; TCP_CORK would keep back what it is asked."""
+    options = ["set SOL_SOCKET SO_RCVLOWAT 100", "set IPPROTO_TCP TCP_CORK 1"]
+    asked = ["get SOL_SOCKET SO_RCVLOWAT", "get IPPROTO_TCP TCP_CORK"]
+    connect = [f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000"]
+    for kind in ["socket inet stream", SOCKET]:
+        answers = script(kind, *options, *connect, ERROR, *asked, "peer", conf=conf([proxy], *PATIENT))
+        assert answers[4:8] == ["OUT", "0", "100", "1"]
+
+
 PHP_TIMEOUT = """
 $before = microtime(true);
 $socket = @fsockopen("127.0.0.1", (int)$argv[1], $number, $text, 1);

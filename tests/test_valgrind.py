@@ -77,6 +77,8 @@ CASES = {
     ),
     "vfork while pending": script(*PENDING, "vfork", WAIT, "close", "left", left=[0, 0]),
     "send timeout": script("socket inet stream", "set_time SO_SNDTIMEO 10", PENDING[1], WAIT, *TALK, "left"),
+    "jumped out of": Case("left", [*WORDS, 5, "jump", 20_000, 5_000]),
+    "cancelled in connect": Case("left", [*WORDS, 5, "cancel", 20_000, 5_000]),
     "interrupted": Case("alarm_storm", [*WORDS, 5, 5000, "plain"]),
     **{
         f"fastopen {how}": Case("fastopen", [how, *WORDS, "hello"], left=[1])

@@ -2,7 +2,7 @@
 
 use crate::dial::driver::Driver;
 use crate::errno::Errno;
-use crate::pending::{Begun, Ends, First, Pending, Start};
+use crate::pending::{Begun, Ends, First, Pending, Start, Waited};
 use crate::sys::{self, Fd};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -59,13 +59,43 @@ impl Program {
         waits: Option<usize>,
         result: Result<(), Errno>,
     ) -> Result<Begun, Errno> {
-        let start = Start {
-            dialled: SocketAddr::from(([100, 64, 0, 1], 80)),
+        self.pending
+            .begin(fd, self.start(), |own| Driver::new(own, waits, result))
+    }
+
+    /// What the thread of a blocking connect does from its beginning on: so many waits, and its end, if it is not
+    /// ended by another.
+    pub fn wait_itself(&self, waited: Waited, waits: Option<usize>) -> Result<(), Errno> {
+        let mut left = waits;
+        let result = loop {
+            sys::expect_socket(waited.socket());
+            match left {
+                _ if waited.is_cut() => break Err(Errno::ECONNRESET),
+                Some(0) => break Ok(()),
+                Some(waits) => left = Some(waits - 1),
+                None => shuttle::thread::yield_now(),
+            }
+        };
+        self.ends.ended(waited.socket(), dialled(), result);
+        self.pending.end_waited(waited, None, result);
+        result
+    }
+
+    /// It was interrupted: the helper goes on.
+    pub fn hand_over(&self, waited: Waited, waits: Option<usize>) {
+        let socket = waited.socket();
+        let driver = || Driver::new(socket, waits, Ok(()));
+        self.pending
+            .hand_over(&waited, self.start(), driver)
+            .unwrap();
+    }
+
+    fn start(&self) -> Start {
+        Start {
+            dialled: dialled(),
             ends: self.ends,
             first: First::Here,
-        };
-        self.pending
-            .begin(fd, start, |own| Driver::new(own, waits, result))
+        }
     }
 
     pub fn close(&self, fd: Fd) {
@@ -102,4 +132,8 @@ impl Program {
             .cloned()
             .unwrap_or_default()
     }
+}
+
+fn dialled() -> SocketAddr {
+    SocketAddr::from(([100, 64, 0, 1], 80))
 }

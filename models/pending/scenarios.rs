@@ -175,6 +175,82 @@ pub fn check() {
         assert_eq!(sys::open_files(), [(fd, file)].into());
     });
 
+    orders("a blocking connect of one of several threads", |program| {
+        let (fd, file) = sys::program_socket();
+        sys::set_nonblocking(fd, false).unwrap();
+        let waited = program.pending.begin_waited(fd, 0).unwrap();
+        let caller = thread::spawn(move || program.wait_itself(waited, Some(2)));
+        program.pending.wait_for(fd);
+        assert_eq!(caller.join().unwrap(), Ok(()));
+        sys::join_threads();
+        assert!(sys::blocks(fd), "the flag was lost");
+        assert_eq!(program.ends_of(file), [Ok(())]);
+        assert_eq!(sys::open_files(), [(fd, file)].into());
+    });
+
+    orders(
+        "a number closed under a blocking connect, and in other hands",
+        |program| {
+            let (fd, file) = sys::program_socket();
+            let waited = program.pending.begin_waited(fd, 0).unwrap();
+            let caller = thread::spawn(move || program.wait_itself(waited, Some(2)));
+            program.close(fd);
+            let (again, other) = sys::program_socket();
+            assert_eq!(caller.join().unwrap(), Ok(()));
+            sys::join_threads();
+            assert_eq!(program.ends_of(file), [Ok(())]);
+            assert_eq!(
+                sys::open_files(),
+                [(again, other)].into(),
+                "a foreign number was taken"
+            );
+        },
+    );
+
+    orders("shutdown of a blocking connect", |program| {
+        let (fd, file) = sys::program_socket();
+        let waited = program.pending.begin_waited(fd, 0).unwrap();
+        let caller = thread::spawn(move || program.wait_itself(waited, None));
+        assert!(program.pending.cut_short(fd));
+        assert_eq!(caller.join().unwrap(), Err(Errno::ECONNRESET));
+        sys::join_threads();
+        assert_eq!(sys::open_files(), [(fd, file)].into());
+    });
+
+    orders(
+        "a blocking connect that is interrupted, beside others",
+        |program| {
+            let (fd, file) = sys::program_socket();
+            let other = thread::spawn(move || {
+                let (fd, file) = sys::program_socket();
+                assert!(program.connect(fd, Some(1)).is_ok());
+                program.pending.wait_for(fd);
+                (fd, file)
+            });
+            let waited = program.pending.begin_waited(fd, 0).unwrap();
+            program.hand_over(waited, Some(1));
+            program.pending.wait_for(fd);
+            let other = other.join().unwrap();
+            sys::join_threads();
+            assert_eq!(program.ends_of(file), [Ok(())]);
+            assert_eq!(sys::open_files(), [(fd, file), other].into());
+        },
+    );
+
+    orders(
+        "shutdown beside the interruption of a blocking connect",
+        |program| {
+            let (fd, file) = sys::program_socket();
+            let waited = program.pending.begin_waited(fd, 0).unwrap();
+            let cutter = thread::spawn(move || assert!(program.pending.cut_short(fd)));
+            program.hand_over(waited, None);
+            cutter.join().unwrap();
+            sys::join_threads();
+            assert_eq!(program.ends_of(file), [Err(Errno::ECONNRESET)]);
+            assert_eq!(sys::open_files(), [(fd, file)].into());
+        },
+    );
+
     orders("a second connect beside the first", |program| {
         let (fd, file) = sys::program_socket();
         let threads = [(); 2].map(|()| {

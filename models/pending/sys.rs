@@ -354,6 +354,10 @@ pub fn set_nonblocking(fd: Fd, on: bool) -> Result<(), Errno> {
     Ok(())
 }
 
+pub fn set_status_flags(fd: Fd, flags: c_int) -> Result<(), Errno> {
+    set_nonblocking(fd, flags & libc::O_NONBLOCK != 0)
+}
+
 pub fn closes_on_exec(fd: Fd) -> Result<bool, Errno> {
     enter().file(fd).map(|_| false)
 }

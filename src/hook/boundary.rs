@@ -1,6 +1,7 @@
 //! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
 //! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
 
+use super::sleep::Rest;
 #[cfg(target_env = "gnu")]
 use crate::old_glibc::dlsym;
 use core::ffi::{c_char, c_void};
@@ -13,7 +14,6 @@ use tailchain_core::errno::Errno;
 use tailchain_core::sys;
 
 /// What a hook decided.
-#[derive(Debug)]
 pub enum Verdict<R> {
     /// libc does it, as if we were not there.
     Real,
@@ -21,6 +21,21 @@ pub enum Verdict<R> {
     Return(R),
     /// Handled, and failed.
     Fail(Errno),
+    /// Sleep outside of the body, and then call it again with what came of that: only a hook that `resumes` may ask
+    /// for it.
+    Sleep(Rest),
+}
+
+impl<R> Verdict<R> {
+    /// The same about another value.
+    pub fn map<S>(self, change: impl FnOnce(R) -> Verdict<S>) -> Verdict<S> {
+        match self {
+            Verdict::Real => Verdict::Real,
+            Verdict::Return(value) => change(value),
+            Verdict::Fail(errno) => Verdict::Fail(errno),
+            Verdict::Sleep(rest) => Verdict::Sleep(rest),
+        }
+    }
 }
 
 impl<R> From<Errno> for Verdict<R> {
@@ -42,14 +57,14 @@ impl<R> From<Result<R, Errno>> for Verdict<R> {
 pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     let before = sys::errno();
     // A thread that is cancelled in a real function called from here would be unwound through Rust, which aborts.
-    let cancelling = sys::CancellationOff::new();
-    let verdict = catch_unwind(AssertUnwindSafe(|| {
-        #[cfg(feature = "panic-probe")]
-        panic_on_request();
-        body()
-    }))
-    .unwrap_or(Verdict::Fail(Errno::EIO));
-    drop(cancelling);
+    let verdict = sys::uncancelled(|| {
+        catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "panic-probe")]
+            panic_on_request();
+            body()
+        }))
+        .unwrap_or(Verdict::Fail(Errno::EIO))
+    });
     sys::set_errno(before);
     verdict
 }
@@ -126,13 +141,15 @@ fn next(name: &[u8]) -> *mut c_void {
     unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
+/// `resumes` names the argument of a body that may sleep: what it knows when it is called again, `None` at first.
+///
 /// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
 /// it. It is one that most calls take, so it may look at atomics and arguments, and can neither panic nor allocate.
 macro_rules! hooks {
     (find $find:path; $(
         $(#[$attribute:meta])*
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
-            = $body:path, fails $fails:expr $(, idle $idle:expr)?;
+            = $body:path, fails $fails:expr $(, resumes $resumed:ident)? $(, idle $idle:expr)?;
     )*) => {
         /// The names of everything that is interposed.
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
@@ -195,30 +212,38 @@ macro_rules! hooks {
         )*
 
         /// The hooks with all that they do: apart, so that an idle one does not even save registers.
-        #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+        #[allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::unused_unit)]
         mod handled {
             use super::*;
             use $crate::hook::boundary::{guard, Verdict};
             $(
                 #[inline(never)]
                 pub unsafe fn $name($($argument: $type),*) -> $return {
-                    // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
-                    match guard(|| unsafe { $body($($argument),*) }) {
-                        Verdict::Return(value) => value,
-                        Verdict::Fail(errno) => {
-                            tailchain_core::sys::set_errno(errno.raw());
-                            $fails
-                        }
-                        // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
-                        // the real function (pthreads(7)), and then this frame is unwound.
-                        // SAFETY: the arguments are passed on untouched.
-                        Verdict::Real => match unsafe { real::$name($($argument),*) } {
-                            Some(value) => value,
-                            None => {
-                                tailchain_core::sys::set_errno(libc::ENOSYS);
-                                $fails
+                    $(let mut $resumed = None;)?
+                    loop {
+                        // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
+                        match guard(|| unsafe { $body($($resumed,)? $($argument),*) }) {
+                            Verdict::Return(value) => return value,
+                            Verdict::Fail(errno) => {
+                                tailchain_core::sys::set_errno(errno.raw());
+                                return $fails;
                             }
-                        },
+                            // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
+                            // the real function (pthreads(7)), and then this frame is unwound.
+                            // SAFETY: the arguments are passed on untouched.
+                            Verdict::Real => match unsafe { real::$name($($argument),*) } {
+                                Some(value) => return value,
+                                None => {
+                                    tailchain_core::sys::set_errno(libc::ENOSYS);
+                                    return $fails;
+                                }
+                            },
+                            // For the same reason here: who sleeps may be cancelled, or jump away (siglongjmp(3)).
+                            Verdict::Sleep(_rest) => {
+                                // SAFETY: the body gave it just now, and it is used this once.
+                                $($resumed = Some(unsafe { $crate::hook::sleep::sleep(&_rest) });)?
+                            }
+                        }
                     }
                 }
             )*

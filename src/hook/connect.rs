@@ -1,31 +1,47 @@
 //! connect(2): from the program's arguments to a route, and along it.
 
+use super::attempt::{self, Place};
 use super::boundary::Verdict;
-use super::{datagram, peer, signals};
+use super::datagram;
+use super::sleep::Resumed;
+use super::waited::WAITED;
 use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
 use crate::state::{state, Libc, State};
-use core::cell::Cell;
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 use tailchain_core::config::Endpoint;
-use tailchain_core::dial::blocking::{self, End};
 use tailchain_core::dial::driver::{Driver, Mode};
 use tailchain_core::dial::endpoint::Family;
-use tailchain_core::dial::{fresh, Dial};
+use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
-use tailchain_core::pending::{Begun, Ends, First, Start};
+use tailchain_core::pending::{Begun, First, Start};
 use tailchain_core::route::Route;
-use tailchain_core::sys::{self, Fd, SockAddr};
+use tailchain_core::sys::{self, Fd, SignalsBlocked, SockAddr};
 
 /// The body of the hook.
 ///
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
-pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<c_int> {
+pub unsafe fn connect(
+    resumed: Option<Resumed>,
+    fd: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> Verdict<c_int> {
+    let verdict = match resumed {
+        Some(resumed) => attempt::resume(resumed, fd),
+        // SAFETY: passed on.
+        None => unsafe { begin(fd, address, length) },
+    };
+    verdict.map(|()| Verdict::Return(0))
+}
+
+/// # Safety
+/// As connect(2), but a bad pointer is an error.
+unsafe fn begin(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
     const UNSPECIFIED: sa_family_t = libc::AF_UNSPEC as sa_family_t;
     if PENDING.has_news() {
         // SAFETY: passed on.
@@ -42,15 +58,10 @@ pub unsafe fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) ->
             Some(_) => {}
         }
     }
-    let verdict = match earlier_attempt(fd) {
-        Some(result) => result.into(),
+    match earlier_attempt(fd) {
+        Some(verdict) => verdict,
         // SAFETY: passed on.
         None => along(fd, unsafe { route_of(fd, address, length) }),
-    };
-    match verdict {
-        Verdict::Real => Verdict::Real,
-        Verdict::Return(()) => Verdict::Return(0),
-        Verdict::Fail(errno) => Verdict::Fail(errno),
     }
 }
 
@@ -59,9 +70,18 @@ pub fn along(fd: Fd, way: Way) -> Verdict<()> {
     match way {
         Way::Real => Verdict::Real,
         Way::Elsewhere(address) => sys::connect(fd, &address).into(),
-        Way::InUse => sys::connect(fd, &nowhere()).into(),
+        Way::InUse => connect_in_use(fd).into(),
         Way::Refused(errno) => Verdict::Fail(errno),
-        Way::Tunnel(dialled, target) => tunnel(fd, dialled, target).into(),
+        Way::Tunnel(dialled, target) => tunnel(fd, dialled, target).unwrap_or_else(Verdict::Fail),
+    }
+}
+
+/// The kernel's answer to a connect of a socket that is connected, connecting or listening.
+fn connect_in_use(fd: Fd) -> Result<(), Errno> {
+    sys::connect(fd, &nowhere())?;
+    match sys::cookie(fd) {
+        Some(cookie) if WAITED.take(cookie) => sys::connect(fd, &nowhere()),
+        _ => Ok(()),
     }
 }
 
@@ -201,16 +221,24 @@ fn nowhere() -> SockAddr {
 
 /// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
 /// (EINPROGRESS).
-fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
+fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Errno> {
     crate::ALLOCATOR.check()?;
     let state = state();
+    let flags = sys::status_flags(fd)?;
+    let blocks = flags & libc::O_NONBLOCK == 0;
+    // From here on a handler that jumps away would leave something half done. But a name may take long to look up, and
+    // no signal may wait for that.
+    let signals = (blocks && !state.may_look_up()).then(SignalsBlocked::new);
     // The file is opened here, not by the helper: a number that the program is about to get would be taken.
     state.names();
-    let nonblocking = sys::status_flags(fd)? & libc::O_NONBLOCK != 0;
-    let family = family(state, fd, dialled)?;
-    if !nonblocking {
-        let own_limit = sys::send_timeout(fd)?;
-        return block(state, fd, dialled, target, family, own_limit);
+    let place = Place {
+        fd,
+        dialled,
+        family: family(state, fd, dialled)?,
+        target,
+    };
+    if blocks {
+        return Ok(attempt::begin(state, place, Mode::Blocking(flags), signals));
     }
     let start = Start {
         dialled,
@@ -224,26 +252,26 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
     let begun = PENDING.begin(fd, start, |own| {
         let dial = Dial::new(
             &state.config,
-            target.clone(),
+            place.target.clone(),
             state.draw(),
             state,
             sys::now(),
         );
-        Driver::new(dial, own, family, Mode::NonBlocking, &Libc)
+        Driver::new(dial, own, place.family, Mode::NonBlocking, &Libc)
     });
     match begun {
         Ok(Begun::Pending) => Err(Errno::EINPROGRESS),
-        Ok(Begun::Ended(result)) => result.inspect_err(|&errno| forget_association(fd, errno)),
+        Ok(Begun::Ended(result)) => {
+            result.inspect_err(|&errno| forget_association(fd, errno))?;
+            Ok(Verdict::Return(()))
+        }
         Err(Errno::EALREADY) => Err(Errno::EALREADY),
         Err(errno) => {
             // Late is better than not at all, and both are better than a lie.
             state.log.message(&format!(
                 "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
             ));
-            sys::set_nonblocking(fd, false)?;
-            let result = block(state, fd, dialled, target, family, None);
-            sys::set_nonblocking(fd, true)?;
-            result
+            Ok(attempt::begin(state, place, Mode::Waiting, None))
         }
     }
 }
@@ -251,29 +279,24 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<(), Errno> {
 /// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
 /// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
 /// it waits for the end.
-pub fn earlier_attempt(fd: Fd) -> Option<Result<(), Errno>> {
+pub fn earlier_attempt(fd: Fd) -> Option<Verdict<()>> {
     if PENDING.count() > 0 {
-        match PENDING.orphan_end(fd) {
-            Some(None) => return Some(Err(Errno::EALREADY)),
-            Some(Some(Err(errno))) => return Some(Err(errno)),
-            Some(Some(Ok(()))) | None => {}
+        if let Some(Some(Err(errno))) = PENDING.orphan_end(fd) {
+            return Some(Verdict::Fail(errno));
         }
         match PENDING.blocks(fd) {
-            Some(false) => return Some(Err(Errno::EALREADY)),
-            Some(true) => {
-                PENDING.wait_for(fd);
-                return Some(end_of_attempt(fd));
-            }
+            Some(false) => return Some(Verdict::Fail(Errno::EALREADY)),
+            Some(true) => return Some(attempt::wait_for_earlier(fd)),
             None => {}
         }
     }
     let owed = PENDING.owed_error(fd)?;
     forget_association(fd, owed);
-    Some(Err(owed))
+    Some(Verdict::Fail(owed))
 }
 
 /// How a pending connect that is over ended.
-fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
+pub fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
     if sys::peer_address(fd).is_ok() {
         // For the kernel, too, this was the connect that saw the end: the next gives EISCONN.
         let _ = sys::connect(fd, &nowhere());
@@ -286,85 +309,9 @@ fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
     Err(errno)
 }
 
-/// On the caller's thread, until the tunnel stands or the program's own limit is over.
-fn block(
-    state: &'static State,
-    fd: Fd,
-    dialled: SocketAddr,
-    target: Target,
-    family: Family,
-    own_limit: Option<Duration>,
-) -> Result<(), Errno> {
-    let now = sys::now();
-    let dial = Dial::new(&state.config, target, state.draw(), state, now);
-    let mut driver = Driver::new(dial, fd, family, Mode::Blocking(own_limit), &Libc);
-    let until = own_limit.map(|limit| now + limit);
-    // Who has the number, known as soon as there is something of ours on it that could be taken for another's.
-    let own = Cell::new(None);
-    let opened = |socket| {
-        let cookie = peer::remember(state, socket, dialled);
-        if own.get().is_none() {
-            own.set(if socket == fd {
-                cookie
-            } else {
-                sys::cookie(fd)
-            });
-        }
-    };
-    let same = || own.get().is_none_or(|own| sys::cookie(fd) == Some(own));
-    match blocking::run(&mut driver, until, &signals::restart, &opened, &same) {
-        End::Finished(result) => {
-            let fresh = driver.take_fresh();
-            let result = match (result, fresh) {
-                (Ok(()), Some(fresh)) if same() => fresh::install(fresh, fd),
-                (Ok(()), None) => Ok(()),
-                (Err(errno), _) if same() => Err(errno),
-                // Closed by another thread: what is there now is not ours to change.
-                _ => Err(Errno::EBADF),
-            };
-            if let Err(errno) = result {
-                forget_association(fd, errno);
-            }
-            Accounts.ended(fd, dialled, result);
-            result
-        }
-        End::LimitOver => Err(go_on_meanwhile(fd, dialled, driver, Errno::EINPROGRESS)),
-        End::Interrupted => Err(go_on_meanwhile(fd, dialled, driver, Errno::EINTR)),
-    }
-}
-
-/// A blocking connect that ends early goes on in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
-fn go_on_meanwhile(
-    fd: Fd,
-    dialled: SocketAddr,
-    mut driver: Driver<'static>,
-    errno: Errno,
-) -> Errno {
-    let start = Start {
-        dialled,
-        ends: &Accounts,
-        first: First::Begun,
-    };
-    let begun = PENDING.begin(fd, start, |own| {
-        driver.hand_over(own);
-        driver
-    });
-    if begun.is_ok() {
-        return errno;
-    }
-    // Nothing is in progress: do not say so.
-    let errno = match errno {
-        Errno::EINTR => Errno::ECONNABORTED,
-        _ => Errno::ETIMEDOUT,
-    };
-    forget_association(fd, errno);
-    Accounts.ended(fd, dialled, Err(errno));
-    errno
-}
-
 /// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
 /// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
-fn forget_association(fd: Fd, errno: Errno) {
+pub fn forget_association(fd: Fd, errno: Errno) {
     let in_use = matches!(
         errno,
         Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK

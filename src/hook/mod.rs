@@ -6,6 +6,7 @@
 pub mod boundary;
 pub mod table;
 
+mod attempt;
 mod connect;
 mod datagram;
 mod epoll;
@@ -16,4 +17,6 @@ pub mod peer;
 mod resolve;
 mod send;
 mod signals;
+pub mod sleep;
 mod sockopt;
+mod waited;

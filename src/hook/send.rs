@@ -4,9 +4,11 @@
 //! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send.
 //! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
 
+use super::attempt;
 use super::boundary::Verdict;
 use super::connect::{along, earlier_attempt, route_of};
 use super::datagram;
+use super::sleep::Resumed;
 use super::table::real;
 use crate::state::{known_state, state, State};
 use core::ffi::{c_int, c_uint, c_void};
@@ -89,6 +91,7 @@ unsafe fn name_of(message: *const msghdr) -> Option<(*const sockaddr, socklen_t)
 /// # Safety
 /// As sendto(2).
 pub unsafe fn sendto(
+    resumed: Option<Resumed>,
     fd: c_int,
     buffer: *const c_void,
     length: size_t,
@@ -104,21 +107,22 @@ pub unsafe fn sendto(
         };
     }
     // SAFETY: the program's own arguments.
-    match unsafe { connect_first(fd, address, address_length) } {
-        Verdict::Real => Verdict::Real,
-        Verdict::Fail(errno) => Verdict::Fail(errno),
+    unsafe { connect_first(resumed, fd, address, address_length) }.map(|()| {
         // SAFETY: as above; the destination is connected by now.
-        Verdict::Return(()) => returned(unsafe {
-            real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0)
-        }),
-    }
+        returned(unsafe { real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0) })
+    })
 }
 
 /// The body of the hook.
 ///
 /// # Safety
 /// As sendmsg(2).
-pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdict<ssize_t> {
+pub unsafe fn sendmsg(
+    resumed: Option<Resumed>,
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+) -> Verdict<ssize_t> {
     state();
     // SAFETY: passed on.
     let idle = unsafe { is_idle_message(flags, message) };
@@ -134,17 +138,14 @@ pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdic
             None => Verdict::Real,
         };
     }
+    let (name, length) = (plain_message.msg_name.cast(), plain_message.msg_namelen);
     // SAFETY: the program's own arguments.
-    match unsafe { connect_first(fd, plain_message.msg_name.cast(), plain_message.msg_namelen) } {
-        Verdict::Real => Verdict::Real,
-        Verdict::Fail(errno) => Verdict::Fail(errno),
-        Verdict::Return(()) => {
-            plain_message.msg_name = core::ptr::null_mut();
-            plain_message.msg_namelen = 0;
-            // SAFETY: as above.
-            returned(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
-        }
-    }
+    unsafe { connect_first(resumed, fd, name, length) }.map(|()| {
+        plain_message.msg_name = core::ptr::null_mut();
+        plain_message.msg_namelen = 0;
+        // SAFETY: as above.
+        returned(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
+    })
 }
 
 /// The body of the hook. The first message says where to connect to.
@@ -152,6 +153,7 @@ pub unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> Verdic
 /// # Safety
 /// As sendmmsg(2).
 pub unsafe fn sendmmsg(
+    resumed: Option<Resumed>,
     fd: c_int,
     messages: *mut mmsghdr,
     count: c_uint,
@@ -170,15 +172,12 @@ pub unsafe fn sendmmsg(
     // SAFETY: readable, as the kernel said.
     let first = unsafe { (*messages).msg_hdr };
     // SAFETY: the program's own arguments.
-    match unsafe { connect_first(fd, first.msg_name.cast(), first.msg_namelen) } {
-        Verdict::Real => Verdict::Real,
-        Verdict::Fail(errno) => Verdict::Fail(errno),
+    let connected = unsafe { connect_first(resumed, fd, first.msg_name.cast(), first.msg_namelen) };
+    connected.map(|()| {
         // A connected stream socket ignores the names in the messages (send(2)).
-        Verdict::Return(()) => {
-            // SAFETY: as above.
-            returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
-        }
-    }
+        // SAFETY: as above.
+        returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
+    })
 }
 
 /// # Safety
@@ -217,9 +216,17 @@ unsafe fn send_until_refused(
 ///
 /// # Safety
 /// As connect(2).
-unsafe fn connect_first(fd: Fd, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
-    if let Some(result) = earlier_attempt(fd) {
-        return result.into();
+unsafe fn connect_first(
+    resumed: Option<Resumed>,
+    fd: Fd,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> Verdict<()> {
+    if let Some(resumed) = resumed {
+        return attempt::resume(resumed, fd);
+    }
+    if let Some(verdict) = earlier_attempt(fd) {
+        return verdict;
     }
     if sys::peer_address(fd).is_ok() {
         // Connected: the kernel ignores the address and the flag.

@@ -14,39 +14,40 @@ use libc::{
 hooks! {
     find current;
 
-    /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket.
+    /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket. It is a
+    /// cancellation point while it sleeps (pthreads(7)), and a signal handler may jump out of it then (siglongjmp(3)).
     ///
     /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
     /// non-blocking connect blocks.
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = connect::connect, fails -1;
+        = connect::connect, fails -1, resumes resumed;
 
     /// The other name that glibc exports connect(2) by.
     ///
     /// Async-signal-safe, after fork and vfork: as connect.
     fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = connect::connect, fails -1;
+        = connect::connect, fails -1, resumes resumed;
 
     /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
     /// port 53; everything else is libc's.
     ///
     /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
     fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
-        = send::sendto, fails -1, idle {
+        = send::sendto, fails -1, resumes resumed, idle {
             // SAFETY: the program's own arguments.
             unsafe { send::is_idle(flags, address, address_length) }
         };
 
     /// sendmsg(2), as sendto.
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
-        = send::sendmsg, fails -1, idle {
+        = send::sendmsg, fails -1, resumes resumed, idle {
             // SAFETY: the program's own arguments.
             unsafe { send::is_idle_message(flags, message) }
         };
 
     /// sendmmsg(2), as sendto.
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
-        = send::sendmmsg, fails -1, idle {
+        = send::sendmmsg, fails -1, resumes resumed, idle {
             // SAFETY: the program's own arguments.
             unsafe { send::are_idle_messages(flags, messages, count) }
         };

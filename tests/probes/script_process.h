@@ -119,6 +119,20 @@ static void op_storm(void)
         printf(" -> %s\n", alarms > 0 ? "alarms" : "none");
 }
 
+static void on_interruption(int signal) { (void)signal; }
+
+/* interrupt MS restart|plain: one SIGALRM, whose handler is installed with or without SA_RESTART. */
+static void op_interrupt(void)
+{
+    int ms = value_of(words[1]);
+    struct sigaction action = {.sa_handler = on_interruption};
+    if (strcmp(words[2], "restart") == 0)
+        action.sa_flags = SA_RESTART;
+    struct itimerval once = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+    sigaction(SIGALRM, &action, NULL);
+    say(setitimer(ITIMER_REAL, &once, NULL));
+}
+
 /* forks TIMES: children that end at once. */
 static void op_forks(void)
 {
@@ -289,7 +303,7 @@ static void op_open(void)
 
 #define PROCESS_OPS                                                                                                    \
     {"fork", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
-        {"exit", op_exit}, {"storm", op_storm}, {"forks", op_forks}, {"limit", op_limit},                              \
+        {"exit", op_exit}, {"storm", op_storm}, {"interrupt", op_interrupt}, {"forks", op_forks}, {"limit", op_limit},                              \
         {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads},                           \
         {"no_close_range", op_no_close_range}, {"closefrom", op_closefrom}, {"left", op_left},  {"unshare", op_unshare},         \
         {"setns", op_setns}, {"fork_counting", op_fork_counting}, {"cpu", op_cpu},        \

@@ -1,71 +1,127 @@
-//! The driver for a blocking connect: on the caller's thread, on the program's own socket.
+//! A dial whose caller waits for it, from one sleep to the next. Who sleeps, and on which stack, is the caller's: a
+//! thread that is asleep may never come back (siglongjmp(3), pthread_cancel(3)).
 
 use super::driver::{Driver, Progress};
 use crate::errno::Errno;
 use crate::sys::{self, Fd};
+use libc::c_short;
 use std::time::Duration;
 
-/// How a blocking dial ended.
+/// What a blocking dial wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Step {
+    /// To be told by [`Blocking::ready`], or [`Blocking::time_over`].
+    Sleep(Sleep),
     Finished(Result<(), Errno>),
     /// The program's own limit (SO_SNDTIMEO) is over; the dial stands where it stands.
     LimitOver,
-    /// A signal handler ran, and `restarts` said that the call is not to go on.
-    Interrupted,
 }
 
-/// How long a sleep must be that it is asked afterwards whose socket the number is: an answer that is there sooner
-/// costs no call more.
-const LONG: Duration = Duration::from_millis(1);
+/// Until there is an event, or a time of CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// -1, which poll(2) passes over: a plain sleep.
+    pub fd: Fd,
+    pub events: c_short,
+    pub until: Duration,
+}
 
-/// Drive until the end. `limit` is the program's own SO_SNDTIMEO as an instant. `restarts` is asked when a
-/// signal handler ran: whether the kernel would have gone on with the call (SA_RESTART, signal(7)). `opened` is
-/// told of each TCP connection ([`Driver::take_opened`]). `same` says whether the program's number is still its socket:
-/// another thread may have closed it, and opened something else there.
-pub fn run(
-    driver: &mut Driver<'_>,
-    limit: Option<Duration>,
-    restarts: &dyn Fn() -> bool,
-    opened: &dyn Fn(Fd),
-    same: &dyn Fn() -> bool,
-) -> End {
-    let mut progress = driver.go();
-    loop {
-        if let Some(socket) = driver.take_opened() {
-            opened(socket);
+/// The program's own limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// It is asked for when a wait is a long one, which costs those that are answered at once nothing.
+    Unknown,
+    Until(Option<Duration>),
+}
+
+pub struct Blocking<'c> {
+    pub driver: Driver<'c>,
+    /// The program's socket.
+    socket: Fd,
+    began: Duration,
+    limit: Limit,
+}
+
+impl<'c> Blocking<'c> {
+    /// `driver` was made for `socket`.
+    pub fn new(driver: Driver<'c>, socket: Fd, began: Duration) -> Blocking<'c> {
+        Blocking {
+            driver,
+            socket,
+            began,
+            limit: Limit::Unknown,
         }
+    }
+
+    pub fn begin(&mut self) -> Step {
+        let progress = self.driver.go();
+        self.step(progress)
+    }
+
+    /// There is an event.
+    pub fn ready(&mut self) -> Step {
+        let progress = self.driver.ready();
+        self.step(progress)
+    }
+
+    /// There was none until it was time.
+    pub fn time_over(&mut self) -> Step {
+        let over = |until| sys::now() >= until;
+        if matches!(self.limit, Limit::Until(Some(until)) if over(until)) {
+            return Step::LimitOver;
+        }
+        let progress = self.driver.expired();
+        self.step(progress)
+    }
+
+    /// The sleep came to nothing: sleep again.
+    pub fn again(&mut self) -> Step {
+        let progress = self.driver.waiting();
+        self.step(progress)
+    }
+
+    /// It can go on no more.
+    pub fn abandon(&mut self, errno: Errno) -> Step {
+        self.driver.abandon(errno);
+        let progress = self.driver.go();
+        self.step(progress)
+    }
+
+    /// Whether the program set a limit of its own.
+    pub fn is_limited(&mut self) -> bool {
+        self.limit().is_some()
+    }
+
+    fn limit(&mut self) -> Option<Duration> {
+        match self.limit {
+            Limit::Until(limit) => limit,
+            Limit::Unknown => {
+                let own = sys::send_timeout(self.socket).unwrap_or(None);
+                let until = own.map(|own| self.began + own);
+                self.limit = Limit::Until(until);
+                until
+            }
+        }
+    }
+
+    fn step(&mut self, progress: Progress) -> Step {
         let (fd, events, deadline) = match progress {
-            Progress::Finished(result) => return End::Finished(result),
+            Progress::Finished(result) => return Step::Finished(result),
             Progress::Wait {
                 fd,
                 events,
                 deadline,
             } => (fd, events, deadline),
         };
-        if driver.take_interrupted() && !restarts() {
-            return End::Interrupted;
-        }
-        let until = limit.map_or(deadline, |limit| limit.min(deadline));
-        let began = sys::now();
-        let left = until.saturating_sub(began);
-        // A negative number makes poll(2) pass over the entry: a plain sleep.
-        let fd = if events == 0 { -1 } else { fd };
-        let polled = sys::poll_one(fd, events, Some(left));
-        if sys::now().saturating_sub(began) >= LONG && !same() {
-            driver.abandon(Errno::EBADF);
-            return End::Finished(Err(Errno::EBADF));
-        }
-        match polled {
-            Ok(true) => progress = driver.ready(),
-            Ok(false) if until == deadline => progress = driver.expired(),
-            Ok(false) => return End::LimitOver,
-            Err(Errno::EINTR) if restarts() => {}
-            Err(Errno::EINTR) => return End::Interrupted,
-            Err(errno) => {
-                driver.abandon(errno);
-                return End::Finished(Err(errno));
-            }
-        }
+        // A driver that only pauses is no longer quick.
+        let limit = match self.driver.is_late() || events == 0 {
+            true => self.limit(),
+            false => None,
+        };
+        Step::Sleep(Sleep {
+            fd: if events == 0 { -1 } else { fd },
+            events,
+            until: limit.map_or(deadline, |limit| limit.min(deadline)),
+        })
     }
 }

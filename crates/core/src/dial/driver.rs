@@ -8,18 +8,50 @@ use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd, SockAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
-use libc::{c_short, POLLIN, POLLOUT};
+use libc::{c_int, c_short, POLLIN, POLLOUT};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How connect(2) to a first proxy is kept from sleeping too long.
+/// How connect(2) to a first proxy is kept from sleeping, and who waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The socket blocks: connect(2) sleeps, within SO_SNDTIMEO. The value is the program's own SO_SNDTIMEO.
-    Blocking(Option<Duration>),
-    /// The socket has O_NONBLOCK.
+    /// The socket blocks, and these are its status flags: O_NONBLOCK is added for as long as connect(2) takes. The
+    /// caller has nothing else to do than to wait.
+    Blocking(c_int),
+    /// The socket has O_NONBLOCK, but the caller waits.
+    Waiting,
+    /// The socket has O_NONBLOCK, and its program is to learn that it is connecting.
     NonBlocking,
+}
+
+/// A wait that takes longer is reason to look at the options that could make it so; an answer that is there sooner
+/// does not pay for that.
+const LATE: Duration = Duration::from_millis(2);
+
+/// Options of the program under which a handshake starves, and what they must be for it: an answer shorter than
+/// SO_RCVLOWAT wakes nobody (socket(7)), and TCP_CORK keeps a greeting back for 200 ms (tcp(7)).
+const STARVING: [(c_int, c_int, c_int); 2] = [
+    (libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1),
+    (libc::IPPROTO_TCP, libc::TCP_CORK, 0),
+];
+
+/// An option that is not what the program made it, until the handshake is over.
+#[derive(Clone, Copy, Debug)]
+struct Suspended {
+    socket: Fd,
+    level: c_int,
+    name: c_int,
+    value: c_int,
+}
+
+/// Whether a wait has been a long one yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    NotYet,
+    /// From then on.
+    At(Duration),
+    Is,
 }
 
 /// Where the driver stands.
@@ -60,12 +92,14 @@ pub struct Driver<'c> {
     mapped: bool,
     /// Where the number of `fresh` is kept for others, or -1.
     fresh_number: Option<Arc<AtomicI32>>,
-    /// A signal handler ended connect(2); the kernel goes on with it.
-    interrupted: bool,
+    /// Whether the connection is there is to be told by the greeting, which is sent at once.
+    unproven: bool,
     /// `proxy_down direct`: the connection that is being made goes to the target itself.
     direct: bool,
-    /// The socket whose SO_SNDTIMEO is ours; the program's own is to be put back.
-    limited: Option<Fd>,
+    /// The program's socket has O_NONBLOCK, and its program's own flags are to be put back.
+    flagged: bool,
+    late: Late,
+    suspended: Vec<Suspended>,
     /// The TCP connection stands, and nobody was told yet.
     opened: bool,
 }
@@ -96,9 +130,11 @@ impl<'c> Driver<'c> {
             used: false,
             mapped: false,
             fresh_number: None,
-            interrupted: false,
+            unproven: false,
             direct: false,
-            limited: None,
+            flagged: false,
+            late: Late::NotYet,
+            suspended: Vec::new(),
             opened: false,
         }
     }
@@ -108,8 +144,13 @@ impl<'c> Driver<'c> {
         self.wait(self.awaiting)
     }
 
-    /// From now on the program's socket has this number and never sleeps in connect(2).
+    /// From now on the program's socket has this number and O_NONBLOCK, and nobody waits for it here.
     pub fn hand_over(&mut self, own: Fd) {
+        for option in &mut self.suspended {
+            if option.socket == self.own {
+                option.socket = own;
+            }
+        }
         self.own = own;
         self.mode = Mode::NonBlocking;
     }
@@ -135,9 +176,9 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Whether a signal handler ended connect(2), once.
-    pub fn take_interrupted(&mut self) -> bool {
-        core::mem::take(&mut self.interrupted)
+    /// Whether it has waited for long at any one of its connections.
+    pub fn is_late(&self) -> bool {
+        self.late == Late::Is
     }
 
     /// The socket, when it has just been connected: to be asked after each step, says so once. At the first time the
@@ -153,14 +194,48 @@ impl<'c> Driver<'c> {
     /// Begin, or go on after anything but a wait.
     pub fn go(&mut self) -> Progress {
         let progress = self.go_until_it_waits();
+        self.step_taken(progress)
+    }
+
+    /// Before anybody but this driver runs.
+    fn step_taken(&mut self, progress: Progress) -> Progress {
         // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
-        self.put_limit_back();
+        self.put_flags_back();
+        if let Progress::Finished(_) = progress {
+            self.put_options_back();
+        }
         progress
     }
 
-    fn put_limit_back(&mut self) {
-        if let (Some(fd), Mode::Blocking(own_limit)) = (self.limited.take(), self.mode) {
-            let _ = sys::set_send_timeout(fd, own_limit);
+    fn put_flags_back(&mut self) {
+        if let (true, Mode::Blocking(flags)) = (self.flagged, self.mode) {
+            let _ = sys::set_status_flags(self.own, flags);
+        }
+        self.flagged = false;
+    }
+
+    fn put_options_back(&mut self) {
+        for option in core::mem::take(&mut self.suspended) {
+            let _ = sys::set_option(option.socket, option.level, option.name, &option.value);
+        }
+    }
+
+    /// The wait is a long one: see to it that no option of the program is the reason.
+    fn suspend_options(&mut self) {
+        let socket = self.fd();
+        for (level, name, wanted) in STARVING {
+            match sys::get_option(socket, level, name) {
+                Ok(value) if value != wanted => {
+                    let _ = sys::set_option(socket, level, name, &wanted);
+                    self.suspended.push(Suspended {
+                        socket,
+                        level,
+                        name,
+                        value,
+                    });
+                }
+                _ => {}
+            }
         }
     }
 
@@ -190,6 +265,9 @@ impl<'c> Driver<'c> {
                 }
                 Action::Send(bytes) => match sys::send(self.fd(), bytes) {
                     Ok(n) => {
+                        if core::mem::take(&mut self.unproven) {
+                            self.opened = true;
+                        }
                         self.dial.sent(n, now);
                         if matches!(self.dial.action(), Action::Take(_) | Action::Peek(_)) {
                             if self.dial.is_pipelined() {
@@ -197,6 +275,11 @@ impl<'c> Driver<'c> {
                             }
                             // The answer to what was sent just now cannot be there yet.
                             return self.wait(Awaiting::Bytes);
+                        }
+                    }
+                    Err(errno) if self.unproven => {
+                        if let Some(progress) = self.greeting_failed(errno) {
+                            return progress;
                         }
                     }
                     // EINPROGRESS: TCP_FASTOPEN_CONNECT is set, and this was what began to connect.
@@ -220,25 +303,54 @@ impl<'c> Driver<'c> {
 
     /// One of the awaited events is there.
     pub fn ready(&mut self) -> Progress {
-        if self.awaiting == Awaiting::Connection {
+        if self.awaiting == Awaiting::Connection && !self.try_greeting() {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
             if let Some(progress) = self.connect_ended(match error {
                 Ok(0) => Ok(()),
                 Ok(errno) => Err(Errno::from_raw(errno)),
                 Err(errno) => Err(errno),
             }) {
-                return progress;
+                return self.step_taken(progress);
             }
         }
         self.go()
     }
 
+    /// A caller that waits need not ask first whether the connection is there: the greeting tells. On the loopback it
+    /// is there at once.
+    fn try_greeting(&mut self) -> bool {
+        let waits = self.mode != Mode::NonBlocking && !self.direct;
+        self.unproven = waits && self.dial.try_greeting(sys::now());
+        self.unproven
+    }
+
+    /// There is no connection: not yet, or it failed.
+    fn greeting_failed(&mut self, errno: Errno) -> Option<Progress> {
+        self.unproven = false;
+        self.dial.not_yet_connected();
+        match errno {
+            Errno::EAGAIN | Errno::EINPROGRESS => Some(self.wait(Awaiting::Connection)),
+            Errno::EPIPE => self.connect_ended(Err(Errno::ECONNRESET)),
+            errno => self.connect_ended(Err(errno)),
+        }
+    }
+
     /// The deadline has passed.
     pub fn expired(&mut self) -> Progress {
-        if self.direct {
-            return Progress::Finished(Err(Errno::ETIMEDOUT));
+        let now = sys::now();
+        if let Late::At(at) = self.late {
+            if at <= now {
+                self.late = Late::Is;
+                self.suspend_options();
+                if now < self.dial.deadline() {
+                    return self.wait(self.awaiting);
+                }
+            }
         }
-        self.dial.expired(sys::now());
+        if self.direct {
+            return self.step_taken(Progress::Finished(Err(Errno::ETIMEDOUT)));
+        }
+        self.dial.expired(now);
         self.go()
     }
 
@@ -249,6 +361,15 @@ impl<'c> Driver<'c> {
 
     fn wait(&mut self, awaiting: Awaiting) -> Progress {
         self.awaiting = awaiting;
+        let mut deadline = self.dial.deadline();
+        if awaiting != Awaiting::Nothing {
+            if self.late == Late::NotYet {
+                self.late = Late::At(sys::now() + LATE);
+            }
+            if let Late::At(at) = self.late {
+                deadline = deadline.min(at);
+            }
+        }
         Progress::Wait {
             fd: self.fd(),
             events: match awaiting {
@@ -256,7 +377,7 @@ impl<'c> Driver<'c> {
                 Awaiting::Connection | Awaiting::Room => POLLOUT,
                 Awaiting::Bytes => POLLIN,
             },
-            deadline: self.dial.deadline(),
+            deadline,
         }
     }
 
@@ -339,18 +460,13 @@ impl<'c> Driver<'c> {
                 }
             };
             match self.connect(&address) {
-                // The backlog is full (unix(7)), or a signal handler ended the wait for room: nothing is in progress.
-                Err(errno @ (Errno::EAGAIN | Errno::EINTR))
-                    if address.family() == libc::AF_UNIX =>
-                {
-                    self.interrupted = errno == Errno::EINTR;
+                // The backlog is full (unix(7)): nothing is in progress.
+                Err(Errno::EAGAIN) if address.family() == libc::AF_UNIX => {
                     self.dial.busy(sys::now());
                     return None;
                 }
-                Err(errno @ (Errno::EINPROGRESS | Errno::EINTR)) => {
-                    self.interrupted = errno == Errno::EINTR;
-                    return Some(self.wait(Awaiting::Connection));
-                }
+                Err(Errno::EINPROGRESS) if self.try_greeting() => return None,
+                Err(Errno::EINPROGRESS) => return Some(self.wait(Awaiting::Connection)),
                 Err(errno) if self.fresh.is_none() && says_of_the_socket(errno) => {
                     self.dial.abandon(errno);
                     return None;
@@ -377,7 +493,9 @@ impl<'c> Driver<'c> {
     /// Make the socket fit for a connect to `address`.
     fn prepare(&mut self, address: Reach) -> Result<SockAddr, Errno> {
         // Of the socket that was tried before, which may be another one.
-        self.put_limit_back();
+        self.put_flags_back();
+        self.put_options_back();
+        self.late = Late::NotYet;
         let address = match self.spare_mapped(address) {
             Reach::Own(address) => {
                 drop(self.take_fresh());
@@ -388,11 +506,9 @@ impl<'c> Driver<'c> {
                 address
             }
             Reach::Fresh(family, address) => {
-                let mut fresh = fresh::like(self.own, family)?;
-                if self.mode == Mode::NonBlocking {
-                    fresh = sys::RaisedLimit::as_it_is().raise(fresh);
-                    sys::set_nonblocking(fresh.fd(), true)?;
-                }
+                let fresh = fresh::like(self.own, family)?;
+                let fresh = sys::RaisedLimit::as_it_is().raise(fresh);
+                sys::set_nonblocking(fresh.fd(), true)?;
                 self.announce(fresh.fd());
                 self.fresh = Some(fresh);
                 address
@@ -429,26 +545,11 @@ impl<'c> Driver<'c> {
     }
 
     fn connect_once(&mut self, fd: Fd, address: &SockAddr) -> Result<(), Errno> {
-        let Mode::Blocking(own_limit) = self.mode else {
-            return sys::connect(fd, address);
-        };
-        // SO_SNDTIMEO rather than O_NONBLOCK and poll: one system call less.
-        let left = self.dial.deadline().saturating_sub(sys::now());
-        if own_limit.is_some_and(|own| own <= left) {
-            return sys::connect(fd, address);
+        if let (Mode::Blocking(flags), None, false) = (self.mode, &self.fresh, self.flagged) {
+            sys::set_status_flags(fd, flags | libc::O_NONBLOCK)?;
+            self.flagged = true;
         }
-        sys::set_send_timeout(fd, Some(left.max(Duration::from_millis(1))))?;
-        let result = sys::connect(fd, address);
-        if result.is_ok() {
-            self.limited = Some(fd);
-        } else {
-            sys::set_send_timeout(fd, own_limit)?;
-        }
-        match result {
-            // The time is over.
-            Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
-            result => result,
-        }
+        sys::connect(fd, address)
     }
 }
 

@@ -174,6 +174,24 @@ impl<'c> Dial<'c> {
         self.advance(now);
     }
 
+    /// The TCP connection to the first proxy may be there already. If this side speaks first, [`Dial::action`] is that
+    /// greeting from now on: [`Dial::sent`] when it could be sent, for then there is a connection, else
+    /// [`Dial::not_yet_connected`].
+    pub fn try_greeting(&mut self, now: Duration) -> bool {
+        let tunnel = Tunnel::new(&self.path, self.target.clone(), self.config.pipeline);
+        let speaks_first = matches!(tunnel.step(), Step::Send(_));
+        if speaks_first {
+            self.attempt_began = now;
+            self.phase = Phase::Tunnel(tunnel);
+        }
+        speaks_first
+    }
+
+    /// The greeting could not be sent: connecting goes on, or has failed ([`Dial::refused`]).
+    pub fn not_yet_connected(&mut self) {
+        self.phase = Phase::Connect;
+    }
+
     /// The first proxy cannot be reached.
     pub fn refused(&mut self, errno: Errno, now: Duration) {
         let refuses = matches!(

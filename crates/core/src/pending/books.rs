@@ -5,7 +5,7 @@ use super::belongings::Belonging;
 use super::helper::{self, Helper, Job};
 use super::orphans::Orphan;
 use super::placeholder::FarEnd;
-use crate::sync::atomic::AtomicI32;
+use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) struct Books {
     pub leaving: Leaving,
     /// Entries that are to fail now, by shutdown(2).
     pub cut: Vec<u64>,
+    /// Those that the helper is still to take in, each with the number that is the socket's again.
+    pub unwatched: Vec<(u64, Arc<FarEnd>, Fd)>,
     pub next: u64,
     /// While fork(2) is under way.
     pub forking: Option<SignalsBlocked>,
@@ -44,6 +46,9 @@ pub(super) struct Entry {
     pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
+    /// The caller of connect(2) waits for it and makes the tunnel itself; this tells it to end. `None`: the helper has
+    /// it.
+    pub waited: Option<Arc<AtomicBool>>,
     /// The program wants its socket to block: O_NONBLOCK stays on the placeholder all the same.
     pub blocking: bool,
 }
@@ -69,6 +74,19 @@ impl Entry {
         open.map(|number| number.fd)
     }
 
+    /// End the attempt of a caller that waits, and wake it. `false`: it is the helper's.
+    pub fn cut_waited(&self) -> bool {
+        let Some(cut) = &self.waited else {
+            return false;
+        };
+        cut.store(true, Ordering::Release);
+        let fresh = self.fresh.load(Ordering::Acquire);
+        let socket = if fresh < 0 { self.socket.fd() } else { fresh };
+        // Where it is not connecting, the caller only pauses, and looks soon.
+        let _ = sys::shutdown(socket, libc::SHUT_RDWR);
+        true
+    }
+
     pub fn closed(&mut self, which: impl Fn(Fd) -> bool) {
         for number in &mut self.numbers {
             number.open &= !which(number.fd);
@@ -89,6 +107,7 @@ impl Books {
             parking: 0,
             leaving: Leaving::new(),
             cut: Vec::new(),
+            unwatched: Vec::new(),
             next: 1,
             forking: None,
         }
@@ -102,8 +121,11 @@ impl Books {
 
     /// Whether a helper, if there is one, is about to end.
     pub fn is_helper_idle(&self) -> bool {
+        // An entry without a job is being begun by its caller this moment, or its caller makes the tunnel.
+        let waited = self.entries.values().all(|entry| entry.waited.is_some());
+        let nothing_new = self.inbox.is_empty() && self.unwatched.is_empty();
         let mut sleepers = self.sleepers.values();
-        self.inbox.is_empty() && self.entries.is_empty() && sleepers.all(|far| far.is_deserted())
+        nothing_new && waited && sleepers.all(|far| far.is_deserted())
     }
 
     pub fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {

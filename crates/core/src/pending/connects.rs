@@ -7,10 +7,12 @@ use super::helper::{self, Job};
 use super::placeholder::{FarEnd, Placeholder};
 use super::registrations::Registrations;
 use crate::dial::driver::{Driver, Progress};
+use crate::dial::fresh;
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, RaisedLimit};
+use crate::sys::{self, Fd, OwnFd, RaisedLimit};
+use core::ffi::c_int;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +65,37 @@ pub enum First {
     Helper,
     /// They were made: a blocking connect was interrupted.
     Begun,
+}
+
+/// A pending connect as it was begun.
+struct Placed {
+    id: u64,
+    socket: Arc<Belonging>,
+    far: Arc<FarEnd>,
+    fresh: Arc<AtomicI32>,
+}
+
+/// A pending connect whose caller makes the tunnel itself.
+pub struct Waited {
+    placed: Placed,
+    cut: Arc<AtomicBool>,
+}
+
+impl Waited {
+    /// The program's socket, under a number of ours.
+    pub fn socket(&self) -> Fd {
+        self.placed.socket.fd()
+    }
+
+    /// Where its driver is to keep the number of a socket in place of the program's.
+    pub fn fresh(&self) -> Arc<AtomicI32> {
+        self.placed.fresh.clone()
+    }
+
+    /// Whether the program has ended it, by shutdown(2) or connect(2) to AF_UNSPEC.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
 }
 
 /// What became of a beginning.
@@ -170,57 +203,12 @@ impl Pending {
             ends,
             first,
         } = start;
-        self.guard_forks();
-        if !self.is_owner() {
-            // Between vfork and exec: the books, and the helper, are the parent's.
-            return Err(Errno::EAGAIN);
-        }
-        self.registrations.rings.look();
-        let fds = self.numbers_of(fd);
-        let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
-        let fresh = Arc::new(AtomicI32::new(-1));
-        let (id, socket, far) = {
-            let mut books = self.books.lock();
-            if books.is_pending(fd) {
-                return Err(Errno::EALREADY);
-            }
-            let limit = RaisedLimit::new();
-            let placeholder = Placeholder::new(&limit, &self.belongings)?;
-            let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
-            limit.lower();
-            helper::call(&mut books, self, &limit)?;
-            let id = books.next;
-            books.next += 1;
-            let far = Arc::new(placeholder.far);
-            for (index, &number) in fds.iter().enumerate() {
-                let placed = self.registrations.exchange(placeholder.near.fd(), number);
-                if let Err(errno) = placed {
-                    // The socket must not stay under a number while a tunnel is made on it.
-                    for &back in fds.iter().take(index) {
-                        books.numbers.remove(&back);
-                        let _ = self.registrations.exchange(socket.fd(), back);
-                    }
-                    books.call_helper();
-                    return Err(errno);
-                }
-                books.numbers.insert(number, id);
-            }
-            books.entries.insert(
-                id,
-                Entry {
-                    id,
-                    numbers: fds.into_iter().map(Number::new).collect(),
-                    placeholder: placeholder.id,
-                    far: far.clone(),
-                    socket: socket.clone(),
-                    fresh: fresh.clone(),
-                    forked: false,
-                    blocking,
-                },
-            );
-            self.recount(&books);
-            (id, socket, far)
-        };
+        let Placed {
+            id,
+            socket,
+            far,
+            fresh,
+        } = self.place(fd, None)?;
         let mut driver = driver(socket.fd());
         driver.announce_fresh(fresh);
         let progress = match first {
@@ -261,6 +249,139 @@ impl Pending {
         books.inbox.push(job);
         books.call_helper();
         Ok(Begun::Pending)
+    }
+
+    /// Put a placeholder under the numbers of the socket that `fd` refers to.
+    fn place(&'static self, fd: Fd, waited: Option<Arc<AtomicBool>>) -> Result<Placed, Errno> {
+        self.guard_forks();
+        if !self.is_owner() {
+            // Between vfork and exec: the books, and the helper, are the parent's.
+            return Err(Errno::EAGAIN);
+        }
+        self.registrations.rings.look();
+        let fds = self.numbers_of(fd);
+        let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
+        let fresh = Arc::new(AtomicI32::new(-1));
+        let mut books = self.books.lock();
+        if books.is_pending(fd) {
+            return Err(Errno::EALREADY);
+        }
+        let limit = RaisedLimit::new();
+        let placeholder = Placeholder::new(&limit, &self.belongings)?;
+        let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
+        limit.lower();
+        if waited.is_none() {
+            helper::call(&mut books, self, &limit)?;
+        }
+        let id = books.next;
+        books.next += 1;
+        let far = Arc::new(placeholder.far);
+        for (index, &number) in fds.iter().enumerate() {
+            let placed = self.registrations.exchange(placeholder.near.fd(), number);
+            if let Err(errno) = placed {
+                // The socket must not stay under a number while a tunnel is made on it.
+                for &back in fds.iter().take(index) {
+                    books.numbers.remove(&back);
+                    let _ = self.registrations.exchange(socket.fd(), back);
+                }
+                books.call_helper();
+                return Err(errno);
+            }
+            books.numbers.insert(number, id);
+        }
+        books.entries.insert(
+            id,
+            Entry {
+                id,
+                numbers: fds.into_iter().map(Number::new).collect(),
+                placeholder: placeholder.id,
+                far: far.clone(),
+                socket: socket.clone(),
+                fresh: fresh.clone(),
+                forked: false,
+                waited,
+                blocking,
+            },
+        );
+        self.recount(&books);
+        Ok(Placed {
+            id,
+            socket,
+            far,
+            fresh,
+        })
+    }
+
+    /// Put a placeholder under `fd`, whose socket blocks and has these status flags. The caller makes the tunnel on the
+    /// socket itself, and then gives it back: [`Pending::end_waited`], or [`Pending::hand_over`].
+    ///
+    /// # Errors
+    /// As [`Pending::begin`].
+    pub fn begin_waited(&'static self, fd: Fd, flags: c_int) -> Result<Waited, Errno> {
+        let cut = Arc::new(AtomicBool::new(false));
+        let placed = self.place(fd, Some(cut.clone()))?;
+        let _ = sys::set_status_flags(placed.socket.fd(), flags | libc::O_NONBLOCK);
+        Ok(Waited { placed, cut })
+    }
+
+    /// The caller is done: as with the helper's, but that nobody has to learn of a failure.
+    pub fn end_waited(
+        &'static self,
+        waited: Waited,
+        fresh: Option<OwnFd>,
+        result: Result<(), Errno>,
+    ) {
+        let Placed { id, socket, .. } = waited.placed;
+        let fresh = fresh.map(|fresh| {
+            let _ = fresh::copy_options(socket.fd(), &fresh);
+            self.belongings.adopt(fresh)
+        });
+        let socket = fresh.as_ref().unwrap_or(&socket).fd();
+        if let Some((far, fd)) = self.put_back(id, socket, result) {
+            let mut books = self.books.lock();
+            books.unwatched.push((id, far, fd));
+            if helper::call(&mut books, self, &RaisedLimit::new()).is_err() {
+                // To be woken now is better than never.
+                books.unwatched.clear();
+            }
+            books.call_helper();
+        }
+    }
+
+    /// The caller waits no longer: the helper goes on, with what `driver` gives.
+    ///
+    /// # Errors
+    /// There is no helper, and none can be had.
+    pub fn hand_over(
+        &'static self,
+        waited: &Waited,
+        start: Start,
+        driver: impl FnOnce() -> Driver<'static>,
+    ) -> Result<(), Errno> {
+        let mut books = self.books.lock();
+        helper::call(&mut books, self, &RaisedLimit::new())?;
+        let Placed {
+            id, socket, far, ..
+        } = &waited.placed;
+        if let Some(entry) = books.entries.get_mut(id) {
+            entry.waited = None;
+        }
+        let mut driver = driver();
+        let progress = Some(driver.waiting());
+        books.inbox.push(Job {
+            id: *id,
+            socket: socket.clone(),
+            far: far.clone(),
+            driver,
+            progress,
+            dialled: start.dialled,
+            ends: start.ends,
+        });
+        if waited.is_cut() {
+            books.cut.push(*id);
+        }
+        books.call_helper();
+        Ok(())
     }
 
     /// The socket goes back under its numbers, wherever the program still has the placeholder. What is left to
@@ -424,8 +545,11 @@ impl Pending {
             let Some(&id) = books.numbers.get(&fd) else {
                 return false;
             };
-            books.cut.push(id);
-            books.call_helper();
+            let cut = books.entries.get(&id).is_some_and(Entry::cut_waited);
+            if !cut {
+                books.cut.push(id);
+                books.call_helper();
+            }
         }
         self.wait_for(fd);
         true

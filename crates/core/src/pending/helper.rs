@@ -142,11 +142,11 @@ fn run(mut helper: Box<Helper>) {
         books.helper = None;
         books.sleepers.clear();
         books.leaving.add_this();
-        let ids: Vec<u64> = books.entries.keys().copied().collect();
-        let sockets: Vec<_> = ids
-            .iter()
-            .filter_map(|id| Some((*id, books.entries.get(id)?.socket.clone())))
-            .collect();
+        let ours = books
+            .entries
+            .values()
+            .filter(|entry| entry.waited.is_none());
+        let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
         drop(books);
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED);
@@ -214,7 +214,7 @@ impl Helper {
         if self.retire() {
             return Turn::End;
         }
-        let (jobs, cut) = {
+        let (jobs, cut, unwatched) = {
             let mut books = self.pending.lock();
             if books.parking > 0 {
                 return Turn::Park;
@@ -222,8 +222,13 @@ impl Helper {
             (
                 std::mem::take(&mut books.inbox),
                 std::mem::take(&mut books.cut),
+                std::mem::take(&mut books.unwatched),
             )
         };
+        for (id, far, fd) in unwatched {
+            self.watch(far.fd(), 0, Token::Deserted(id));
+            self.watch_sleeper(id, far, fd);
+        }
         for job in jobs {
             self.accept(job);
         }
@@ -254,7 +259,6 @@ impl Helper {
             return false;
         }
         let mut books = self.pending.lock();
-        // An entry without a job is being begun by its caller this moment.
         let over = books.is_helper_idle();
         if over {
             books.sleepers.clear();
@@ -354,10 +358,15 @@ impl Helper {
         }
         job.ends.ended(socket, job.dialled, result);
         if let Some((far, fd)) = self.pending.put_back(id, socket, result) {
-            let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
-            self.watch(fd, readable, Token::Readable(id));
-            self.pending.lock().sleepers.insert(id, far);
+            self.watch_sleeper(id, far, fd);
         }
+    }
+
+    /// The far end is watched already.
+    fn watch_sleeper(&mut self, id: u64, far: Arc<FarEnd>, fd: Fd) {
+        let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
+        self.watch(fd, readable, Token::Readable(id));
+        self.pending.lock().sleepers.insert(id, far);
     }
 
     fn remove(&mut self, id: u64) -> Option<Job> {

@@ -5,6 +5,9 @@
 //! (`helper`) drives all tunnels; when one stands, the socket is put back under its number and whoever
 //! sleeps on the placeholder is woken. When one fails, the socket is put back carrying an error.
 //!
+//! A blocking connect of one of several threads is here, too, so that the other threads see a socket that is connecting.
+//! Its caller makes the tunnel itself, and leaves it to the helper when it is interrupted.
+//!
 //! # The books
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
@@ -32,4 +35,4 @@ mod rings;
 
 pub mod registrations;
 
-pub use connects::{Begun, Ends, First, Pending, Start};
+pub use connects::{Begun, Ends, First, Pending, Start, Waited};

@@ -103,6 +103,7 @@ fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
     // It holds nothing but descriptors, which are closed below, and memory.
     std::mem::forget(books.parked.take());
     std::mem::forget(std::mem::take(&mut books.sleepers));
+    std::mem::forget(std::mem::take(&mut books.unwatched));
     // The drivers in it hold nothing but memory; the sockets are those of the entries.
     std::mem::take(&mut books.inbox)
         .into_iter()

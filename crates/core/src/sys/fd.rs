@@ -180,6 +180,11 @@ pub fn status_flags(fd: Fd) -> Result<c_int, Errno> {
     syscall!(SYS_fcntl, fd, libc::F_GETFL).map(|flags| flags as c_int)
 }
 
+/// fcntl(2) F_SETFL.
+pub fn set_status_flags(fd: Fd, flags: c_int) -> Result<(), Errno> {
+    syscall!(SYS_fcntl, fd, libc::F_SETFL, flags).map(drop)
+}
+
 /// fcntl(2) F_SETFL with O_NONBLOCK set or cleared and every other flag kept.
 pub fn set_nonblocking(fd: Fd, on: bool) -> Result<(), Errno> {
     let flags = status_flags(fd)?;
@@ -189,7 +194,7 @@ pub fn set_nonblocking(fd: Fd, on: bool) -> Result<(), Errno> {
         flags & !libc::O_NONBLOCK
     };
     if wanted != flags {
-        syscall!(SYS_fcntl, fd, libc::F_SETFL, wanted)?;
+        set_status_flags(fd, wanted)?;
     }
     Ok(())
 }

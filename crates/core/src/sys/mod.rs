@@ -22,6 +22,7 @@ macro_rules! syscall {
 }
 
 mod address;
+mod departure;
 mod fd;
 mod file;
 mod futex;
@@ -35,13 +36,14 @@ mod thread;
 mod wait;
 
 pub use address::SockAddr;
+pub use departure::Departure;
 pub use fd::*;
 pub use file::*;
 pub use futex::*;
 pub use option::*;
 pub use readable::{is_readable, was_readable};
 pub use reserve::ReservingAllocator;
-pub use signals::{CancellationOff, SignalsBlocked};
+pub use signals::{uncancelled, SignalsBlocked};
 pub use socket::*;
 pub use stderr::{append_line, Stderr};
 pub use thread::{at_fork, has_thread, measure_thread_stacks, start_thread, thread_id};

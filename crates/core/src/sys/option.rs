@@ -84,16 +84,6 @@ pub fn send_timeout(fd: Fd) -> Result<Option<Duration>, Errno> {
     Ok((!time.is_zero()).then_some(time))
 }
 
-/// See [`send_timeout`].
-pub fn set_send_timeout(fd: Fd, timeout: Option<Duration>) -> Result<(), Errno> {
-    let timeout = timeout.unwrap_or_default();
-    let time = libc::timeval {
-        tv_sec: timeout.as_secs() as libc::time_t,
-        tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
-    };
-    set_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time)
-}
-
 /// Whether its protocol is TCP or MPTCP: a TCP socket, or a raw one ([`is_stream`]). An SCTP stream is none.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Signals and thread cancellation, kept away for a while.
 
-use super::errno;
+use super::{errno, Departure};
 use crate::errno::Errno;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
 /// All signals of this thread blocked, for as long as it lives: pthread_sigmask(3).
@@ -18,6 +18,16 @@ impl SignalsBlocked {
         set_mask(all.as_ptr(), before.as_mut_ptr());
         // SAFETY: zeroed, and any bits make a set.
         SignalsBlocked(unsafe { before.assume_init() })
+    }
+
+    /// Those that were blocked before.
+    pub fn before(&self) -> libc::sigset_t {
+        self.0
+    }
+
+    /// They are no longer blocked by this: the thread has left what they were blocked for.
+    pub fn forget(self) {
+        core::mem::forget(self);
     }
 }
 
@@ -39,9 +49,6 @@ fn set_mask(set: *const libc::sigset_t, before: *mut libc::sigset_t) {
     let _ = syscall!(SYS_rt_sigprocmask, libc::SIG_SETMASK, set, before, size);
 }
 
-/// Cancellation of this thread disabled, for as long as it lives: pthread_setcancelstate(3).
-pub struct CancellationOff(c_int);
-
 extern "C" {
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
@@ -49,24 +56,27 @@ extern "C" {
 /// PTHREAD_CANCEL_DISABLE of pthread.h.
 const DISABLE: c_int = 1;
 
-impl CancellationOff {
-    pub fn new() -> CancellationOff {
-        let mut before = 0;
-        // SAFETY: a valid int to fill.
-        unsafe { pthread_setcancelstate(DISABLE, &mut before) };
-        CancellationOff(before)
-    }
+/// Run `body` with cancellation of this thread disabled: pthread_setcancelstate(3). It is as it was afterwards, also when
+/// a signal handler jumps out of it.
+///
+/// `body` must not unwind.
+pub fn uncancelled<T>(body: impl FnOnce() -> T) -> T {
+    let mut before: c_int = 0;
+    // SAFETY: a valid int to fill.
+    unsafe { pthread_setcancelstate(DISABLE, &mut before) };
+    let mut place = Departure::place();
+    let state = core::ptr::without_provenance_mut(before as usize);
+    // SAFETY: `place` is popped in this frame, which nothing leaves but a jump.
+    unsafe { Departure::push(&mut place, restore, state) };
+    let result = body();
+    // SAFETY: pushed above.
+    unsafe { Departure::pop(&mut place) };
+    // SAFETY: `restore` takes the state before.
+    unsafe { restore(state) };
+    result
 }
 
-impl Default for CancellationOff {
-    fn default() -> CancellationOff {
-        CancellationOff::new()
-    }
-}
-
-impl Drop for CancellationOff {
-    fn drop(&mut self) {
-        // SAFETY: NULL is allowed for the state before.
-        unsafe { pthread_setcancelstate(self.0, core::ptr::null_mut()) };
-    }
+unsafe extern "C" fn restore(before: *mut c_void) {
+    // SAFETY: NULL is allowed for the state before.
+    unsafe { pthread_setcancelstate(before.addr() as c_int, core::ptr::null_mut()) };
 }

@@ -1,0 +1,55 @@
+//! What is to be done when a thread leaves a frame for good, without returning to it.
+
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+
+/// `struct _pthread_cleanup_buffer` of pthread.h: an entry of the thread's list of what to call when it is cancelled,
+/// when it ends by pthread_exit(3), or when longjmp(3) leaves the frame that holds it.
+///
+/// This is what pthread_cleanup_push(3) was before compilers knew exceptions, and libc keeps it for good. What that is
+/// today costs a setjmp, and longjmp does not heed it.
+#[repr(C)]
+pub struct Departure {
+    routine: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+    cancel_type: c_int,
+    previous: *mut Departure,
+}
+
+extern "C" {
+    fn _pthread_cleanup_push(
+        buffer: *mut Departure,
+        routine: unsafe extern "C" fn(*mut c_void),
+        argument: *mut c_void,
+    );
+    fn _pthread_cleanup_pop(buffer: *mut Departure, execute: c_int);
+}
+
+impl Departure {
+    pub const fn place() -> MaybeUninit<Departure> {
+        MaybeUninit::zeroed()
+    }
+
+    /// From now on, `routine` is called with `argument` when the calling frame is left.
+    ///
+    /// # Safety
+    /// `place` is a variable of that frame, which does not return, unwind or move it before [`Departure::pop`]. `routine`
+    /// may be called with `argument` at any time until then.
+    pub unsafe fn push(
+        place: &mut MaybeUninit<Departure>,
+        routine: unsafe extern "C" fn(*mut c_void),
+        argument: *mut c_void,
+    ) {
+        // SAFETY: the caller's contract; libc fills the buffer.
+        unsafe { _pthread_cleanup_push(place.as_mut_ptr(), routine, argument) };
+    }
+
+    /// Nothing is to be done any more.
+    ///
+    /// # Safety
+    /// It was pushed by this frame, and all that were pushed later are popped.
+    pub unsafe fn pop(place: &mut MaybeUninit<Departure>) {
+        // SAFETY: the caller's contract.
+        unsafe { _pthread_cleanup_pop(place.as_mut_ptr(), 0) };
+    }
+}

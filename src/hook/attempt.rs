@@ -1,0 +1,296 @@
+//! A connect that its caller waits for: on the caller's thread, from one sleep to the next.
+//!
+//! In a process of one thread the tunnel is made on the program's socket where it is. In others it is a pending connect
+//! like that of a non-blocking socket, but for who drives it: while a thread makes the tunnel, the others and their
+//! children see a socket that is connecting, and may close its number and open something else there.
+//!
+//! What is known of it is in a box that nobody owns while its thread sleeps ([`super::sleep`]). When that never comes
+//! back the connect goes on without it, as the kernel's does: on the helper thread, with a placeholder under the number.
+
+use super::boundary::{guard, Verdict};
+use super::connect::{earlier_attempt, end_of_attempt, forget_association};
+use super::sleep::{Rest, Resumed, Slept};
+use super::waited::WAITED;
+use super::{peer, signals};
+#[cfg(target_env = "gnu")]
+use crate::old_glibc::is_single_threaded;
+use crate::pending::{Accounts, PENDING};
+use crate::state::{Libc, State};
+use core::ffi::c_void;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tailchain_core::dial::blocking::{Blocking, Step};
+use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::endpoint::Family;
+use tailchain_core::dial::{fresh, Dial};
+use tailchain_core::errno::Errno;
+use tailchain_core::host::Target;
+use tailchain_core::pending::{Ends, First, Start, Waited};
+use tailchain_core::sys::{self, Fd, OwnFd, SignalsBlocked};
+
+/// There may be other threads.
+#[cfg(not(target_env = "gnu"))]
+fn is_single_threaded() -> bool {
+    false
+}
+
+/// How long a sleep must be that it is asked afterwards whose socket the number is: an answer that is there sooner
+/// costs no call more.
+const LONG: Duration = Duration::from_millis(1);
+
+/// A tunnel that is being made on the program's own socket.
+struct Attempt {
+    state: &'static State,
+    fd: Fd,
+    dialled: SocketAddr,
+    /// There are other threads.
+    waited: Option<Waited>,
+    dial: Blocking<'static>,
+    /// SO_COOKIE of the program's socket, as soon as there is something of ours on it that could be taken for another's:
+    /// a signal handler, or a thread, may have closed the number, and opened something else there.
+    own: Option<u64>,
+    slept_from: Duration,
+    /// A signal handler runs only while the thread sleeps: there it may jump away, and nothing is half done.
+    signals: Option<SignalsBlocked>,
+}
+
+/// Where a tunnel is to be made.
+pub struct Place {
+    pub fd: Fd,
+    /// As the program dialled it.
+    pub dialled: SocketAddr,
+    pub target: Target,
+    pub family: Family,
+}
+
+/// Begin to connect a socket. `Return`: the tunnel stands.
+pub fn begin(
+    state: &'static State,
+    place: Place,
+    mode: Mode,
+    signals: Option<SignalsBlocked>,
+) -> Verdict<()> {
+    let now = sys::now();
+    let Place {
+        fd,
+        dialled,
+        target,
+        family,
+    } = place;
+    let (waited, mode) = match mode {
+        Mode::Blocking(flags) if !is_single_threaded() => {
+            match PENDING.begin_waited(fd, flags) {
+                Ok(waited) => (Some(waited), Mode::Waiting),
+                // Another thread was first.
+                Err(Errno::EALREADY) => return wait_for_earlier(fd),
+                // No descriptor can be had, or this is between vfork and exec.
+                Err(_) => (None, mode),
+            }
+        }
+        _ => (None, mode),
+    };
+    let socket = waited.as_ref().map_or(fd, Waited::socket);
+    let dial = Dial::new(&state.config, target, state.draw(), state, now);
+    let mut driver = Driver::new(dial, socket, family, mode, &Libc);
+    if let Some(waited) = &waited {
+        driver.announce_fresh(waited.fresh());
+    }
+    let mut attempt = Box::new(Attempt {
+        state,
+        fd,
+        dialled,
+        waited,
+        dial: Blocking::new(driver, socket, now),
+        own: None,
+        slept_from: now,
+        signals,
+    });
+    let step = attempt.dial.begin();
+    attempt.go_on(step)
+}
+
+/// Wait for what is pending on a socket that blocks. The kernel does so in a second connect(2).
+pub fn wait_for_earlier(fd: Fd) -> Verdict<()> {
+    let limit = limit_of(fd);
+    Verdict::Sleep(Rest {
+        fd,
+        events: libc::POLLOUT,
+        until: limit.map(|limit| sys::now() + limit),
+        mask: None,
+        state: core::ptr::null_mut(),
+        left: leave,
+    })
+}
+
+/// SO_SNDTIMEO of a socket that is connecting.
+fn limit_of(fd: Fd) -> Option<Duration> {
+    let socket = PENDING.socket_of(fd)?;
+    sys::send_timeout(socket.fd()).ok().flatten()
+}
+
+/// The thread of a connect is awake.
+pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
+    if resumed.state.is_null() {
+        return match resumed.slept {
+            Err(Errno::EINTR) if limit_of(fd).is_some() || !signals::restart() => {
+                Verdict::Fail(Errno::EINTR)
+            }
+            Ok(Slept::TimeOver) => Verdict::Fail(Errno::EALREADY),
+            _ => earlier_attempt(fd).unwrap_or_else(|| end_of_attempt(fd).into()),
+        };
+    }
+    // SAFETY: the box that `go_on` gave away, which comes back once: here or to `leave`.
+    let attempt = unsafe { Box::from_raw(resumed.state.cast::<Attempt>()) };
+    attempt.awake(resumed.slept)
+}
+
+/// The thread of a connect will not come back.
+unsafe extern "C" fn leave(state: *mut c_void) {
+    let body = || {
+        // SAFETY: as in `resume`.
+        let mut attempt = unsafe { Box::from_raw(state.cast::<Attempt>()) };
+        // The thread is in a handler, or at its end: what is blocked there is not for this to change.
+        if let Some(signals) = attempt.signals.replace(SignalsBlocked::new()) {
+            signals.forget();
+        }
+        if attempt.is_same() {
+            let _ = attempt.go_on_meanwhile(Errno::EINTR);
+        }
+        Verdict::Return(())
+    };
+    let _ = guard(body);
+}
+
+impl Attempt {
+    fn awake(mut self: Box<Self>, slept: Result<Slept, Errno>) -> Verdict<()> {
+        let long = sys::now().saturating_sub(self.slept_from) >= LONG;
+        // Or a signal handler ran, which may do anything.
+        if (long || slept.is_err()) && !self.is_same() {
+            return self.finish(Err(Errno::EBADF));
+        }
+        if self.waited.as_ref().is_some_and(Waited::is_cut) {
+            let step = self.dial.abandon(Errno::ECONNRESET);
+            return self.go_on(step);
+        }
+        let step = match slept {
+            Ok(Slept::Ready) => self.dial.ready(),
+            Ok(Slept::TimeOver) => self.dial.time_over(),
+            // With a time limit, nothing is restarted (signal(7)).
+            Err(Errno::EINTR) if signals::restart() && !self.dial.is_limited() => self.dial.again(),
+            Err(Errno::EINTR) => return Verdict::Fail(self.go_on_meanwhile(Errno::EINTR)),
+            Err(errno) => self.dial.abandon(errno),
+        };
+        self.go_on(step)
+    }
+
+    fn go_on(mut self: Box<Self>, step: Step) -> Verdict<()> {
+        if let Some(socket) = self.dial.driver.take_opened() {
+            let cookie = peer::remember(self.state, socket, self.dialled);
+            if self.own.is_none() {
+                self.own = match socket == self.socket() {
+                    true => cookie,
+                    false => sys::cookie(self.fd),
+                };
+            }
+        }
+        match step {
+            Step::Finished(result) => self.finish(result),
+            Step::LimitOver => Verdict::Fail(self.go_on_meanwhile(Errno::EINPROGRESS)),
+            Step::Sleep(sleep) => {
+                self.slept_from = sys::now();
+                Verdict::Sleep(Rest {
+                    fd: sleep.fd,
+                    events: sleep.events,
+                    until: Some(sleep.until),
+                    mask: self.signals.as_ref().map(SignalsBlocked::before),
+                    state: Box::into_raw(self).cast(),
+                    left: leave,
+                })
+            }
+        }
+    }
+
+    /// The program's socket.
+    fn socket(&self) -> Fd {
+        self.waited.as_ref().map_or(self.fd, Waited::socket)
+    }
+
+    /// Whether the number is still the program's socket, where that matters.
+    fn is_same(&self) -> bool {
+        self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
+    }
+
+    fn finish(mut self: Box<Self>, result: Result<(), Errno>) -> Verdict<()> {
+        let fresh = self.dial.driver.take_fresh();
+        if let (Ok(()), None, Some(cookie)) = (result, &fresh, self.own) {
+            WAITED.note(cookie);
+        }
+        if let Some(waited) = self.waited.take() {
+            let fresh = fresh.filter(|_| result.is_ok());
+            give_back(waited, self.dialled, fresh, result);
+            return result.into();
+        }
+        let result = match (result, fresh) {
+            (Ok(()), Some(fresh)) if self.is_same() => fresh::install(fresh, self.fd),
+            (Ok(()), None) => Ok(()),
+            (Err(errno), _) if self.is_same() => Err(errno),
+            // Closed meanwhile: what is there now is not ours to change.
+            _ => Err(Errno::EBADF),
+        };
+        if let Err(errno) = result {
+            forget_association(self.fd, errno);
+        }
+        Accounts.ended(self.fd, self.dialled, result);
+        result.into()
+    }
+
+    /// A blocking connect that ends early goes on in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
+    fn go_on_meanwhile(self: Box<Self>, errno: Errno) -> Errno {
+        let Attempt {
+            fd,
+            dialled,
+            dial,
+            waited,
+            ..
+        } = *self;
+        let mut driver = dial.driver;
+        let start = Start {
+            dialled,
+            ends: &Accounts,
+            first: First::Begun,
+        };
+        let handed_over = |own| {
+            driver.hand_over(own);
+            driver
+        };
+        let begun = match &waited {
+            Some(waited) => PENDING.hand_over(waited, start, || handed_over(waited.socket())),
+            None => PENDING.begin(fd, start, handed_over).map(drop),
+        };
+        if begun.is_ok() {
+            return errno;
+        }
+        // Nothing is in progress: do not say so.
+        let errno = match errno {
+            Errno::EINTR => Errno::ECONNABORTED,
+            _ => Errno::ETIMEDOUT,
+        };
+        match waited {
+            Some(waited) => give_back(waited, dialled, None, Err(errno)),
+            None => {
+                forget_association(fd, errno);
+                Accounts.ended(fd, dialled, Err(errno));
+            }
+        }
+        errno
+    }
+}
+
+/// The program has its socket back: `fresh`, where that takes its place.
+fn give_back(waited: Waited, dialled: SocketAddr, fresh: Option<OwnFd>, result: Result<(), Errno>) {
+    if let Err(errno) = result {
+        forget_association(waited.socket(), errno);
+    }
+    Accounts.ended(waited.socket(), dialled, result);
+    PENDING.end_waited(waited, fresh, result);
+}

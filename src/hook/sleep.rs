@@ -1,0 +1,95 @@
+//! Where a hook sleeps: in the outermost of our frames, where nothing is to be dropped. A thread that is asleep may never
+//! come back: it is cancelled (pthread_cancel(3)), or its signal handler jumps away (siglongjmp(3)).
+
+use core::ffi::{c_int, c_short, c_void};
+use core::ptr;
+use std::time::Duration;
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{self, Departure, Fd};
+
+/// A sleep until there is an event on a descriptor, or a time has come.
+#[derive(Clone, Copy)]
+pub struct Rest {
+    pub fd: Fd,
+    pub events: c_short,
+    /// CLOCK_MONOTONIC; `None`: without limit.
+    pub until: Option<Duration>,
+    /// The signals to block meanwhile, where it matters.
+    pub mask: Option<libc::sigset_t>,
+    /// What the body left behind for when it is called again, or null.
+    pub state: *mut c_void,
+    /// Called with `state` when it will not be called again.
+    pub left: unsafe extern "C" fn(*mut c_void),
+}
+
+/// What a body learns when it is called again.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    pub state: *mut c_void,
+    pub slept: Result<Slept, Errno>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slept {
+    Ready,
+    TimeOver,
+}
+
+extern "C-unwind" {
+    /// A cancellation point: a thread that is cancelled here is unwound. (To `libc`'s declaration nothing unwinds.)
+    fn ppoll(
+        fds: *mut libc::pollfd,
+        count: libc::nfds_t,
+        time: *const libc::timespec,
+        mask: *const libc::sigset_t,
+    ) -> c_int;
+}
+
+/// Sleep. errno stays what it was.
+///
+/// # Safety
+/// `rest.left` may be called with `rest.state`, and nobody else uses that meanwhile.
+#[inline(never)]
+pub unsafe fn sleep(rest: &Rest) -> Resumed {
+    let before = sys::errno();
+    let mut one = libc::pollfd {
+        fd: rest.fd,
+        events: rest.events,
+        revents: 0,
+    };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut time_pointer = ptr::null();
+    if let Some(until) = rest.until {
+        let left = until.saturating_sub(sys::now());
+        time.tv_sec = left.as_secs().min(i32::MAX as u64) as libc::time_t;
+        time.tv_nsec = libc::c_long::from(left.subsec_nanos() as i32);
+        time_pointer = &raw const time;
+    }
+    let mask = rest.mask.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let mut place = Departure::place();
+    let has_state = !rest.state.is_null();
+    if has_state {
+        // SAFETY: popped below, or by libc when the frame is left; the rest is the caller's contract.
+        unsafe { Departure::push(&mut place, rest.left, rest.state) };
+    }
+    // SAFETY: a pollfd and a timespec of this frame. No other frame of ours than those of the hook is below, and
+    // neither has anything to drop.
+    let ready = unsafe { ppoll(&mut one, 1, time_pointer, mask) };
+    let error = sys::errno();
+    if has_state {
+        // SAFETY: pushed above.
+        unsafe { Departure::pop(&mut place) };
+    }
+    sys::set_errno(before);
+    Resumed {
+        state: rest.state,
+        slept: match ready {
+            0 => Ok(Slept::TimeOver),
+            1.. => Ok(Slept::Ready),
+            _ => Err(Errno::from_raw(error)),
+        },
+    }
+}

@@ -1,0 +1,46 @@
+"""While one thread sleeps in a blocking connect, the others and their children see a socket that is connecting, and its
+number may become another file's: bare and through a proxy, the same."""
+
+import pytest
+
+from support.gate import Gate
+from support.probe import run_probe
+from support.proxy import Mood
+from support.server import EchoServer, SlowServer
+
+PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
+
+
+def bare(folder, what, **options):
+    folder.mkdir()
+    with Gate(folder) as gate, SlowServer(gate, **options) as server:
+        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, 0, via="bare").ok().out
+
+
+def proxied(folder, what, conf, make_proxy, **options):
+    with Gate(folder) as gate, EchoServer(**options) as server:
+        config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
+        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, 0, conf=config, options=["-q"]).ok().out
+
+
+@pytest.mark.parametrize("what", ["observe", "fork"])
+def test_others_see_a_socket_that_is_connecting(conf, make_proxy, tmp_path, what):
+    seen = proxied(tmp_path, what, conf, make_proxy)
+    assert seen == bare(tmp_path / "bare", what)
+    assert "poll 0, getpeername ENOTCONN, recv EAGAIN, send EAGAIN" in seen
+    assert "connect 0\nflags block\necho 1\n" in seen
+
+
+def test_a_thread_that_selects_for_reading_gets_what_the_server_says(conf, make_proxy, tmp_path):
+    """As CPython's TCPCloserTest.testClose does; no answer of the proxy may reach it."""
+    options = {"banner": b"220 ", "delay": 0.3}
+    seen = proxied(tmp_path, "select", conf, make_proxy, **options)
+    assert seen == bare(tmp_path / "bare", "select", **options)
+    assert seen.startswith("select 1, recv 4 220 \nconnect 0\n")
+
+
+def test_a_file_that_takes_the_number_is_neither_written_nor_read(conf, proxy, echo, tmp_path):
+    file = tmp_path / "file"
+    config = conf([proxy])
+    result = run_probe("beside", "127.0.0.1", echo.port, "reuse", file, 2000, conf=config, options=["-q"]).ok()
+    assert result.out.startswith("written 0, taken 0, ")
