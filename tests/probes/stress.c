@@ -162,9 +162,9 @@ static void one_connection(unsigned *seed)
         if (pick(seed, 6) == 0) {
             int off = 0;
             pick(seed, 2) ? (void)fcntl(fd, F_SETFL, 0) : (void)ioctl(fd, FIONBIO, &off);
-        } else if (!await(fd, seed)) {
-            hung++;
         }
+        if (!await(fd, seed))
+            hung++;
         error = error_of(fd);
         struct address peer = {.length = sizeof peer.storage};
         int has_peer = getpeername(fd, &peer.any, &peer.length) == 0;
