@@ -57,6 +57,7 @@ demo: build
 test: build $(VENV)/ready
 	tests/install-tools
 	tests/tailnet/build
+	tests/lifecycle/build
 	$(CARGO) test --workspace
 	fuzz/run --runs $(FUZZ_RUNS)
 	$(VENV)/bin/pytest tests $(PYTEST)
@@ -77,6 +78,7 @@ FUZZ_RUNS = 50000
 test-tailnet: build $(VENV)/ready
 	tests/install-tools
 	tests/tailnet/build
+	tests/lifecycle/build
 	$(VENV)/bin/pytest tests -m tailnet $(PYTEST)
 
 $(VENV)/ready: tests/requirements.txt

@@ -560,7 +560,7 @@ def test_admin_web_says_when_the_api_cannot_be_used(dyno, refusing):
 def test_shell_scripts_pass_shellcheck():
     root = paths.ROOT
     scripts = [*root.glob("bin/*"), *root.glob("lib/*/*"), root / ".ci/run", root / "tests/install-tools"]
-    scripts += [root / "tests/tailnet/build", root / "fuzz/run"]
+    scripts += [root / "tests/tailnet/build", root / "tests/lifecycle/build", root / "fuzz/run"]
     done = subprocess.run(
         [need("shellcheck"), "--external-sources", *scripts], capture_output=True, text=True, cwd=root
     )

@@ -358,6 +358,41 @@ def test_the_state_outlives_tailscaled_where_there_is_a_place_for_it(run_setting
     assert (tmp_path / "state" / "tailscaled.state").stat().st_mode & 0o077 == 0
 
 
+def test_the_exit_node_of_the_settings_is_taken(run_settings, tailnet, tmp_path):
+    path = tmp_path / "socket"
+    environment = {**run_settings, "HOME": tmp_path, "TAILSCALE_SOCKET": path, "TAILSCALE_EXIT_NODE": "exit"}
+    ask = [binary("tailscale"), f"--socket={path}", "status", "--json"]
+    with tailnet.net.node("exit") as node:
+        node.tailscale("set", "--advertise-exit-node")
+        assert tailnet.net.command("routes", "exit") == 1
+        result = run_under(paths.COMMAND, ["run", "--", *ask], via="bare", env=environment, cwd=tmp_path).ok()
+        status = json.loads(result.out)
+        assert f"{node.ipv4}/32" in status["ExitNodeStatus"]["TailscaleIPs"]
+
+
+def test_an_exit_node_that_is_not_there_is_an_error(run_settings, tmp_path):
+    environment = {**run_settings, "HOME": tmp_path, "TAILSCALE_EXIT_NODE": "nowhere", "TAILSCALE_TIMEOUT": "3s"}
+    result = run_under(paths.COMMAND, ["run", "--", "echo", "ran"], via="bare", env=environment, cwd=tmp_path)
+    assert result.code == 1 and "ran" not in result.out
+    assert "cannot leave by nowhere (TAILSCALE_EXIT_NODE): " in result.err
+
+
+def test_a_config_for_serve_in_the_form_of_tailscales_container(run_settings, tailnet, web_port, tmp_path):
+    handlers = {"/": {"Proxy": f"http://127.0.0.1:{web_port}"}}
+    config = {"TCP": {"80": {"HTTP": True}}, "Web": {"${TS_CERT_DOMAIN}:80": {"Handlers": handlers}}}
+    (tmp_path / "serve.json").write_text(json.dumps(config))
+    environment = {**run_settings, "HOME": tmp_path, "TS_SERVE_CONFIG": tmp_path / "serve.json"}
+    command = ["run", "--", "sh", "-c", "echo runs; read line"]
+    process = start(paths.COMMAND, command, via="bare", env=environment, cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"runs\n"
+        with dial(tailnet.db, f"run.{DOMAIN}", 80) as client:
+            client.sendall(f"GET / HTTP/1.0\r\nHost: run.{DOMAIN}\r\n\r\n".encode())
+            assert client.makefile("rb").read().endswith(PAGE)
+    finally:
+        finish(process, input=b"\n")
+
+
 @contextmanager
 def api(key):
     """Tailscale's API as far as an OAuth secret needs it; its first answer is an error.

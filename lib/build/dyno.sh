@@ -3,11 +3,16 @@
 
 PROFILE_SCRIPT=heroku-tailscale-buildpack.sh
 
+# install_scripts FOLDER SCRIPTS: those that a running app has, beside Tailscale's programs.
+install_scripts() {
+    step "Installing the start script"
+    install -m 755 "$2"/heroku-tailscale-*.sh "$1/"
+    install -D -m 755 "$2/tailscale" "$1/bin/tailscale"
+}
+
 # install_dyno_scripts STAGE SCRIPTS
 install_dyno_scripts() {
-    step "Installing the start script"
-    install -m 755 "$2"/heroku-tailscale-*.sh "$1/tailscale/"
-    install -D -m 755 "$2/tailscale" "$1/tailscale/bin/tailscale"
+    install_scripts "$1/tailscale" "$2"
     install -D -m 644 "$2/profile.sh" "$1/$PROFILE_SCRIPT"
     if is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D; then
         note "dynos do not run it by themselves: source vendor/tailscale/heroku-tailscale-start.sh in .profile"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # tailchain: the launcher, the command and the library, out of a release archive or built here.
 
-# Where the slug will be. The launcher knows its library and config by these paths.
-DYNO_PREFIX=/app/vendor/proxychains-ng
+# Where it will be in a slug. The launcher knows its library and config by these paths. A layer has another place.
+DYNO_PREFIX=${DYNO_PREFIX:-/app/vendor/proxychains-ng}
 
 TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 

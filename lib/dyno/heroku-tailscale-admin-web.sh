@@ -99,4 +99,5 @@ tailscale serve --bg --https=443 "http://127.0.0.1:$port" >&2
 tailscale serve status >&2
 # A secret that the app has no use for.
 unset TAILSCALE_API_KEY
-exec proxychains4 -f "$HOME/vendor/proxychains-ng/conf/proxychains.conf" "$@"
+vendor=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+exec proxychains4 -f "$vendor/proxychains-ng/conf/proxychains.conf" "$@"

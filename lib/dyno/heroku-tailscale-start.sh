@@ -21,7 +21,7 @@ tailscale_start() {
     # A .profile may have set the key after .profile.d had found none.
     if [[ ${TAILCHAIN_BYPASS:-} == "$bypass" ]]; then
         unset TAILCHAIN_BYPASS
-        [[ $watch == "$$" ]] || {
+        [[ $watch == "${TAILSCALE_WATCH:-$$}" ]] || {
             echo " !     The key was set after the dyno's shell had started: source this script instead of" >&2
             echo " !     executing it, or proxychains4 goes on without a proxy." >&2
         }
@@ -43,6 +43,6 @@ tailscale_start() {
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     tailscale_start "$PPID" || exit 1
 else
-    tailscale_start "$$" || exit 1
+    tailscale_start "${TAILSCALE_WATCH:-$$}" || exit 1
     unset -f tailscale_start
 fi

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 url=${1:-http://hello.ts.net}
-config="$HOME/vendor/proxychains-ng/conf/proxychains.conf"
+config="$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")/proxychains-ng/conf/proxychains.conf"
 
 if [[ -n ${TAILCHAIN_BYPASS:-} ]]; then
     echo " !     $TAILCHAIN_BYPASS: there is no tailnet to test." >&2

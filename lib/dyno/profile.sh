@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # Sourced by the shell of every dyno, before the app starts.
 
-export PATH="$HOME/vendor/proxychains-ng/bin:$HOME/vendor/tailscale/bin:$HOME/vendor/tailscale:$PATH"
+TAILSCALE_VENDOR=${TAILSCALE_VENDOR:-$HOME/vendor}
+export PATH="$TAILSCALE_VENDOR/proxychains-ng/bin:$TAILSCALE_VENDOR/tailscale/bin:$TAILSCALE_VENDOR/tailscale:$PATH"
 
 # For LD_PRELOAD=libproxychains4.so without a path: the loader passes over a library that it does not find, and the app
 # would bypass the proxy. Only tailchain's library is there.
-export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$HOME/vendor/proxychains-ng/lib"
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$TAILSCALE_VENDOR/proxychains-ng/lib"
 
 # tailscaled's own default is a folder of the system. Certificates are in `certs` below the second. The state is not in
 # there unless TAILSCALE_STATE_DIR asks for it: a dyno's disk ends with the dyno.
@@ -29,4 +30,4 @@ tailscale_credentials+="${TAILSCALE_CLIENT_SECRET:-}${TS_CLIENT_SECRET:-}"
 if [[ -z $tailscale_credentials${TAILCHAIN_BYPASS:-} ]]; then
     export TAILCHAIN_BYPASS="TAILSCALE_AUTH_KEY is not set"
 fi
-unset tailscale_credentials
+unset tailscale_credentials TAILSCALE_VENDOR
