@@ -29,6 +29,8 @@ help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
+	@echo "make packages   what a release has: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
+	@echo "make test-packages  those packages, installed on Debian's releases; and an aarch64 build, emulated (needs root)"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make suites     other projects' test suites, bare and through the launcher: an hour; SUITES=cpython for some"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
@@ -163,18 +165,45 @@ install: build
 		if test -e $(DESTDIR)$$there; then echo "no config is installed: $(DESTDIR)$$there stays in use"; exit; fi; \
 	done; install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
 
-# For TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack: built for where a dyno has it.
-ARCHIVE = $(CARGO_TARGET_DIR)/tailchain-$(shell uname -m).tgz
+# For whom: this machine, or "x86_64 aarch64".
+ARCHITECTURES ?= $(shell uname -m)
 
+.PHONY: packages
+packages:
+	packaging/build $(ARCHITECTURES)
+
+# For TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack.
 .PHONY: archive
-archive: LIBDIR = /app/vendor/proxychains-ng/lib
-archive: SYSCONFDIR = /app/vendor/proxychains-ng/conf
-archive: build
-	rm -rf $(CARGO_TARGET_DIR)/archive
-	install -D -m 755 -t $(CARGO_TARGET_DIR)/archive/bin $(RELEASE)/proxychains4 $(RELEASE)/tailchain
-	install -D -m 755 -t $(CARGO_TARGET_DIR)/archive/lib $(RELEASE)/$(LIBRARY)
-	tar -czf $(ARCHIVE) --owner=0 --group=0 -C $(CARGO_TARGET_DIR)/archive bin lib
-	sha256sum $(ARCHIVE)
+archive:
+	packaging/build --archive $(ARCHITECTURES)
+
+.PHONY: test-packages
+test-packages: build $(VENV)/ready
+	tests/install-tools debootstrap lintian npm curl nm readelf git unshare aarch64-linux-gnu-gcc qemu-aarch64
+	packaging/build
+	$(VENV)/bin/pip install --quiet auditwheel
+	$(VENV)/bin/pytest tests/packages $(PYTEST)
+	$(MAKE) test-aarch64
+
+# What qemu-user carries of the tests. It knows neither SO_COOKIE (getpeername, sockets that were replaced) nor the
+# cancellation of threads, and starts no program of its kind.
+CROSS = aarch64-unknown-linux-gnu
+QEMU  = qemu-aarch64 -L /usr/aarch64-linux-gnu
+EMULATED_TESTS = $(addprefix tests/test_,errors.py protocols.py names.py chains.py api.py own_socket.py which_sockets.py)
+NOT_EMULATED = cancelled or getpeername or number_of_a_socket or made_before_connect or next_try or unix_socket or mptcp \
+	or ipv6_proxy or bad_pointer or pointer
+
+.PHONY: test-aarch64
+test-aarch64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER = aarch64-linux-gnu-gcc
+test-aarch64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER = $(QEMU)
+test-aarch64: build $(VENV)/ready
+	tests/install-tools aarch64-linux-gnu-gcc qemu-aarch64
+	rustup target add $(CROSS)
+	$(CARGO) test --target $(CROSS) --package tailchain-core --package tailchain-preflight
+	$(CARGO) build --release --lib --target $(CROSS)
+	TAILCHAIN_LIBRARY=$(CARGO_TARGET_DIR)/$(CROSS)/release/$(LIBRARY) TAILCHAIN_EMULATOR="$(QEMU)" \
+		TAILCHAIN_PROBE_CC=aarch64-linux-gnu-gcc TAILCHAIN_NO_SKIP= \
+		$(VENV)/bin/pytest $(EMULATED_TESTS) -k "not ($(NOT_EMULATED))" $(PYTEST)
 
 .PHONY: uninstall
 uninstall:

@@ -50,9 +50,24 @@ impl Elf {
     }
 }
 
-/// `None` when this is no ELF file.
-pub fn target_of(image: &Image) -> Option<Target> {
-    Some(Parsed::of(image)?.target())
+/// What the preload library is made for. The commands may be linked with another libc, or none: those of a package are
+/// static.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Library {
+    pub target: Target,
+    /// It needs glibc, as its string table says; musl otherwise.
+    pub is_for_glibc: bool,
+}
+
+impl Library {
+    /// `None` when this is no ELF file.
+    pub fn of(image: &Image) -> Option<Library> {
+        let file = Parsed::of(image)?;
+        Some(Library {
+            target: file.target(),
+            is_for_glibc: file.names(b"libc.so.6").unwrap_or(true),
+        })
+    }
 }
 
 struct Parsed<'i> {
@@ -159,7 +174,9 @@ mod tests {
         let elf = Elf::of(&this).unwrap();
         assert!(elf.interpreter.is_some());
         assert_eq!(elf.target.bits, usize::BITS as u8);
-        assert_eq!(Some(elf.target), target_of(&this));
+        let library = Library::of(&this).unwrap();
+        assert_eq!(elf.target, library.target);
+        assert_eq!(library.is_for_glibc, cfg!(target_env = "gnu"));
         assert!(!elf.is_go);
     }
 

@@ -1,7 +1,7 @@
 //! Where the preload library is.
 //!
 //! Only directories that the administrator or the user's own installation controls are searched: beside the
-//! launcher, and where it was installed. The current directory and relative paths are never searched (CVE-2015-3887).
+//! launcher, below its prefix, and where it was installed. The current directory and relative paths are never searched (CVE-2015-3887).
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +54,10 @@ fn directories(command: Option<&Path>) -> Vec<PathBuf> {
     let own = command.and_then(Path::parent);
     let lib = own.and_then(Path::parent).map(|prefix| prefix.join("lib"));
     let mut directories: Vec<PathBuf> = Vec::new();
-    for directory in [own.map(PathBuf::from), lib, Some(PathBuf::from(INSTALLED))]
+    // Where packages have it: by the rules of Debian a library that nobody links with is not in /usr/lib itself.
+    let private = lib.as_ref().map(|lib| lib.join("tailchain"));
+    let installed = Some(PathBuf::from(INSTALLED));
+    for directory in [own.map(PathBuf::from), lib, private, installed]
         .into_iter()
         .flatten()
     {

@@ -1,6 +1,6 @@
 //! Why a preloaded library cannot reach a program.
 
-use crate::elf::{self, Elf, Target};
+use crate::elf::{Elf, Library, Target};
 use crate::image::Image;
 use crate::program;
 use std::ffi::{CString, OsStr};
@@ -73,12 +73,12 @@ pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathB
     };
     let library = Image::open(library)
         .ok()
-        .and_then(|library| elf::target_of(&library));
+        .and_then(|library| Library::of(&library));
     let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gains_rights(&file, &image))?;
     Some((file, obstacle))
 }
 
-fn of_elf(elf: &Elf, library: Option<Target>) -> Option<Obstacle> {
+fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
     // C code inside a Go program that calls connect can be reached.
     if elf.is_go && !elf.names_connect {
         return Some(Obstacle::Go);
@@ -86,16 +86,14 @@ fn of_elf(elf: &Elf, library: Option<Target>) -> Option<Obstacle> {
     let Some(interpreter) = &elf.interpreter else {
         return Some(Obstacle::Static);
     };
-    if let Some(library) = library.filter(|library| *library != elf.target) {
+    let library = library?;
+    if library.target != elf.target {
         return Some(Obstacle::OtherTarget {
             program: elf.target,
-            library,
+            library: library.target,
         });
     }
-    if is_musl(interpreter) != cfg!(target_env = "musl") {
-        return Some(Obstacle::OtherLibc);
-    }
-    None
+    (is_musl(interpreter) == library.is_for_glibc).then_some(Obstacle::OtherLibc)
 }
 
 fn is_musl(interpreter: &OsStr) -> bool {
@@ -137,6 +135,11 @@ mod tests {
         machine: 62,
     };
 
+    const LIBRARY: Library = Library {
+        target: HERE,
+        is_for_glibc: true,
+    };
+
     fn ordinary() -> Elf {
         Elf {
             target: HERE,
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_program_has_no_obstacle() {
-        assert_eq!(of_elf(&ordinary(), Some(HERE)), None);
+        assert_eq!(of_elf(&ordinary(), Some(LIBRARY)), None);
         assert_eq!(of_elf(&ordinary(), None), None);
     }
 
@@ -158,7 +161,7 @@ mod tests {
             interpreter: None,
             ..ordinary()
         };
-        assert_eq!(of_elf(&program, Some(HERE)), Some(Obstacle::Static));
+        assert_eq!(of_elf(&program, Some(LIBRARY)), Some(Obstacle::Static));
     }
 
     #[test]
@@ -167,12 +170,12 @@ mod tests {
             is_go: true,
             ..ordinary()
         };
-        assert_eq!(of_elf(&program, Some(HERE)), Some(Obstacle::Go));
+        assert_eq!(of_elf(&program, Some(LIBRARY)), Some(Obstacle::Go));
         let with_c = Elf {
             names_connect: true,
             ..program
         };
-        assert_eq!(of_elf(&with_c, Some(HERE)), None);
+        assert_eq!(of_elf(&with_c, Some(LIBRARY)), None);
     }
 
     #[test]
@@ -189,17 +192,23 @@ mod tests {
             program: narrow,
             library: HERE,
         };
-        assert_eq!(of_elf(&program, Some(HERE)), Some(expected));
+        assert_eq!(of_elf(&program, Some(LIBRARY)), Some(expected));
     }
 
     #[test]
-    fn a_musl_program_is_an_obstacle_for_a_glibc_library() {
-        let program = Elf {
+    fn program_and_library_are_for_one_libc() {
+        let musl_program = Elf {
             interpreter: Some("/lib/ld-musl-x86_64.so.1".into()),
             ..ordinary()
         };
-        let found = of_elf(&program, Some(HERE));
-        assert_eq!(found.is_some(), cfg!(target_env = "gnu"));
+        let musl_library = Library {
+            is_for_glibc: false,
+            ..LIBRARY
+        };
+        let other = Some(Obstacle::OtherLibc);
+        assert_eq!(of_elf(&musl_program, Some(LIBRARY)), other);
+        assert_eq!(of_elf(&ordinary(), Some(musl_library)), other);
+        assert_eq!(of_elf(&musl_program, Some(musl_library)), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod demo;
 mod destination;
 mod doctor;
 mod explain;
+mod generate;
 mod hello;
 mod launcher;
 mod probe;
@@ -61,6 +62,7 @@ enum Command {
     Tailscale(tailscale::command::Args),
     Proxy(proxy::Args),
     Demo(demo::Args),
+    Generate(generate::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Tailscale(args) => tailscale::command::run(&args),
         Command::Proxy(args) => proxy::run(args),
+        Command::Generate(args) => generate::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// ppoll(2). `None`: without limit. How many descriptors have events; 0 when the time is over.
 pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<usize, Errno> {
     let time = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
     });
     let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);

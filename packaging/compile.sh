@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# Sourced by packaging/build: what the packages are made of.
+
+# Where the buildpack has tailchain.
+DYNO_PREFIX=/app/vendor/proxychains-ng
+
+# compile ARCHITECTURE dyno|system: the files for a dyno, or for anywhere else, into files.
+compile() {
+    local target strip=strip library="$1-unknown-linux-gnu" commands="$1-unknown-linux-musl" destination
+    destination=$(files "$1" "$2")
+    for target in "$library" "$commands"; do
+        [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]] || rustup target add "$target"
+    done
+    (
+        # The library is found from the command (../lib, ../lib/tailchain), the config in /etc but on a dyno.
+        unset TAILCHAIN_LIBDIR TAILCHAIN_SYSCONFDIR
+        [[ $2 != dyno ]] || export TAILCHAIN_LIBDIR=$DYNO_PREFIX/lib TAILCHAIN_SYSCONFDIR=$DYNO_PREFIX/conf
+        if [[ $1 != $(uname -m) ]]; then
+            for target in "$library" "$commands"; do
+                target=${target//-/_}
+                export "CARGO_TARGET_${target^^}_LINKER=$1-linux-gnu-gcc"
+            done
+        fi
+        cargo build --release --locked --quiet --lib --target "$library" --target-dir "$BUILT"
+        cargo build --release --locked --quiet --bins --target "$commands" --target-dir "$BUILT"
+    )
+    rm -rf "$destination"
+    [[ $1 == $(uname -m) ]] || strip=$1-linux-gnu-strip
+    install -D -m 755 -t "$destination/bin" "$BUILT/$commands/release/proxychains4" "$BUILT/$commands/release/tailchain"
+    install -D -m 644 -t "$destination/lib" "$BUILT/$library/release/libtailchain.so"
+    "$strip" --strip-unneeded --remove-section=.comment "$destination"/*/*
+}
+
+# files ARCHITECTURE dyno|system: where compile puts them.
+files() {
+    echo "$OUT/$1/$2"
+}
+
+# documentation: man pages and completions, by a command that runs here.
+documentation() {
+    local command generated=$OUT/documentation
+    command=$(files "$(uname -m)" system)/bin/tailchain
+    if [[ ! -x $command ]]; then
+        cargo build --release --locked --quiet --bin tailchain --target-dir "$BUILT"
+        command=$BUILT/release/tailchain
+    fi
+    rm -rf "$generated"
+    "$command" generate "$generated"
+    install -D -m 644 -t "$generated/man5" man/proxychains.conf.5
+    # In place of the generated one: it completes the words of the program too.
+    rm -f "$generated/bash/"*proxychains4*
+    install -m 644 completions/proxychains4.bash "$generated/bash/proxychains4.bash"
+}
