@@ -590,24 +590,32 @@ def test_nothing_is_left_when_pending_sockets_are_closed(both):
 # -- processes
 
 
-def test_a_forked_child_learns_what_became_of_it_and_the_parent_goes_on(both):
-    both(SOCKET, CONNECT, "fork", OPEN, "ready poll OUT 20000", ERROR, "peer", *TALK, "end", "ready poll OUT 20000",
+# A child of clone(2) without CLONE_VM has no handlers called.
+MADE = ["fork", "clone"]
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_forked_child_learns_what_became_of_it_and_the_parent_goes_on(both, made):
+    both(SOCKET, CONNECT, made, OPEN, "ready poll OUT 20000", ERROR, "peer", *TALK, "end", "ready poll OUT 20000",
          ERROR, *TALK)  # fmt: skip
 
 
-def test_a_child_that_connects_again_learns_it_too(both):
-    both(SOCKET, CONNECT, "fork", CONNECT, OPEN, "ready poll OUT 20000", CONNECT, *TALK, "end", ERROR)
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_that_connects_again_learns_it_too(both, made):
+    both(SOCKET, CONNECT, made, CONNECT, OPEN, "ready poll OUT 20000", CONNECT, *TALK, "end", ERROR)
 
 
-def test_a_child_that_closes_its_copy_leaves_the_parents_alone(both):
-    both(SOCKET, CONNECT, "fork", "close", "close_range", "end", OPEN, "ready poll OUT 20000", ERROR, *TALK)
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_that_closes_its_copy_leaves_the_parents_alone(both, made):
+    both(SOCKET, CONNECT, made, "close", "close_range", "end", OPEN, "ready poll OUT 20000", ERROR, *TALK)
 
 
-def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing):
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing, made):
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate, reply=4))
         answers = script(
-            SOCKET, f"connect 127.0.0.1 {refusing}", "fork", f"open {gate.path}", "ready poll OUT 20000", ERROR, "end",
+            SOCKET, f"connect 127.0.0.1 {refusing}", made, f"open {gate.path}", "ready poll OUT 20000", ERROR, "end",
             "ready poll OUT 20000", ERROR, conf=conf([proxy], *PATIENT),
         )  # fmt: skip
     # The error that the kernel holds is gone: the child has read it from the socket that both have.
@@ -615,12 +623,15 @@ def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing):
 
 
 @pytest.mark.parametrize("first", ["recv 1", "send hello", "flags"])
-def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(conf, tmp_path, make_proxy, echo, first):
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(
+    conf, tmp_path, make_proxy, echo, made, first
+):
     """It may get an error or an end, but it neither hangs nor reads what is not there."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(
-            SOCKET, f"connect 127.0.0.1 {echo.port}", "fork", f"open {gate.path}", "ready poll OUT 20000", first,
+            SOCKET, f"connect 127.0.0.1 {echo.port}", made, f"open {gate.path}", "ready poll OUT 20000", first,
             "recv 1", "end", "ready poll OUT 20000", ERROR, *TALK, conf=conf([proxy], *PATIENT),
         )  # fmt: skip
     assert answers[5] in ("-1 EAGAIN", "-1 EPIPE", "inherited nonblock")
@@ -629,9 +640,25 @@ def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(co
 
 
 @pytest.mark.parametrize("way", ["nonblock 0", "fionbio 0"])
-def test_a_child_that_makes_it_blocking_has_the_connection(both, way):
-    both(SOCKET, CONNECT, "fork", OPEN, "ready poll OUT 20000", way, "flags", "send hello", "recv 5", "end", ERROR)
-    both(SOCKET, CONNECT, "fork", way, "flags", OPEN, "ready poll OUT 20000", ERROR, "flags", *TALK, "end", ERROR)
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_that_makes_it_blocking_has_the_connection(both, made, way):
+    both(SOCKET, CONNECT, made, OPEN, "ready poll OUT 20000", way, "flags", "send hello", "recv 5", "end", ERROR)
+    both(SOCKET, CONNECT, made, way, "flags", OPEN, "ready poll OUT 20000", ERROR, "flags", *TALK, "end", ERROR)
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_child_has_connects_of_its_own(both, made):
+    both("epoll 0", made, SOCKET, CONNECT, "ctl 0 add OUT", OPEN, "ready epoll 0 20000", ERROR, *TALK, "left", "end")
+    both(SOCKET, CONNECT, made, SOCKET, CONNECT, OPEN, "ready poll OUT 20000", ERROR, *TALK, "end",
+         "ready poll OUT 20000", ERROR, *TALK, "left")  # fmt: skip
+
+
+def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_its_own(conf, proxy, echo):
+    """Its copy of a lock may be held, by a thread that it has not."""
+    connect = [SOCKET, f"connect 127.0.0.1 {echo.port}"]
+    child = ["clone", *connect, "ready poll OUT 20000", ERROR, *TALK, "end"]
+    answers = script(*[*connect * 3, *child] * 60, conf=conf([proxy]))
+    assert answers.count("5 hello") == answers.count("child") == 60
 
 
 @pytest.mark.parametrize("how", ["vfork", "spawn"])

@@ -28,6 +28,7 @@ pub unsafe fn epoll_ctl(
         Some(_) => return Verdict::Fail(Errno::from_raw(sys::errno())),
         None => return Verdict::Fail(Errno::ENOSYS),
     }
+    PENDING.look_for_birth();
     if operation == libc::EPOLL_CTL_DEL {
         PENDING.registrations.remove(epoll, fd);
     } else {
@@ -65,6 +66,7 @@ fn made(result: Option<c_int>) -> Verdict<c_int> {
     match result {
         Some(-1) => Verdict::Fail(Errno::from_raw(sys::errno())),
         Some(epoll) => {
+            PENDING.look_for_birth();
             PENDING.registrations.rings.epoll_made(epoll);
             Verdict::Return(epoll)
         }

@@ -58,6 +58,19 @@ impl<T> Lock<T> {
         unsafe { &mut *self.value.get() }
     }
 
+    /// In a child that got a copy of this memory without the handlers around fork: make it free again. What it guards is
+    /// half changed where a thread held it that is not there; then it is left behind, as it is, and made anew.
+    ///
+    /// # Safety
+    /// No other thread of this process uses the lock, and the calling one holds no guard of it.
+    pub unsafe fn renew(&self, anew: impl FnOnce() -> T) {
+        if self.state.load(Ordering::Acquire) != FREE {
+            // SAFETY: nobody else uses it; the old value is not dropped, for it may be in any state.
+            unsafe { self.value.get().write(anew()) };
+            self.state.store(FREE, Ordering::Release);
+        }
+    }
+
     /// Give it back: in the handlers that run after fork, in the parent and in the child.
     ///
     /// # Safety

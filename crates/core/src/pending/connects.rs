@@ -4,6 +4,7 @@ use super::belongings::{Belonging, Belongings};
 use super::books::{Books, Entry, Number};
 use super::dead_end::{self, OwedErrors};
 use super::helper::{self, Job};
+use super::orphans;
 use super::placeholder::{FarEnd, Placeholder};
 use super::registrations::Registrations;
 use crate::dial::driver::{Driver, Progress};
@@ -11,7 +12,7 @@ use crate::dial::fresh;
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, OwnFd, RaisedLimit};
+use crate::sys::{self, Fd, OwnFd, RaisedLimit, WipedInChildren};
 use core::ffi::c_int;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,6 +39,10 @@ pub struct Pending {
     busy: AtomicUsize,
     /// The process whose descriptors the books are about.
     owner: AtomicI32,
+    /// Where a child with a copy of this memory sees that it is one: see `orphans`.
+    pub(super) birth: WipedInChildren,
+    /// fork(2) is under way: its child has a handler.
+    pub(super) forking: AtomicBool,
     /// Whether the fork handlers are installed.
     guarded: AtomicBool,
     /// Numbers of TCP sockets that were ever on either side of a dup: where to look for further numbers.
@@ -143,6 +148,8 @@ impl Pending {
             settled: Generation::new(),
             busy: AtomicUsize::new(0),
             owner: AtomicI32::new(0),
+            birth: WipedInChildren::new(),
+            forking: AtomicBool::new(false),
             guarded: AtomicBool::new(false),
             dups: Lock::new(BTreeSet::new()),
             any_dups: AtomicBool::new(false),
@@ -183,6 +190,9 @@ impl Pending {
     }
 
     pub(super) fn set_owner(&self) {
+        if let Some(word) = self.birth.word() {
+            word.store(orphans::OWNED, Ordering::Release);
+        }
         self.owner.store(sys::pid(), Ordering::Release);
     }
 
@@ -411,19 +421,24 @@ impl Pending {
             (entry, back)
         };
         self.settled.advance();
+        // A child has the program's socket alone: a fresh one in its place is not for the child.
+        let word = match result {
+            Ok(()) if socket != entry.socket.fd() => libc::ECONNABORTED,
+            _ => result.err().map_or(0, Errno::raw),
+        };
         // In this order: a child that is woken asks at once.
         if entry.forked {
-            // A child has the program's socket alone: a fresh one in its place is not for the child.
-            let result = result.and(if socket == entry.socket.fd() {
-                Ok(())
-            } else {
-                Err(Errno::ECONNABORTED)
-            });
-            entry.far.tell(result.err().map_or(0, Errno::raw));
+            entry.far.tell(word);
         }
         entry.far.wake_writers();
-        back.filter(|_| !entry.far.is_deserted())
-            .map(|fd| (entry.far, fd))
+        if entry.far.is_deserted() {
+            return None;
+        }
+        if !entry.forked {
+            // One that was made by clone(2) without CLONE_VM, if it is not somebody who sleeps here.
+            entry.far.tell(word);
+        }
+        back.map(|fd| (entry.far, fd))
     }
 
     /// The socket under a number of the program. Where that fails the placeholder stays there, and must not pass for a
@@ -475,6 +490,7 @@ impl Pending {
 
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
     pub fn is_internal(&self, fd: Fd) -> bool {
+        self.look_for_birth();
         self.belongings.has(fd) && self.is_owner()
     }
 
@@ -488,6 +504,7 @@ impl Pending {
 
     /// Whether the caller is the process whose descriptors the books are about: after vfork(2) it is not.
     pub(super) fn is_owner(&self) -> bool {
+        self.look_for_birth();
         self.owner.load(Ordering::Acquire) == sys::pid()
     }
 
@@ -623,8 +640,9 @@ impl Pending {
     pub fn guard_forks(&'static self) {
         if !self.guarded.swap(true, Ordering::AcqRel) {
             sys::measure_thread_stacks();
+            self.birth.prepare();
             self.set_owner();
-            super::orphans::install(self);
+            orphans::install(self);
         }
     }
 }

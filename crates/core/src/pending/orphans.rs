@@ -11,11 +11,13 @@ use super::books::Books;
 use super::connects::Pending;
 use super::dead_end;
 use super::placeholder::{told, Told};
+use super::rings::Suspects;
 use crate::errno::Errno;
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use core::sync::atomic::{AtomicPtr, Ordering};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub struct Orphan {
     pub fds: Vec<Fd>,
@@ -46,6 +48,7 @@ fn guarded() -> Option<&'static Pending> {
 extern "C" fn before() {
     if let Some(pending) = guarded() {
         pending.let_helper_end();
+        pending.forking.store(true, Ordering::Release);
         let (books, dups) = pending.raw_locks();
         // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
         let signals = SignalsBlocked::new();
@@ -71,15 +74,27 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     release();
     if let Some(pending) = guarded() {
-        let mut books = pending.lock();
-        pending.set_owner();
-        orphan_all(&mut books, &pending.belongings);
-        pending.recount(&books);
+        own(pending);
     }
 }
 
+/// In a child: the books are its own from now on.
+fn own(pending: &'static Pending) {
+    let mut books = pending.lock();
+    pending.set_owner();
+    orphan_all(&mut books, &pending.belongings);
+    pending.recount(&books);
+}
+
+/// What [`Pending::birth`] says: a child found it wiped and has nothing done about it; one of its threads is at it; all
+/// is done.
+const WIPED: u32 = 0;
+const BEING_OWNED: u32 = 1;
+pub const OWNED: u32 = 2;
+
 fn release() {
     if let Some(pending) = guarded() {
+        pending.forking.store(false, Ordering::Release);
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
@@ -136,6 +151,45 @@ fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
 }
 
 impl Pending {
+    /// A child that was made by clone(2) without CLONE_VM has had no handler called. At its first call it makes up for
+    /// that: before any lock of ours is taken, for a thread that is not there may hold it.
+    pub fn look_for_birth(&self) {
+        let is_born = || {
+            let word = self.birth.word();
+            word.is_some_and(|word| word.load(Ordering::Acquire) != OWNED)
+        };
+        if is_born() && !self.forking.load(Ordering::Acquire) {
+            self.make_up_for_handlers();
+        }
+    }
+
+    #[cold]
+    fn make_up_for_handlers(&self) {
+        let _signals = SignalsBlocked::new();
+        let (Some(word), Some(pending)) = (self.birth.word(), guarded()) else {
+            return;
+        };
+        let first = word.compare_exchange(WIPED, BEING_OWNED, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_err() {
+            // Another thread of this child is at it.
+            while word.load(Ordering::Acquire) == BEING_OWNED {
+                sys::pause(Duration::from_micros(50));
+            }
+            return;
+        }
+        let (books, dups) = pending.raw_locks();
+        // SAFETY: the child's other threads, if there are any by now, wait above; this one holds no lock of ours, as it
+        // has called no hook yet.
+        unsafe {
+            books.renew(Books::new);
+            dups.renew(BTreeSet::new);
+            pending.registrations.lock().renew(BTreeMap::new);
+            pending.registrations.rings.lock().renew(Suspects::new);
+            pending.belongings.lock().renew(BTreeSet::new);
+        }
+        own(pending);
+    }
+
     /// What the parent said about an orphan by now, with the socket under its numbers once it ended. `None`:
     /// no orphan. `Some(None)`: still pending.
     pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {

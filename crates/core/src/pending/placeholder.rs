@@ -7,6 +7,7 @@
 use super::belongings::{Belonging, Belongings};
 use crate::errno::Errno;
 use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SockAddr};
+use std::time::Duration;
 
 pub struct Placeholder {
     /// The end that the program sees.
@@ -72,10 +73,7 @@ impl FarEnd {
     /// Whether nobody refers to the near end any more: no sleeper, no child, no other number.
     pub fn is_deserted(&self) -> bool {
         // No event is asked for: POLLHUP is always told.
-        matches!(
-            sys::poll_one(self.fd(), 0, Some(std::time::Duration::ZERO)),
-            Ok(true)
-        )
+        matches!(sys::poll_one(self.fd(), 0, Some(Duration::ZERO)), Ok(true))
     }
 }
 
@@ -90,19 +88,31 @@ pub enum Told {
 
 /// Look at what the far end said.
 pub fn told(near: Fd) -> Told {
-    let name = sys::peer_address(near).ok();
-    let word = name.as_ref().and_then(SockAddr::abstract_name);
-    if let Some([.., a, b, c, d]) = word {
-        return Told::Ended(match i32::from_ne_bytes([*a, *b, *c, *d]) {
-            0 => Ok(()),
-            errno => Err(Errno::from_raw(errno)),
-        });
+    for _ in 0..WORD_LOOKS {
+        // Asked in this order: the word may come in between.
+        let is_over = sys::poll_one(near, libc::POLLOUT, Some(Duration::ZERO)) != Ok(false);
+        let name = sys::peer_address(near).ok();
+        let word = name.as_ref().and_then(SockAddr::abstract_name);
+        if let Some([.., a, b, c, d]) = word {
+            return Told::Ended(match i32::from_ne_bytes([*a, *b, *c, *d]) {
+                0 => Ok(()),
+                errno => Err(Errno::from_raw(errno)),
+            });
+        }
+        if !is_over {
+            return Told::NotYet;
+        }
+        if sys::receive(near, &mut [0], true) != Err(Errno::EAGAIN) {
+            return Told::Nothing;
+        }
+        // A parent that did not know of this child finds out just after it has woken everybody.
+        sys::pause(Duration::from_millis(1));
     }
-    match sys::receive(near, &mut [0], true) {
-        Err(Errno::EAGAIN) => Told::NotYet,
-        _ => Told::Nothing,
-    }
+    Told::Nothing
 }
+
+/// Looks for the word once the placeholder is writable, a millisecond apart.
+const WORD_LOOKS: u32 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,15 @@ pub(super) struct Suspects {
     ringed: BTreeSet<Fd>,
 }
 
+impl Suspects {
+    pub const fn new() -> Suspects {
+        Suspects {
+            unseen: BTreeSet::new(),
+            ringed: BTreeSet::new(),
+        }
+    }
+}
+
 /// One line of /proc/self/fdinfo/EPOLL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Line {
@@ -42,10 +51,7 @@ impl Default for Rings {
 impl Rings {
     pub const fn new() -> Rings {
         Rings {
-            suspects: Lock::new(Suspects {
-                unseen: BTreeSet::new(),
-                ringed: BTreeSet::new(),
-            }),
+            suspects: Lock::new(Suspects::new()),
             any: AtomicBool::new(false),
         }
     }

@@ -22,6 +22,7 @@ macro_rules! syscall {
 }
 
 mod address;
+mod birth;
 mod departure;
 mod fd;
 mod file;
@@ -36,6 +37,7 @@ mod thread;
 mod wait;
 
 pub use address::SockAddr;
+pub use birth::WipedInChildren;
 pub use departure::Departure;
 pub use fd::*;
 pub use file::*;
