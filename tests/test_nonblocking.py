@@ -13,7 +13,7 @@ import pytest
 from support.gate import Gate
 from support.need import need
 from support.ports import free_port
-from support.probe import run_probe, script
+from support.probe import probe, run_probe, script
 from support.proxy import CLOSE, RESET, SILENCE, Mood, Proxy, RawRelay
 from support.run import run_under
 from support.server import EchoServer, SlowServer
@@ -154,6 +154,23 @@ def test_a_registration_changed_while_pending(both):
     assert answers[6:9] == ["-1 EEXIST", "0", "3:OUT"]
 
 
+def test_a_registration_changed_by_another_number_of_its_instance(both):
+    both("epoll 0", "epoll_dup 0 1", SOCKET, CONNECT, "ctl 0 add IN 1", "ctl 1 mod OUT 2", OPEN, "ready epoll 0 20000",
+         "ctl 0 mod IN+OUT 3", "ready epoll 1 20000", "ctl 1 del", "ctl 0 del")  # fmt: skip
+    both("epoll 0", "epoll_dup 0 1", SOCKET, "ctl 0 add OUT 1", "ctl 1 mod OUT 2", CONNECT, "ready epoll 0 100", OPEN,
+         "ready epoll 0 20000")  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["OUT+ONESHOT", "IN+OUT+ET+ONESHOT"])
+def test_a_one_shot_registration_that_has_fired_stays_quiet(both, mode):
+    """The unconnected socket hangs up, and that was the shot."""
+    both(SOCKET, "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 0", CONNECT, "ready epoll 0 100", OPEN,
+         "ready poll OUT 20000", "ready epoll 0 300", f"ctl 0 mod {mode} 8", "ready epoll 0 20000", "ready epoll 0 100",
+         *TALK)  # fmt: skip
+    both(SOCKET, "epoll 0", f"ctl 0 add {mode}", CONNECT, OPEN, "ready poll OUT 20000", "ready epoll 0 20000",
+         "ready epoll 0 100", *TALK)  # fmt: skip
+
+
 def test_a_registration_removed_while_pending(both):
     changes = ["ctl 0 add OUT", "ctl 0 del", "ctl 0 del", "ctl 0 mod OUT"]
     answers = both(
@@ -268,6 +285,16 @@ def test_an_ipv6_socket_goes_on_from_a_dead_ipv4_proxy_to_an_ipv6_one(conf, make
     assert proxy.targets == [("::1", echo.port)]
 
 
+def test_an_error_that_nobody_asks_for_is_forgotten_with_its_socket(conf, make_proxy, echo):
+    """Until then all hooks have to look whether their socket is the one. Counted: the calls that say which it is."""
+    config = conf([make_proxy(Mood(reply=4))])
+    operations = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "close", SOCKET, *[ERROR] * 5]
+    words = ["-f", "-e", "trace=getsockopt", probe("socket_script"), *operations]
+    result = run_under(need("strace"), words, conf=config, via="preload").ok()
+    calls = [line for line in result.err.splitlines() if "getsockopt(" in line]
+    assert [line.split(", ")[1:3] for line in calls[-5:]] == [["SOL_SOCKET", "SO_ERROR"]] * 5, calls
+
+
 # A failure that the program learns of from its next connect. What the kernel has left on the socket is no answer of the
 # proxy, which is up.
 
@@ -323,6 +350,15 @@ def test_an_option_set_while_pending_is_the_sockets(both, name):
 def test_an_option_set_before_connect_is_read_while_pending(both):
     writes, reads = zip(*SET.values(), strict=True)
     both(SOCKET, *writes, CONNECT, *reads, OPEN, "ready poll OUT 20000", *reads)
+
+
+def test_a_pending_socket_does_not_pass_for_a_connected_one(both):
+    asked = ["tcp_state", *[f"ioctl {what}" for what in ("SIOCOUTQ", "SIOCINQ", "SIOCOUTQNSD")]]
+    answers = both(
+        SOCKET, CONNECT, *asked, "sendto 127.0.0.1 9 early", "fork", *asked, "end", OPEN, "ready poll OUT 20000",
+        "tcp_state", "ioctl SIOCINQ", "sendto 127.0.0.1 9 hello", "ready poll IN 20000", "recv 5",
+    )  # fmt: skip
+    assert answers[2:7] == ["2", "0", "0", "0", "-1 EAGAIN"]
 
 
 def test_calls_on_a_pending_socket_answer_as_on_a_connecting_one(both):

@@ -34,12 +34,16 @@ pub unsafe fn epoll_ctl(
     } else {
         // SAFETY: the kernel has just read it.
         let event = unsafe { event.read_unaligned() };
-        PENDING.registrations.set(Registration {
+        let new = Registration {
             epoll,
             fd,
             events: event.events,
             data: event.u64,
-        });
+        };
+        match operation {
+            libc::EPOLL_CTL_MOD => PENDING.registrations.change(new),
+            _ => PENDING.registrations.set(new),
+        }
     }
     Verdict::Return(0)
 }

@@ -20,6 +20,7 @@ pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
         }
         PENDING.closing(fd);
     }
+    PENDING.closing_failed(fd);
     Verdict::Real
 }
 
@@ -158,9 +159,19 @@ fn changing_mode(
     verdict
 }
 
+/// What of a stream was not sent yet, linux/sockios.h. SIOCOUTQ is TIOCOUTQ.
+const SIOCOUTQNSD: c_ulong = 0x894b;
+
 /// Whether ioctl has nothing to do here.
 pub fn is_idle_ioctl(request: c_ulong) -> bool {
-    !matches!(request, libc::FIONBIO | libc::FIOCLEX | libc::FIONCLEX) || !PENDING.has_news()
+    const OF_SOCKETS: [c_ulong; 5] = [
+        libc::FIONBIO,
+        libc::FIOCLEX,
+        libc::FIONCLEX,
+        libc::TIOCOUTQ,
+        SIOCOUTQNSD,
+    ];
+    !OF_SOCKETS.contains(&request) || !PENDING.has_news()
 }
 
 /// The body of the hook. FIONBIO is what F_SETFL is to fcntl.
@@ -178,6 +189,17 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c
             let blocking = unsafe { pointer.read_unaligned() } == 0;
             // It sets nothing else: the placeholder is non-blocking already.
             changing_mode(fd, blocking, || Some(0))
+        }
+        // The program has sent nothing; what its placeholder holds is ours.
+        libc::TIOCOUTQ | SIOCOUTQNSD if PENDING.hold(fd).is_some() => {
+            // A placeholder knows the first of the two alone.
+            // SAFETY: the program's own arguments.
+            let verdict = returned(unsafe { real::ioctl(fd, libc::TIOCOUTQ, argument) });
+            if let Verdict::Return(0) = verdict {
+                // SAFETY: the kernel has just written a number there.
+                unsafe { (argument as *mut c_int).write_unaligned(0) };
+            }
+            verdict
         }
         // As F_SETFD of fcntl: not while the exchange carries the flag over.
         libc::FIOCLEX | libc::FIONCLEX => match PENDING.hold(fd) {

@@ -10,6 +10,7 @@ use super::connect::{along, earlier_attempt, route_of};
 use super::datagram;
 use super::sleep::Resumed;
 use super::table::real;
+use crate::pending::PENDING;
 use crate::state::{known_state, state, State};
 use core::ffi::{c_int, c_uint, c_void};
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
@@ -24,8 +25,9 @@ pub unsafe fn is_idle(flags: c_int, address: *const sockaddr, length: socklen_t)
     // What is sent on a connected socket has no address.
     flags & libc::MSG_FASTOPEN == 0
         && (address.is_null()
-            // SAFETY: passed on.
-            || known_state().is_some_and(|state| !unsafe { concerns(state, address, length) }))
+            || PENDING.count() == 0
+                // SAFETY: passed on.
+                && known_state().is_some_and(|state| !unsafe { concerns(state, address, length) }))
 }
 
 /// As [`is_idle`], for sendmsg(2).
@@ -100,6 +102,12 @@ pub unsafe fn sendto(
     address_length: socklen_t,
 ) -> Verdict<ssize_t> {
     if flags & libc::MSG_FASTOPEN == 0 {
+        if !address.is_null() && PENDING.hold(fd).is_some() {
+            // To a connecting socket the address is nothing; to its placeholder, which is connected, an error.
+            let nobody = core::ptr::null();
+            // SAFETY: the program's own arguments.
+            return returned(unsafe { real::sendto(fd, buffer, length, flags, nobody, 0) });
+        }
         // SAFETY: the program's own arguments.
         return match unsafe { datagram::refused_send(fd, address, address_length) } {
             Some(errno) => Verdict::Fail(errno),

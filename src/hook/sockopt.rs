@@ -30,9 +30,25 @@ pub unsafe fn getsockopt(
         // SAFETY: the program's own arguments, but for the number.
         Some(socket) => {
             // SAFETY: as above.
-            done(unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) })
+            let result = unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) };
+            if result.is_ok() && level == libc::IPPROTO_TCP && name == libc::TCP_INFO {
+                // SAFETY: the kernel has just written *length bytes there.
+                unsafe { show_connecting(value.cast(), *length) };
+            }
+            done(result)
         }
         None => Verdict::Real,
+    }
+}
+
+/// The socket may be connected to a proxy, but the program's connection is not made: tcpi_state comes first.
+///
+/// # Safety
+/// `info` is writable for `length` bytes.
+unsafe fn show_connecting(info: *mut u8, length: socklen_t) {
+    if length > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { info.write(sys::TCP_CONNECTING) };
     }
 }
 

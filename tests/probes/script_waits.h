@@ -221,6 +221,13 @@ static void op_epoll(void)
     printf(" -> 0\n");
 }
 
+/* epoll_dup INSTANCE OTHER: another number of one instance. */
+static void op_epoll_dup(void)
+{
+    epolls[value_of(words[2])] = fcntl(epolls[value_of(words[1])], F_DUPFD_CLOEXEC, 0);
+    printf(" -> 0\n");
+}
+
 /* ctl INSTANCE add|mod|del [EVENTS [DATA]] on the current socket. */
 static void op_ctl(void)
 {
@@ -238,7 +245,7 @@ static void op_nest(void)
 }
 
 #define WAIT_OPS                                                                                                       \
-    {"ready", op_ready}, {"asleep", op_asleep}, {"woken", op_woken}, {"epoll", op_epoll}, {"ctl", op_ctl},             \
+    {"ready", op_ready}, {"asleep", op_asleep}, {"woken", op_woken}, {"epoll", op_epoll}, {"epoll_dup", op_epoll_dup}, {"ctl", op_ctl},             \
         {"nest", op_nest}
 
 #endif

@@ -28,6 +28,7 @@ static const struct name NAMES[] = {
     {"TCP_NODELAY", TCP_NODELAY}, {"TCP_KEEPIDLE", TCP_KEEPIDLE}, {"TCP_KEEPINTVL", TCP_KEEPINTVL},
     {"TCP_KEEPCNT", TCP_KEEPCNT}, {"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT}, {"TCP_SYNCNT", TCP_SYNCNT},
     {"TCP_FASTOPEN_CONNECT", TCP_FASTOPEN_CONNECT}, {"TCP_MAXSEG", TCP_MAXSEG}, {"TCP_QUICKACK", TCP_QUICKACK},
+    {"SIOCOUTQ", TIOCOUTQ}, {"SIOCINQ", FIONREAD}, {"SIOCOUTQNSD", 0x894b},
     {"CLONE_NEWUSER", CLONE_NEWUSER}, {"CLONE_NEWNET", CLONE_NEWNET}, {"CLONE_NEWNS", CLONE_NEWNS},
     {"CLONE_FILES", CLONE_FILES}, {"CLONE_NEWPID", CLONE_NEWPID}, {"CLONE_NEWTIME", 0x80},
     {"SO_RCVLOWAT", SO_RCVLOWAT}, {"TCP_CORK", TCP_CORK},
@@ -272,6 +273,23 @@ static void op_fionbio(void)
     say(ioctl(fd, FIONBIO, &on));
 }
 
+/* ioctl SIOCOUTQ|…: of a request that gives a number. */
+static void op_ioctl(void)
+{
+    int number = 77;
+    int result = ioctl(fd, value_of(words[1]), &number);
+    say(result < 0 ? -1 : number);
+}
+
+/* tcp_state: of TCP_INFO. */
+static void op_tcp_state(void)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    int result = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+    say(result < 0 ? -1 : info.tcpi_state);
+}
+
 static void op_cloexec(void) { say(fcntl(fd, F_SETFD, value_of(words[1]) ? FD_CLOEXEC : 0)); }
 
 /* reuse: another file under the lowest free number. kind: what is under the current number. */
@@ -347,7 +365,7 @@ static const struct op OPS[] = {
     {"write", op_write}, {"recv", op_recv}, {"dup", op_dup}, {"swap", op_swap}, {"close", op_close}, {"close_past", op_close_past}, {"use", op_use},
     {"listen", op_listen}, {"shutdown", op_shutdown}, {"close_range", op_close_range}, {"wait", op_wait},
     {"sleep", op_sleep}, {"errno_kept", op_errno_kept}, {"sendto", op_sendto_udp}, {"dup2", op_dup2},
-    {"cover", op_cover}, {"nonblock", op_nonblock}, {"fionbio", op_fionbio}, {"cloexec", op_cloexec},
+    {"cover", op_cover}, {"nonblock", op_nonblock}, {"fionbio", op_fionbio}, {"ioctl", op_ioctl}, {"tcp_state", op_tcp_state}, {"cloexec", op_cloexec},
     {"reuse", op_reuse}, {"kind", op_kind}, {"null", op_null}, WAIT_OPS, PROCESS_OPS,
 };
 

@@ -67,7 +67,7 @@ impl<T> Lock<T> {
         if self.state.load(Ordering::Acquire) != FREE {
             // SAFETY: nobody else uses it; the old value is not dropped, for it may be in any state.
             unsafe { self.value.get().write(anew()) };
-            self.state.store(FREE, Ordering::Release);
+            release(&self.state);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::belongings::{Belonging, Belongings};
 use super::books::{Books, Entry, Number};
-use super::dead_end::{self, OwedErrors};
+use super::dead_end;
+use super::deferred_errors::DeferredErrors;
 use super::helper::{self, Job};
 use super::orphans;
 use super::placeholder::{FarEnd, Placeholder};
@@ -30,7 +31,7 @@ pub trait Ends: Sync {
 /// All pending connects of a process.
 pub struct Pending {
     pub registrations: Registrations,
-    pub(super) owed: OwedErrors,
+    pub(super) deferred: DeferredErrors,
     pub(super) belongings: Belongings,
     books: Lock<Books>,
     /// Advances when an entry ends.
@@ -142,7 +143,7 @@ impl Pending {
     pub const fn new() -> Pending {
         Pending {
             registrations: Registrations::new(),
-            owed: OwedErrors::new(),
+            deferred: DeferredErrors::new(),
             belongings: Belongings::new(),
             books: Lock::new(Books::new()),
             settled: Generation::new(),
@@ -446,7 +447,7 @@ impl Pending {
     pub(super) fn put_under(&self, socket: Fd, fd: Fd) {
         if self.registrations.exchange(socket, fd).is_err() {
             if let Some(cookie) = sys::cookie(fd) {
-                self.owed.owe(cookie, Errno::ECONNABORTED);
+                self.deferred.set(cookie, Errno::ECONNABORTED);
             }
         }
     }
@@ -456,7 +457,7 @@ impl Pending {
         let refused = dead_end::make(socket);
         if !refused || errno != Errno::ECONNREFUSED {
             if let Some(cookie) = sys::cookie(socket) {
-                self.owed.owe(cookie, errno);
+                self.deferred.set(cookie, errno);
             }
         }
     }
@@ -468,15 +469,22 @@ impl Pending {
 
     /// Whether it is busy, or some program has yet to learn of a failure.
     pub fn has_news(&self) -> bool {
-        self.is_busy() || !self.owed.is_empty()
+        self.is_busy() || !self.deferred.is_empty()
     }
 
     /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
     pub fn owed_error(&self, fd: Fd) -> Option<Errno> {
-        if self.owed.is_empty() {
+        if self.deferred.is_empty() {
             return None;
         }
-        self.owed.pay(sys::cookie(fd)?)
+        self.deferred.take(sys::cookie(fd)?)
+    }
+
+    /// The program is about to close this number. An error of its socket that nobody asked for is forgotten with it.
+    pub fn closing_failed(&self, fd: Fd) {
+        if !self.deferred.is_empty() && self.numbers_of(fd).len() == 1 {
+            let _ = self.owed_error(fd);
+        }
     }
 
     /// The socket that a number stands for while a connect is pending on it.

@@ -2,8 +2,6 @@
 
 use crate::errno::Errno;
 use crate::sys::{self, Fd, SockAddr};
-use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use once_cell::race::OnceBox;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -54,73 +52,6 @@ fn addresses(fd: Fd) -> &'static [IpAddr] {
     match local.map(|local| local.ip()) {
         Some(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => &[MAPPED, IPV6],
         _ => &[IPV6, MAPPED],
-    }
-}
-
-/// The errors that failed sockets owe their programs where they are not the ECONNREFUSED that [`make`] can
-/// give. Keyed by SO_COOKIE; a small ring without locks, since almost every program asks at once.
-pub struct OwedErrors {
-    /// Made by the first debt: see [`super::registrations::Registrations`].
-    slots: OnceBox<Slots>,
-    next: AtomicUsize,
-    count: AtomicUsize,
-}
-
-const SLOTS: usize = 1024;
-
-type Slots = [(AtomicU64, AtomicI32); SLOTS];
-
-impl Default for OwedErrors {
-    fn default() -> OwedErrors {
-        OwedErrors::new()
-    }
-}
-
-impl OwedErrors {
-    pub const fn new() -> OwedErrors {
-        OwedErrors {
-            slots: OnceBox::new(),
-            next: AtomicUsize::new(0),
-            count: AtomicUsize::new(0),
-        }
-    }
-
-    /// Whether any socket is owed anything.
-    pub fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 0
-    }
-
-    pub fn owe(&self, cookie: u64, errno: Errno) {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % SLOTS;
-        let slots = self
-            .slots
-            .get_or_init(|| Box::new([const { (AtomicU64::new(0), AtomicI32::new(0)) }; SLOTS]));
-        let Some((key, value)) = slots.get(index) else {
-            return;
-        };
-        if key.swap(0, Ordering::AcqRel) == 0 {
-            self.count.fetch_add(1, Ordering::AcqRel);
-        }
-        value.store(errno.raw(), Ordering::Release);
-        key.store(cookie, Ordering::Release);
-    }
-
-    /// What the socket is owed, once: reading SO_ERROR clears it (socket(7)).
-    pub fn pay(&self, cookie: u64) -> Option<Errno> {
-        for (key, value) in self.slots.get()? {
-            if key.load(Ordering::Acquire) != cookie {
-                continue;
-            }
-            let errno = value.load(Ordering::Acquire);
-            if key
-                .compare_exchange(cookie, 0, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-            {
-                self.count.fetch_sub(1, Ordering::AcqRel);
-                return Some(Errno::from_raw(errno));
-            }
-        }
-        None
     }
 }
 
@@ -205,30 +136,5 @@ mod tests {
             sys::poll_one(socket.fd(), 0, Some(Duration::ZERO)),
             Ok(true)
         );
-    }
-
-    #[test]
-    fn an_owed_error_is_paid_once() {
-        let owed = OwedErrors::new();
-        assert!(owed.is_empty());
-        owed.owe(7, Errno::ETIMEDOUT);
-        owed.owe(8, Errno::EACCES);
-        assert_eq!(owed.pay(7), Some(Errno::ETIMEDOUT));
-        assert_eq!(owed.pay(7), None);
-        assert_eq!(owed.pay(8), Some(Errno::EACCES));
-        assert!(owed.is_empty());
-    }
-
-    #[test]
-    fn old_debts_are_forgotten_when_the_ring_is_full() {
-        let owed = OwedErrors::new();
-        for cookie in 1..=2 * SLOTS as u64 {
-            owed.owe(cookie, Errno::EACCES);
-        }
-        assert_eq!(owed.pay(1), None);
-        for cookie in SLOTS as u64 + 1..=2 * SLOTS as u64 {
-            assert_eq!(owed.pay(cookie), Some(Errno::EACCES));
-        }
-        assert!(owed.is_empty());
     }
 }

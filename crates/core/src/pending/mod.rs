@@ -12,22 +12,24 @@
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
-//! `registrations` and `rings`, and last that of `belongings`. All signals are blocked while one is held, for a handler
-//! may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook see that there is
-//! nothing pending without taking the lock.
+//! `registrations`, `rings` and `deferred_errors`, and last that of `belongings`. All signals are blocked while one is
+//! held, for a handler may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook
+//! see that there is nothing pending without taking the lock.
 //!
 //! # fork, vfork
 //!
-//! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken. In the child no helper
-//! runs; see `orphans`. Between vfork and exec the child shares this memory but not the descriptors:
-//! nothing here is looked up or changed when the caller is not the process that owns the books. What epoll_ctl notes
-//! in `registrations` is a hint, and the kernel is asked whether it is true before it is used.
+//! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken; one of clone(2), for which no
+//! handlers run, makes the locks anew. In the child no helper runs; see `orphans`. Between vfork and exec the child
+//! shares this memory but not the descriptors: nothing here is looked up or changed when the caller is not the process
+//! that owns the books. What epoll_ctl notes in `registrations` is a hint, and the kernel is asked whether it is true
+//! before it is used.
 
 mod absence;
 mod belongings;
 mod books;
 mod connects;
 mod dead_end;
+mod deferred_errors;
 mod helper;
 mod orphans;
 mod placeholder;

@@ -63,6 +63,7 @@ extern "C" fn before() {
         dups.seize();
         pending.registrations.lock().seize();
         pending.registrations.rings.lock().seize();
+        pending.deferred.lock().seize();
         pending.belongings.lock().seize();
     }
 }
@@ -99,6 +100,7 @@ fn release() {
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
             pending.belongings.lock().release();
+            pending.deferred.lock().release();
             pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
             dups.release();
@@ -185,6 +187,7 @@ impl Pending {
             dups.renew(BTreeSet::new);
             pending.registrations.lock().renew(BTreeMap::new);
             pending.registrations.rings.lock().renew(Suspects::new);
+            pending.deferred.lock().renew(BTreeMap::new);
             pending.belongings.lock().renew(BTreeSet::new);
         }
         own(pending);

@@ -32,6 +32,15 @@ struct Slot {
     data: AtomicU64,
 }
 
+/// What a registration does not ask for by itself: how it is told, and what is always told. Nothing else is left when a
+/// one-shot registration has fired, or was made again as one that has.
+const UNASKED: u32 = (libc::EPOLLONESHOT
+    | libc::EPOLLET
+    | libc::EPOLLWAKEUP
+    | libc::EPOLLEXCLUSIVE
+    | libc::EPOLLERR
+    | libc::EPOLLHUP) as u32;
+
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 1024;
 
@@ -95,7 +104,18 @@ impl Registrations {
         Some(unsafe { &*slots.add(index % CHUNK) })
     }
 
-    /// epoll_ctl ADD or MOD succeeded.
+    /// epoll_ctl MOD succeeded. Where the only registration that is known was made by another number, the two numbers
+    /// are of one instance.
+    pub fn change(&self, new: Registration) {
+        if let [known] = self.of(new.fd)[..] {
+            if known.epoll != new.epoll {
+                self.remove(known.epoll, new.fd);
+            }
+        }
+        self.set(new);
+    }
+
+    /// epoll_ctl ADD succeeded.
     pub fn set(&self, new: Registration) {
         let Some(slot) = self.slot(new.fd, true) else {
             return;
@@ -152,7 +172,13 @@ impl Registrations {
     pub fn exchange(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
         let ringed = self.rings.instances();
         if ringed.is_empty() {
-            let there = self.take_out(fd);
+            let fired = self.fired(fd);
+            let mut there = self.take_out(fd);
+            for one in &mut there {
+                if fired.contains(&one.epoll) {
+                    one.events &= UNASKED;
+                }
+            }
             let replaced = Self::replace(new, fd);
             self.put_back(&there);
             return replaced;
@@ -171,6 +197,25 @@ impl Registrations {
         }
         drop(old);
         replaced
+    }
+
+    /// The epoll instances whose one-shot registration of this number has fired, and is to stay as it is. Only the kernel
+    /// knows, and tells at a price (see `super::rings`), which is paid for one-shot registrations alone.
+    fn fired(&self, fd: Fd) -> Vec<Fd> {
+        let mut one_shot = self.of(fd);
+        one_shot.retain(|r| r.events & libc::EPOLLONESHOT as u32 != 0);
+        if one_shot.is_empty() {
+            return Vec::new();
+        }
+        let Ok(file) = sys::file_id(fd) else {
+            return Vec::new();
+        };
+        let has_fired = |r: &Registration| {
+            let told = rings::registered(&[r.epoll], fd, file.inode());
+            told.first().is_some_and(|told| told.events & !UNASKED == 0)
+        };
+        one_shot.retain(has_fired);
+        one_shot.iter().map(|r| r.epoll).collect()
     }
 
     fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {

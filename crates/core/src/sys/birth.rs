@@ -11,6 +11,12 @@ const SIZE: usize = 4096;
 /// handlers of pthread_atfork(3). A child that shares the memory, as after vfork(2), finds it as it is.
 pub struct WipedInChildren(AtomicPtr<AtomicU32>);
 
+impl Default for WipedInChildren {
+    fn default() -> WipedInChildren {
+        WipedInChildren::new()
+    }
+}
+
 impl WipedInChildren {
     /// Not yet there.
     pub const fn new() -> WipedInChildren {

@@ -130,6 +130,9 @@ pub fn tcp_state(fd: Fd) -> Result<TcpState, Errno> {
 /// Neither connected nor connecting nor listening: TCP_CLOSE of netinet/tcp.h.
 pub const TCP_CLOSED: u8 = 7;
 
+/// TCP_SYN_SENT of netinet/tcp.h.
+pub const TCP_CONNECTING: u8 = 2;
+
 /// SO_COOKIE (Linux 4.12): a number that no other socket of this boot has, unlike fd and inode numbers.
 pub fn cookie(fd: Fd) -> Option<u64> {
     get_option(fd, libc::SOL_SOCKET, libc::SO_COOKIE).ok()

@@ -1,0 +1,111 @@
+//! Errors that failed sockets have yet to tell their programs, where they are not the ECONNREFUSED that
+//! [`super::dead_end::make`] can leave on a socket itself.
+
+use crate::errno::Errno;
+use crate::lock::Lock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+
+/// By SO_COOKIE, which no two sockets of a boot share.
+pub type Errors = BTreeMap<u64, Option<Errno>>;
+
+pub struct DeferredErrors {
+    /// `None`: it was told. Such an entry stays until the next is made, for nothing may be freed where it is told: a
+    /// signal handler that interrupted malloc(3) may ask for SO_ERROR. Taken after all locks but that of `belongings`.
+    errors: Lock<Errors>,
+    /// How many are untold.
+    untold: AtomicUsize,
+}
+
+/// The oldest are forgotten beyond this: a program that closes sockets past libc never asks, and says nothing.
+const MOST: usize = 1 << 16;
+
+impl Default for DeferredErrors {
+    fn default() -> DeferredErrors {
+        DeferredErrors::new()
+    }
+}
+
+impl DeferredErrors {
+    pub const fn new() -> DeferredErrors {
+        DeferredErrors {
+            errors: Lock::new(BTreeMap::new()),
+            untold: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.untold.load(Ordering::Acquire) == 0
+    }
+
+    pub fn set(&self, cookie: u64, errno: Errno) {
+        let mut errors = self.errors.lock();
+        let untold = self.untold.load(Ordering::Acquire);
+        if errors.len() > 2 * untold + 64 {
+            errors.retain(|_, error| error.is_some());
+        }
+        if errors.len() >= MOST && errors.pop_first().is_some_and(|(_, error)| error.is_some()) {
+            self.untold.fetch_sub(1, Ordering::AcqRel);
+        }
+        if !matches!(errors.insert(cookie, Some(errno)), Some(Some(_))) {
+            self.untold.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// That of this socket, once: reading SO_ERROR clears it (socket(7)).
+    pub fn take(&self, cookie: u64) -> Option<Errno> {
+        let mut errors = self.errors.lock();
+        let errno = errors.get_mut(&cookie)?.take()?;
+        self.untold.fetch_sub(1, Ordering::AcqRel);
+        Some(errno)
+    }
+
+    /// The lock, for the handlers around fork.
+    pub fn lock(&self) -> &Lock<Errors> {
+        &self.errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_once() {
+        let deferred = DeferredErrors::new();
+        assert!(deferred.is_empty());
+        deferred.set(7, Errno::ETIMEDOUT);
+        deferred.set(8, Errno::EACCES);
+        assert_eq!(deferred.take(7), Some(Errno::ETIMEDOUT));
+        assert_eq!(deferred.take(7), None);
+        deferred.set(8, Errno::EPERM);
+        assert_eq!(deferred.take(8), Some(Errno::EPERM));
+        assert!(deferred.is_empty());
+    }
+
+    #[test]
+    fn thousands_are_kept_and_what_was_told_is_not() {
+        let deferred = DeferredErrors::new();
+        for cookie in 0..5000 {
+            deferred.set(cookie, Errno::EACCES);
+        }
+        for cookie in 0..5000 {
+            assert_eq!(deferred.take(cookie), Some(Errno::EACCES));
+        }
+        assert!(deferred.is_empty());
+        deferred.set(1, Errno::EACCES);
+        assert_eq!(deferred.lock().lock().len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_in_the_end() {
+        let deferred = DeferredErrors::new();
+        for cookie in 0..=MOST as u64 {
+            deferred.set(cookie, Errno::EACCES);
+        }
+        assert_eq!(deferred.take(0), None);
+        assert_eq!(deferred.take(1), Some(Errno::EACCES));
+        assert_eq!(deferred.untold.load(Ordering::Acquire), MOST - 1);
+    }
+}
