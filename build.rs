@@ -41,6 +41,8 @@ fn link() {
     for argument in [
         "-Wl,-z,relro,-z,now",
         "-Wl,-z,noexecstack",
+        // dlclose(3) must not unmap what fork's handlers and a helper's thread run.
+        "-Wl,-z,nodelete",
         "-Wl,--hash-style=gnu",
         // What is written to at each start then shares no page with what is not. (lld's; another linker
         // passes over it.)

@@ -82,6 +82,11 @@ def test_relocations_are_read_only_after_start(file):
     assert re.search(r"BIND_NOW|FLAGS.*\bNOW\b", elf.dynamic_section(file))
 
 
+def test_dlclose_does_not_unmap_the_library():
+    """The handlers around fork stay registered, and a helper's thread may be running."""
+    assert re.search(r"FLAGS_1.*\bNODELETE\b", elf.dynamic_section(paths.LIBRARY))
+
+
 @shipped
 def test_no_path_for_libraries_is_built_in(file):
     assert not re.search(r"RPATH|RUNPATH", elf.dynamic_section(file))

@@ -151,11 +151,21 @@ fn a_relative_runtime_folder_is_ignored() {
 
 #[test]
 fn a_file_cut_off_while_it_is_mapped_makes_names_unknown_and_kills_nobody() {
+    cut_off_while_mapped(|| {});
+}
+
+#[test]
+fn nor_does_it_on_a_kernel_before_5_14() {
+    cut_off_while_mapped(be_before_5_14);
+}
+
+fn cut_off_while_mapped(kernel: fn()) {
     let runtime = Runtime::new();
     let names = runtime.open();
     let id = names.assign(&name("db")).unwrap();
     names.remember_peer(1, "10.0.0.1:1".parse().unwrap());
     Child::run(|| {
+        kernel();
         File::options()
             .write(true)
             .open(runtime.table())
@@ -233,9 +243,54 @@ fn without_room_for_a_whole_table_the_next_place_is_taken() {
 
 #[test]
 fn a_file_system_that_fills_up_later_refuses_new_names_and_kills_nobody() {
+    file_system_that_fills_up(|| {});
+}
+
+#[test]
+fn so_does_one_of_a_kernel_before_5_14() {
+    file_system_that_fills_up(be_before_5_14);
+}
+
+/// madvise(2) with MADV_POPULATE_READ and MADV_POPULATE_WRITE gives EINVAL from now on.
+fn be_before_5_14() {
+    let op = |code: u32, jump_true, jump_false, k| libc::sock_filter {
+        code: code as u16,
+        jt: jump_true,
+        jf: jump_false,
+        k,
+    };
+    let load = |offset| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    let jump = |kind, k, yes, no| op(libc::BPF_JMP | kind | libc::BPF_K, yes, no, k);
+    let end = |value| op(libc::BPF_RET | libc::BPF_K, 0, 0, value);
+    // struct seccomp_data: the number first, the third argument at 32.
+    let mut code = [
+        load(0),
+        jump(libc::BPF_JEQ, libc::SYS_madvise as u32, 0, 3),
+        load(32),
+        jump(libc::BPF_JGE, libc::MADV_POPULATE_READ as u32, 0, 1),
+        end(libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+        end(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: code.len() as u16,
+        filter: code.as_mut_ptr(),
+    };
+    // SAFETY: a valid program, which the kernel copies; it is for this process alone.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(
+            libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program),
+            0
+        );
+    }
+}
+
+fn file_system_that_fills_up(kernel: fn()) {
     let runtime = Runtime::new();
     with_own_mounts(|| {
         mount_tmpfs(&runtime.0, 0, "size=48M");
+        kernel();
         let names = runtime.open();
         assert_eq!(path(&names), runtime.table());
         let id = names.assign(&name("db")).unwrap();

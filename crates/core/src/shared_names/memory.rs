@@ -7,7 +7,8 @@
 //! small beside the connection that follows. To remember which pages were once present would be cheaper, but a
 //! file that is cut off later would then kill every process that has it mapped. What remains is a file that
 //! is cut off within the nanoseconds between question and access, by its own user: the folder is closed
-//! to others. Before Linux 5.14 there is no such question, and the access goes ahead unasked.
+//! to others. Before Linux 5.14 there is no such question, and a futex operation that changes nothing is tried on each
+//! page instead.
 
 use super::sys::{self, Access, Backing};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub struct Memory {
     page: usize,
     /// Ask the kernel before each access.
     guarded: AtomicBool,
+    /// By madvise(2); else by futex(2).
+    advises: AtomicBool,
 }
 
 // SAFETY: the memory is only ever reached through atomic words, and the mapping is not bound to a thread.
@@ -36,6 +39,7 @@ impl Memory {
             len,
             page: sys::page_size(),
             guarded: AtomicBool::new(matches!(backing, Backing::File(_))),
+            advises: AtomicBool::new(true),
         })
     }
 
@@ -74,19 +78,37 @@ impl Memory {
         let start = start - start.checked_rem(self.page)?;
         // SAFETY: `start` is within the mapping.
         let first = unsafe { self.base.add(start) };
-        loop {
+        while self.advises.load(Ordering::Relaxed) {
             match sys::populate(first, end - start, access) {
                 Ok(()) => return Some(()),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR | libc::EAGAIN) => {}
                     Some(libc::EINVAL | libc::ENOSYS | libc::EPERM) => {
-                        self.guarded.store(false, Ordering::Relaxed);
-                        return Some(());
+                        self.advises.store(false, Ordering::Relaxed);
                     }
                     _ => return None,
                 },
             }
         }
+        self.touch(start, end)
+    }
+
+    /// The first words of all pages from `start`, which is one's, to `end`.
+    fn touch(&self, start: usize, end: usize) -> Option<()> {
+        for page in (start..end).step_by(self.page) {
+            // SAFETY: a page's start within the mapping.
+            let word = unsafe { self.base.add(page) }.cast();
+            match sys::touch(word) {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EFAULT) => return None,
+                // It may not be asked (seccomp).
+                Err(_) => {
+                    self.guarded.store(false, Ordering::Relaxed);
+                    return Some(());
+                }
+            }
+        }
+        Some(())
     }
 }
 

@@ -123,6 +123,20 @@ pub enum Access {
     Write,
 }
 
+/// Makes the page of `word` present and writable, for kernels without [`populate`]: futex(2) with FUTEX_WAKE_OP adds 0 to
+/// it, atomically, and fails where an access would raise SIGBUS. Nobody is woken.
+pub fn touch(word: NonNull<u32>) -> io::Result<()> {
+    // linux/futex.h: FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0).
+    const ADD_NOTHING: libc::c_int = 1 << 28;
+    let (operation, none) = (libc::FUTEX_WAKE_OP | libc::FUTEX_PRIVATE_FLAG, 0usize);
+    let word = word.as_ptr();
+    // SAFETY: the kernel changes nothing, and checks the addresses.
+    check(unsafe {
+        libc::syscall(libc::SYS_futex, word, operation, 0, none, word, ADD_NOTHING) as libc::c_int
+    })
+    .map(drop)
+}
+
 /// Makes the pages of a mapping present: madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE. Where an
 /// access would raise SIGBUS (the file was cut off, its file system is full), this fails instead: EFAULT.
 ///
