@@ -14,13 +14,13 @@ PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 def bare(folder, what, **options):
     folder.mkdir()
     with Gate(folder) as gate, SlowServer(gate, **options) as server:
-        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, 0, via="bare").ok().out
+        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, via="bare").ok().out
 
 
 def proxied(folder, what, conf, make_proxy, **options):
     with Gate(folder) as gate, EchoServer(**options) as server:
         config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
-        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, 0, conf=config, options=["-q"]).ok().out
+        return run_probe("beside", "127.0.0.1", server.port, what, gate.path, conf=config, options=["-q"]).ok().out
 
 
 @pytest.mark.parametrize("what", ["observe", "fork"])
@@ -39,8 +39,7 @@ def test_a_thread_that_selects_for_reading_gets_what_the_server_says(conf, make_
     assert seen.startswith("select 1, recv 4 220 \nconnect 0\n")
 
 
-def test_a_file_that_takes_the_number_is_neither_written_nor_read(conf, proxy, echo, tmp_path):
-    file = tmp_path / "file"
+def test_a_socket_that_takes_the_number_is_neither_written_nor_read(conf, proxy, echo):
     config = conf([proxy])
-    result = run_probe("beside", "127.0.0.1", echo.port, "reuse", file, 2000, conf=config, options=["-q"]).ok()
+    result = run_probe("beside", "127.0.0.1", echo.port, "reuse", 2000, conf=config, options=["-q"]).ok()
     assert result.out.startswith("written 0, taken 0, ")

@@ -38,20 +38,24 @@ print("fine")
     assert python(code) == "fine\n"
 
 
-def test_one_who_waits_for_a_connect_is_woken_when_its_number_is_closed(python):
+def test_one_who_waits_for_a_connect_whose_number_is_closed_waits_until_its_end(python, conf, make_proxy):
+    """As in the kernel, where the connect goes on."""
     code = """
 s, error = dial()
-F_SETFL = 4
-# Not os.set_blocking: that keeps the interpreter's lock.
-waiter = threading.Thread(target=ctypes.CDLL(None).fcntl, args=(s.fileno(), F_SETFL, 0))
+s.setblocking(True)
+address = socket.AF_INET.to_bytes(2, "little") + (80).to_bytes(2, "big") + socket.inet_aton("10.1.2.3") + bytes(8)
+waiter = threading.Thread(target=ctypes.CDLL(None).connect, args=(s.fileno(), address, len(address)))
 waiter.start()
 waiter.join(0.5)
 assert waiter.is_alive(), "it did not wait"
 os.close(s.detach())
+waiter.join(0.2)
+print(waiter.is_alive())
 waiter.join()
 print("woken")
 """
-    assert python(code) == "woken\n"
+    config = conf([make_proxy(Mood(instead={"greeting": SILENCE}))], "tcp_read_time_out 5000")
+    assert python(code, config) == "True\nwoken\n"
 
 
 def test_a_connect_that_fails_at_once_leaves_the_socket_as_it_was(python, conf, tmp_path):

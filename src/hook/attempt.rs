@@ -83,6 +83,8 @@ pub fn begin(
                 Ok(waited) => (Some(waited), Mode::Waiting),
                 // Another thread was first.
                 Err(Errno::EALREADY) => return wait_for_earlier(fd),
+                // Another thread has closed the number.
+                Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => return Verdict::Fail(errno),
                 // No descriptor can be had, or this is between vfork and exec.
                 Err(_) => (None, mode),
             }

@@ -2,16 +2,14 @@
  * number, while one thread sleeps in a blocking connect to HOST PORT.
  *
  * observe: poll, getpeername, recv, send, TCP_INFO by another thread. fork: the same by a child. select: a thread that
- * asks select(2) for reading. reuse: in ROUNDS rounds another thread closes the number and opens a file there: prints
- * how often the file was written to, or read from. */
+ * asks select(2) for reading. reuse: in ROUNDS rounds another thread closes the number and has another socket there: prints
+ * how often that was written to, or read from. */
 #include "probe.h"
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/select.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 static struct address to;
@@ -84,7 +82,7 @@ static void check(const char *what, const char *path)
     printf("echo %d\n", strcmp(what, "select") == 0 || echoes(fd, "afterwards"));
 }
 
-static void reuse(int rounds, const char *path)
+static void reuse(int rounds)
 {
     long written = 0, taken = 0, refused = 0;
     for (int i = 0; i < rounds; i++) {
@@ -95,33 +93,31 @@ static void reuse(int rounds, const char *path)
         pthread_create(&thread, NULL, sleep_in_connect, NULL);
         while (!asleep)
             sched_yield();
-        for (volatile int spin = 0; spin < i * 37 % 30000; spin++)
+        for (volatile int spin = 0; spin < i * 997 % 300000; spin++)
             ;
         close(fd);
-        /* A stranger's: a file in which something stands, with its offset at the beginning. */
-        int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-        if (pwrite(file, "0123456789", 10, 0) != 10)
-            give_up(path);
+        /* A stranger's: a socket that has something to read. */
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || send(pair[1], "0123456789", 10, 0) != 10)
+            give_up("socketpair");
         pthread_join(thread, &result);
         char text[32];
-        struct stat is;
-        fstat(file, &is);
-        ssize_t all = pread(file, text, sizeof text, 0);
-        written += is.st_size != 10 || all != 10 || memcmp(text, "0123456789", 10) != 0;
-        taken += lseek(file, 0, SEEK_CUR) != 0;
+        taken += recv(pair[0], text, sizeof text, MSG_DONTWAIT) != 10 || memcmp(text, "0123456789", 10) != 0;
+        written += recv(pair[1], text, sizeof text, MSG_DONTWAIT) != -1 || errno != EAGAIN;
         refused += result != 0;
-        close(file);
+        close(pair[0]);
+        close(pair[1]);
     }
     printf("written %ld, taken %ld, failed %s\n", written, taken, refused ? "some" : "none");
 }
 
 int main(int count, char **words)
 {
-    if (count != 6)
-        give_up("usage: beside HOST PORT observe|fork|select GATE 0, or beside HOST PORT reuse FILE ROUNDS");
+    if (count != 5)
+        give_up("usage: beside HOST PORT observe|fork|select GATE, or beside HOST PORT reuse ROUNDS");
     to = address_of(words[1], words[2]);
     if (strcmp(words[3], "reuse") == 0)
-        reuse(atoi(words[5]), words[4]);
+        reuse(atoi(words[4]));
     else
         check(words[3], words[4]);
     return 0;

@@ -272,17 +272,37 @@ impl Pending {
         self.registrations.rings.look();
         let fds = self.numbers_of(fd);
         let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
-        let fresh = Arc::new(AtomicI32::new(-1));
         let mut books = self.books.lock();
         if books.is_pending(fd) {
             return Err(Errno::EALREADY);
         }
+        if waited.is_some() {
+            // A thread that closes the number from now on waits for the books.
+            self.busy.fetch_add(1, Ordering::AcqRel);
+        }
+        let placed = self.place_locked(&mut books, fd, fds, waited, blocking);
+        self.recount(&books);
+        placed
+    }
+
+    fn place_locked(
+        &'static self,
+        books: &mut Books,
+        fd: Fd,
+        fds: Vec<Fd>,
+        waited: Option<Arc<AtomicBool>>,
+        blocking: bool,
+    ) -> Result<Placed, Errno> {
+        let fresh = Arc::new(AtomicI32::new(-1));
         let limit = RaisedLimit::new();
         let placeholder = Placeholder::new(&limit, &self.belongings)?;
         let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
         limit.lower();
+        if waited.is_some() {
+            check_number(fd, socket.fd())?;
+        }
         if waited.is_none() {
-            helper::call(&mut books, self, &limit)?;
+            helper::call(books, self, &limit)?;
         }
         let id = books.next;
         books.next += 1;
@@ -314,7 +334,6 @@ impl Pending {
                 blocking,
             },
         );
-        self.recount(&books);
         Ok(Placed {
             id,
             socket,
@@ -652,5 +671,14 @@ impl Pending {
             self.set_owner();
             orphans::install(self);
         }
+    }
+}
+
+/// Whether the number is still a TCP socket, and the one that `socket` is a duplicate of: another thread may have closed
+/// it since it was looked at, and opened something else there.
+fn check_number(fd: Fd, socket: Fd) -> Result<(), Errno> {
+    match sys::is_tcp(socket)? && sys::file_id(fd)? == sys::file_id(socket)? {
+        true => Ok(()),
+        false => Err(Errno::EBADF),
     }
 }
