@@ -265,13 +265,20 @@ impl Attempt {
             driver.hand_over(own);
             driver
         };
-        let begun = match &waited {
-            Some(waited) => PENDING.hand_over(waited, start, || handed_over(waited.socket())),
-            None => PENDING.begin(fd, start, handed_over).map(drop),
+        let kept = match waited {
+            Some(waited) => {
+                let socket = waited.socket();
+                let begun = PENDING.hand_over(waited, start, || handed_over(socket));
+                begun.map_err(|(_, waited)| Some(waited))
+            }
+            None => PENDING
+                .begin(fd, start, handed_over)
+                .map(drop)
+                .map_err(|_| None),
         };
-        if begun.is_ok() {
+        let Err(waited) = kept else {
             return errno;
-        }
+        };
         // Nothing is in progress: do not say so.
         let errno = match errno {
             Errno::EINTR => Errno::ECONNABORTED,

@@ -381,34 +381,38 @@ impl Pending {
     /// The caller waits no longer: the helper goes on, with what `driver` gives.
     ///
     /// # Errors
-    /// There is no helper, and none can be had.
+    /// There is no helper, and none can be had: it is given back.
     pub fn hand_over(
         &'static self,
-        waited: &Waited,
+        waited: Waited,
         start: Start,
         driver: impl FnOnce() -> Driver<'static>,
-    ) -> Result<(), Errno> {
+    ) -> Result<(), (Errno, Waited)> {
         let mut books = self.books.lock();
-        helper::call(&mut books, self, &RaisedLimit::new())?;
+        if let Err(errno) = helper::call(&mut books, self, &RaisedLimit::new()) {
+            return Err((errno, waited));
+        }
+        let is_cut = waited.is_cut();
+        // They go with the job: the helper is told of a far end for as long as anybody has it.
         let Placed {
             id, socket, far, ..
-        } = &waited.placed;
-        if let Some(entry) = books.entries.get_mut(id) {
+        } = waited.placed;
+        if let Some(entry) = books.entries.get_mut(&id) {
             entry.waited = None;
         }
         let mut driver = driver();
         let progress = Some(driver.waiting());
         books.inbox.push(Job {
-            id: *id,
-            socket: socket.clone(),
-            far: far.clone(),
+            id,
+            socket,
+            far,
             driver,
             progress,
             dialled: start.dialled,
             ends: start.ends,
         });
-        if waited.is_cut() {
-            books.cut.push(*id);
+        if is_cut {
+            books.cut.push(id);
         }
         books.call_helper();
         Ok(())
