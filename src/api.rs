@@ -158,7 +158,10 @@ pub extern "C" fn tailchain_hooks() -> *const c_char {
     static HOOKS: OnceBox<CString> = OnceBox::new();
     HOOKS
         .get_or_init(|| {
-            let names = [hook::table::NAMES, hook::legacy::NAMES].concat().join(" ");
+            let mut names = [hook::table::NAMES, hook::legacy::NAMES].concat();
+            #[cfg(target_env = "gnu")]
+            names.extend(hook::lookup::NAMES);
+            let names = names.join(" ");
             Box::new(CString::new(names).unwrap_or_default())
         })
         .as_ptr()

@@ -8,6 +8,7 @@
 //! loaded when the library is.
 
 use crate::hidden::hidden;
+use crate::hook::lookup::dlsym;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void, CStr};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -21,34 +22,19 @@ const AS_DLOPEN: c_int = c_int::MIN;
 
 // Weak: an address is null where libc.so.6 has no such function. glibc has the first since 2.34 (before, libdl.so.2 had),
 // with its oldest version too; the others, with which its name service loads modules, until then.
-#[cfg(target_arch = "x86_64")]
-macro_rules! oldest_version {
-    () => {
-        "GLIBC_2.2.5"
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! oldest_version {
-    () => {
-        "GLIBC_2.17"
-    };
-}
 core::arch::global_asm!(
-    concat!(".symver tailchain_libc_dlsym, dlsym@", oldest_version!()),
-    ".weak tailchain_libc_dlsym",
     ".weak __libc_dlopen_mode",
     ".weak __libc_dlsym",
     ".pushsection .data.rel.ro.tailchain_loader, \"aw\"",
     ".balign 8",
     ".globl tailchain_loader",
     ".hidden tailchain_loader",
-    "tailchain_loader: .8byte tailchain_libc_dlsym, __libc_dlopen_mode, __libc_dlsym",
+    "tailchain_loader: .8byte __libc_dlopen_mode, __libc_dlsym",
     ".popsection",
 );
 
 #[repr(C)]
 struct Loader {
-    dlsym: Option<DlSym>,
     old_dlopen: Option<DlOpen>,
     old_dlsym: Option<DlSym>,
 }
@@ -57,31 +43,40 @@ extern "C" {
     static tailchain_loader: Loader;
 }
 
-/// dlsym(3) of libc: null when there is none.
-pub unsafe extern "C" fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
-    static FROM_LIBDL: Function = Function::new();
+/// dlsym(3) of a glibc that has it in another library, for [`crate::hook::lookup`]. NULL: there is none.
+pub fn libdl_dlsym() -> *mut c_void {
     // SAFETY: constant once the loader has relocated the library.
     let loader = unsafe { &tailchain_loader };
-    let dlsym = loader.dlsym.or_else(|| {
-        let address = FROM_LIBDL.get_or(|| loader.open(c"libdl.so.2", c"dlsym"));
-        // SAFETY: it is dlsym, or null, which is None.
-        unsafe { core::mem::transmute::<*mut c_void, Option<DlSym>>(address) }
-    });
-    match dlsym {
-        // SAFETY: the caller's arguments. RTLD_NEXT means "after the library of the caller": this one.
-        Some(dlsym) => unsafe { dlsym(handle, name) },
-        None => ptr::null_mut(),
+    loader.open(c"libdl.so.2", c"dlsym")
+}
+
+/// A function of a library that is loaded for it. NULL: there is none.
+pub fn open(library: &CStr, name: &CStr) -> *mut c_void {
+    let dlopen = find(c"dlopen");
+    if dlopen.is_null() {
+        // SAFETY: constant once the loader has relocated the library.
+        let loader = unsafe { &tailchain_loader };
+        return loader.open(library, name);
+    }
+    // SAFETY: dlopen(3), with valid names; the library is never closed.
+    unsafe {
+        let dlopen = core::mem::transmute::<*mut c_void, DlOpen>(dlopen);
+        let handle = dlopen(library.as_ptr(), libc::RTLD_NOW);
+        if handle.is_null() {
+            return handle;
+        }
+        dlsym(handle, name.as_ptr())
     }
 }
 
-/// A function of threads: in libc, or in libpthread, which the program may not have loaded.
+/// A function of threads, or dlopen: in libc, or in libpthread, which the program may not have loaded.
 fn find(name: &CStr) -> *mut c_void {
     // SAFETY: a valid name.
     let found = unsafe { dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if !found.is_null() {
         return found;
     }
-    // SAFETY: as in `dlsym`.
+    // SAFETY: constant once the loader has relocated the library.
     let loader = unsafe { &tailchain_loader };
     loader.open(c"libpthread.so.0", name)
 }
@@ -262,7 +257,6 @@ extern "C" fn gettid() -> libc::pid_t {
 }
 
 hidden! {
-    "dlsym" => dlsym,
     "pthread_create" => pthread_create,
     "pthread_attr_setstacksize" => pthread_attr_setstacksize,
     "_pthread_cleanup_push" => cleanup_push,

@@ -18,6 +18,7 @@ def hook_table():
     for source in (paths.ROOT / "src/hook").rglob("*.rs"):
         for block in re.findall(r"^hooks! \{$(.*?)^\}$", source.read_text(), re.M | re.S):
             names.update(re.findall(r"^\s*fn (\w+)\(", block, re.M))
+        names.update(re.findall(r"^forward! \{\s*fn (\w+)\(", source.read_text(), re.M))
     return names
 
 

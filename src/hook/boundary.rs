@@ -1,9 +1,9 @@
 //! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
 //! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
 
-use super::sleep::Rest;
 #[cfg(target_env = "gnu")]
-use crate::old_glibc::dlsym;
+use super::lookup::dlsym;
+use super::sleep::Rest;
 use core::ffi::{c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -122,6 +122,7 @@ pub fn current(name: &[u8]) -> *mut c_void {
 
 /// A function that libc may have for old programs alone, under the version that it had in the first glibc of this
 /// machine.
+#[cfg(target_env = "gnu")]
 pub fn retired(name: &[u8]) -> *mut c_void {
     const FIRST: &[u8] = if cfg!(target_arch = "x86_64") {
         b"GLIBC_2.2.5\0"
@@ -134,6 +135,12 @@ pub fn retired(name: &[u8]) -> *mut c_void {
     }
     // SAFETY: both end with a NUL.
     unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr().cast(), FIRST.as_ptr().cast()) }
+}
+
+/// The same in a libc without versions.
+#[cfg(not(target_env = "gnu"))]
+pub fn retired(name: &[u8]) -> *mut c_void {
+    next(name)
 }
 
 fn next(name: &[u8]) -> *mut c_void {

@@ -12,6 +12,8 @@ mod datagram;
 mod epoll;
 mod fd;
 pub mod legacy;
+#[cfg(target_env = "gnu")]
+pub mod lookup;
 mod namespace;
 pub mod peer;
 mod resolve;
@@ -19,4 +21,6 @@ mod send;
 mod signals;
 pub mod sleep;
 mod sockopt;
+#[cfg(target_env = "gnu")]
+mod symbols;
 mod waited;

@@ -54,22 +54,25 @@ fn libidn2() -> &'static Option<Libidn2> {
 }
 
 fn load() -> Option<Libidn2> {
-    // SAFETY: C strings; the symbols have these types by libidn2's manual, and the library is never unloaded.
-    unsafe {
-        let library = libc::dlopen(c"libidn2.so.0".as_ptr(), libc::RTLD_NOW);
-        if library.is_null() {
-            return None;
-        }
-        let find = |name: &CStr| {
-            let found = libc::dlsym(library, name.as_ptr());
-            (!found.is_null()).then_some(found)
+    let find = |name: &CStr| {
+        #[cfg(target_env = "gnu")]
+        let found = crate::old_glibc::open(c"libidn2.so.0", name);
+        // Another libc has no AI_IDN.
+        #[cfg(not(target_env = "gnu"))]
+        let found = {
+            let _ = name;
+            ptr::null_mut::<c_void>()
         };
+        (!found.is_null()).then_some(found)
+    };
+    let (encode, decode) = (find(c"idn2_lookup_ul")?, find(c"idn2_to_unicode_lzlz")?);
+    let free = find(c"idn2_free")?;
+    // SAFETY: the symbols have these types by libidn2's manual, and the library is never unloaded.
+    unsafe {
         Some(Libidn2 {
-            encode: core::mem::transmute::<*mut c_void, Convert>(find(c"idn2_lookup_ul")?),
-            decode: core::mem::transmute::<*mut c_void, Convert>(find(c"idn2_to_unicode_lzlz")?),
-            free: core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void)>(find(
-                c"idn2_free",
-            )?),
+            encode: core::mem::transmute::<*mut c_void, Convert>(encode),
+            decode: core::mem::transmute::<*mut c_void, Convert>(decode),
+            free: core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void)>(free),
         })
     }
 }

@@ -1,0 +1,90 @@
+/* lookups HOST PORT WAY…: finds connect in another way than by its name in the program, and calls it; one line, `WAY -> RESULT`,
+ * for each.
+ *
+ *   default next main libc                dlsym with RTLD_DEFAULT, RTLD_NEXT, dlopen(NULL), dlopen("libc.so.6")
+ *   vdefault vnext vmain vlibc            dlvsym with the version that this machine's first glibc had
+ *   same                                  that what is not interposed is the same in all ways, and errors are libc's
+ *   others                                all other names that the library interposes: how many libc's handle gives from libc */
+#include "probe.h"
+
+#include <dlfcn.h>
+#include <gnu/libc-version.h>
+
+#ifdef __aarch64__
+#define VERSION "GLIBC_2.17"
+#else
+#define VERSION "GLIBC_2.2.5"
+#endif
+
+typedef int connector(int, const struct sockaddr *, socklen_t);
+
+static void *base_of(const void *address)
+{
+    Dl_info info;
+    return address && dladdr(address, &info) ? info.dli_fbase : NULL;
+}
+
+static void *found(const char *way, const char *name)
+{
+    int versioned = way[0] == 'v';
+    const char *where = way + versioned;
+    void *handle = strcmp(where, "default") == 0 ? RTLD_DEFAULT
+                   : strcmp(where, "next") == 0  ? RTLD_NEXT
+                   : strcmp(where, "main") == 0  ? dlopen(NULL, RTLD_NOW)
+                                                 : dlopen("libc.so.6", RTLD_NOW);
+    return versioned ? dlvsym(handle, name, VERSION) : dlsym(handle, name);
+}
+
+static const char *same(void)
+{
+    static const char *const WAYS[] = {"default", "next", "main", "libc", "vdefault", "vnext", "vmain", "vlibc"};
+    for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0]; i++)
+        if (base_of(found(WAYS[i], "getppid")) != base_of((void *)gnu_get_libc_version))
+            return WAYS[i];
+    void *libc = dlopen("libc.so.6", RTLD_NOW);
+    dlerror();
+    if (dlsym(libc, "no_such_function") || !strstr(dlerror(), "no_such_function") || dlerror())
+        return "no_such_function";
+    if (dlvsym(libc, "connect", "GLIBC_0.1") || !strstr(dlerror(), "GLIBC_0.1") || dlerror())
+        return "no such version";
+    if (!dlsym(libc, "connect") || dlerror())
+        return "an error after success";
+    return "yes";
+}
+
+static void others(void)
+{
+    const char *(*hooks)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "tailchain_hooks");
+    int ours = 0, libcs = 0;
+    char list[8192], *rest;
+    snprintf(list, sizeof list, "%s", hooks ? hooks() : "");
+    for (char *name = strtok_r(list, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        void *address = found("libc", name);
+        ours += address && base_of(address) == base_of((void *)hooks);
+        libcs += address && base_of(address) == base_of((void *)gnu_get_libc_version);
+    }
+    printf("%s, libc's %d\n", ours > 50 ? "many" : "few", libcs);
+}
+
+int main(int count, char **words)
+{
+    if (count < 4)
+        give_up("usage: lookups HOST PORT WAY…");
+    struct address to = address_of(words[1], words[2]);
+    for (int i = 3; i < count; i++) {
+        printf("%s -> ", words[i]);
+        if (strcmp(words[i], "same") == 0) {
+            printf("%s\n", same());
+            continue;
+        }
+        if (strcmp(words[i], "others") == 0) {
+            others();
+            continue;
+        }
+        connector *by = (connector *)found(words[i], "connect");
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        int result = by ? by(fd, &to.any, to.length) : -2;
+        printf("%d%s%s\n", result, result < 0 ? " " : "", result < 0 ? errno_name(errno) : "");
+    }
+    return 0;
+}
