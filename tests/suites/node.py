@@ -1,5 +1,5 @@
-"""Node's own tests of net, http, https, http2, tls and dns: the sources of Debian's package, run by the node of that
-version, which the npm registry has."""
+"""Node's own tests of net, http, https, http2, tls, dns, cluster and dgram: the sources of Debian's package, run by
+the node of that version, which the npm registry has."""
 
 import platform
 import sys
@@ -10,7 +10,7 @@ from .unit import LAUNCHER, Unit
 
 AGENT = Path(__file__).with_name("agents") / "run_files.py"
 UPSTREAM, PACKAGED = "18.20.4", "18.20.4+dfsg-1~deb12u2"
-GROUPS = ["net", "http", "https", "http2", "tls", "dns", "cluster", "dgram", "child-process"]
+GROUPS = ["net", "http", "https", "http2", "tls", "dns", "cluster", "dgram"]
 MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
 # How many files are one unit.
 BATCH = 40
