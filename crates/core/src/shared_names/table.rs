@@ -181,11 +181,15 @@ impl SharedNames {
     /// Writes a name into the next slot.
     fn enter(&self, text: &[u8]) -> Option<u64> {
         let counter = self.counter(layout::TICKET)?;
+        // A counter that was set back may be in the middle of thousands of slots that are taken.
+        let mut stride = 1;
         for _ in 0..ATTEMPTS {
             let ticket = counter.fetch_add(1, Ordering::Relaxed);
             if ticket >= TICKET_LIMIT {
-                // Garbage. The slots know better: the first one tried brings the counter up to date.
-                counter.store(0, Ordering::Relaxed);
+                // Garbage. The slots know better: one that is tried brings the counter up to date. Not always the same
+                // one, which may hold garbage as well.
+                let anywhere = place::random() % u64::from(FakeId::COUNT);
+                counter.store(anywhere, Ordering::Relaxed);
                 continue;
             }
             self.newest.store(ticket, Ordering::Relaxed);
@@ -200,7 +204,8 @@ impl SharedNames {
             {
                 Write::Published => return Some(ticket),
                 Write::Taken(later) => {
-                    counter.fetch_max(later + 1, Ordering::Relaxed);
+                    counter.fetch_max(later + stride, Ordering::Relaxed);
+                    stride = (2 * stride).min(u64::from(SLOTS));
                 }
                 Write::Lost => {}
             }
