@@ -4,6 +4,7 @@ import pytest
 
 from support.ports import refusing_port
 from support.probe import run_probe
+from support.proxy import SILENCE, Mood
 from support.run import run_under
 
 
@@ -34,6 +35,17 @@ def test_forks_while_other_threads_connect(conf, proxy, echo):
         "fork_threads", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"], timeout=280
     ).ok()
     assert result.out == "children 1000 of 1000, threads connected yes, failed 0\n"
+
+
+def test_a_child_that_ends_at_once_interrupts_no_other_thread(conf, make_proxy, echo):
+    """SIGCHLD, where it has no handler: blocked around fork, it would be kept for another thread's epoll_wait."""
+    config = conf([make_proxy(Mood(instead={"greeting": SILENCE}))], "tcp_read_time_out 60000")
+    arguments = ["127.0.0.1", echo.port, 2000]
+    bare, preloaded = (
+        run_probe("fork_interrupts", *arguments, conf=config, via=via, options=["-q"], timeout=120).ok().out
+        for via in ("bare", "preload")
+    )
+    assert preloaded == bare == "interrupted 0\n"
 
 
 @pytest.mark.parametrize("how", ["posix_spawn", "vfork"])

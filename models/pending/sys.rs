@@ -665,6 +665,10 @@ pub fn at_fork(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: ex
 pub struct SignalsBlocked;
 
 impl SignalsBlocked {
+    pub fn around_fork() -> SignalsBlocked {
+        SignalsBlocked::new()
+    }
+
     pub fn new() -> SignalsBlocked {
         SignalsBlocked
     }

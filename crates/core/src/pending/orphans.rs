@@ -51,7 +51,7 @@ extern "C" fn before() {
         pending.forking.store(true, Ordering::Release);
         let (books, dups) = pending.raw_locks();
         // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
-        let signals = SignalsBlocked::new();
+        let signals = SignalsBlocked::around_fork();
         books.seize();
         // SAFETY: seized just now, on this thread.
         let contents = unsafe { books.seized() };

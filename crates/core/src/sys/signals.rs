@@ -10,12 +10,42 @@ pub struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
     pub fn new() -> SignalsBlocked {
-        let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
+        SignalsBlocked::all_but(None)
+    }
+
+    /// As [`SignalsBlocked::new`], around fork(2): SIGCHLD stays as it is where it has no handler. A child may end before
+    /// its parent's signals are let in again. The kernel keeps a signal that is blocked, even if it is ignored, and
+    /// interrupts another thread with it, whose epoll_wait(2) fails with EINTR (signal(7)): without us it would not.
+    pub fn around_fork() -> SignalsBlocked {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: room for the action; nothing is changed.
+        let has_handler = unsafe {
+            libc::sigaction(libc::SIGCHLD, core::ptr::null(), action.as_mut_ptr());
+            !matches!(
+                action.assume_init().sa_sigaction,
+                libc::SIG_DFL | libc::SIG_IGN
+            )
+        };
+        SignalsBlocked::all_but((!has_handler).then_some(libc::SIGCHLD))
+    }
+
+    fn all_but(one: Option<c_int>) -> SignalsBlocked {
+        let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
         // A valid set to fill. Those that libc keeps for itself stay out of it.
         // SAFETY: as said.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        set_mask(all.as_ptr(), before.as_mut_ptr());
+        unsafe {
+            libc::sigfillset(set.as_mut_ptr());
+            if let Some(signal) = one {
+                libc::sigdelset(set.as_mut_ptr(), signal);
+            }
+        }
+        let how = match one {
+            None => libc::SIG_SETMASK,
+            // The program may have blocked that one itself.
+            Some(_) => libc::SIG_BLOCK,
+        };
+        change_mask(how, set.as_ptr(), before.as_mut_ptr());
         // SAFETY: zeroed, and any bits make a set.
         SignalsBlocked(unsafe { before.assume_init() })
     }
@@ -39,14 +69,14 @@ impl Default for SignalsBlocked {
 
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
-        set_mask(&self.0, core::ptr::null_mut());
+        change_mask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut());
     }
 }
 
 /// As pthread_sigmask(3), which is in a library of its own before glibc 2.32. The kernel's sets are smaller than libc's.
-fn set_mask(set: *const libc::sigset_t, before: *mut libc::sigset_t) {
+fn change_mask(how: c_int, set: *const libc::sigset_t, before: *mut libc::sigset_t) {
     let size = size_of::<u64>();
-    let _ = syscall!(SYS_rt_sigprocmask, libc::SIG_SETMASK, set, before, size);
+    let _ = syscall!(SYS_rt_sigprocmask, how, set, before, size);
 }
 
 extern "C" {
