@@ -12,7 +12,7 @@ import pytest
 
 from support.gate import Gate
 from support.need import need
-from support.ports import free_port
+from support.ports import free_port, refusing_port
 from support.probe import probe, run_probe, script
 from support.proxy import CLOSE, RESET, SILENCE, Mood, Proxy, RawRelay
 from support.run import run_under
@@ -953,6 +953,32 @@ def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path,
             conf=conf([proxy], *PATIENT),
         )  # fmt: skip
     assert answers[4:] == ["OUT", "0", "77", "inherited nonblock", "5", "IN", "5 hello"]
+
+
+# -- after the end
+
+
+def test_the_port_is_free_once_the_program_has_closed_what_poll_gave_back(conf, make_proxy, echo):
+    words = ["127.0.0.1", echo.port, 200]
+    bare = run_probe("port_again", *words, via="bare").ok()
+    through = run_probe("port_again", *words, conf=conf([make_proxy()]), options=["-q"]).ok()
+    assert through.out == bare.out == "connected 200 refused 0 in_use 0\n"
+
+
+def test_so_it_is_after_a_connect_that_failed(conf, make_proxy):
+    with refusing_port() as port:
+        words = ["127.0.0.1", port, 200]
+        bare = run_probe("port_again", *words, via="bare").ok()
+        proxy = make_proxy(Mood(reply=5))
+        through = run_probe("port_again", *words, conf=conf([proxy]), options=["-q"]).ok()
+    assert through.out == bare.out == "connected 0 refused 200 in_use 0\n"
+
+
+def test_so_it_is_where_the_socket_at_the_end_is_another(conf, make_proxy, echo):
+    """An IPv4 socket and an IPv6 proxy: both of them are gone."""
+    words = ["127.0.0.1", echo.port, 200]
+    through = run_probe("port_again", *words, conf=conf([make_proxy(host="::1")]), options=["-q"]).ok()
+    assert through.out == "connected 200 refused 0 in_use 0\n"
 
 
 # -- time

@@ -81,6 +81,25 @@ struct Placed {
     fresh: Arc<AtomicI32>,
 }
 
+/// What we have of a socket at the end of its connect. To be given up by then: with a duplicate of ours open, the
+/// program's close(2) would neither end the connection nor free the port.
+pub(super) struct Ours {
+    socket: Arc<Belonging>,
+    /// The socket that the tunnel was made on instead.
+    fresh: Option<Belonging>,
+}
+
+impl Ours {
+    pub fn new(socket: Arc<Belonging>, fresh: Option<Belonging>) -> Ours {
+        Ours { socket, fresh }
+    }
+
+    /// The one that the program gets.
+    pub fn fd(&self) -> Fd {
+        self.fresh.as_ref().unwrap_or(&self.socket).fd()
+    }
+}
+
 /// A pending connect whose caller makes the tunnel itself.
 pub struct Waited {
     placed: Placed,
@@ -238,11 +257,10 @@ impl Pending {
         };
         if let Some(Progress::Finished(result)) = progress {
             let fresh = driver.take_fresh().filter(|_| result.is_ok());
-            let fresh = fresh.map(|fresh| self.belongings.adopt(fresh));
-            let socket = fresh.as_ref().unwrap_or(&socket).fd();
-            ends.ended(socket, dialled, result);
+            let ours = Ours::new(socket, fresh.map(|fresh| self.belongings.adopt(fresh)));
+            ends.ended(ours.fd(), dialled, result);
             // Nobody can sleep on the placeholder for long: it was there for an instant.
-            let _ = self.put_back(id, socket, result);
+            let _ = self.put_back(id, ours, result);
             // A helper that was started for this has nothing to do.
             self.books.lock().call_helper();
             return Ok(Begun::Ended(result));
@@ -366,8 +384,7 @@ impl Pending {
             let _ = fresh::copy_options(socket.fd(), &fresh);
             self.belongings.adopt(fresh)
         });
-        let socket = fresh.as_ref().unwrap_or(&socket).fd();
-        if let Some((far, fd)) = self.put_back(id, socket, result) {
+        if let Some((far, fd)) = self.put_back(id, Ours::new(socket, fresh), result) {
             let mut books = self.books.lock();
             books.unwatched.push((id, far, fd));
             if helper::call(&mut books, self, &RaisedLimit::new()).is_err() {
@@ -420,15 +437,19 @@ impl Pending {
 
     /// The socket goes back under its numbers, wherever the program still has the placeholder. What is left to
     /// watch afterwards, if any: somebody who sleeps on the placeholder for reading.
+    ///
+    /// `ours` is closed before anybody is woken, and before the books are free: a close(2) of the program waits for
+    /// them, and so is the last one of the socket.
     pub(super) fn put_back(
         &self,
         id: u64,
-        socket: Fd,
+        ours: Ours,
         result: Result<(), Errno>,
     ) -> Option<(Arc<FarEnd>, Fd)> {
-        let (entry, back) = {
+        let (far, forked, back, word) = {
             let mut books = self.books.lock();
             let entry = books.strike(id)?;
+            let socket = ours.fd();
             let mut back = None;
             for fd in entry.open_numbers() {
                 if sys::file_id(fd) != Ok(entry.placeholder) {
@@ -441,28 +462,35 @@ impl Pending {
                 self.put_under(socket, fd);
                 back = Some(fd);
             }
+            // A child has the program's socket alone: a fresh one in its place is not for the child.
+            let word = match result {
+                Ok(()) if ours.fresh.is_some() => libc::ECONNABORTED,
+                _ => result.err().map_or(0, Errno::raw),
+            };
+            let Entry {
+                far,
+                forked,
+                socket,
+                ..
+            } = entry;
+            drop((ours, socket));
             self.recount(&books);
-            (entry, back)
+            (far, forked, back, word)
         };
         self.settled.advance();
-        // A child has the program's socket alone: a fresh one in its place is not for the child.
-        let word = match result {
-            Ok(()) if socket != entry.socket.fd() => libc::ECONNABORTED,
-            _ => result.err().map_or(0, Errno::raw),
-        };
         // In this order: a child that is woken asks at once.
-        if entry.forked {
-            entry.far.tell(word);
+        if forked {
+            far.tell(word);
         }
-        entry.far.wake_writers();
-        if entry.far.is_deserted() {
+        far.wake_writers();
+        if far.is_deserted() {
             return None;
         }
-        if !entry.forked {
+        if !forked {
             // One that was made by clone(2) without CLONE_VM, if it is not somebody who sleeps here.
-            entry.far.tell(word);
+            far.tell(word);
         }
-        back.map(|fd| (entry.far, fd))
+        back.map(|fd| (far, fd))
     }
 
     /// The socket under a number of the program. Where that fails the placeholder stays there, and must not pass for a

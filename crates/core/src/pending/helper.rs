@@ -2,7 +2,7 @@
 
 use super::belongings::Belonging;
 use super::books::Books;
-use super::connects::{Ends, Pending};
+use super::connects::{Ends, Ours, Pending};
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
 use crate::dial::fresh;
@@ -148,9 +148,11 @@ fn run(mut helper: Box<Helper>) {
             .filter(|entry| entry.waited.is_none());
         let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
         drop(books);
+        helper.jobs.clear();
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED);
-            let _ = pending.put_back(id, socket.fd(), Err(Errno::ECONNABORTED));
+            let ours = Ours::new(socket, None);
+            let _ = pending.put_back(id, ours, Err(Errno::ECONNABORTED));
         }
     }
 }
@@ -342,22 +344,25 @@ impl Helper {
     }
 
     fn finish(&mut self, id: u64, result: Result<(), Errno>) {
-        let Some(mut job) = self.remove(id) else {
+        let Some(job) = self.remove(id) else {
             return;
         };
-        let _ = sys::epoll_remove(self.epoll.fd(), job.socket.fd());
-        let fresh = job.driver.take_fresh().filter(|_| result.is_ok());
+        let Job {
+            socket, mut driver, ..
+        } = job;
+        let _ = sys::epoll_remove(self.epoll.fd(), socket.fd());
+        let fresh = driver.take_fresh().filter(|_| result.is_ok());
         if let Some(fresh) = &fresh {
             // What the program has set meanwhile.
-            let _ = fresh::copy_options(job.socket.fd(), fresh);
+            let _ = fresh::copy_options(socket.fd(), fresh);
         }
         let fresh = fresh.map(|fresh| self.pending.belongings.adopt(fresh));
-        let socket = fresh.as_ref().unwrap_or(&job.socket).fd();
+        let ours = Ours::new(socket, fresh);
         if let Err(errno) = result {
-            self.pending.leave_error(socket, errno);
+            self.pending.leave_error(ours.fd(), errno);
         }
-        job.ends.ended(socket, job.dialled, result);
-        if let Some((far, fd)) = self.pending.put_back(id, socket, result) {
+        job.ends.ended(ours.fd(), job.dialled, result);
+        if let Some((far, fd)) = self.pending.put_back(id, ours, result) {
             self.watch_sleeper(id, far, fd);
         }
     }
@@ -383,9 +388,8 @@ impl Helper {
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED);
             job.ends
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
-            let _ = self
-                .pending
-                .put_back(id, job.socket.fd(), Err(Errno::ECONNABORTED));
+            let ours = Ours::new(job.socket, None);
+            let _ = self.pending.put_back(id, ours, Err(Errno::ECONNABORTED));
         }
         self.deadlines.clear();
         let mut books = self.pending.lock();
