@@ -204,7 +204,7 @@ test-aarch64: build $(VENV)/ready
 	rustup target add $(CROSS)
 	$(CARGO) test --target $(CROSS) --package tailchain-preflight
 	$(CARGO) test --target $(CROSS) --package tailchain-core --lib -- $(addprefix --skip ,$(NOT_EMULATED_UNITS))
-	$(CARGO) build --release --lib --target $(CROSS)
+	$(CARGO) build --release --package tailchain --target $(CROSS)
 	TAILCHAIN_LIBRARY=$(CARGO_TARGET_DIR)/$(CROSS)/release/$(LIBRARY) TAILCHAIN_EMULATOR="$(QEMU)" \
 		TAILCHAIN_PROBE_CC=aarch64-linux-gnu-gcc TAILCHAIN_NO_SKIP= \
 		$(VENV)/bin/pytest $(EMULATED_TESTS) -k "not ($(NOT_EMULATED))" $(PYTEST)

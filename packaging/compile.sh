@@ -21,8 +21,8 @@ compile() {
                 export "CARGO_TARGET_${target^^}_LINKER=$1-linux-gnu-gcc"
             done
         fi
-        cargo build --release --locked --quiet --lib --target "$library" --target-dir "$BUILT"
-        cargo build --release --locked --quiet --bins --target "$commands" --target-dir "$BUILT"
+        cargo build --release --locked --quiet --package tailchain --target "$library" --target-dir "$BUILT"
+        cargo build --release --locked --quiet --package tailchain-launcher --package tailchain-cli --target "$commands" --target-dir "$BUILT"
     )
     rm -rf "$destination"
     [[ $1 == $(uname -m) ]] || strip=$1-linux-gnu-strip
@@ -41,7 +41,7 @@ documentation() {
     local command generated=$OUT/documentation
     command=$(files "$(uname -m)" system)/bin/tailchain
     if [[ ! -x $command ]]; then
-        cargo build --release --locked --quiet --bin tailchain --target-dir "$BUILT"
+        cargo build --release --locked --quiet --package tailchain-cli --target-dir "$BUILT"
         command=$BUILT/release/tailchain
     fi
     rm -rf "$generated"

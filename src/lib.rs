@@ -2,7 +2,7 @@
 //!
 //! `libtailchain.so` is loaded into unmodified programs with LD_PRELOAD and puts itself in front of a few libc
 //! functions, so that TCP connections go through SOCKS and HTTP proxies. The launcher `proxychains4` and the
-//! command `tailchain` are in `src/bin`. `crates/core` is what they have in common and all that needs neither an
+//! command `tailchain` are `crates/launcher` and `crates/cli`. `crates/core` is what they have in common and all that needs neither an
 //! exported symbol nor this process's own state; `crates/preflight` knows where the library is and which programs it cannot
 //! reach.
 //!
@@ -96,15 +96,13 @@
 #[allow(non_camel_case_types)]
 mod api;
 mod counters;
-#[cfg(target_env = "gnu")]
-mod hidden;
 mod hook;
 #[cfg(target_env = "gnu")]
 mod old_glibc;
 mod pending;
 mod state;
-#[cfg(target_env = "gnu")]
-mod unwind;
+
+tailchain_unwinder::define!();
 
 use tailchain_core::sys::ReservingAllocator;
 

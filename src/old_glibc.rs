@@ -7,12 +7,12 @@
 //! itself: libdl and libpthread as libraries that are needed cost each exec of the user some 45 µs. Before, they are
 //! loaded when the library is.
 
-use crate::hidden::hidden;
 use crate::hook::lookup::dlsym;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void, CStr};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use libc::{pthread_attr_t, pthread_t, size_t, ssize_t};
+use tailchain_unwinder::hidden;
 
 type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 type DlOpen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;

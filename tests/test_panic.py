@@ -14,7 +14,7 @@ from support.run import run_under
 def panicking():
     """The library, built so that its hooks panic while TAILCHAIN_PANIC is set."""
     target = paths.TARGET / "panic"
-    command = [need("cargo"), "build", "--quiet", "--release", "--lib", "--features", "panic-probe"]
+    command = [need("cargo"), "build", "--quiet", "--release", "--package", "tailchain", "--features", "panic-probe"]
     subprocess.run([*command, "--target-dir", str(target)], cwd=paths.ROOT, check=True)
     return target / "release" / "libtailchain.so"
 

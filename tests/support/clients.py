@@ -47,6 +47,6 @@ def ruby(name, *args):
 def rust(name, *args):
     """An example of the root package, whose source is in tests/clients."""
     environment = clean_environment({"CARGO_TARGET_DIR": paths.TARGET})
-    command = [need("cargo"), "build", "--quiet", "--example", name]
+    command = [need("cargo"), "build", "--quiet", "--package", "tailchain-cli", "--example", name]
     subprocess.run(command, cwd=paths.ROOT, env=environment, check=True)
     return [paths.TARGET / "debug" / "examples" / name, *args]

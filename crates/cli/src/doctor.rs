@@ -1,0 +1,167 @@
+//! `tailchain doctor`: is everything in place for programs to go through the proxies?
+
+#![forbid(unsafe_code)]
+
+use crate::configuration::{self, described};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use tailchain_core::config::{ChainKind, Config, Proxy};
+use tailchain_diagnostics::probe::{self, Answer};
+use tailchain_diagnostics::report;
+use tailchain_preflight::elf::Elf;
+use tailchain_preflight::image::Image;
+use tailchain_preflight::{environment, library, obstacle, program};
+
+/// Look for what keeps programs from going through the proxies
+///
+/// Exit status 0 when all is well, 1 when something was found.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The configuration [default: the one that a program started here would get]
+    #[arg(short, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Whether the library can be loaded into this program [default: into this command itself]
+    program: Option<OsString>,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let mut findings = Findings(0);
+    match configuration::load(args.file.as_deref()) {
+        Ok(loaded) => {
+            findings.fine(format!("configuration: {}", loaded.config.source));
+            for warning in loaded.passed_over.iter().chain(&loaded.warnings) {
+                findings.problem(format!("configuration: {warning}"));
+            }
+            if let Some(reason) = &loaded.config.bypass {
+                findings.unknown(format!(
+                    "proxies: not used, because TAILCHAIN_BYPASS is set ({reason}); programs connect directly"
+                ));
+            }
+            check_proxies(&loaded.config, &mut findings);
+        }
+        Err(error) => findings.problem(format!("configuration: {error}")),
+    }
+    check_library(args.program.as_deref(), &mut findings);
+    match findings.0 {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// What was found is printed at once: a proxy that does not answer takes its time.
+struct Findings(usize);
+
+impl Findings {
+    fn fine(&self, line: String) {
+        report::say(format_args!("ok       {line}"));
+    }
+
+    fn unknown(&self, line: String) {
+        report::say(format_args!("?        {line}"));
+    }
+
+    fn problem(&mut self, line: String) {
+        self.0 += 1;
+        report::say(format_args!("PROBLEM  {line}"));
+    }
+}
+
+fn check_proxies(config: &Config, findings: &mut Findings) {
+    for (proxy, number) in config.proxies.iter().zip(1..) {
+        let name = format!("proxy {number}, {}", described(proxy));
+        if number > 1 && config.chain == ChainKind::Strict {
+            findings.unknown(format!(
+                "{name}: reached only through the one before it, not tried"
+            ));
+            continue;
+        }
+        check_proxy(&name, proxy, config, findings);
+    }
+}
+
+fn check_proxy(name: &str, proxy: &Proxy, config: &Config, findings: &mut Findings) {
+    match probe::probe(proxy, config.connect_timeout, config.read_timeout) {
+        Ok(Answer::SpeaksProtocol) => findings.fine(format!("{name}: answers")),
+        Ok(Answer::TakesConnections) => {
+            findings.fine(format!(
+                "{name}: takes connections; its protocol has no greeting to try"
+            ));
+        }
+        Err(failure) => findings.problem(format!("{name}: {failure}")),
+    }
+}
+
+fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
+    let own = std::env::current_exe().ok();
+    let library = match library::find(own.as_deref()) {
+        Ok(library) => library,
+        Err(error) => return findings.problem(format!("library: {error}")),
+    };
+    findings.fine(format!("library: {}", library.display()));
+    let path = std::env::var_os("PATH");
+    let Some(name) = given.map(OsStr::to_os_string).or(own.map(OsString::from)) else {
+        return findings.unknown(
+            "program: name one to see whether the library can be loaded into it".to_owned(),
+        );
+    };
+    let Some(file) = program::in_path(&name, path.as_deref()) else {
+        let name = Path::new(&name).display();
+        return findings.problem(format!(
+            "program: {name} is no executable file in PATH; correct the name"
+        ));
+    };
+    let script = Image::open(&file).ok();
+    let interpreter = script.and_then(|script| program::interpreter(&script, path.as_deref()));
+    let file = interpreter.unwrap_or(file);
+    if let Some((file, reason)) = obstacle::find(&name, path.as_deref(), &library) {
+        let file = file.display();
+        return findings.problem(format!(
+            "program: {file} goes around the proxy: {reason}; {}",
+            reason.remedy()
+        ));
+    }
+    match load(&library, &file) {
+        Ok(()) => findings.fine(format!(
+            "program: the library can be loaded into {}",
+            file.display()
+        )),
+        Err(reason) => findings.problem(format!("program: {}: {reason}", file.display())),
+    }
+}
+
+/// Lets the program's own dynamic loader list what it would load (ld.so(8), `--list`); nothing of the program
+/// or the library is run.
+fn load(library: &Path, program: &Path) -> Result<(), String> {
+    let interpreter = Image::open(program)
+        .ok()
+        .and_then(|image| Elf::of(&image)?.interpreter);
+    let loader = interpreter.ok_or("it is no ELF program with a dynamic loader; name one")?;
+    let mut command = Command::new(&loader);
+    command.arg("--list").arg(program).stdin(Stdio::null());
+    command.env("LD_PRELOAD", environment::ld_preload(library, None));
+    let listed = command.output();
+    let listed = listed.map_err(|error| {
+        format!(
+            "cannot run its loader {}: {error}",
+            Path::new(&loader).display()
+        )
+    })?;
+    let named = library.as_os_str().as_encoded_bytes();
+    let is_loaded = listed
+        .stdout
+        .windows(named.len())
+        .any(|window| window == named);
+    match is_loaded {
+        true => Ok(()),
+        false => {
+            let why = String::from_utf8_lossy(&listed.stderr);
+            Err(format!(
+                "the loader does not take {}: {}",
+                library.display(),
+                why.trim()
+            ))
+        }
+    }
+}

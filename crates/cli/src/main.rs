@@ -1,0 +1,69 @@
+//! `tailchain`: looks at configurations and proxies, runs Tailscale beside a program, and brings its own SOCKS5
+//! server for tests.
+//!
+//! One file for each subcommand, `run` and `tailscale` in tailchain-tailscale; `socks_server` is the embedded proxy.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tailchain_tailscale::{command as tailscale, run};
+
+mod check;
+mod configuration;
+mod demo;
+mod destination;
+mod doctor;
+mod explain;
+mod generate;
+mod hello;
+mod proxy;
+mod resolve;
+mod socks_server;
+
+tailchain_unwinder::define!();
+
+/// Sends the TCP connections of unmodified programs through proxies.
+///
+/// `proxychains4 PROGRAM` runs a program that way; this command checks, explains and tries out what it does.
+#[derive(Parser)]
+#[command(name = "tailchain", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Args),
+    Explain(explain::Args),
+    Resolve(resolve::Args),
+    Doctor(doctor::Args),
+    Run(run::Args),
+    Tailscale(tailscale::Args),
+    Proxy(proxy::Args),
+    Demo(demo::Args),
+    Generate(generate::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Resolve(args) => resolve::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Tailscale(args) => tailscale::run(&args),
+        Command::Proxy(args) => proxy::run(args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}

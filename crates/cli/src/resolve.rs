@@ -1,0 +1,122 @@
+//! `tailchain resolve`: which addresses does a program get for a name, and which name is behind an address?
+
+#![forbid(unsafe_code)]
+
+use crate::{configuration, destination, explain};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tailchain_core::config::{Config, Dns};
+use tailchain_core::fake::FakeNet;
+use tailchain_core::host::{Host, HostName};
+use tailchain_core::route::{self, NamePolicy};
+use tailchain_core::shared_names::SharedNames;
+use tailchain_diagnostics::report;
+
+/// Print the addresses that a program gets for a name, one a line
+///
+/// A name that the proxy resolves gets stand-in addresses, IPv4 and then IPv6, which every program of the same
+/// user may connect to. For a stand-in address its name is printed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A host name, or an address
+    name: String,
+
+    /// The configuration [default: the one that a program started here would get]
+    #[arg(short, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Say first, in a line that begins with #, who resolves it and why
+    #[arg(long)]
+    why: bool,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let loaded = match configuration::load(args.file.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(error) => return report::fail(error),
+    };
+    let found = |host| match host {
+        Host::Name(name) => of_name(&loaded.config, &name),
+        Host::Ip(ip) => of_address(&loaded.config, ip),
+    };
+    match destination::host(&args.name).and_then(found) {
+        Ok(found) => {
+            if args.why {
+                report::say(format_args!("# {}", found.why));
+            }
+            found.lines.iter().for_each(report::say);
+            ExitCode::SUCCESS
+        }
+        Err(reason) => report::fail(reason),
+    }
+}
+
+struct Found {
+    why: String,
+    lines: Vec<String>,
+}
+
+fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
+    match route::name_policy(config, name, &mut explain::is_known_here) {
+        NamePolicy::Remote => {
+            let id = table().assign(name).ok_or_else(|| {
+                format!("{name}: the table of names has no room; look at XDG_RUNTIME_DIR, /dev/shm and /tmp")
+            })?;
+            let net = FakeNet::new(config.fake_subnet);
+            Ok(Found {
+                why: format!(
+                    "{name}: resolved by the proxy (proxy_dns); these addresses stand for it"
+                ),
+                lines: vec![
+                    net.address_v4(id).to_string(),
+                    net.address_v6(id).to_string(),
+                ],
+            })
+        }
+        NamePolicy::Local(reason) => {
+            let found = (name.as_str(), 0).to_socket_addrs();
+            let found =
+                found.map_err(|error| explain::unresolved(config, name, &reason, &error))?;
+            let addresses: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
+            Ok(Found {
+                why: format!("{name}: resolved here: {reason}"),
+                lines: addresses.iter().map(IpAddr::to_string).collect(),
+            })
+        }
+    }
+}
+
+fn of_address(config: &Config, ip: IpAddr) -> Result<Found, String> {
+    if !is_fake(config, ip) {
+        return Ok(Found {
+            why: format!("{ip}: an address already"),
+            lines: vec![ip.to_string()],
+        });
+    }
+    match name_behind(config, ip) {
+        Some(name) => Ok(Found {
+            why: format!("{ip}: stands for a name that the proxy resolves"),
+            lines: vec![name.to_string()],
+        }),
+        None => Err(format!(
+            "{ip}: in the range of remote_dns_subnet, but stands for no name"
+        )),
+    }
+}
+
+/// Whether an address is in the range of those that stand for names.
+pub fn is_fake(config: &Config, ip: IpAddr) -> bool {
+    config.dns == Dns::Remote && FakeNet::new(config.fake_subnet).contains(ip)
+}
+
+/// The name that an address of that range stands for.
+pub fn name_behind(config: &Config, ip: IpAddr) -> Option<HostName> {
+    let id = FakeNet::new(config.fake_subnet).id_of(ip)?;
+    table().name_of(id)
+}
+
+fn table() -> SharedNames {
+    SharedNames::open(&|name| std::env::var_os(name))
+}

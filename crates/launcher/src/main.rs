@@ -1,0 +1,275 @@
+//! `proxychains4`: runs a program with the library preloaded; command line, environment, messages and exit
+//! codes are those of proxychains-ng 4.17.
+//!
+//! There is no Rust `main`: the runtime before it would change what SIGPIPE does and install a signal stack,
+//! and the program would not find the process as its caller left it. It also starts faster.
+
+#![cfg_attr(not(test), no_main)]
+// The tests are of the parts: nothing of theirs calls `launch`.
+#![cfg_attr(test, allow(clippy::panic, dead_code))]
+
+mod exec;
+mod options;
+
+tailchain_unwinder::define!();
+
+use options::{Options, Request};
+#[cfg(not(test))]
+use std::ffi::CStr;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+#[cfg(not(test))]
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use tailchain_core::announcement::{self, Announcement};
+use tailchain_core::config::{bypass, ConfigError, Source};
+use tailchain_core::load::{
+    self, LoadError, Loaded, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE, URL_EXCEPTIONS,
+    URL_VARIABLE,
+};
+use tailchain_core::sys::Stderr;
+use tailchain_preflight::{environment, library, obstacle};
+
+const PRELOAD: &str = "LD_PRELOAD";
+
+/// Every failure of the launcher itself.
+const FAILURE: libc::c_int = 1;
+
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the C runtime passes `count` strings, which live as long as the process does.
+    launch(unsafe { arguments(count, words) })
+}
+
+/// `std::env::args_os` has them with glibc only, which passes them to constructors too; musl does not.
+///
+/// # Safety
+///
+/// `words` are `count` pointers to C strings that are never freed or changed.
+#[cfg(not(test))]
+unsafe fn arguments(
+    count: usize,
+    words: *const *const libc::c_char,
+) -> impl Iterator<Item = OsString> {
+    (0..count).map(move |index| {
+        // SAFETY: as the caller promises.
+        let word = unsafe { CStr::from_ptr(*words.add(index)) };
+        OsString::from_vec(word.to_bytes().to_vec())
+    })
+}
+
+fn launch(mut words: impl Iterator<Item = OsString>) -> libc::c_int {
+    let command = words.next().unwrap_or_else(|| "proxychains4".into());
+    match options::parse(words) {
+        Ok(Request::Run(options)) => run(&options),
+        // As proxychains-ng, which ends with 1 here too.
+        Ok(Request::Help) => print(options::usage(&command), FAILURE),
+        Ok(Request::Version) => print(format_args!("tailchain {}\n", env!("CARGO_PKG_VERSION")), 0),
+        Err(error) => {
+            if let Some(message) = error.message() {
+                say(message);
+            }
+            print(options::usage(&command), FAILURE)
+        }
+    }
+}
+
+fn run(options: &Options) -> libc::c_int {
+    let mut environment = Environment::inherited();
+    choose_source(&mut environment, options);
+    let named = options.file.as_deref().map(Path::new);
+    let loaded = match load::load(named, &|name| environment.get(name)) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(as_given(error, options)),
+    };
+    let config = &loaded.config;
+    if let Some(reason) = &config.bypass {
+        if !options.quiet && !config.quiet {
+            say(bypass::notice(reason));
+        }
+        return become_program(options, &environment);
+    }
+    let library = match library::find(std::env::current_exe().ok().as_deref()) {
+        Ok(library) => library,
+        Err(error) => return fail(error),
+    };
+    let quiet = options.quiet || config.quiet;
+    if !quiet {
+        announce(options, &loaded, &library);
+    }
+    if let Err(status) = check_program(options, quiet, &environment, &library) {
+        return status;
+    }
+    prepare(&mut environment, options, &loaded, &library);
+    become_program(options, &environment)
+}
+
+/// Comes back only on failure.
+fn become_program(options: &Options, environment: &Environment) -> libc::c_int {
+    let error = exec::exec(&options.program, &environment.0);
+    let name = options
+        .program
+        .first()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
+    let reason = error.to_string();
+    let reason = reason.split(" (os error").next().unwrap_or(&reason);
+    say_raw(format_args!(
+        "proxychains: can't load process '{name}'. (hint: it's probably a typo): {reason}"
+    ));
+    FAILURE
+}
+
+/// What the command line says about the proxies wins over what an outer launcher left in the environment.
+fn choose_source(environment: &mut Environment, options: &Options) {
+    if options.file.is_some() {
+        environment.remove(URL_VARIABLE);
+    }
+    if let Some(proxy) = &options.proxy {
+        for other in [FILE_VARIABLE, FOUND_VARIABLE, URL_EXCEPTIONS] {
+            environment.remove(other);
+        }
+        environment.set(URL_VARIABLE, proxy.clone());
+    }
+}
+
+/// The user of `-x` knows nothing of the variable that carries its value to the library.
+fn name_given(source: &Source, options: &Options) -> Source {
+    match source {
+        Source::Variable(URL_VARIABLE) if options.proxy.is_some() => Source::Variable("-x"),
+        source => source.clone(),
+    }
+}
+
+fn as_given(error: LoadError, options: &Options) -> LoadError {
+    match error {
+        LoadError::Malformed(ConfigError(mut finding)) => {
+            finding.source = name_given(&finding.source, options);
+            LoadError::Malformed(ConfigError(finding))
+        }
+        LoadError::NotUtf8(URL_VARIABLE) if options.proxy.is_some() => LoadError::NotUtf8("-x"),
+        error => error,
+    }
+}
+
+/// Warnings about the configuration are the library's to give: it is there without the launcher too. But it does not
+/// search any more, and so does not know what was passed over.
+fn announce(options: &Options, loaded: &Loaded, library: &Path) {
+    for warning in &loaded.passed_over {
+        say(format_args!("warning: {warning}"));
+    }
+    match &loaded.config.source {
+        Source::File(path) if options.file.is_some() => found(path),
+        Source::File(path) => found(&absolute(path)),
+        source => say(format_args!(
+            "proxies taken from {}",
+            name_given(source, options)
+        )),
+    }
+    say(format_args!("preloading {}", library.display()));
+}
+
+fn found(path: &Path) {
+    say(format_args!("config file found: {}", path.display()));
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A program that cannot be preloaded would connect around the proxy: say so, or do not start it.
+fn check_program(
+    options: &Options,
+    quiet: bool,
+    environment: &Environment,
+    library: &Path,
+) -> Result<(), libc::c_int> {
+    let Some(name) = options.program.first() else {
+        return Ok(());
+    };
+    let path = environment.get("PATH");
+    let Some((file, reason)) = obstacle::find(name, path.as_deref(), library) else {
+        return Ok(());
+    };
+    let file = file.display();
+    if options.strict {
+        return Err(fail(format_args!(
+            "{file} is not started because it would go around the proxy: {reason}"
+        )));
+    }
+    if !quiet {
+        say(format_args!(
+            "warning: {file} will go around the proxy: {reason} (--strict refuses to start it)"
+        ));
+    }
+    Ok(())
+}
+
+fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, library: &Path) {
+    for (name, value) in loaded.pins(&|name| environment.get(name)) {
+        match value {
+            Some(value) => environment.set(name, value),
+            None => environment.remove(name),
+        }
+    }
+    if let Some(value) = Announcement::Once.value() {
+        environment.set(announcement::VARIABLE, value.into());
+    }
+    if options.quiet {
+        environment.set(QUIET_VARIABLE, "1".into());
+    }
+    let before = environment.get(PRELOAD);
+    environment.set(PRELOAD, environment::ld_preload(library, before.as_deref()));
+}
+
+/// The program's environment, in its order.
+struct Environment(Vec<(OsString, OsString)>);
+
+impl Environment {
+    fn inherited() -> Environment {
+        Environment(std::env::vars_os().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<OsString> {
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(own, _)| own != name);
+    }
+
+    fn set(&mut self, name: &str, value: OsString) {
+        self.remove(name);
+        self.0.push((name.into(), value));
+    }
+}
+
+fn say(message: impl Display) {
+    say_raw(format_args!("[proxychains] {message}"));
+}
+
+/// One whole line in one write; a stderr that is gone or full is no reason to stop, nor to die of SIGPIPE.
+fn say_raw(message: impl Display) {
+    if let Some(stderr) = Stderr::at_start() {
+        stderr.write(format!("{message}\n").as_bytes());
+    }
+}
+
+fn fail(message: impl Display) -> libc::c_int {
+    say(message);
+    FAILURE
+}
+
+fn print(text: impl Display, status: libc::c_int) -> libc::c_int {
+    let mut out = std::io::stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => status,
+        Err(_) => FAILURE,
+    }
+}

@@ -1,0 +1,301 @@
+//! How a node of the tailnet comes up: tailscaled is started, logged in, and its proxy answers.
+
+#![forbid(unsafe_code)]
+
+use super::daemon::Daemon;
+use super::events::Events;
+use super::login::{self, Login};
+use super::node::{is_over, Node, KILLED, STEP};
+use super::status::Status;
+use super::{owner, ready, server};
+use crate::sys::port::PortHold;
+use crate::sys::shield;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use tailchain_diagnostics::report;
+
+/// Between two looks at a login that takes its time.
+const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub enum StartError {
+    Failed(String),
+    /// Somebody asked us to end, or the watched process is gone.
+    Interrupted,
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::Failed(error.to_string())
+    }
+}
+
+/// What stands in the way, and what to do.
+pub(super) fn failed(reason: impl fmt::Display) -> StartError {
+    StartError::Failed(reason.to_string())
+}
+
+impl Node<'_> {
+    pub(super) fn bring_up(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<Status, StartError> {
+        self.hold_port()?;
+        self.start_daemon()?;
+        self.wait_for_socket(events, until)?;
+        self.wait_for_listener(events, until)?;
+        self.log_in(events, until, Login::First)?;
+        self.after_login(events, until)?;
+        let status = self.wait_for_proxy(events, until)?;
+        // Where /proc did not tell that it listens, its answer does.
+        self.close_hold()?;
+        Ok(status)
+    }
+
+    /// For tailscaled and nobody else. It would fail later, and say so in a log that nobody reads.
+    fn hold_port(&mut self) -> Result<(), StartError> {
+        if let Some(hold) = &self.hold {
+            return Ok(hold.share()?);
+        }
+        let listener = self.settings.listener;
+        match PortHold::new(listener.bound()) {
+            Ok(hold) => {
+                self.hold = Some(hold);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let (address, port) = (listener.bound().ip(), listener.bound().port());
+                let by = match owner::of(listener.address()) {
+                    Some(owner) => owner.to_string(),
+                    None => "another program".to_owned(),
+                };
+                Err(failed(format_args!(
+                    "port {port} of {address} is taken by {by}; end it, or choose another port with TAILSCALE_SOCKS5_PORT"
+                )))
+            }
+            Err(error) => Err(failed(format_args!(
+                "cannot use {listener} for tailscaled's proxy: {error}; set TAILSCALE_SOCKS5_HOST to an address of this machine"
+            ))),
+        }
+    }
+
+    fn start_daemon(&mut self) -> Result<(), StartError> {
+        let own = self.folder.path().join("state");
+        let given = self
+            .settings
+            .state
+            .as_ref()
+            .or(self.settings.files.as_ref());
+        let files = given.unwrap_or(&own);
+        for folder in [Some(files.as_path()), self.socket.parent()]
+            .into_iter()
+            .flatten()
+        {
+            // Of the node's keys and of the socket: for this user alone. What is there already stays as it is.
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder);
+            made.map_err(|error| {
+                failed(format_args!("cannot make {}: {error}", folder.display()))
+            })?;
+        }
+        let started = Daemon::start(&self.programs, self.settings, &self.socket, files);
+        let path = self.programs.daemon.display();
+        self.daemon =
+            Some(started.map_err(|error| failed(format_args!("cannot run {path}: {error}")))?);
+        Ok(())
+    }
+
+    fn wait_for_socket(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<(), StartError> {
+        loop {
+            if UnixStream::connect(&self.socket).is_ok() {
+                break;
+            }
+            if is_over(until) {
+                return Err(failed(
+                    "tailscaled does not open its socket in time; raise TAILSCALE_TIMEOUT",
+                ));
+            }
+            self.pause(events)?;
+        }
+        // It has installed its handlers by now.
+        match self.living() {
+            Some(daemon) if !shield::is_in_place(daemon.pid) => report::complain(
+                "tailscaled cannot be kept from SIGTERM here (no seccomp): where everything is signalled at once, it ends with the program",
+            ),
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// It binds the address of its proxy some time after it opens its socket. The proxy may also never come: that is for
+    /// [`Node::wait_for_proxy`] to say.
+    fn wait_for_listener(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<(), StartError> {
+        let limit = Instant::now() + LOOK;
+        while owner::of(self.settings.listener.address()).is_none() {
+            if is_over(Some(limit)) || is_over(until) {
+                return Ok(());
+            }
+            self.pause(events)?;
+        }
+        self.close_hold()
+    }
+
+    fn close_hold(&self) -> Result<(), StartError> {
+        match &self.hold {
+            Some(hold) => Ok(hold.close()?),
+            None => Ok(()),
+        }
+    }
+
+    /// The node is in the tailnet again, on the tailscaled that runs.
+    pub(super) fn bring_back(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<Status, StartError> {
+        self.log_in(events, until, Login::Again)?;
+        self.after_login(events, until)?;
+        self.wait_for_proxy(events, until)
+    }
+
+    fn log_in(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+        login: Login,
+    ) -> Result<(), StartError> {
+        let keys = self.settings.credentials.open().map_err(failed)?;
+        let words = || {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            login::arguments(self.settings, &keys, left.map(|left| left.max(STEP)), login)
+        };
+        let mut client = self.client(&words(), keys.fds())?;
+        let mut next_look = Instant::now() + LOOK;
+        // Of the attempt before, while this one has said nothing.
+        let mut passing = String::new();
+        loop {
+            let output = client.output();
+            if login::asks_for_a_browser(&output) {
+                self.end_client(client, events)?;
+                return Err(failed(
+                    "the control server does not accept the auth key and asks for a login by browser; make a new key",
+                ));
+            }
+            match client.ended {
+                Some(status) if status.success() => return Ok(()),
+                Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
+                    passing = login::complaint(&output, &keys);
+                    self.step(events, &mut [], Instant::now() + LOOK)?;
+                    client = self.client(&words(), keys.fds())?;
+                }
+                Some(_) => {
+                    let complaint = login::complaint(&output, &keys);
+                    return Err(self.login_failure(&complaint, events, until));
+                }
+                // tailscale has the same limit; this is for one that does not keep it.
+                None if is_over(until.map(|until| until + KILLED)) => {
+                    let complaint = match output.trim() {
+                        "" => passing,
+                        said => login::complaint(said, &keys),
+                    };
+                    self.end_client(client, events)?;
+                    return Err(self.login_failure(&complaint, events, until));
+                }
+                None if is_over(Some(next_look)) => {
+                    let limit = Some(Instant::now() + LOOK);
+                    let status = self.status(events, limit, Some(&mut client))?;
+                    if let Some(refusal) = status.as_ref().and_then(Status::refusal) {
+                        self.end_client(client, events)?;
+                        return Err(failed(format_args!("cannot log in: {refusal}")));
+                    }
+                    next_look = Instant::now() + LOOK;
+                }
+                None => self.step(events, &mut [&mut client], Instant::now() + STEP)?,
+            }
+        }
+    }
+
+    fn login_failure(
+        &mut self,
+        complaint: &str,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> StartError {
+        if !is_over(until) {
+            return failed(format_args!("cannot log in: {complaint}"));
+        }
+        let state = match self.status(events, Some(Instant::now() + KILLED), None) {
+            // tailscaled was not asked to log in yet.
+            Ok(_) if login::is_about_api(complaint) => complaint.to_owned(),
+            Ok(Some(status)) => self.obstacle(&status),
+            Ok(None) => complaint.to_owned(),
+            Err(error) => return error,
+        };
+        let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
+        failed(format_args!(
+            "not logged in after {limit} s (TAILSCALE_TIMEOUT); {state}"
+        ))
+    }
+
+    /// Why it does not run. tailscaled does not say why the control server cannot be reached.
+    fn obstacle(&self, status: &Status) -> String {
+        let text = status.obstacle();
+        let unreachable = match (&self.settings.login_server, status.state.as_str()) {
+            (Some(server), "NeedsLogin" | "NoState") => server::obstacle(server),
+            _ => None,
+        };
+        match unreachable {
+            Some(why) => format!("{why}\n  {text}"),
+            None => text,
+        }
+    }
+
+    fn wait_for_proxy(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+    ) -> Result<Status, StartError> {
+        let mut obstacle = "it does not tell its state".to_owned();
+        loop {
+            let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
+            let status = self.status(events, Some(limit), None)?;
+            let tailscaled = self.living().map(|daemon| daemon.pid);
+            match status {
+                Some(status) if status.is_running() => {
+                    match ready::answers(self.settings.listener, tailscaled) {
+                        Ok(()) => return Ok(status),
+                        Err(failure) => {
+                            obstacle =
+                                format!("its proxy on {}: {failure}", self.settings.listener);
+                        }
+                    }
+                }
+                Some(status) => obstacle = self.obstacle(&status),
+                // It was killed because the time is over: what was in the way before still is.
+                None => (),
+            }
+            if is_over(until) {
+                let limit = self.settings.timeout.unwrap_or_default().as_secs_f64();
+                return Err(failed(format_args!(
+                    "tailscaled is not ready after {limit} s (TAILSCALE_TIMEOUT); {obstacle}"
+                )));
+            }
+            self.pause(events)?;
+        }
+    }
+}

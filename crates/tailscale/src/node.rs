@@ -1,0 +1,314 @@
+//! One node of the tailnet: tailscaled, from its start until it has logged out.
+
+#![forbid(unsafe_code)]
+
+use super::client::Client;
+use super::coming_up::{failed, StartError};
+use super::daemon::Daemon;
+use super::events::Events;
+use super::folder::Folder;
+use super::local_api;
+use super::lost::{self, Lost};
+use super::programs::{self, Programs};
+use super::ready::{self, NotReady};
+use super::settings::Settings;
+use super::status::{self, Status};
+use crate::sys::port::PortHold;
+use crate::sys::process::{self, Pid};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+use tailchain_core::config::tailscaled::HOST_VARIABLE;
+use tailchain_diagnostics::report;
+
+/// Between two looks at something that tells nobody when it changes.
+pub(super) const STEP: Duration = Duration::from_millis(100);
+/// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
+pub(super) const LOGOUT: Duration = Duration::from_secs(5);
+/// For a client that is killed to be gone.
+pub(super) const KILLED: Duration = Duration::from_secs(1);
+
+/// What a look at a node tells.
+pub enum Sight {
+    Fine,
+    /// By `tailscale down`: somebody wants it so.
+    Stopped,
+    Lost(Lost),
+}
+
+pub struct Node<'s> {
+    pub(super) settings: &'s Settings,
+    pub(super) programs: Programs,
+    pub(super) folder: Folder,
+    pub(super) socket: PathBuf,
+    pub(super) daemon: Option<Daemon>,
+    /// From the first start on: nobody takes the place of a tailscaled that died.
+    pub(super) hold: Option<PortHold>,
+}
+
+impl<'s> Node<'s> {
+    /// # Errors
+    ///
+    /// Tailscale is not installed, or there is no place for its files.
+    pub fn new(settings: &'s Settings) -> Result<Node<'s>, String> {
+        let programs = programs::find(
+            settings.programs.as_deref(),
+            std::env::var_os("PATH").as_deref(),
+            std::env::current_exe().ok().as_deref(),
+        );
+        let programs = programs.map_err(|error| error.to_string())?;
+        let folder = Folder::new().map_err(|error| error.to_string())?;
+        let socket = match &settings.socket {
+            Some(path) => path.clone(),
+            None => folder.path().join("tailscaled.sock"),
+        };
+        for line in &settings.without_effect {
+            report::complain(format_args!("warning: {line}"));
+        }
+        Ok(Node {
+            settings,
+            programs,
+            folder,
+            socket,
+            daemon: None,
+            hold: None,
+        })
+    }
+
+    /// tailscaled, unless it is not there or has ended.
+    pub(super) fn living(&self) -> Option<&Daemon> {
+        self.daemon.as_ref().filter(|daemon| daemon.ended.is_none())
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.living().is_some()
+    }
+
+    /// How tailscaled ended, if it has: one line.
+    pub fn end(&self) -> Option<String> {
+        let status = self.daemon.as_ref()?.ended?;
+        Some(format!("tailscaled ended ({status})"))
+    }
+
+    /// Whether the tailscaled that listens on `TAILSCALE_SOCKET` is one that somebody started before us, and ready.
+    pub fn runs_already(&mut self, events: &mut Events) -> Result<bool, StartError> {
+        if self.settings.socket.is_none() {
+            return Ok(false);
+        }
+        let Ok(stream) = UnixStream::connect(&self.socket) else {
+            return Ok(false);
+        };
+        let tailscaled = process::peer(&stream).ok();
+        let until = Some(Instant::now() + Duration::from_secs(10));
+        let status = self.status(events, until, None)?;
+        if !status.is_some_and(|status| status.is_running()) {
+            return Ok(false);
+        }
+        match ready::answers(self.settings.listener, tailscaled) {
+            Err(failure @ NotReady::Foreign(_)) => Err(failed(format_args!(
+                "the proxy on {}: {failure}",
+                self.settings.listener
+            ))),
+            answer => Ok(answer.is_ok()),
+        }
+    }
+
+    /// Starts tailscaled, logs in and waits until its proxy can be used. After a failure nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not come up within the time that the settings give.
+    pub fn start(&mut self, events: &mut Events) -> Result<(), StartError> {
+        let began = Instant::now();
+        let until = self.settings.timeout.map(|timeout| began + timeout);
+        let up = self.bring_up(events, until);
+        match up {
+            Ok(status) => {
+                report::complain(format_args!(
+                    "Tailscale is up after {:.1} s ({}), SOCKS5 on {}",
+                    began.elapsed().as_secs_f64(),
+                    status.node,
+                    self.settings.listener
+                ));
+                if self.settings.listener.is_open_to_peers() {
+                    report::complain(format_args!(
+                        "warning: peers in the tailnet can use the SOCKS5 proxy on {}, and through it what only this machine can reach; {HOST_VARIABLE}=127.0.0.2 keeps them out",
+                        self.settings.listener
+                    ));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(events);
+                Err(error)
+            }
+        }
+    }
+
+    /// How it is out of the tailnet, if it is.
+    pub fn look(&self) -> Sight {
+        if let Some(lost) = self.living().and_then(Daemon::lost) {
+            return Sight::Lost(lost);
+        }
+        // One that does not answer now may do so the next time; one that ended is noticed by its end.
+        match local_api::status(&self.socket) {
+            Ok(status) if status.state == "Stopped" => Sight::Stopped,
+            Ok(status) => lost::found_in(&status).map_or(Sight::Fine, Sight::Lost),
+            Err(_) => Sight::Fine,
+        }
+    }
+
+    /// Logs in again, if it can be on the tailscaled that runs: what the node was told by `tailscale serve` stays, and
+    /// programs find its proxy. A machine that the control server has forgotten begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub fn return_to_tailnet(
+        &mut self,
+        lost: &Lost,
+        events: &mut Events,
+    ) -> Result<(), StartError> {
+        if let Lost::Unknown(_) = lost {
+            self.stop(events);
+            return self.start(events);
+        }
+        let began = Instant::now();
+        let until = self.settings.timeout.map(|timeout| began + timeout);
+        match self.bring_back(events, until) {
+            Ok(status) => {
+                report::complain(format_args!(
+                    "Tailscale: logged in again after {:.1} s ({})",
+                    began.elapsed().as_secs_f64(),
+                    status.node
+                ));
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(events);
+                Err(error)
+            }
+        }
+    }
+
+    /// `None` when it cannot be told. A client that runs `beside` may end meanwhile.
+    pub(super) fn status(
+        &mut self,
+        events: &mut Events,
+        until: Option<Instant>,
+        mut beside: Option<&mut Client>,
+    ) -> Result<Option<Status>, StartError> {
+        let words = ["status", "--json", "--peers=false"].map(Into::into);
+        let mut client = self.client(&words, Vec::new())?;
+        while client.ended.is_none() {
+            if is_over(until) {
+                self.end_client(client, events)?;
+                return Ok(None);
+            }
+            let mut both: Vec<&mut Client> = beside.as_deref_mut().into_iter().collect();
+            both.push(&mut client);
+            self.step(events, &mut both, Instant::now() + STEP)?;
+        }
+        Ok(status::parse(client.output().as_bytes()))
+    }
+
+    /// Stops tailscaled, which logs an ephemeral node out.
+    pub fn stop(&mut self, events: &mut Events) {
+        // It treats SIGINT as SIGTERM, which is kept from it.
+        for (signal, limit) in [(libc::SIGINT, LOGOUT), (libc::SIGKILL, KILLED)] {
+            let Some(daemon) = self.living() else { break };
+            process::signal(daemon.pid, signal);
+            let until = Instant::now() + limit;
+            while self.is_alive() && !is_over(Some(until)) {
+                match events.next(Some(until)) {
+                    Ok(ended) => self.note(ended),
+                    Err(_) => break,
+                }
+            }
+        }
+        self.daemon = None;
+        // Until the next start. A failure leaves the address to whoever wants it, which that start will see.
+        if let Some(hold) = &self.hold {
+            let _ = hold.close();
+        }
+    }
+
+    /// Keep what is to know about a child that has ended.
+    pub fn note(&mut self, ended: Option<(Pid, ExitStatus)>) {
+        if let (Some((pid, status)), Some(daemon)) = (ended, &mut self.daemon) {
+            if daemon.pid == pid {
+                daemon.ended = Some(status);
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
+        self.step(events, &mut [], Instant::now() + STEP)
+    }
+
+    /// Wait until something happens that matters to a start, such as the end of one of `clients`.
+    pub(super) fn step(
+        &mut self,
+        events: &mut Events,
+        clients: &mut [&mut Client],
+        until: Instant,
+    ) -> Result<(), StartError> {
+        let ended = events.next(Some(until))?;
+        self.note(ended);
+        for client in clients {
+            match ended {
+                Some((pid, status)) if pid == client.pid => client.ended = Some(status),
+                _ => (),
+            }
+        }
+        if events.stop().is_some() || events.is_gone() {
+            return Err(StartError::Interrupted);
+        }
+        match (self.end(), &mut self.daemon) {
+            (Some(end), Some(daemon)) => Err(failed(format_args!(
+                "{end}; its last words:{}",
+                daemon.last_words()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn client(
+        &self,
+        words: &[std::ffi::OsString],
+        fds: Vec<RawFd>,
+    ) -> Result<Client, StartError> {
+        Client::start(
+            &self.programs.client,
+            &self.socket,
+            words,
+            self.folder.path(),
+            fds,
+        )
+        .map_err(|error| {
+            failed(format_args!(
+                "cannot run {}: {error}",
+                self.programs.client.display()
+            ))
+        })
+    }
+
+    pub(super) fn end_client(
+        &mut self,
+        mut client: Client,
+        events: &mut Events,
+    ) -> Result<(), StartError> {
+        process::signal(client.pid, libc::SIGKILL);
+        let until = Instant::now() + KILLED;
+        while client.ended.is_none() && !is_over(Some(until)) {
+            self.step(events, &mut [&mut client], until)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
