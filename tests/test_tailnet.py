@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from contextlib import contextmanager
 
@@ -18,7 +19,7 @@ from support.dyno import can_be_made
 from support.need import need
 from support.ports import free_port
 from support.run import command_line, finish, run_under, start
-from support.tailnet import DOMAIN, LOGGED_OUT, binary
+from support.tailnet import DOMAIN, LOGGED_OUT, PATIENCE, binary
 from support.web import PAGE
 
 # How a program may call the other node.
@@ -315,6 +316,16 @@ def test_a_peer_reaches_the_machine_but_not_its_proxy(run_settings, tailnet, web
         finish(process, input=b"\n")
 
 
+def wait_until_known(node, socket_path):
+    """Until `node` has the key of the machine behind this socket: it hears of a new one from the control server."""
+    words = [binary("tailscale"), f"--socket={socket_path}", "status", "--json", "--peers=false"]
+    own = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Self"]["PublicKey"]
+    limit = time.monotonic() + PATIENCE
+    while own not in (json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}):
+        assert time.monotonic() < limit, f"{node.name} does not hear of {own}"
+        time.sleep(0.05)
+
+
 # The command waits for a line, so that the test can do something meanwhile, and then connects.
 LATER = 'echo runs; read line; exec curl -sS --retry 3 --retry-all-errors "$1"'
 
@@ -340,6 +351,7 @@ def test_a_machine_that_is_out_of_the_tailnet_logs_in_again(
     while not said or "logged in again" not in said[-1]:
         said.append(process.stderr.readline().decode())
         assert said[-1], said
+    wait_until_known(tailnet.db, path)
     result = finish(process, input=b"\n").ok()
     assert result.out == PAGE.decode()
     assert sum(f"Tailscale: {reason}" in line for line in said) == 1

@@ -87,19 +87,32 @@ func command(control *testcontrol.Server, words []string) int {
 	return count
 }
 
-// renew waits until a machine has another key than the expired one, and lets that be valid: the test server would give
-// it the end of the old one.
+// renew waits until a machine has another key than the expired one, lets that be valid (the test server would give it
+// the end of the old one) and retires the old one.
 func renew(control *testcontrol.Server, expired *tailcfg.Node) {
 	for range 600 {
 		time.Sleep(100 * time.Millisecond)
 		for _, node := range control.AllNodes() {
 			if node.ID == expired.ID && node.Key != expired.Key {
+				retire(control, expired)
 				node.KeyExpiry = time.Time{}
 				control.UpdateNode(node)
 				return
 			}
 		}
 	}
+}
+
+// retire makes another machine, with no name and no address, of one whose key was replaced. The test server keeps it
+// beside its successor, with the same ID: the other nodes would know the machine by either key, as chance has it.
+func retire(control *testcontrol.Server, replaced *tailcfg.Node) {
+	const beyondAllIDs = 1 << 20
+	replaced.ID += beyondAllIDs
+	replaced.StableID = tailcfg.StableNodeID(fmt.Sprintf("retired%d", replaced.ID))
+	replaced.Name = fmt.Sprintf("retired%d.", replaced.ID)
+	replaced.Addresses, replaced.AllowedIPs = nil, nil
+	replaced.Hostinfo = (&tailcfg.Hostinfo{}).View()
+	control.UpdateNode(replaced)
 }
 
 // serveDERP starts a relay and gives its port. Nodes that cannot reach each other directly meet there, and all of them
