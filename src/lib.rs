@@ -119,7 +119,7 @@ extern "C" fn loaded() {
         hook::table::bind_all();
         pending::PENDING.guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));
-        state::state().announce();
+        state::announce(state::state());
     });
 }
 

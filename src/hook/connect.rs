@@ -7,19 +7,19 @@ use super::sleep::Resumed;
 use super::waited::WAITED;
 use crate::counters::{count, Counter};
 use crate::pending::{Accounts, PENDING};
-use crate::state::{state, Libc, State};
+use crate::state::{state, Libc};
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
-use std::net::{Ipv4Addr, SocketAddr};
-use tailchain_core::config::Endpoint;
+use std::net::SocketAddr;
 use tailchain_core::dial::driver::{Driver, Mode};
-use tailchain_core::dial::endpoint::Family;
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
-use tailchain_core::host::{Host, Target};
+use tailchain_core::host::Target;
 use tailchain_core::pending::{Begun, First, Start};
-use tailchain_core::route::Route;
+use tailchain_core::router::connect::{kind_of, nowhere, Kind};
 use tailchain_core::sys::{self, Fd, SignalsBlocked, SockAddr};
+
+pub use tailchain_core::router::connect::{forget_association, may_be_tcp, Way};
 
 /// The body of the hook.
 ///
@@ -71,7 +71,7 @@ pub fn along(fd: Fd, way: Way) -> Verdict<()> {
         Way::Real => Verdict::Real,
         Way::Elsewhere(address) => sys::connect(fd, &address).into(),
         Way::InUse => connect_in_use(fd).into(),
-        Way::Refused(errno) => Verdict::Fail(errno),
+        Way::Refused(errno) | Way::Fails(errno) => Verdict::Fail(errno),
         Way::Tunnel(dialled, target) => tunnel(fd, dialled, target).unwrap_or_else(Verdict::Fail),
     }
 }
@@ -96,21 +96,6 @@ unsafe fn family_given(address: *const sockaddr, length: socklen_t) -> Option<sa
         && sys::is_readable(address.cast(), length);
     // SAFETY: its first and last bytes were read by the kernel just now.
     taken.then(|| unsafe { address.cast::<sa_family_t>().read_unaligned() })
-}
-
-/// Where a connect of a program's socket goes.
-pub enum Way {
-    /// Not ours: untouched.
-    Real,
-    /// Direct, to the address that dnat gave.
-    Elsewhere(SockAddr),
-    /// By a rule; or the next connect is where the kernel tells of a failure before.
-    Refused(Errno),
-    /// Through the proxies, but the socket is connected, connecting or listening: there the kernel answers by
-    /// itself, whatever the address ([`nowhere`]).
-    InUse,
-    /// Through the proxies. With the address as the program dialled it.
-    Tunnel(SocketAddr, Target),
 }
 
 /// Decide about a socket and an address.
@@ -141,82 +126,13 @@ pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> W
     let Some(dialled) = copy.inet() else {
         return Way::Real;
     };
-    let state = state();
-    match state.route(dialled) {
-        Route::Direct { to: None, .. } => {
-            count(Counter::Direct);
-            Way::Real
-        }
-        Route::Direct { to: Some(to), .. } => {
-            count(Counter::Direct);
-            Way::Elsewhere(to.into())
-        }
-        Route::Refuse(errno, refusal) => {
-            count(Counter::Refused);
-            state
-                .log
-                .message(&format!("{dialled} refused ({errno}): {refusal}"));
-            Way::Refused(errno)
-        }
-        Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
-        Route::Chain(_) if is_long_ipv4_on_ipv6(fd, dialled, length) => {
-            Way::Refused(Errno::EAFNOSUPPORT)
-        }
-        Route::Chain(target) => {
-            // Else it would be taken for the proxy's answer.
-            let used = kind == Kind::TcpUsed;
-            match used.then(|| sys::untold_error(fd)).flatten() {
-                Some(errno) => Way::Refused(errno),
-                None => Way::Tunnel(dialled, target),
-            }
-        }
+    let way = state().way(fd, kind, dialled, length);
+    match way {
+        Way::Real | Way::Elsewhere(_) => count(Counter::Direct),
+        Way::Refused(_) => count(Counter::Refused),
+        Way::Fails(_) | Way::InUse | Way::Tunnel(..) => {}
     }
-}
-
-/// Whether it is an IPv4 address, as long as an IPv6 one, for a socket that takes those only: EAFNOSUPPORT. (A shorter
-/// one is EINVAL, which the kernel says of the proxy's address, too.)
-fn is_long_ipv4_on_ipv6(fd: Fd, dialled: SocketAddr, length: socklen_t) -> bool {
-    dialled.is_ipv4()
-        && length as usize > size_of::<libc::sockaddr_in>()
-        && sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_DOMAIN) == Ok(libc::AF_INET6)
-        && length >= SHORTEST_INET6
-}
-
-/// The kernel accepts a sockaddr_in6 without its scope (SIN6_LEN_RFC2133).
-const SHORTEST_INET6: socklen_t = 24;
-
-/// What a socket is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    NotTcp,
-    /// A TCP socket that may be connected.
-    Tcp,
-    /// The same, but a connect before may have left an error that the program has yet to hear.
-    TcpUsed,
-    /// One that is connected, connecting or listening.
-    TcpInUse,
-}
-
-fn kind_of(fd: Fd) -> Kind {
-    match sys::tcp_state(fd) {
-        Ok(tcp) if tcp.state != sys::TCP_CLOSED => Kind::TcpInUse,
-        Ok(tcp) if tcp.has_sent => Kind::TcpUsed,
-        Ok(_) => Kind::Tcp,
-        Err(_) if may_be_tcp(fd) => Kind::TcpUsed,
-        Err(_) => Kind::NotTcp,
-    }
-}
-
-/// Whether it is a TCP socket. One that may not be asked counts as one, for else it could be a leak.
-pub fn may_be_tcp(fd: Fd) -> bool {
-    let is_tcp = sys::is_tcp(fd).and_then(|is_tcp| Ok(is_tcp && sys::is_stream(fd)?));
-    is_tcp.unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
-}
-
-/// Where nobody can listen. A socket that is in use gives EISCONN or EALREADY for any address, or 0 to the first who
-/// asks after a non-blocking connect; should another thread have closed it just now, nothing leaves the machine.
-fn nowhere() -> SockAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
+    way
 }
 
 /// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
@@ -234,7 +150,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     let place = Place {
         fd,
         dialled,
-        family: family(state, fd, dialled)?,
+        family: state.family(fd, dialled)?,
         target,
     };
     if blocks {
@@ -307,48 +223,4 @@ pub fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
     let errno = owed.unwrap_or(Errno::from_raw(kernels));
     forget_association(fd, errno);
     Err(errno)
-}
-
-/// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
-/// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
-pub fn forget_association(fd: Fd, errno: Errno) {
-    let in_use = matches!(
-        errno,
-        Errno::EISCONN | Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK
-    );
-    if !in_use {
-        let _ = sys::disconnect(fd);
-    }
-}
-
-/// What the socket is, checked against the address that the program dialled: the kernel gives EAFNOSUPPORT
-/// or EINVAL where they do not fit, so the real call is left to say it by failing here in the same way.
-fn family(state: &State, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
-    let ipv4_only = dialled.is_ipv4() && state.config.proxies.iter().all(is_ipv4);
-    if ipv4_only {
-        // connect(2) to an IPv4 proxy fails by itself on an AF_INET6 socket, as it would to the target.
-        return Ok(Family::Inet);
-    }
-    let domain: c_int = sys::get_option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
-    match (domain, dialled) {
-        (libc::AF_INET, SocketAddr::V4(_)) => Ok(Family::Inet),
-        (libc::AF_INET6, SocketAddr::V6(_)) => {
-            let v6_only: c_int = sys::get_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
-            Ok(if v6_only == 0 {
-                Family::Inet6
-            } else {
-                Family::Inet6Only
-            })
-        }
-        // Its length alone is wrong: `is_long_ipv4_on_ipv6`.
-        (libc::AF_INET6, SocketAddr::V4(_)) => Err(Errno::EINVAL),
-        _ => Err(Errno::EAFNOSUPPORT),
-    }
-}
-
-fn is_ipv4(proxy: &tailchain_core::config::Proxy) -> bool {
-    match &proxy.endpoint {
-        Endpoint::Tcp(target) => matches!(&target.host, Host::Ip(ip) if ip.is_ipv4()),
-        Endpoint::Unix(_) => false,
-    }
 }

@@ -1,7 +1,7 @@
 //! What the library and the commands of tailchain have in common, and all that needs no exported symbol.
 //!
 //! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `dns`, `fake`, `host`, `errno`) knows
-//! nothing of the operating system; the I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `dial`,
+//! nothing of the operating system; the I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`, `dial`,
 //! `pending`, `shared_names`) uses the core and libc; the hooks, in the root package, use both. Nothing here defines a
 //! libc symbol.
 
@@ -31,6 +31,7 @@ pub mod log;
 pub mod pending;
 pub mod proto;
 pub mod route;
+pub mod router;
 pub mod shared_names;
 mod sync;
 pub mod sys;

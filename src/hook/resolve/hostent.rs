@@ -2,7 +2,7 @@
 //!
 //! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
 
-use super::{answer, digits, is_address_to_gethostbyname, reverse, set_h_errno, Answer, Reverse};
+use super::{answer, digits, is_address_to_gethostbyname, set_h_errno, Answer, Reverse};
 use super::{HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
@@ -321,7 +321,7 @@ pub unsafe fn gethostbyaddr(
     let Some(ip) = (unsafe { address(bytes, length, family) }) else {
         return Verdict::Real;
     };
-    match reverse(state(), ip) {
+    match state().reverse(ip) {
         Reverse::Local => Verdict::Real,
         Reverse::Unknown => {
             set_h_errno(HOST_NOT_FOUND);
@@ -364,7 +364,7 @@ pub unsafe fn gethostbyaddr_r(
         result,
         h_errno,
     };
-    match reverse(state(), ip) {
+    match state().reverse(ip) {
         Reverse::Local => Verdict::Real,
         // SAFETY: the program's own arguments. glibc returns ENOENT-like codes here; the result is NULL.
         Reverse::Unknown => unsafe { room.fail(libc::ENOENT, HOST_NOT_FOUND) },

@@ -7,13 +7,12 @@ mod idn;
 pub mod nameinfo;
 pub mod query;
 
-use crate::state::{state, Fake, State};
+use crate::state::state;
 use core::ffi::{c_char, c_int, CStr};
-use std::ffi::CString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tailchain_core::config::Dns;
 use tailchain_core::host::{BadHostName, HostName};
-use tailchain_core::route::{self, NamePolicy, NameReason, Route};
+
+pub use tailchain_core::router::names::{digits, Answer, Reverse};
 
 /// h_errno (netdb.h).
 const HOST_NOT_FOUND: c_int = 1;
@@ -29,37 +28,6 @@ extern "C" {
 fn set_h_errno(value: c_int) {
     // SAFETY: libc returns a valid pointer to this thread's h_errno.
     unsafe { *__h_errno_location() = value }
-}
-
-/// What to do about a name.
-pub enum Answer {
-    /// libc resolves it.
-    Local,
-    /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
-    Watched(HostName),
-    /// The proxy does: the program is told this address.
-    Fake(FakeHost),
-    /// The table cannot take it: fail, for libc would ask a name server.
-    NoRoom,
-    /// No host can be called so, and libc might ask a name server all the same.
-    NoName,
-}
-
-/// A name and the addresses that stand for it.
-pub struct FakeHost {
-    pub name: HostName,
-    pub v4: Ipv4Addr,
-    pub v6: Ipv6Addr,
-}
-
-impl FakeHost {
-    /// The address that a caller gets who asks for `family`: IPv6 when he wants nothing else.
-    pub fn digits(&self, family: c_int) -> CString {
-        match family {
-            libc::AF_INET6 => digits(self.v6.into()),
-            _ => digits(self.v4.into()),
-        }
-    }
 }
 
 /// Look at a `node` argument. `is_address` says what the function takes for an address.
@@ -80,58 +48,12 @@ pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answ
         return Answer::Local;
     }
     match HostName::new(text.to_bytes()) {
-        Ok(name) => answer_for(state, name),
+        Ok(name) => state.answer_for(name),
         Err(BadHostName::Empty) => Answer::Local,
         Err(BadHostName::EmptyLabel | BadHostName::TooLong | BadHostName::BadCharacter) => {
             Answer::NoName
         }
     }
-}
-
-/// Look at a name.
-pub fn answer_for(state: &State, name: HostName) -> Answer {
-    match route::name_policy(&state.config, &name, &mut |name| state.knows(name)) {
-        NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
-        NamePolicy::Local(_) if route::names_a_proxy(&state.config, &name) => Answer::Watched(name),
-        NamePolicy::Local(_) => Answer::Local,
-        NamePolicy::Remote => match state.assign(&name) {
-            Some(id) => Answer::Fake(FakeHost {
-                v4: state.fakes.address_v4(id),
-                v6: state.fakes.address_v6(id),
-                name,
-            }),
-            None => Answer::NoRoom,
-        },
-    }
-}
-
-/// What to do about an address that is to become a name.
-pub enum Reverse {
-    /// libc may look it up: nobody outside is asked.
-    Local,
-    Name(HostName),
-    /// Not known here, and a name server must not be asked.
-    Unknown,
-}
-
-/// Look at an address. Who may connect to it directly may also ask about it.
-pub fn reverse(state: &State, ip: IpAddr) -> Reverse {
-    if state.config.dns == Dns::Local {
-        return Reverse::Local;
-    }
-    // A rule for one port only does not make the whole address direct.
-    let address = SocketAddr::new(ip, 0);
-    let is_direct = || matches!(state.route(address), Route::Direct { .. });
-    match state.fake_name(address) {
-        Fake::Name(name) => Reverse::Name(name),
-        Fake::Unknown => Reverse::Unknown,
-        Fake::No if state.knows_address(ip) || is_direct() => Reverse::Local,
-        Fake::No => Reverse::Unknown,
-    }
-}
-
-fn digits(ip: IpAddr) -> CString {
-    CString::new(ip.to_string()).unwrap_or_default()
 }
 
 /// Whether gethostbyname(3) and its relatives take it for an address, or for nothing: everything with a colon, and digits

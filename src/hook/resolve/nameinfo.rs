@@ -1,6 +1,6 @@
 //! getnameinfo(3).
 
-use super::{reverse, Reverse};
+use super::Reverse;
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
@@ -30,7 +30,7 @@ pub unsafe fn getnameinfo(
     let Some(ip) = unsafe { SockAddr::copy_from(address, length) }.and_then(|a| a.inet()) else {
         return Verdict::Real;
     };
-    match reverse(state(), ip.ip()) {
+    match state().reverse(ip.ip()) {
         Reverse::Local => Verdict::Real,
         Reverse::Unknown if flags & libc::NI_NAMEREQD != 0 => Verdict::Return(libc::EAI_NONAME),
         Reverse::Unknown => {

@@ -6,7 +6,7 @@
 //! AAAA gets the IPv6 address that stands for the name, not "no data": whether the program asks for A as well
 //! cannot be seen, and one that speaks IPv6 only would be left with nothing. Both addresses lead to the name.
 
-use super::{answer_for, reverse, set_h_errno, Answer, Reverse};
+use super::set_h_errno;
 use super::{HOST_NOT_FOUND, NO_RECOVERY, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::state::{state, State};
@@ -15,11 +15,8 @@ use core::{ptr, slice};
 use tailchain_core::config::Dns;
 use tailchain_core::dns::{self, Query, Question};
 use tailchain_core::errno::Errno;
-use tailchain_core::host::Host;
 use tailchain_core::route::{self, NamePolicy};
-
-/// Query type and class that mean all of them (RFC 1035 sections 3.2.3 and 3.2.5).
-const ANY: u16 = 255;
+use tailchain_core::router::names::QueryAnswer;
 
 /// `res_state` of resolv.h, as far as it is written here: the error is at byte 496.
 #[repr(C)]
@@ -30,52 +27,6 @@ pub struct ResState {
 
 extern "C" {
     fn __res_state() -> *mut ResState;
-}
-
-/// Who answers a question.
-enum Said {
-    Libc,
-    /// This does.
-    Here(dns::Answer),
-    /// The table cannot take the name.
-    NoRoom,
-}
-
-fn ask(state: &State, question: &Question) -> Said {
-    if state.config.dns == Dns::Local || !matches!(question.class, dns::CLASS_IN | ANY) {
-        return Said::Libc;
-    }
-    match question.qtype {
-        dns::TYPE_A | dns::TYPE_AAAA | ANY => ask_for_address(state, question),
-        dns::TYPE_PTR => ask_for_name(state, question),
-        _ => Said::Libc,
-    }
-}
-
-fn ask_for_address(state: &State, question: &Question) -> Said {
-    let host = question.host().map(|name| Host::parse(name.as_str()));
-    let Some(Ok(Host::Name(name))) = host else {
-        // An address in digits is no name, and what no host can be called has no address.
-        return Said::Here(dns::Answer::NoSuchName);
-    };
-    match answer_for(state, name) {
-        Answer::Local | Answer::Watched(_) => Said::Libc,
-        Answer::NoRoom => Said::NoRoom,
-        Answer::NoName => Said::Here(dns::Answer::NoSuchName),
-        Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
-            Said::Here(dns::Answer::Address(host.v6.into()))
-        }
-        Answer::Fake(host) => Said::Here(dns::Answer::Address(host.v4.into())),
-    }
-}
-
-fn ask_for_name(state: &State, question: &Question) -> Said {
-    match question.reverse_address().map(|ip| reverse(state, ip)) {
-        // Not about an address: PTR has other uses (RFC 6763).
-        None | Some(Reverse::Local) => Said::Libc,
-        Some(Reverse::Name(name)) => Said::Here(dns::Answer::Name(name)),
-        Some(Reverse::Unknown) => Said::Here(dns::Answer::NoSuchName),
-    }
 }
 
 /// Where an answer goes.
@@ -114,7 +65,7 @@ unsafe fn answer_query(
     let state = state();
     let (question, said) = match Question::new(name, class, qtype) {
         Ok(question) => {
-            let said = ask(state, &question);
+            let said = state.answer_query(&question);
             (question, said)
         }
         Err(_) if state.config.dns == Dns::Local => return Verdict::Real,
@@ -127,11 +78,11 @@ unsafe fn answer_query(
         question,
     };
     match said {
-        Said::Libc => Verdict::Real,
+        QueryAnswer::Server => Verdict::Real,
         // SAFETY: the caller's contract.
-        Said::NoRoom => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
+        QueryAnswer::NoRoom => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
         // SAFETY: the caller's contract.
-        Said::Here(answer) => match unsafe { room.put(&query, &answer) } {
+        QueryAnswer::Here(answer) => match unsafe { room.put(&query, &answer) } {
             // The message is in the buffer all the same, as libc leaves it there.
             Ok(_) if answer == dns::Answer::NoSuchName => {
                 // SAFETY: the caller's contract.
@@ -282,12 +233,12 @@ pub unsafe fn res_send(
             false => Verdict::Fail(Errno::ECONNREFUSED),
         };
     };
-    match ask(state(), &query.question) {
-        Said::Libc => Verdict::Real,
+    match state().answer_query(&query.question) {
+        QueryAnswer::Server => Verdict::Real,
         // As when no server answers.
-        Said::NoRoom => Verdict::Fail(Errno::ETIMEDOUT),
+        QueryAnswer::NoRoom => Verdict::Fail(Errno::ETIMEDOUT),
         // SAFETY: the program's own arguments.
-        Said::Here(answer) => match unsafe { Room { buffer, size }.put(&query, &answer) } {
+        QueryAnswer::Here(answer) => match unsafe { Room { buffer, size }.put(&query, &answer) } {
             Ok(length) => Verdict::Return(length),
             Err(errno) => Verdict::Fail(errno),
         },

@@ -1,0 +1,141 @@
+//! One name, or one address that is to become a name: who answers, and what.
+
+use super::{Fake, Router};
+use crate::config::Dns;
+use crate::dns::{self, Question};
+use crate::host::{Host, HostName};
+use crate::route::{self, NamePolicy, NameReason, Route};
+use core::ffi::c_int;
+use std::ffi::CString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Query type and class that mean all of them (RFC 1035 sections 3.2.3 and 3.2.5).
+const ANY: u16 = 255;
+
+/// What to do about a name.
+pub enum Answer {
+    /// libc resolves it.
+    Local,
+    /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
+    Watched(HostName),
+    /// The proxy does: the program is told this address.
+    Fake(FakeHost),
+    /// The table cannot take it: fail, for libc would ask a name server.
+    NoRoom,
+    /// No host can be called so, and libc might ask a name server all the same.
+    NoName,
+}
+
+/// A name and the addresses that stand for it.
+pub struct FakeHost {
+    pub name: HostName,
+    pub v4: Ipv4Addr,
+    pub v6: Ipv6Addr,
+}
+
+impl FakeHost {
+    /// The address that a caller gets who asks for `family`: IPv6 when he wants nothing else.
+    pub fn digits(&self, family: c_int) -> CString {
+        match family {
+            libc::AF_INET6 => digits(self.v6.into()),
+            _ => digits(self.v4.into()),
+        }
+    }
+}
+
+/// What to do about an address that is to become a name.
+pub enum Reverse {
+    /// libc may look it up: nobody outside is asked.
+    Local,
+    Name(HostName),
+    /// Not known here, and a name server must not be asked.
+    Unknown,
+}
+
+/// Who answers a DNS query.
+pub enum QueryAnswer {
+    /// The name server that was asked.
+    Server,
+    Here(dns::Answer),
+    /// The table cannot take the name.
+    NoRoom,
+}
+
+impl Router {
+    /// Look at a name.
+    pub fn answer_for(&self, name: HostName) -> Answer {
+        match route::name_policy(&self.config, &name, &mut |name| self.knows(name)) {
+            NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
+            NamePolicy::Local(_) if route::names_a_proxy(&self.config, &name) => {
+                Answer::Watched(name)
+            }
+            NamePolicy::Local(_) => Answer::Local,
+            NamePolicy::Remote => match self.assign(&name) {
+                Some(id) => Answer::Fake(FakeHost {
+                    v4: self.fakes.address_v4(id),
+                    v6: self.fakes.address_v6(id),
+                    name,
+                }),
+                None => Answer::NoRoom,
+            },
+        }
+    }
+
+    /// Look at an address. Who may connect to it directly may also ask about it.
+    pub fn reverse(&self, ip: IpAddr) -> Reverse {
+        if self.config.dns == Dns::Local {
+            return Reverse::Local;
+        }
+        // A rule for one port only does not make the whole address direct.
+        let address = SocketAddr::new(ip, 0);
+        let is_direct = || matches!(self.route(address), Route::Direct { .. });
+        match self.fake_name(address) {
+            Fake::Name(name) => Reverse::Name(name),
+            Fake::Unknown => Reverse::Unknown,
+            Fake::No if self.knows_address(ip) || is_direct() => Reverse::Local,
+            Fake::No => Reverse::Unknown,
+        }
+    }
+
+    /// Look at a DNS query: A, AAAA, PTR and ANY are for the table of names.
+    pub fn answer_query(&self, question: &Question) -> QueryAnswer {
+        if self.config.dns == Dns::Local || !matches!(question.class, dns::CLASS_IN | ANY) {
+            return QueryAnswer::Server;
+        }
+        match question.qtype {
+            dns::TYPE_A | dns::TYPE_AAAA | ANY => self.query_for_address(question),
+            dns::TYPE_PTR => self.query_for_name(question),
+            _ => QueryAnswer::Server,
+        }
+    }
+
+    fn query_for_address(&self, question: &Question) -> QueryAnswer {
+        let host = question.host().map(|name| Host::parse(name.as_str()));
+        let Some(Ok(Host::Name(name))) = host else {
+            // An address in digits is no name, and what no host can be called has no address.
+            return QueryAnswer::Here(dns::Answer::NoSuchName);
+        };
+        match self.answer_for(name) {
+            Answer::Local | Answer::Watched(_) => QueryAnswer::Server,
+            Answer::NoRoom => QueryAnswer::NoRoom,
+            Answer::NoName => QueryAnswer::Here(dns::Answer::NoSuchName),
+            Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
+                QueryAnswer::Here(dns::Answer::Address(host.v6.into()))
+            }
+            Answer::Fake(host) => QueryAnswer::Here(dns::Answer::Address(host.v4.into())),
+        }
+    }
+
+    fn query_for_name(&self, question: &Question) -> QueryAnswer {
+        match question.reverse_address().map(|ip| self.reverse(ip)) {
+            // Not about an address: PTR has other uses (RFC 6763).
+            None | Some(Reverse::Local) => QueryAnswer::Server,
+            Some(Reverse::Name(name)) => QueryAnswer::Here(dns::Answer::Name(name)),
+            Some(Reverse::Unknown) => QueryAnswer::Here(dns::Answer::NoSuchName),
+        }
+    }
+}
+
+pub fn digits(ip: IpAddr) -> CString {
+    CString::new(ip.to_string()).unwrap_or_default()
+}
