@@ -1,4 +1,4 @@
-"""The results as an SVG picture for the README: six small plots, one colour for each contender."""
+"""The results as an SVG picture for docs/benchmark.md: six small plots, one colour for each contender."""
 
 import matplotlib
 

@@ -29,6 +29,15 @@ def pytest_itemcollected(item):
         item.add_marker("tailnet")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With several workers (`-n`) a file's tests go to one of them, for their fixtures; what needs the real tailnet,
+    the dearest fixture, to one for all files."""
+    for item in items:
+        group = "tailnet" if item.get_closest_marker("tailnet") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Under TAILCHAIN_NO_SKIP=1 nothing may be skipped: what is not run is not known to work."""

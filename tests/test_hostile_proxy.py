@@ -1,5 +1,5 @@
 """A proxy that turns hostile at any answer, as the only hop, the first or the last of two, to blocking and to
-non-blocking sockets. Expected: the errno of the README, soon; no byte lost or invented; no descriptor and no thread
+non-blocking sockets. Expected: the errno of docs/errors.md, soon; no byte lost or invented; no descriptor and no thread
 left behind.
 
 Each test runs its cases side by side and compares all of them at once.

@@ -429,7 +429,7 @@ def test_connecting_again_waits_if_the_socket_blocks_by_now(conf, make_proxy, ec
 
 @pytest.mark.parametrize("first", ["send early", "write early", "recv 5"])
 def test_data_on_a_socket_made_blocking_while_pending_is_refused_and_not_lost(conf, tmp_path, make_proxy, echo, first):
-    """The kernel would let the call sleep: README, Limits."""
+    """The kernel would let the call sleep: docs/limits.md."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(

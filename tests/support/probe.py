@@ -1,5 +1,6 @@
 """Compile a probe when its source is newer, and run it."""
 
+import os
 import subprocess
 import threading
 
@@ -19,7 +20,10 @@ def probe(name):
     with _compiling:
         if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
             paths.PROBES.mkdir(parents=True, exist_ok=True)
-            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(built), "-lresolv"], check=True)
+            # Another worker may be compiling it, or running it, at this moment.
+            new = built.with_name(f"{name}.{os.getpid()}")
+            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(new), "-lresolv"], check=True)
+            new.replace(built)
     return built
 
 
