@@ -1,6 +1,10 @@
 //! Makes the C header, and tells the linker how the preload library is to be.
 
+#[path = "crates/unwinder/toolchain.rs"]
+mod toolchain;
+
 use std::path::PathBuf;
+use std::process::Command;
 use std::{env, fs};
 
 type Error = Box<dyn std::error::Error>;
@@ -8,7 +12,7 @@ type Error = Box<dyn std::error::Error>;
 fn main() -> Result<(), Error> {
     header()?;
     link();
-    Ok(())
+    link_musl()
 }
 
 /// `include/tailchain.h` from src/api.rs. The committed file changes only with TAILCHAIN_WRITE_HEADER=1
@@ -48,4 +52,30 @@ fn link() {
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
+}
+
+/// The library for musl's programs is linked with no more of musl than the name of its libc: Debian has musl for the
+/// machine that builds alone, and the compiler's own libc is glibc. A test compares what the library needs with what musl
+/// has.
+fn link_musl() -> Result<(), Error> {
+    if env::var("CARGO_CFG_TARGET_ENV")? != "musl" || toolchain::is_static() {
+        return Ok(());
+    }
+    let directory = PathBuf::from(env::var("OUT_DIR")?).join("musl");
+    fs::create_dir_all(&directory)?;
+    let made = toolchain::compilers().into_iter().any(|compiler| {
+        Command::new(compiler)
+            .args(["-shared", "-nostdlib", "-Wl,-soname,libc.so", "-o"])
+            .arg(directory.join("libc.so"))
+            .args(["-x", "c", "/dev/null"])
+            .status()
+            .is_ok_and(|status| status.success())
+    });
+    if !made {
+        return Err("no C compiler for this target: set CC_<target>, or cargo's linker".into());
+    }
+    // For the library alone: a command has to find what it calls.
+    println!("cargo::rustc-cdylib-link-arg=-L{}", directory.display());
+    println!("cargo::rustc-cdylib-link-arg=-Wl,--no-as-needed,-lc,--as-needed");
+    Ok(())
 }

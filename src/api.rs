@@ -158,10 +158,7 @@ pub extern "C" fn tailchain_hooks() -> *const c_char {
     static HOOKS: OnceBox<CString> = OnceBox::new();
     HOOKS
         .get_or_init(|| {
-            let mut names = [hook::table::NAMES, hook::legacy::NAMES].concat();
-            #[cfg(target_env = "gnu")]
-            names.extend(hook::lookup::NAMES);
-            let names = names.join(" ");
+            let names = hook::NAMES.concat().join(" ");
             Box::new(CString::new(names).unwrap_or_default())
         })
         .as_ptr()

@@ -25,7 +25,7 @@ extern "C" fn loaded() {
         ALLOCATOR.prepare();
         #[cfg(target_env = "gnu")]
         old_glibc::bind();
-        hook::table::bind_all();
+        hook::bind_all();
         pending::PENDING.guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));
         state::announce(state::state());

@@ -1,14 +1,11 @@
 //! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
 //! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
 
-#[cfg(target_env = "gnu")]
 use super::lookup::dlsym;
 use super::sleep::Rest;
 use core::ffi::{c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
-#[cfg(not(target_env = "gnu"))]
-use libc::dlsym;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
@@ -135,12 +132,6 @@ pub fn retired(name: &[u8]) -> *mut c_void {
     }
     // SAFETY: both end with a NUL.
     unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr().cast(), FIRST.as_ptr().cast()) }
-}
-
-/// The same in a libc without versions.
-#[cfg(not(target_env = "gnu"))]
-pub fn retired(name: &[u8]) -> *mut c_void {
-    next(name)
 }
 
 fn next(name: &[u8]) -> *mut c_void {

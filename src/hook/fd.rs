@@ -5,6 +5,7 @@ use super::boundary::Verdict;
 use super::table::real;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
+use libc::Ioctl;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
 
@@ -160,11 +161,11 @@ fn changing_mode(
 }
 
 /// What of a stream was not sent yet, linux/sockios.h. SIOCOUTQ is TIOCOUTQ.
-const SIOCOUTQNSD: c_ulong = 0x894b;
+const SIOCOUTQNSD: Ioctl = 0x894b;
 
 /// Whether ioctl has nothing to do here.
-pub fn is_idle_ioctl(request: c_ulong) -> bool {
-    const OF_SOCKETS: [c_ulong; 5] = [
+pub fn is_idle_ioctl(request: Ioctl) -> bool {
+    const OF_SOCKETS: [Ioctl; 5] = [
         libc::FIONBIO,
         libc::FIOCLEX,
         libc::FIONCLEX,
@@ -178,7 +179,7 @@ pub fn is_idle_ioctl(request: c_ulong) -> bool {
 ///
 /// # Safety
 /// As ioctl(2).
-pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> Verdict<c_int> {
+pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_int> {
     match request {
         libc::FIONBIO if PENDING.count() > 0 => {
             let pointer = argument as *const c_int;
@@ -265,6 +266,7 @@ fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
 ///
 /// # Safety
 /// As closefrom(3).
+#[cfg(target_env = "gnu")]
 pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
     let first = first.max(0);
     if PENDING.is_busy() && !sys::has_close_range() {
@@ -279,6 +281,7 @@ pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
 }
 
 /// closefrom of a kernel, or a sandbox, without close_range(2): libc's would close our own descriptors, too.
+#[cfg(target_env = "gnu")]
 fn close_each(first: c_int) {
     PENDING.closing_range(first as c_uint, c_uint::MAX);
     let ours = PENDING.internal_between(first as c_uint, c_uint::MAX);

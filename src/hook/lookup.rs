@@ -7,13 +7,17 @@
 //!
 //! Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
 
-use super::{legacy, symbols, table};
+use super::symbols;
 use core::ffi::{c_char, c_void, CStr};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The names of the hooks of this file.
-pub const NAMES: &[&str] = &["dlsym", "dlvsym"];
+pub const NAMES: &[&str] = &[
+    "dlsym",
+    #[cfg(target_env = "gnu")]
+    "dlvsym",
+];
 
 macro_rules! forward {
     (fn $name:ident($($argument:ident: $type:ty),*) -> *mut c_void, by $target:path) => {
@@ -59,11 +63,13 @@ macro_rules! forward {
 forward! {
     fn dlsym(_handle: *mut c_void, _name: *const c_char) -> *mut c_void, by target_of_dlsym
 }
+#[cfg(target_env = "gnu")]
 forward! {
     fn dlvsym(_handle: *mut c_void, _name: *const c_char, _version: *const c_char) -> *mut c_void, by target_of_dlvsym
 }
 
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
+#[cfg(target_env = "gnu")]
 type Dlvsym = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> *mut c_void;
 
 /// libc's function, or that of a library between that interposes it as well. Looked up at the first call, which may be
@@ -73,6 +79,7 @@ fn real_dlsym() -> Option<Dlsym> {
     let mut found = FOUND.load(Ordering::Relaxed);
     if found.is_null() {
         found = symbols::next(c"dlsym");
+        #[cfg(target_env = "gnu")]
         if found.is_null() {
             found = crate::old_glibc::libdl_dlsym();
         }
@@ -82,6 +89,7 @@ fn real_dlsym() -> Option<Dlsym> {
     (!found.is_null()).then(|| unsafe { core::mem::transmute::<*mut c_void, Dlsym>(found) })
 }
 
+#[cfg(target_env = "gnu")]
 fn real_dlvsym() -> Option<Dlvsym> {
     static FOUND: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
     let mut found = FOUND.load(Ordering::Relaxed);
@@ -108,6 +116,7 @@ unsafe extern "C" fn target_of_dlsym(
 }
 
 /// Where a call of dlvsym goes on: a version finds libc's alone, since our functions have none.
+#[cfg(target_env = "gnu")]
 unsafe extern "C" fn target_of_dlvsym(
     handle: *mut c_void,
     name: *const c_char,
@@ -137,7 +146,7 @@ unsafe fn concerns(name: *const c_char, caller: usize) -> bool {
     }
     // SAFETY: the caller's contract.
     let name = unsafe { CStr::from_ptr(name) };
-    let is_hook = [NAMES, table::NAMES, legacy::NAMES]
+    let is_hook = super::NAMES
         .iter()
         .any(|names| names.iter().any(|hook| hook.as_bytes() == name.to_bytes()));
     is_hook && (symbols::is_before_us(caller) || !symbols::defines(caller, name))
@@ -150,6 +159,7 @@ unsafe extern "C" fn ours_for_dlsym(handle: *mut c_void, name: *const c_char) ->
     unsafe { ours_for(found, name) }
 }
 
+#[cfg(target_env = "gnu")]
 unsafe extern "C" fn ours_for_dlvsym(
     handle: *mut c_void,
     name: *const c_char,
@@ -166,7 +176,7 @@ unsafe extern "C" fn ours_for_dlvsym(
 /// # Safety
 /// `name` is a C string.
 unsafe fn ours_for(found: *mut c_void, name: *const c_char) -> *mut c_void {
-    let in_libc = libc::gnu_get_libc_version as *const () as usize;
+    let in_libc = libc::__errno_location as *const () as usize;
     if found.is_null() || !symbols::are_together(found as usize, in_libc) {
         return found;
     }

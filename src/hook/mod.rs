@@ -4,15 +4,17 @@
 //! program's arguments and gives a [`boundary::Verdict`].
 
 pub mod boundary;
-pub mod table;
+mod table;
 
 mod attempt;
 mod connect;
 mod datagram;
 mod epoll;
 mod fd;
-pub mod legacy;
 #[cfg(target_env = "gnu")]
+mod glibc;
+#[cfg(target_env = "gnu")]
+mod legacy;
 pub mod lookup;
 mod namespace;
 pub mod peer;
@@ -21,6 +23,22 @@ mod send;
 mod signals;
 pub mod sleep;
 mod sockopt;
-#[cfg(target_env = "gnu")]
 mod symbols;
 mod waited;
+
+/// The names of everything that is interposed, by table.
+pub const NAMES: &[&[&str]] = &[
+    table::NAMES,
+    lookup::NAMES,
+    #[cfg(target_env = "gnu")]
+    glibc::NAMES,
+    #[cfg(target_env = "gnu")]
+    legacy::NAMES,
+];
+
+/// Find all real functions that a new program may call.
+pub fn bind_all() {
+    table::bind_all();
+    #[cfg(target_env = "gnu")]
+    glibc::bind_all();
+}

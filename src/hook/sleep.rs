@@ -64,7 +64,7 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
     let mut time_pointer = ptr::null();
     if let Some(until) = rest.until {
         let left = until.saturating_sub(sys::now());
-        time.tv_sec = left.as_secs().min(i32::MAX as u64) as libc::time_t;
+        time.tv_sec = left.as_secs().min(i32::MAX as u64) as _;
         time.tv_nsec = libc::c_long::from(left.subsec_nanos() as i32);
         time_pointer = &raw const time;
     }

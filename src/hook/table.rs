@@ -1,5 +1,5 @@
 //! The hook table. Each entry says: what for, which man page, async-signal-safe or not, what after fork and
-//! vfork.
+//! vfork. What musl has no function for is in [`super::glibc`].
 
 use super::boundary::{current, hooks};
 use super::resolve::{addrinfo, hostent, nameinfo, query};
@@ -8,7 +8,7 @@ use crate::pending::PENDING;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use libc::{
     addrinfo as AddrInfo, epoll_event, hostent as HostEnt, mmsghdr, msghdr, size_t, sockaddr,
-    socklen_t, ssize_t,
+    socklen_t, ssize_t, Ioctl,
 };
 
 hooks! {
@@ -20,12 +20,6 @@ hooks! {
     /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
     /// non-blocking connect blocks.
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = connect::connect, fails -1, resumes resumed;
-
-    /// The other name that glibc exports connect(2) by.
-    ///
-    /// Async-signal-safe, after fork and vfork: as connect.
-    fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = connect::connect, fails -1, resumes resumed;
 
     /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
@@ -136,16 +130,10 @@ hooks! {
     fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
         = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
 
-    /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
-    ///
-    /// Async-signal-safe, after fork and vfork: as close.
-    fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
-        = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
-
     /// ioctl(2): FIONBIO, FIOCLEX and FIONCLEX, as fcntl F_SETFL and F_SETFD.
     ///
     /// Async-signal-safe, after fork and vfork: as close.
-    fn ioctl(fd: c_int, request: c_ulong, argument: c_ulong) -> c_int
+    fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> c_int
         = fd::ioctl, fails -1, idle fd::is_idle_ioctl(request);
 
     /// close_range(2): as close, around our own descriptors.
@@ -153,12 +141,6 @@ hooks! {
     /// Async-signal-safe, after fork and vfork: as close.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
         = fd::close_range, fails -1, idle !PENDING.has_news();
-
-    /// closefrom(3): as close_range.
-    ///
-    /// Async-signal-safe, after fork and vfork: as close.
-    fn closefrom(first: c_int) -> ()
-        = fd::closefrom, fails (), idle !PENDING.has_news();
 
     /// unshare(2): a process of two threads cannot have all that one of one thread can, and an fd table of its own would
     /// be without our helper.
@@ -178,12 +160,6 @@ hooks! {
     /// Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
     fn getaddrinfo(node: *const c_char, service: *const c_char, hints: *const AddrInfo, result: *mut *mut AddrInfo) -> c_int
         = addrinfo::getaddrinfo, fails libc::EAI_SYSTEM;
-
-    /// getaddrinfo_a(3): as getaddrinfo.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn getaddrinfo_a(mode: c_int, list: *mut *mut addrinfo::Gaicb, count: c_int, event: *mut libc::sigevent) -> c_int
-        = addrinfo::getaddrinfo_a, fails libc::EAI_SYSTEM;
 
     /// getnameinfo(3): a fake address gets its name back; other addresses are not asked about outside.
     ///
@@ -259,94 +235,4 @@ hooks! {
     /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
     fn res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
         = query::res_send, fails -1;
-
-    /// res_nquery(3): as res_query.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// res_nsearch(3): as res_search.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// res_nquerydomain(3): as res_querydomain.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquerydomain, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// res_nsend(3): as res_send.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nsend, fails -1;
-
-    /// What programs call that were linked with res_query of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails query::failed();
-
-    /// What programs call that were linked with res_search of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_query, fails query::failed();
-
-    /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_querydomain, fails query::failed();
-
-    /// What programs call that were linked with res_send of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_send, fails -1;
-
-    /// What programs call that were linked with res_nquery of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquery, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nquerydomain, fails {
-            // SAFETY: the program's own argument.
-            unsafe { query::failed_n(res) }
-        };
-
-    /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
-    ///
-    /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
-    fn __res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
-        = query::res_nsend, fails -1;
 }

@@ -17,6 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "musl.h"
+
 /* Any address a probe uses, with the length that belongs to it. */
 struct address {
     union {

@@ -2,6 +2,8 @@
 //! for that numeric address itself: hints, services, lists and buffers keep libc's own meaning.
 
 pub mod addrinfo;
+#[cfg(target_env = "gnu")]
+pub mod addrinfo_a;
 pub mod hostent;
 mod idn;
 pub mod nameinfo;

@@ -262,6 +262,7 @@ fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
 ///
 /// # Safety
 /// As res_nsend(3).
+#[cfg(target_env = "gnu")]
 pub unsafe fn res_nsend(
     _res: *mut ResState,
     message: *const u8,

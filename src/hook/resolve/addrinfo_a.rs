@@ -1,0 +1,105 @@
+//! getaddrinfo_a(3).
+
+use super::addrinfo::{answer_in_dns_form, asks};
+use super::Answer;
+use crate::hook::boundary::Verdict;
+use crate::hook::glibc::real;
+use core::ffi::{c_char, c_int};
+use libc::addrinfo;
+use tailchain_core::errno::Errno;
+
+/// `struct gaicb` of getaddrinfo_a(3), as far as it is read here.
+#[repr(C)]
+pub struct Gaicb {
+    ar_name: *const c_char,
+    ar_service: *const c_char,
+    ar_request: *const addrinfo,
+    // What follows is libc's.
+}
+
+/// getaddrinfo_a(3): the call returns when all requests are done.
+const GAI_WAIT: c_int = 0;
+
+/// The body of the hook. Each name that the proxy is to resolve is replaced by its fake address in the request
+/// itself, which libc reads now or later on a thread of its own.
+///
+/// # Safety
+/// As getaddrinfo_a(3).
+pub unsafe fn getaddrinfo_a(
+    mode: c_int,
+    list: *mut *mut Gaicb,
+    count: c_int,
+    event: *mut libc::sigevent,
+) -> Verdict<c_int> {
+    let mut replaced: Vec<(*mut Gaicb, *const c_char)> = Vec::new();
+    let mut failure = None;
+    for index in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: the program's own arguments: `count` pointers, NULL ones allowed.
+        let place = unsafe { list.add(index).read() };
+        // SAFETY: as above.
+        let Some(request) = (unsafe { place.as_mut() }) else {
+            continue;
+        };
+        // SAFETY: as above.
+        let hints = unsafe { request.ar_request.as_ref() };
+        let (family, flags) = hints.map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
+        if !asks(family, flags) {
+            continue;
+        }
+        // SAFETY: as above.
+        let digits = match unsafe { answer_in_dns_form(request.ar_name, flags) } {
+            // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
+            // What cannot be encoded libc cannot encode either, and says so of the one request.
+            Ok(Answer::Local | Answer::Watched(_)) | Err(_) => continue,
+            Ok(Answer::NoRoom) => Err(libc::EAI_AGAIN),
+            Ok(Answer::NoName) => Err(libc::EAI_NONAME),
+            Ok(Answer::Fake(host)) => Ok(host.digits(family)),
+        };
+        // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
+        // SAFETY: a C string.
+        let copy = digits.map(|digits| unsafe { libc::strdup(digits.as_ptr()) });
+        match copy {
+            Ok(copy) if !copy.is_null() => {
+                replaced.push((place, request.ar_name));
+                request.ar_name = copy;
+            }
+            other => {
+                failure = Some(other.err().unwrap_or(libc::EAI_MEMORY));
+                break;
+            }
+        }
+    }
+    if let Some(code) = failure {
+        // SAFETY: libc has not seen them.
+        unsafe { restore(&replaced) };
+        return Verdict::Return(code);
+    }
+    if mode != GAI_WAIT || replaced.is_empty() {
+        return Verdict::Real;
+    }
+    // SAFETY: the program's own arguments.
+    let Some(code) = (unsafe { real::getaddrinfo_a(mode, list.cast(), count, event) }) else {
+        // SAFETY: there is no libc that has seen them.
+        unsafe { restore(&replaced) };
+        return Verdict::Fail(Errno::ENOSYS);
+    };
+    if code == 0 {
+        // SAFETY: libc is done with all of them. (After EAI_INTR it may not be: then they stay.)
+        unsafe { restore(&replaced) };
+    }
+    Verdict::Return(code)
+}
+
+/// Give requests their own names back.
+///
+/// # Safety
+/// The requests are valid, their names are from malloc, and nobody reads these any more.
+unsafe fn restore(replaced: &[(*mut Gaicb, *const c_char)]) {
+    for &(request, name) in replaced {
+        // SAFETY: the caller's contract.
+        unsafe {
+            libc::free((*request).ar_name.cast_mut().cast());
+            (*request).ar_name = name;
+        }
+    }
+}
