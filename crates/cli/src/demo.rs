@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::hello;
+use crate::demo_server;
 use crate::socks_server::{self, Rules};
 use std::fs::DirBuilder;
 use std::io;
@@ -80,7 +80,7 @@ async fn show(args: &Args) -> Result<(), String> {
     if !output.status.success() {
         return Err(format!("curl ended with {}", output.status));
     }
-    if output.stdout != hello::BODY.as_bytes() {
+    if output.stdout != demo_server::BODY.as_bytes() {
         return Err("that is not what the embedded web server says".to_owned());
     }
     let hop = hops
@@ -120,7 +120,7 @@ async fn start_servers() -> io::Result<(SocketAddr, UnboundedReceiver<String>)> 
         ..Rules::default()
     };
     let (log, hops) = unbounded_channel();
-    tokio::spawn(hello::serve(web));
+    tokio::spawn(demo_server::serve(web));
     tokio::spawn(socks_server::serve(
         proxy,
         Arc::new(rules),

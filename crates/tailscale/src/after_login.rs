@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::coming_up::{failed, StartError};
-use super::events::Events;
-use super::local_api;
-use super::node::{is_over, Node};
-use super::settings::table;
+use crate::events::Events;
+use crate::local_api;
+use crate::node::{is_over, Node};
+use crate::settings::table;
+use crate::start_error::{failed, StartError};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const DOMAIN: &str = "${TS_CERT_DOMAIN}";
 
 impl Node<'_> {
-    pub(super) fn after_login(
+    pub(crate) fn after_login(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,

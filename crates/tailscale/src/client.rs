@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::daemon;
+use crate::daemon;
 use crate::sys::process::Pid;
 use crate::sys::signals;
 use crate::sys::{child, memory_file};
@@ -22,7 +22,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Its output goes to a file in `folder`, because nobody may have the time to read a pipe. The file has the name of
+    /// Its output goes to a file in `directory`, because nobody may have the time to read a pipe. The file has the name of
     /// the subcommand, the first of `words`: a `status` may run beside an `up`. It inherits `fds`.
     ///
     /// # Errors
@@ -32,10 +32,10 @@ impl Client {
         program: &Path,
         socket: &Path,
         words: &[OsString],
-        folder: &Path,
+        directory: &Path,
         fds: Vec<RawFd>,
     ) -> io::Result<Client> {
-        let output = folder.join(words.first().map_or("output".as_ref(), OsString::as_os_str));
+        let output = directory.join(words.first().map_or("output".as_ref(), OsString::as_os_str));
         let file = File::create(&output)?;
         let mut command = Command::new(program);
         command

@@ -2,7 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{keep, placeholders, Events, Node, Reader, Settings, StartError, KEY_VARIABLE};
+use crate::credentials::placeholders;
+use crate::events::Events;
+use crate::node::Node;
+use crate::settings::{Reader, Settings, KEY_VARIABLE};
+use crate::start_error::StartError;
+use crate::supervise::supervise;
 use crate::sys::child;
 use crate::sys::process::{self, Pid};
 use std::io::{self, BufRead, BufReader};
@@ -46,7 +51,7 @@ pub fn run(args: &Args) -> ExitCode {
     let done = match args.command {
         Subcommand::Hide => hide(),
         Subcommand::Up { watch } => up(watch),
-        Subcommand::Supervise { watch } => supervise(watch),
+        Subcommand::Supervise { watch } => run_supervisor(watch),
     };
     match done {
         Ok(code) => code,
@@ -90,7 +95,7 @@ fn up(watch: Pid) -> Result<ExitCode, String> {
     }
 }
 
-fn supervise(watch: Pid) -> Result<ExitCode, String> {
+fn run_supervisor(watch: Pid) -> Result<ExitCode, String> {
     let told = |error: io::Error| error.to_string();
     let settings =
         Settings::from_env(&|name| std::env::var_os(name)).map_err(|error| error.to_string())?;
@@ -118,7 +123,7 @@ fn supervise(watch: Pid) -> Result<ExitCode, String> {
         Err(StartError::Failed(reason)) => return Err(reason),
         Err(StartError::Interrupted) => return Ok(ExitCode::FAILURE),
     }
-    let kept = keep(&mut node, &mut events, settings.drain);
+    let kept = supervise(&mut node, &mut events, settings.drain);
     node.stop(&mut events);
     kept.map_err(told)?;
     Ok(ExitCode::SUCCESS)

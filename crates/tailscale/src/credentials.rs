@@ -1,11 +1,12 @@
 //! What lets the node into the tailnet: an auth key, an OAuth client's secret, or a token of an identity provider.
 //!
 //! A secret goes to `tailscale up` in a file of memory that has no name (memfd_create(2)): neither the command line nor
-//! a folder shows it, and however this process ends, nothing of it stays.
+//! a directory shows it, and however this process ends, nothing of it stays.
 
 #![forbid(unsafe_code)]
 
-use super::settings::{table, Reader, SettingsError};
+use crate::settings::reader::{Reader, SettingsError};
+use crate::settings::table;
 use crate::sys::memory_file;
 use std::ffi::OsString;
 use std::fs;

@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::credentials;
-use super::lost::{self, Lost};
-use super::programs::Programs;
-use super::settings::Settings;
+use crate::credentials;
+use crate::lost::{self, Lost};
+use crate::programs::Programs;
+use crate::settings::Settings;
 use crate::sys::process::Pid;
-use crate::sys::{child, shield, signals};
+use crate::sys::{child, signals, sigterm_shield};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::unix::process::CommandExt;
@@ -20,7 +20,7 @@ use tailchain_diagnostics::report;
 /// Lines of its log that are kept to explain a failure.
 const KEPT: usize = 20;
 
-/// Where it keeps what its log needs. Left to itself it looks for a place outside of the folders that it was given, and
+/// Where it keeps what its log needs. Left to itself it looks for a place outside of the directories that it was given, and
 /// ends where none can be written, as in a container with a read-only root.
 const LOGS_VARIABLE: &str = "TS_LOGS_DIR";
 
@@ -76,7 +76,7 @@ impl Daemon {
         }
         without_our_variables(&mut command);
         signals::unblock_in(&mut command);
-        shield::against_sigterm(&mut command);
+        sigterm_shield::against_sigterm(&mut command);
         child::end_with_us(&mut command, libc::SIGINT);
         let pid = command.spawn()?.id();
         // It holds the writing end: the log would have no end.

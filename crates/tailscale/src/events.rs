@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::told::Told;
+use crate::sigterm_broadcast::SigtermBroadcast;
 use crate::sys::poll;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Received, SignalFd};
@@ -50,7 +50,7 @@ pub struct Events {
     gone: bool,
     /// How the watched child ended.
     status: Option<ExitStatus>,
-    told: Told,
+    sigterm: SigtermBroadcast,
 }
 
 impl Events {
@@ -65,14 +65,14 @@ impl Events {
             stop: None,
             gone: false,
             status: None,
-            told: Told::default(),
+            sigterm: SigtermBroadcast::default(),
         })
     }
 
     /// From now on wait for the end of this child, and pass signals on to it.
     pub fn watch_child(&mut self, pid: Pid) {
         self.watched = Watched::Child(pid);
-        self.told = Told::new();
+        self.sigterm = SigtermBroadcast::new();
     }
 
     /// From now on wait for the end of this process.
@@ -111,7 +111,7 @@ impl Events {
                 return Ok(Some(ended));
             }
             let now = Instant::now();
-            if self.told.is_due(now) {
+            if self.sigterm.is_due(now) {
                 self.pass_on(libc::SIGTERM);
             }
             let until_next = |at: Instant| at.saturating_duration_since(now);
@@ -125,7 +125,7 @@ impl Events {
                 Watched::Other(fd) if !self.gone => fds.push(fd.as_fd()),
                 _ => (),
             }
-            let due = self.told.due().map(until_next);
+            let due = self.sigterm.due().map(until_next);
             let ready = poll::readable(&fds, left.into_iter().chain(due).min())?;
             self.gone |= ready.get(1) == Some(&true);
             while let Some(received) = self.signals.next() {
@@ -141,7 +141,7 @@ impl Events {
                     self.gone = true;
                     self.status = Some(status);
                 }
-                self.told.note_end(pid, status, Instant::now());
+                self.sigterm.note_end(pid, status, Instant::now());
                 self.ended.push_back((pid, status));
             }
             return;
@@ -159,7 +159,7 @@ impl Events {
         }
         let has_it_already = match received.number {
             _ if received.by_kernel => true,
-            libc::SIGTERM => !self.told.note_sigterm(Instant::now()),
+            libc::SIGTERM => !self.sigterm.note_sigterm(Instant::now()),
             _ => false,
         };
         if !has_it_already {

@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+use crate::listener::Listener;
 use crate::sys::process::Pid;
 use crate::sys::signals;
-use crate::{Folder, Listener};
+use crate::temp_dir::TempDir;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -32,7 +33,7 @@ pub enum Configuration {
     Found,
     File(PathBuf),
     /// One of ours, which goes when the value does.
-    Shipped(Folder),
+    Shipped(TempDir),
 }
 
 impl Configuration {
@@ -40,7 +41,7 @@ impl Configuration {
         match self {
             Configuration::Found => None,
             Configuration::File(path) => Some(path.clone()),
-            Configuration::Shipped(folder) => Some(folder.path().join(SHIPPED_NAME)),
+            Configuration::Shipped(directory) => Some(directory.path().join(SHIPPED_NAME)),
         }
     }
 }
@@ -159,9 +160,9 @@ fn names(config: &Config, listener: Listener) -> bool {
 }
 
 fn shipped(listener: Listener) -> io::Result<Configuration> {
-    let folder = Folder::new()?;
-    fs::write(folder.path().join(SHIPPED_NAME), with_address(listener))?;
-    Ok(Configuration::Shipped(folder))
+    let directory = TempDir::new()?;
+    fs::write(directory.path().join(SHIPPED_NAME), with_address(listener))?;
+    Ok(Configuration::Shipped(directory))
 }
 
 fn with_address(listener: Listener) -> String {

@@ -1,8 +1,8 @@
 //! Runs Tailscale beside a program: starts tailscaled without a TUN device, logs in, keeps it alive for as long
 //! as the program runs, and stops it afterwards.
 //!
-//! `settings` says how, `events` is what happens meanwhile. `node` is one tailscaled until it has logged out; it is
-//! `coming_up` from its start (`daemon`) over `login` to `ready`. `keep` looks after it until its program is gone. The
+//! `settings` says how, `events` is what happens meanwhile. `node` is one tailscaled until it has logged out; `startup`
+//! takes it from `daemon` over `login` to `ready`, and `supervise` looks after it until its program is gone. The
 //! commands `run` and `tailscale up` differ in whose end they wait for: a child of theirs, or any process of the
 //! machine.
 
@@ -19,15 +19,12 @@
 mod after_login;
 mod backoff;
 mod client;
-mod coming_up;
 pub mod command;
 mod credentials;
 mod daemon;
 mod duration;
 mod events;
-mod folder;
 mod hostname;
-mod keep;
 mod launcher;
 mod listener;
 mod local_api;
@@ -40,18 +37,13 @@ mod ready;
 pub mod run;
 mod server;
 mod settings;
+mod sigterm_broadcast;
+mod start_error;
+mod startup;
 mod status;
+mod supervise;
 mod sys;
-mod told;
-
-pub use coming_up::StartError;
-pub use credentials::placeholders;
-pub use events::Events;
-pub use folder::Folder;
-pub use keep::keep;
-pub use listener::Listener;
-pub use node::Node;
-pub use settings::{table, Reader, Settings, KEY_VARIABLE};
+mod temp_dir;
 
 #[cfg(test)]
 mod tests {

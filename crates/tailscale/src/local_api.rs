@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::status::{self, Status};
+use crate::status::{self, Status};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

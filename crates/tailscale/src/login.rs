@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::credentials::Keys;
-use super::lost;
-use super::settings::Settings;
+use crate::credentials::Keys;
+use crate::settings::Settings;
+use crate::status;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ fn is_refused_by_api(output: &str) -> bool {
     BEFORE_STATUS
         .into_iter()
         .filter_map(|text| output.split_once(text))
-        .any(|(_, rest)| rest.get(..3).is_some_and(lost::is_final))
+        .any(|(_, rest)| rest.get(..3).is_some_and(status::is_final))
 }
 
 /// What `tailscale up` wrote, for a message of ours: on one line, without secrets.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::status::Status;
+use crate::status::{is_final, Status};
 use std::fmt;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -30,11 +30,6 @@ pub fn told_by(line: &str) -> Option<Lost> {
     is_final(answer.split(':').next()?).then(|| Lost::Unknown(answer.to_owned()))
 }
 
-/// Whether an HTTP status is an answer that will not change. Timeout, too early, too many: these do pass.
-pub fn is_final(code: &str) -> bool {
-    code.len() == 3 && code.starts_with('4') && !["408", "425", "429"].contains(&code)
-}
-
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,8 +47,8 @@ impl fmt::Display for Lost {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status;
     use super::*;
+    use crate::status;
 
     fn lost(json: &str) -> Option<Lost> {
         found_in(&status::parse(json.as_bytes()).unwrap())

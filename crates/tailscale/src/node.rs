@@ -2,33 +2,32 @@
 
 #![forbid(unsafe_code)]
 
-use super::client::Client;
-use super::coming_up::{failed, StartError};
-use super::daemon::Daemon;
-use super::events::Events;
-use super::folder::Folder;
-use super::local_api;
-use super::lost::{self, Lost};
-use super::programs::{self, Programs};
-use super::ready::{self, NotReady};
-use super::settings::Settings;
-use super::status::{self, Status};
+use crate::client::Client;
+use crate::daemon::Daemon;
+use crate::events::Events;
+use crate::local_api;
+use crate::lost::{self, Lost};
+use crate::programs::{self, Programs};
+use crate::ready::{self, NotReady};
+use crate::settings::Settings;
+use crate::start_error::{failed, StartError};
+use crate::status::{self, Status};
 use crate::sys::port::PortHold;
 use crate::sys::process::{self, Pid};
+use crate::temp_dir::TempDir;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use tailchain_core::config::tailscaled::HOST_VARIABLE;
 use tailchain_diagnostics::report;
 
 /// Between two looks at something that tells nobody when it changes.
-pub(super) const STEP: Duration = Duration::from_millis(100);
+pub(crate) const STEP: Duration = Duration::from_millis(100);
 /// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
-pub(super) const LOGOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOGOUT: Duration = Duration::from_secs(5);
 /// For a client that is killed to be gone.
-pub(super) const KILLED: Duration = Duration::from_secs(1);
+pub(crate) const KILLED: Duration = Duration::from_secs(1);
 
 /// What a look at a node tells.
 pub enum Sight {
@@ -39,13 +38,13 @@ pub enum Sight {
 }
 
 pub struct Node<'s> {
-    pub(super) settings: &'s Settings,
-    pub(super) programs: Programs,
-    pub(super) folder: Folder,
-    pub(super) socket: PathBuf,
-    pub(super) daemon: Option<Daemon>,
+    pub(crate) settings: &'s Settings,
+    pub(crate) programs: Programs,
+    pub(crate) temp_dir: TempDir,
+    pub(crate) socket: PathBuf,
+    pub(crate) daemon: Option<Daemon>,
     /// From the first start on: nobody takes the place of a tailscaled that died.
-    pub(super) hold: Option<PortHold>,
+    pub(crate) hold: Option<PortHold>,
 }
 
 impl<'s> Node<'s> {
@@ -59,10 +58,10 @@ impl<'s> Node<'s> {
             std::env::current_exe().ok().as_deref(),
         );
         let programs = programs.map_err(|error| error.to_string())?;
-        let folder = Folder::new().map_err(|error| error.to_string())?;
+        let temp_dir = TempDir::new().map_err(|error| error.to_string())?;
         let socket = match &settings.socket {
             Some(path) => path.clone(),
-            None => folder.path().join("tailscaled.sock"),
+            None => temp_dir.path().join("tailscaled.sock"),
         };
         for line in &settings.without_effect {
             report::complain(format_args!("warning: {line}"));
@@ -70,7 +69,7 @@ impl<'s> Node<'s> {
         Ok(Node {
             settings,
             programs,
-            folder,
+            temp_dir,
             socket,
             daemon: None,
             hold: None,
@@ -78,7 +77,7 @@ impl<'s> Node<'s> {
     }
 
     /// tailscaled, unless it is not there or has ended.
-    pub(super) fn living(&self) -> Option<&Daemon> {
+    pub(crate) fn living(&self) -> Option<&Daemon> {
         self.daemon.as_ref().filter(|daemon| daemon.ended.is_none())
     }
 
@@ -115,38 +114,6 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// Starts tailscaled, logs in and waits until its proxy can be used. After a failure nothing is left.
-    ///
-    /// # Errors
-    ///
-    /// Why it did not come up within the time that the settings give.
-    pub fn start(&mut self, events: &mut Events) -> Result<(), StartError> {
-        let began = Instant::now();
-        let until = self.settings.timeout.map(|timeout| began + timeout);
-        let up = self.bring_up(events, until);
-        match up {
-            Ok(status) => {
-                report::complain(format_args!(
-                    "Tailscale is up after {:.1} s ({}), SOCKS5 on {}",
-                    began.elapsed().as_secs_f64(),
-                    status.node,
-                    self.settings.listener
-                ));
-                if self.settings.listener.is_open_to_peers() {
-                    report::complain(format_args!(
-                        "warning: peers in the tailnet can use the SOCKS5 proxy on {}, and through it what only this machine can reach; {HOST_VARIABLE}=127.0.0.2 keeps them out",
-                        self.settings.listener
-                    ));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.stop(events);
-                Err(error)
-            }
-        }
-    }
-
     /// How it is out of the tailnet, if it is.
     pub fn look(&self) -> Sight {
         if let Some(lost) = self.living().and_then(Daemon::lost) {
@@ -160,41 +127,8 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// Logs in again, if it can be on the tailscaled that runs: what the node was told by `tailscale serve` stays, and
-    /// programs find its proxy. A machine that the control server has forgotten begins anew.
-    ///
-    /// # Errors
-    ///
-    /// As [`Node::start`].
-    pub fn return_to_tailnet(
-        &mut self,
-        lost: &Lost,
-        events: &mut Events,
-    ) -> Result<(), StartError> {
-        if let Lost::Unknown(_) = lost {
-            self.stop(events);
-            return self.start(events);
-        }
-        let began = Instant::now();
-        let until = self.settings.timeout.map(|timeout| began + timeout);
-        match self.bring_back(events, until) {
-            Ok(status) => {
-                report::complain(format_args!(
-                    "Tailscale: logged in again after {:.1} s ({})",
-                    began.elapsed().as_secs_f64(),
-                    status.node
-                ));
-                Ok(())
-            }
-            Err(error) => {
-                self.stop(events);
-                Err(error)
-            }
-        }
-    }
-
     /// `None` when it cannot be told. A client that runs `beside` may end meanwhile.
-    pub(super) fn status(
+    pub(crate) fn status(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,
@@ -244,12 +178,12 @@ impl<'s> Node<'s> {
         }
     }
 
-    pub(super) fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
+    pub(crate) fn pause(&mut self, events: &mut Events) -> Result<(), StartError> {
         self.step(events, &mut [], Instant::now() + STEP)
     }
 
     /// Wait until something happens that matters to a start, such as the end of one of `clients`.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         events: &mut Events,
         clients: &mut [&mut Client],
@@ -275,7 +209,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    pub(super) fn client(
+    pub(crate) fn client(
         &self,
         words: &[std::ffi::OsString],
         fds: Vec<RawFd>,
@@ -284,7 +218,7 @@ impl<'s> Node<'s> {
             &self.programs.client,
             &self.socket,
             words,
-            self.folder.path(),
+            self.temp_dir.path(),
             fds,
         )
         .map_err(|error| {
@@ -295,7 +229,7 @@ impl<'s> Node<'s> {
         })
     }
 
-    pub(super) fn end_client(
+    pub(crate) fn end_client(
         &mut self,
         mut client: Client,
         events: &mut Events,
@@ -309,6 +243,6 @@ impl<'s> Node<'s> {
     }
 }
 
-pub(super) fn is_over(until: Option<Instant>) -> bool {
+pub(crate) fn is_over(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
 }

@@ -41,10 +41,10 @@ impl Owner {
 
     /// The process that has it, as far as we may look.
     fn process(self) -> Option<(Pid, String)> {
-        let folders = fs::read_dir("/proc").ok()?;
-        folders.flatten().find_map(|folder| {
-            let pid = folder.file_name().to_str()?.parse().ok()?;
-            let path = folder.path();
+        let directories = fs::read_dir("/proc").ok()?;
+        directories.flatten().find_map(|directory| {
+            let pid = directory.file_name().to_str()?.parse().ok()?;
+            let path = directory.path();
             let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
             has(&path, self.inode)?.then(|| (pid, name.trim_end().to_owned()))
         })

@@ -15,27 +15,27 @@ pub struct Programs {
     pub client: PathBuf,
 }
 
-/// In none of these folders are both.
+/// In none of these directories are both.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotFound(Vec<PathBuf>);
 
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folders: Vec<String> = self
+        let directories: Vec<String> = self
             .0
             .iter()
-            .map(|folder| folder.display().to_string())
+            .map(|directory| directory.display().to_string())
             .collect();
         write!(
             f,
-            "{DAEMON} and {CLIENT} are not together in any of {}; install Tailscale, or name their folder in TAILSCALE_DIR",
-            folders.join(":")
+            "{DAEMON} and {CLIENT} are not together in any of {}; install Tailscale, or name their directory in TAILSCALE_DIR",
+            directories.join(":")
         )
     }
 }
 
 /// In `given` alone if it is; else in `path` (`$PATH`), beside this command, and where the buildpack has them.
-/// Both from one folder, so that their versions fit.
+/// Both from one directory, so that their versions fit.
 ///
 /// # Errors
 ///
@@ -45,33 +45,36 @@ pub fn find(
     path: Option<&OsStr>,
     own: Option<&Path>,
 ) -> Result<Programs, NotFound> {
-    let folders = match given {
-        Some(folder) => vec![folder.to_owned()],
-        None => folders(path, own),
+    let directories = match given {
+        Some(directory) => vec![directory.to_owned()],
+        None => directories(path, own),
     };
-    let in_folder = |folder: &PathBuf| {
+    let in_directory = |directory: &PathBuf| {
         let programs = Programs {
-            daemon: folder.join(DAEMON),
-            client: folder.join(CLIENT),
+            daemon: directory.join(DAEMON),
+            client: directory.join(CLIENT),
         };
         (programs.daemon.is_file() && programs.client.is_file()).then_some(programs)
     };
-    folders.iter().find_map(in_folder).ok_or(NotFound(folders))
+    directories
+        .iter()
+        .find_map(in_directory)
+        .ok_or(NotFound(directories))
 }
 
-fn folders(path: Option<&OsStr>, own: Option<&Path>) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = path
+fn directories(path: Option<&OsStr>, own: Option<&Path>) -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> = path
         .map(|path| std::env::split_paths(path).collect())
         .unwrap_or_default();
-    // Of the current folder nobody said that it holds programs.
-    folders.retain(|folder| folder.is_absolute());
+    // Ignore relative PATH entries.
+    directories.retain(|directory| directory.is_absolute());
     if let Some(beside) = own.and_then(Path::parent) {
-        folders.push(beside.to_owned());
+        directories.push(beside.to_owned());
         // vendor/proxychains-ng/bin -> vendor/tailscale
         let vendor = beside.parent().and_then(Path::parent);
-        folders.extend(vendor.map(|vendor| vendor.join(CLIENT)));
+        directories.extend(vendor.map(|vendor| vendor.join(CLIENT)));
     }
-    folders
+    directories
 }
 
 #[cfg(test)]
@@ -79,20 +82,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folders_are_searched_in_order_and_none_is_relative() {
+    fn the_directories_are_searched_in_order_and_none_is_relative() {
         let own = Path::new("/app/vendor/proxychains-ng/bin/tailchain");
         let error = find(None, Some(OsStr::new("/nowhere/a:b:/nowhere/c")), Some(own));
-        let folders = [
+        let directories = [
             "/nowhere/a",
             "/nowhere/c",
             "/app/vendor/proxychains-ng/bin",
             "/app/vendor/tailscale",
         ];
-        assert_eq!(error, Err(NotFound(folders.map(PathBuf::from).to_vec())));
+        assert_eq!(
+            error,
+            Err(NotFound(directories.map(PathBuf::from).to_vec()))
+        );
     }
 
     #[test]
-    fn a_given_folder_is_the_only_one() {
+    fn a_given_directory_is_the_only_one() {
         let given = Path::new("/nowhere/given");
         let error = find(Some(given), Some(OsStr::new("/bin")), None);
         assert_eq!(error, Err(NotFound(vec![given.to_owned()])));

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::listener::Listener;
-use super::owner;
+use crate::listener::Listener;
+use crate::owner;
 use crate::sys::process::Pid;
 use std::fmt;
 use std::time::Duration;

@@ -2,9 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::credentials::placeholders;
+use crate::events::Events;
 use crate::launcher::Launcher;
+use crate::node::Node;
+use crate::settings::{table, Reader, Settings, KEY_VARIABLE};
+use crate::start_error::StartError;
+use crate::supervise::supervise;
 use crate::sys::process;
-use crate::{keep, placeholders, table, Events, Node, Reader, Settings, StartError, KEY_VARIABLE};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -85,7 +90,7 @@ fn with_tailscale(
         }
     };
     events.watch_child(pid);
-    let kept = keep(&mut node, &mut events, settings.drain);
+    let kept = supervise(&mut node, &mut events, settings.drain);
     if !events.is_gone() {
         report::complain(format_args!(
             "the command did not end within {} s (TAILSCALE_DRAIN_TIMEOUT) and is killed",

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::lost;
 use serde_json::Value;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +45,11 @@ pub fn parse(text: &[u8]) -> Option<Status> {
     })
 }
 
+/// Whether an HTTP status is an answer that will not change. Timeout, too early, too many: these do pass.
+pub fn is_final(code: &str) -> bool {
+    code.len() == 3 && code.starts_with('4') && !["408", "425", "429"].contains(&code)
+}
+
 impl Status {
     pub fn is_running(&self) -> bool {
         self.state == "Running"
@@ -57,7 +61,7 @@ impl Status {
         self.health.iter().find_map(|line| {
             let (_, answer) = line.split_once("register request: ")?;
             let code = answer.strip_prefix("http ")?.split(':').next()?;
-            lost::is_final(code).then_some(answer)
+            is_final(code).then_some(answer)
         })
     }
 

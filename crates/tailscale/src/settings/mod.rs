@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-mod reader;
+pub mod reader;
 pub mod table;
 
 pub use reader::{Env, Reader, SettingsError};
 
-use super::credentials::Credentials;
-use super::hostname;
-use super::listener::Listener;
+use crate::credentials::Credentials;
+use crate::hostname;
+use crate::listener::Listener;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,11 +53,11 @@ pub struct Settings {
     pub http_proxy: Option<String>,
     /// Where `tailscale` and `tailscaled` are; `None`: looked for.
     pub programs: Option<PathBuf>,
-    /// tailscaled's own socket; `None`: in a private folder.
+    /// tailscaled's own socket; `None`: in a private directory.
     pub socket: Option<PathBuf>,
     /// The node's state, which outlives tailscaled; `None`: in memory, and the node logs out when tailscaled ends.
     pub state: Option<PathBuf>,
-    /// tailscaled's other files, such as certificates; `None`: with the state, else in a private folder.
+    /// tailscaled's other files, such as certificates; `None`: with the state, else in a private directory.
     pub files: Option<PathBuf>,
     /// What to tell whoever set a variable that cannot be honoured.
     pub without_effect: Vec<String>,

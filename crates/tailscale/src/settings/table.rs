@@ -91,11 +91,11 @@ settings! {
     PROGRAMS = "TAILSCALE_DIR", [],
         "where `tailscale` and `tailscaled` are; set by the buildpack, elsewhere those of `PATH`";
     SOCKET = "TAILSCALE_SOCKET", ["TS_SOCKET"],
-        "tailscaled's socket; set by the buildpack, elsewhere in a folder of `tailchain run`'s own";
+        "tailscaled's socket; set by the buildpack, elsewhere in a directory of `tailchain run`'s own";
     STATE_DIR = "TAILSCALE_STATE_DIR", ["TS_STATE_DIR"],
-        "keep the machine's identity in this folder, and tailscaled's other files; default none: it is in memory, each start is a new machine, and one with an ephemeral key leaves the tailnet at its end";
+        "keep the machine's identity in this directory, and tailscaled's other files; default none: it is in memory, each start is a new machine, and one with an ephemeral key leaves the tailnet at its end";
     FILES_DIR = "TAILSCALE_FILES_DIR", [],
-        "without a state folder, the place for tailscaled's other files, such as certificates; set by the buildpack, elsewhere in a folder of `tailchain run`'s own";
+        "without a state directory, the place for tailscaled's other files, such as certificates; set by the buildpack, elsewhere in a directory of `tailchain run`'s own";
 }
 
 /// Variables of Tailscale's container that cannot be honoured, and why. Who sets one is told.

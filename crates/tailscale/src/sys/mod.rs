@@ -5,6 +5,6 @@ pub mod memory_file;
 pub mod poll;
 pub mod port;
 pub mod process;
-pub mod shield;
 pub mod signals;
-pub mod witness;
+pub mod sigterm_canary;
+pub mod sigterm_shield;

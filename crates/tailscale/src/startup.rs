@@ -2,45 +2,94 @@
 
 #![forbid(unsafe_code)]
 
-use super::daemon::Daemon;
-use super::events::Events;
-use super::login::{self, Login};
-use super::node::{is_over, Node, KILLED, STEP};
-use super::status::Status;
-use super::{owner, ready, server};
+use crate::daemon::Daemon;
+use crate::events::Events;
+use crate::login::{self, Login};
+use crate::lost::Lost;
+use crate::node::{is_over, Node, KILLED, STEP};
+use crate::start_error::{failed, StartError};
+use crate::status::Status;
 use crate::sys::port::PortHold;
-use crate::sys::shield;
-use std::fmt;
+use crate::sys::sigterm_shield;
+use crate::{owner, ready, server};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+use tailchain_core::config::tailscaled::HOST_VARIABLE;
 use tailchain_diagnostics::report;
 
 /// Between two looks at a login that takes its time.
 const LOOK: Duration = Duration::from_secs(2);
 
-#[derive(Debug)]
-pub enum StartError {
-    Failed(String),
-    /// Somebody asked us to end, or the watched process is gone.
-    Interrupted,
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> StartError {
-        StartError::Failed(error.to_string())
-    }
-}
-
-/// What stands in the way, and what to do.
-pub(super) fn failed(reason: impl fmt::Display) -> StartError {
-    StartError::Failed(reason.to_string())
-}
-
 impl Node<'_> {
-    pub(super) fn bring_up(
+    /// Starts tailscaled, logs in and waits until its proxy can be used. After a failure nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not come up within the time that the settings give.
+    pub fn start(&mut self, events: &mut Events) -> Result<(), StartError> {
+        let began = Instant::now();
+        let until = self.settings.timeout.map(|timeout| began + timeout);
+        let up = self.bring_up(events, until);
+        match up {
+            Ok(status) => {
+                report::complain(format_args!(
+                    "Tailscale is up after {:.1} s ({}), SOCKS5 on {}",
+                    began.elapsed().as_secs_f64(),
+                    status.node,
+                    self.settings.listener
+                ));
+                if self.settings.listener.is_open_to_peers() {
+                    report::complain(format_args!(
+                        "warning: peers in the tailnet can use the SOCKS5 proxy on {}, and through it what only this machine can reach; {HOST_VARIABLE}=127.0.0.2 keeps them out",
+                        self.settings.listener
+                    ));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(events);
+                Err(error)
+            }
+        }
+    }
+
+    /// Logs in again, if it can be on the tailscaled that runs: what the node was told by `tailscale serve` stays, and
+    /// programs find its proxy. A machine that the control server has forgotten begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub fn return_to_tailnet(
+        &mut self,
+        lost: &Lost,
+        events: &mut Events,
+    ) -> Result<(), StartError> {
+        if let Lost::Unknown(_) = lost {
+            self.stop(events);
+            return self.start(events);
+        }
+        let began = Instant::now();
+        let until = self.settings.timeout.map(|timeout| began + timeout);
+        match self.bring_back(events, until) {
+            Ok(status) => {
+                report::complain(format_args!(
+                    "Tailscale: logged in again after {:.1} s ({})",
+                    began.elapsed().as_secs_f64(),
+                    status.node
+                ));
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(events);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn bring_up(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,
@@ -85,14 +134,14 @@ impl Node<'_> {
     }
 
     fn start_daemon(&mut self) -> Result<(), StartError> {
-        let own = self.folder.path().join("state");
+        let own = self.temp_dir.path().join("state");
         let given = self
             .settings
             .state
             .as_ref()
             .or(self.settings.files.as_ref());
         let files = given.unwrap_or(&own);
-        for folder in [Some(files.as_path()), self.socket.parent()]
+        for directory in [Some(files.as_path()), self.socket.parent()]
             .into_iter()
             .flatten()
         {
@@ -100,9 +149,9 @@ impl Node<'_> {
             let made = fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
-                .create(folder);
+                .create(directory);
             made.map_err(|error| {
-                failed(format_args!("cannot make {}: {error}", folder.display()))
+                failed(format_args!("cannot make {}: {error}", directory.display()))
             })?;
         }
         let started = Daemon::start(&self.programs, self.settings, &self.socket, files);
@@ -130,7 +179,7 @@ impl Node<'_> {
         }
         // It has installed its handlers by now.
         match self.living() {
-            Some(daemon) if !shield::is_in_place(daemon.pid) => report::complain(
+            Some(daemon) if !sigterm_shield::is_in_place(daemon.pid) => report::complain(
                 "tailscaled cannot be kept from SIGTERM here (no seccomp): where everything is signalled at once, it ends with the program",
             ),
             _ => (),
@@ -163,7 +212,7 @@ impl Node<'_> {
     }
 
     /// The node is in the tailnet again, on the tailscaled that runs.
-    pub(super) fn bring_back(
+    pub(crate) fn bring_back(
         &mut self,
         events: &mut Events,
         until: Option<Instant>,

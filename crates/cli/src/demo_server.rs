@@ -17,14 +17,14 @@ pub async fn serve(listener: TcpListener) -> io::Error {
         match listener.accept().await {
             Ok((client, _)) => {
                 // A client that left early has missed its own answer only.
-                tokio::spawn(async move { answer(client).await.ok() });
+                tokio::spawn(async move { serve_client(client).await.ok() });
             }
             Err(error) => return error,
         }
     }
 }
 
-async fn answer(mut client: TcpStream) -> io::Result<()> {
+async fn serve_client(mut client: TcpStream) -> io::Result<()> {
     read_request(&mut client).await?;
     let length = BODY.len();
     let response = format!(

@@ -1,4 +1,4 @@
-//! A private folder for one start: the socket, messages of the client.
+//! A private directory for one start: the socket, messages of the client.
 
 #![forbid(unsafe_code)]
 
@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 
 const SHARED_MEMORY: &str = "/dev/shm";
 
-pub struct Folder(PathBuf);
+pub struct TempDir(PathBuf);
 
-impl Folder {
+impl TempDir {
     /// # Errors
     ///
     /// `$TMPDIR` cannot be written to, or if it is not set, neither `/tmp` nor `/dev/shm` can.
-    pub fn new() -> io::Result<Folder> {
-        let made = Folder::below(&std::env::temp_dir());
+    pub fn new() -> io::Result<TempDir> {
+        let made = TempDir::below(&std::env::temp_dir());
         match std::env::var_os("TMPDIR") {
             // What a container with a read-only root has to write to.
-            None => made.or_else(|error| Folder::below(SHARED_MEMORY.as_ref()).map_err(|_| error)),
+            None => made.or_else(|error| TempDir::below(SHARED_MEMORY.as_ref()).map_err(|_| error)),
             Some(_) => made,
         }
     }
 
-    fn below(parent: &Path) -> io::Result<Folder> {
+    fn below(parent: &Path) -> io::Result<TempDir> {
         let pid = std::process::id();
         let mut number = 0;
         loop {
             let path = parent.join(format!("tailchain-{pid}-{number}"));
             // mkdir follows no link and takes nothing that somebody else has put there.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Folder(path)),
+                Ok(()) => return Ok(TempDir(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
                     number += 1;
                 }
@@ -48,7 +48,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

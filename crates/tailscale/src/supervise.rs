@@ -1,11 +1,11 @@
-//! Looks after a node for as long as its program runs.
+//! Supervises a node for as long as its program runs.
 
 #![forbid(unsafe_code)]
 
-use super::backoff::Backoff;
-use super::coming_up::StartError;
-use super::events::Events;
-use super::node::{Node, Sight};
+use crate::backoff::Backoff;
+use crate::events::Events;
+use crate::node::{Node, Sight};
+use crate::start_error::StartError;
 use std::io;
 use std::time::{Duration, Instant};
 use tailchain_diagnostics::report;
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// As poll(2).
-pub fn keep(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Result<()> {
+pub fn supervise(node: &mut Node<'_>, events: &mut Events, drain: Duration) -> io::Result<()> {
     let mut backoff = Backoff::new();
     let mut up_since = Instant::now();
     let mut next_start = None;
