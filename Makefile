@@ -55,6 +55,9 @@ demo: build
 	tests/install-tools curl
 	$(RELEASE)/tailchain demo
 
+# Tests spend most of their time waiting. Each worker has daemons of its own: more than a few do not pay.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+
 .PHONY: test
 test: build $(VENV)/ready
 	tests/install-tools
@@ -62,7 +65,7 @@ test: build $(VENV)/ready
 	tests/lifecycle/build
 	$(CARGO) test --workspace
 	fuzz/run --runs $(FUZZ_RUNS)
-	$(VENV)/bin/pytest tests $(PYTEST)
+	$(VENV)/bin/pytest tests --numprocesses $(WORKERS) --dist loadgroup $(PYTEST)
 
 # models/lock, models/names, models/pending: the shipped files under a model checker, which is built for this alone.
 # A part of a model's name runs that one: make models MODEL="second connect".

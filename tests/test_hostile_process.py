@@ -143,6 +143,8 @@ def test_libfaketime_is_preloaded_too(named, echo, time):
     if file is None:
         pytest.skip("libfaketime is not installed: tests/install-tools installs it")
     proxy, config = named
+    # Long enough for the driver to wait a second time.
+    proxy.mood = Mood(delay=0.02)
     for env in both_orders(file):
         run_probe("sandbox", NAME, echo.port, conf=config, options=QUIET, env={**env, "FAKETIME": time}).ok()
     assert proxy.targets == [(NAME, echo.port)] * 4

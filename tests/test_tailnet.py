@@ -285,6 +285,16 @@ def dial(through, host, port):
     return None
 
 
+def wait_until_known(node, socket_path):
+    """Until `node` has the key of the machine behind this socket: it hears of a new one from the control server."""
+    words = [binary("tailscale"), f"--socket={socket_path}", "status", "--json", "--peers=false"]
+    own = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Self"]["PublicKey"]
+    limit = time.monotonic() + PATIENCE
+    while own not in (json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}):
+        assert time.monotonic() < limit, f"{node.name} does not hear of {own}"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("host, is_open", [(None, False), ("::1", False), ("127.0.0.1", True)])
 @pytest.mark.parametrize("family", ["-4", "-6"])
 def test_a_peer_reaches_the_machine_but_not_its_proxy(run_settings, tailnet, web_port, tmp_path, host, is_open, family):
@@ -302,6 +312,7 @@ def test_a_peer_reaches_the_machine_but_not_its_proxy(run_settings, tailnet, web
     process = start(paths.COMMAND, command, via="bare", env=environment, cwd=tmp_path, stdin=subprocess.PIPE)
     try:
         address = process.stdout.readline().decode().strip()
+        wait_until_known(tailnet.db, socket_path)
         with dial(tailnet.db, address, int(web_port)) as client:
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert client.makefile("rb").read().endswith(PAGE)
@@ -314,16 +325,6 @@ def test_a_peer_reaches_the_machine_but_not_its_proxy(run_settings, tailnet, web
             assert client is None
     finally:
         finish(process, input=b"\n")
-
-
-def wait_until_known(node, socket_path):
-    """Until `node` has the key of the machine behind this socket: it hears of a new one from the control server."""
-    words = [binary("tailscale"), f"--socket={socket_path}", "status", "--json", "--peers=false"]
-    own = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Self"]["PublicKey"]
-    limit = time.monotonic() + PATIENCE
-    while own not in (json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}):
-        assert time.monotonic() < limit, f"{node.name} does not hear of {own}"
-        time.sleep(0.05)
 
 
 # The command waits for a line, so that the test can do something meanwhile, and then connects.
@@ -393,11 +394,18 @@ def test_a_config_for_serve_in_the_form_of_tailscales_container(run_settings, ta
     handlers = {"/": {"Proxy": f"http://127.0.0.1:{web_port}"}}
     config = {"TCP": {"80": {"HTTP": True}}, "Web": {"${TS_CERT_DOMAIN}:80": {"Handlers": handlers}}}
     (tmp_path / "serve.json").write_text(json.dumps(config))
-    environment = {**run_settings, "HOME": tmp_path, "TS_SERVE_CONFIG": tmp_path / "serve.json"}
+    path = tmp_path / "socket"
+    environment = {
+        **run_settings,
+        "HOME": tmp_path,
+        "TAILSCALE_SOCKET": path,
+        "TS_SERVE_CONFIG": tmp_path / "serve.json",
+    }
     command = ["run", "--", "sh", "-c", "echo runs; read line"]
     process = start(paths.COMMAND, command, via="bare", env=environment, cwd=tmp_path, stdin=subprocess.PIPE)
     try:
         assert process.stdout.readline() == b"runs\n"
+        wait_until_known(tailnet.db, path)
         with dial(tailnet.db, f"run.{DOMAIN}", 80) as client:
             client.sendall(f"GET / HTTP/1.0\r\nHost: run.{DOMAIN}\r\n\r\n".encode())
             assert client.makefile("rb").read().endswith(PAGE)

@@ -339,7 +339,8 @@ impl<'c> Driver<'c> {
     pub fn expired(&mut self) -> Progress {
         let now = sys::now();
         if let Late::At(at) = self.late {
-            if at <= now {
+            // That was the end of this wait; the clock is not asked, for it may stand still (libfaketime).
+            if at < self.dial.deadline() {
                 self.late = Late::Is;
                 self.suspend_options();
                 if now < self.dial.deadline() {
