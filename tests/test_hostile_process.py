@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,32 @@ def test_a_program_with_the_address_sanitizer(build, named, echo):
         result = run_under(threads, arguments, conf=config, via="preload", options=QUIET, env=env).ok()
         assert result.out == "good 80 bad 0 wrong 0 last 0\n" and "AddressSanitizer" not in result.err
     assert len(proxy.requests) == 2 * (2 + 80)
+
+
+def test_a_program_with_the_thread_sanitizer(build, named, echo):
+    """Its functions work only when its library has looked up the real ones, by our dlsym. What is not
+    instrumented, such as our library, looks to it as if it had no locks, unless it is told so."""
+    name = subprocess.run([need("cc"), "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
+    if not os.path.isabs(name):
+        pytest.skip("libtsan is not installed: it comes with gcc")
+    proxy, config = named
+    sandbox = build("sandbox", "-fsanitize=thread")
+    threads = build("threads", "-fsanitize=thread")
+    env = {"TSAN_OPTIONS": "ignore_noninstrumented_modules=1"}
+    run = partial(run_under, conf=config, via="preload", options=QUIET, env=env)
+    assert run(sandbox, [NAME, echo.port]).ok().err == ""
+    result = run(threads, ["127.0.0.1", echo.port, 8, 10]).ok()
+    assert (result.out, result.err) == ("good 80 bad 0 wrong 0 last 0\n", "")
+    assert len(proxy.requests) == 2 + 80
+
+
+def test_a_program_has_a_dl_iterate_phdr_of_its_own(build, named, echo):
+    proxy, config = named
+    source = build("sandbox").parent / "own.c"
+    source.write_text("#include <stdlib.h>\nint dl_iterate_phdr(void *each, void *data) { abort(); }\n")
+    program = build("sandbox", "-rdynamic", "-Wno-unused-parameter", str(source))
+    run_under(program, [NAME, echo.port], conf=config, via="preload", options=QUIET).ok()
+    assert proxy.targets == [(NAME, echo.port)] * 2
 
 
 @pytest.mark.parametrize("kib", [200, 240, 244, 248, 1024, 16384])

@@ -31,6 +31,13 @@ def test_every_interposed_function_is_ours_in_libc(conf, proxy):
     assert result.out == "others -> many, libc's 0\n"
 
 
+def test_a_lookup_needs_no_lock_that_libcs_own_does_without(conf, proxy):
+    """Who holds it may wait for whoever looks up; and before glibc 2.35 it stays locked in a child of fork."""
+    for via in ["bare", "preload"]:
+        result = run_probe("lookups", "127.0.0.1", 9, "locked", conf=conf([proxy]), via=via).ok()
+        assert result.out == "locked -> yes\n"
+
+
 PYTHON = """
 import ctypes, socket, struct, sys
 library = ctypes.CDLL(None if sys.argv[1] == "main" else sys.argv[1], use_errno=True)

@@ -7,6 +7,7 @@
 //!
 //! Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
 
+use super::link_map::Object;
 use super::symbols;
 use core::ffi::{c_char, c_void, CStr};
 use core::ptr;
@@ -122,7 +123,7 @@ unsafe extern "C" fn target_of_dlvsym(
     name: *const c_char,
     caller: usize,
 ) -> *const c_void {
-    let is_next = handle == libc::RTLD_NEXT && !symbols::is_before_us(caller);
+    let is_next = handle == libc::RTLD_NEXT && !is_before_us(caller);
     // SAFETY: the program's own argument.
     if !is_next && unsafe { concerns(name, caller) } {
         return ours_for_dlvsym as *const c_void;
@@ -149,7 +150,18 @@ unsafe fn concerns(name: *const c_char, caller: usize) -> bool {
     let is_hook = super::NAMES
         .iter()
         .any(|names| names.iter().any(|hook| hook.as_bytes() == name.to_bytes()));
-    is_hook && (symbols::is_before_us(caller) || !symbols::defines(caller, name))
+    is_hook && (is_before_us(caller) || !defines(caller, name))
+}
+
+/// Whether the object that makes a call was loaded before this one. Code of no object, a compiler's at run time, was not.
+fn is_before_us(caller: usize) -> bool {
+    Object::of(caller).is_some_and(Object::is_before_us)
+}
+
+/// Whether the object that makes a call defines a function of this name.
+fn defines(caller: usize, name: &CStr) -> bool {
+    // SAFETY: the object is loaded, since its code runs.
+    Object::of(caller).is_some_and(|object| unsafe { symbols::defined(object, name) }.is_some())
 }
 
 unsafe extern "C" fn ours_for_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
@@ -176,8 +188,8 @@ unsafe extern "C" fn ours_for_dlvsym(
 /// # Safety
 /// `name` is a C string.
 unsafe fn ours_for(found: *mut c_void, name: *const c_char) -> *mut c_void {
-    let in_libc = libc::__errno_location as *const () as usize;
-    if found.is_null() || !symbols::are_together(found as usize, in_libc) {
+    let is_libcs = || Object::of(found as usize).is_some_and(Object::is_of_libc);
+    if found.is_null() || !is_libcs() {
         return found;
     }
     // SAFETY: the caller's contract.

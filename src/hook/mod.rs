@@ -15,6 +15,7 @@ mod fd;
 mod glibc;
 #[cfg(target_env = "gnu")]
 mod legacy;
+mod link_map;
 pub mod lookup;
 mod namespace;
 pub mod peer;

@@ -1,154 +1,111 @@
-//! Symbols looked up without dlsym(3), which is one of our hooks: the loaded objects are walked in the loader's order.
+//! Symbols looked up without dlsym(3), which is one of our hooks, and without anything else that a program may interpose.
 
-use core::ffi::{c_char, c_int, c_void, CStr};
-use core::{mem, ptr, slice};
-use libc::{dl_phdr_info, size_t, Elf64_Phdr, Elf64_Sym};
+use super::link_map::{Dynamic, Object};
+use core::ffi::{c_char, c_void, CStr};
+use core::{mem, ptr};
+use libc::Elf64_Sym;
 
 /// The first definition of `name` in an object that was loaded after this one: what RTLD_NEXT finds. NULL: none.
 pub fn next(name: &CStr) -> *mut c_void {
-    let mut passed = false;
-    let found = visit_objects(&mut |object| {
-        if !passed {
-            passed = holds(object, own_address());
-            return None;
-        }
-        // SAFETY: a loaded object.
-        unsafe { defined(object, name) }
+    let found = Object::own().and_then(|own| {
+        // SAFETY: loaded objects. Of glibc 2.34 and newer libc is the last that is looked at.
+        own.following()
+            .find_map(|object| unsafe { defined(object, name) })
     });
-    found.map_or(ptr::null_mut(), |address| address as *mut c_void)
+    pointer(found)
 }
 
 /// Our own function of this name.
 pub fn own(name: &CStr) -> *mut c_void {
-    let found = visit_objects(&mut |object| {
-        holds(object, own_address())
-            // SAFETY: a loaded object.
-            .then(|| unsafe { defined(object, name) })
-            .flatten()
-    });
-    found.map_or(ptr::null_mut(), |address| address as *mut c_void)
+    // SAFETY: this very object.
+    pointer(Object::own().and_then(|own| unsafe { defined(own, name) }))
 }
 
-/// Whether the object that holds `address` defines a function of this name.
-pub fn defines(address: usize, name: &CStr) -> bool {
-    visit_objects(&mut |object| {
-        holds(object, address)
-            // SAFETY: a loaded object.
-            .then(|| unsafe { defined(object, name) })
-            .flatten()
-    })
-    .is_some()
+fn pointer(address: Option<usize>) -> *mut c_void {
+    address.map_or(ptr::null_mut(), |address| address as *mut c_void)
 }
 
-/// Whether two addresses are in one object.
-pub fn are_together(one: usize, other: usize) -> bool {
-    visit_objects(&mut |object| (holds(object, one) && holds(object, other)).then_some(()))
-        .is_some()
-}
-
-/// Whether the object that holds `address` was loaded before this one.
-pub fn is_before_us(address: usize) -> bool {
-    visit_objects(&mut |object| match holds(object, own_address()) {
-        true => Some(false),
-        false => holds(object, address).then_some(true),
-    }) == Some(true)
-}
-
-/// An address in this object.
-fn own_address() -> usize {
-    own_address as *const () as usize
-}
-
-/// What `visit` gives for the first object that it gives something for, in the loader's order.
-fn visit_objects<R>(visit: &mut dyn FnMut(&dl_phdr_info) -> Option<R>) -> Option<R> {
-    struct Visit<'a, R> {
-        visit: &'a mut dyn FnMut(&dl_phdr_info) -> Option<R>,
-        found: Option<R>,
-    }
-    unsafe extern "C" fn each<R>(
-        info: *mut dl_phdr_info,
-        _size: size_t,
-        data: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the loader's own structure; the pointer that was given to dl_iterate_phdr below.
-        let (info, data) = unsafe { (&*info, &mut *data.cast::<Visit<R>>()) };
-        data.found = (data.visit)(info);
-        c_int::from(data.found.is_some())
-    }
-    let mut data = Visit { visit, found: None };
-    // SAFETY: the callback gets this pointer back, and only during the call.
-    unsafe { libc::dl_iterate_phdr(Some(each::<R>), (&raw mut data).cast()) };
-    data.found
-}
-
-fn headers(info: &dl_phdr_info) -> &[Elf64_Phdr] {
-    if info.dlpi_phdr.is_null() {
-        return &[];
-    }
-    // SAFETY: the loader says so.
-    unsafe { slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
-}
-
-fn holds(info: &dl_phdr_info, address: usize) -> bool {
-    headers(info).iter().any(|header| {
-        let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-        header.p_type == libc::PT_LOAD && address.wrapping_sub(start) < header.p_memsz as usize
-    })
-}
-
-/// An entry of the dynamic section, elf(5).
-#[repr(C)]
-struct Dynamic {
-    tag: i64,
-    value: u64,
+/// Tables of an object, by its dynamic section; 0 is none.
+#[derive(Default)]
+struct Tables {
+    strings: usize,
+    symbols: usize,
+    hashes: usize,
+    /// Of DT_SONAME: where in the strings.
+    soname: Option<usize>,
 }
 
 const DT_NULL: i64 = 0;
 const DT_STRTAB: i64 = 5;
 const DT_SYMTAB: i64 = 6;
+const DT_SONAME: i64 = 14;
 const DT_GNU_HASH: i64 = 0x6fff_fef5;
 
-/// The address of a function that an object defines, by its GNU hash table.
-///
 /// # Safety
-/// A loaded object's description.
-unsafe fn defined(info: &dl_phdr_info, name: &CStr) -> Option<usize> {
-    let base = info.dlpi_addr as usize;
-    let dynamic = headers(info)
-        .iter()
-        .find(|header| header.p_type == libc::PT_DYNAMIC)?;
-    let mut entry = base.wrapping_add(dynamic.p_vaddr as usize) as *const Dynamic;
-    let (mut strings, mut symbols, mut hashes) = (0, 0, 0);
+/// A loaded object.
+unsafe fn tables(object: Object) -> Tables {
+    let base = object.base();
+    // The loader has made them absolute, save for the vDSO's.
+    let address = |value: usize| match value < base {
+        true => value.wrapping_add(base),
+        false => value,
+    };
+    let mut tables = Tables::default();
+    let mut entry = object.dynamic();
+    if entry.is_null() {
+        return tables;
+    }
     loop {
         // SAFETY: the section ends with DT_NULL.
         let Dynamic { tag, value } = unsafe { entry.read() };
-        // The loader has made them absolute, save for the vDSO's.
         let value = value as usize;
-        let address = if value < base {
-            value.wrapping_add(base)
-        } else {
-            value
-        };
         match tag {
-            DT_NULL => break,
-            DT_STRTAB => strings = address,
-            DT_SYMTAB => symbols = address,
-            DT_GNU_HASH => hashes = address,
+            DT_NULL => return tables,
+            DT_STRTAB => tables.strings = address(value),
+            DT_SYMTAB => tables.symbols = address(value),
+            DT_GNU_HASH => tables.hashes = address(value),
+            DT_SONAME => tables.soname = Some(value),
             _ => {}
         }
         entry = entry.wrapping_add(1);
     }
-    if strings == 0 || symbols == 0 || hashes == 0 {
+}
+
+/// Whether an object gives itself this name.
+///
+/// # Safety
+/// A loaded object.
+#[cfg(target_env = "gnu")]
+pub unsafe fn is_called(object: Object, name: &CStr) -> bool {
+    // SAFETY: the caller's contract.
+    let tables = unsafe { tables(object) };
+    tables.soname.is_some_and(|soname| {
+        let own = tables.strings.wrapping_add(soname) as *const c_char;
+        // SAFETY: a C string of the object's string table.
+        tables.strings != 0 && unsafe { CStr::from_ptr(own) } == name
+    })
+}
+
+/// The address of a function that an object defines, by its GNU hash table.
+///
+/// # Safety
+/// A loaded object.
+pub unsafe fn defined(object: Object, name: &CStr) -> Option<usize> {
+    // SAFETY: the caller's contract.
+    let tables = unsafe { tables(object) };
+    if tables.strings == 0 || tables.symbols == 0 || tables.hashes == 0 {
         return None;
     }
     // SAFETY: these are the tables of a loaded object.
     unsafe {
-        candidates(hashes as *const u32, hash_of(name), |index| {
-            let symbol = (symbols as *const Elf64_Sym).wrapping_add(index).read();
-            let its_name = (strings as *const c_char).wrapping_add(symbol.st_name as usize);
+        candidates(tables.hashes as *const u32, hash_of(name), |index| {
+            let symbol = (tables.symbols as *const Elf64_Sym)
+                .wrapping_add(index)
+                .read();
+            let its_name = (tables.strings as *const c_char).wrapping_add(symbol.st_name as usize);
             let is_function = symbol.st_info & 0xf == 2;
             (is_function && symbol.st_shndx != 0 && CStr::from_ptr(its_name) == name)
-                .then(|| base.wrapping_add(symbol.st_value as usize))
+                .then(|| object.base().wrapping_add(symbol.st_value as usize))
         })
     }
 }

@@ -4,11 +4,16 @@
  *   default next main libc                dlsym with RTLD_DEFAULT, RTLD_NEXT, dlopen(NULL), dlopen("libc.so.6")
  *   vdefault vnext vmain vlibc            dlvsym with the version that this machine's first glibc had
  *   same                                  that what is not interposed is the same in all ways, and errors are libc's
+ *   locked                                whether libc's handle has connect, for this process and for a child of fork, while
+ *                                         another thread holds the lock of dl_iterate_phdr
  *   others                                all other names that the library interposes: how many libc's handle gives from libc */
 #include "probe.h"
 
 #include <dlfcn.h>
 #include <gnu/libc-version.h>
+#include <link.h>
+#include <pthread.h>
+#include <sys/wait.h>
 
 #ifdef __aarch64__
 #define VERSION "GLIBC_2.17"
@@ -66,6 +71,44 @@ static void others(void)
     printf("%s, libc's %d\n", ours > 50 ? "many" : "few", libcs);
 }
 
+static int asked[2], answered[2];
+
+static int hold(struct dl_phdr_info *info, size_t size, void *data)
+{
+    char byte = 0;
+    (void)info, (void)size, (void)data;
+    return write(asked[1], &byte, 1) == 1 && read(answered[0], &byte, 1) == 1 ? 1 : -1;
+}
+
+static void *holder(void *data)
+{
+    (void)data;
+    return dl_iterate_phdr(hold, NULL) == 1 ? NULL : (void *)1;
+}
+
+static const char *locked(void)
+{
+    pthread_t thread;
+    char byte;
+    int status = 1;
+    void *libc = dlopen("libc.so.6", RTLD_NOW), *failed = NULL;
+    alarm(20);
+    if (pipe(asked) != 0 || pipe(answered) != 0 || pthread_create(&thread, NULL, holder, NULL) != 0)
+        give_up("pipe, pthread_create");
+    if (read(asked[0], &byte, 1) != 1)
+        give_up("read");
+    int here = dlsym(libc, "connect") != NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        _exit(dlsym(libc, "connect") ? 0 : 1);
+    }
+    if (waitpid(child, &status, 0) != child || write(answered[1], &byte, 1) != 1)
+        give_up("waitpid, write");
+    pthread_join(thread, &failed);
+    return !here || failed ? "no" : status ? "not in the child" : "yes";
+}
+
 int main(int count, char **words)
 {
     if (count < 4)
@@ -75,6 +118,10 @@ int main(int count, char **words)
         printf("%s -> ", words[i]);
         if (strcmp(words[i], "same") == 0) {
             printf("%s\n", same());
+            continue;
+        }
+        if (strcmp(words[i], "locked") == 0) {
+            printf("%s\n", locked());
             continue;
         }
         if (strcmp(words[i], "others") == 0) {

@@ -1,10 +1,12 @@
 //! What gcc's unwinder needs of libc, for a libc that does not have it.
 //!
 //! The unwinder that is linked in (see build.rs) finds the unwind tables of an address by `_dl_find_object`, which
-//! glibc has since 2.35 only. Here it is by dl_iterate_phdr(3), which is slower, and used when a hook panics: never, if
-//! all is well.
+//! glibc has since 2.35 only. It runs from a panic to where that is caught, and all frames in between are of this very
+//! object. So no other is looked at, and nothing is called that takes a lock, or that a program may interpose.
 
 use core::ffi::{c_int, c_void};
+use core::slice;
+use libc::{Elf64_Ehdr, Elf64_Phdr};
 
 /// `struct dl_find_object` of dlfcn.h, as far as it is used. The rest of what the caller reserves stays as it is.
 #[repr(C)]
@@ -17,76 +19,65 @@ struct Found {
     eh_frame: *mut c_void,
 }
 
-struct Search {
-    address: usize,
-    found: Option<(usize, usize, usize)>,
+// The linker's name for the ELF header of this object.
+core::arch::global_asm!(".hidden __ehdr_start");
+
+extern "C" {
+    static __ehdr_start: Elf64_Ehdr;
 }
 
-/// 0 and the object that holds `address`, or -1.
+/// 0 and this object if it holds `address`, or -1.
 ///
 /// # Safety
 ///
 /// Called by the unwinder alone, with room for a dl_find_object behind `found`.
 pub unsafe extern "C" fn find_object(address: *mut c_void, found: *mut c_void) -> c_int {
-    let mut search = Search {
-        address: address as usize,
-        found: None,
-    };
-    // SAFETY: the callback gets a pointer to `search`, which lives through the call.
-    unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut search).cast()) };
-    let Some((start, end, eh_frame)) = search.found else {
+    let Some(object) = own_object().filter(|object| object.holds(address as usize)) else {
         return -1;
     };
     // SAFETY: the unwinder passes room for a whole dl_find_object, of which this is the beginning.
     unsafe {
         found.cast::<Found>().write(Found {
             flags: 0,
-            map_start: start as *mut c_void,
-            map_end: end as *mut c_void,
+            map_start: object.start as *mut c_void,
+            map_end: object.end as *mut c_void,
             link_map: core::ptr::null_mut(),
-            eh_frame: eh_frame as *mut c_void,
+            eh_frame: object.eh_frame as *mut c_void,
         });
     }
     0
 }
 
-/// Is it in this object? 1 ends the iteration.
-unsafe extern "C" fn look_at(
-    object: *mut libc::dl_phdr_info,
-    _size: usize,
-    search: *mut c_void,
-) -> c_int {
-    // SAFETY: dl_iterate_phdr passes a valid object, and what it was given.
-    let (object, search) = unsafe { (&*object, &mut *search.cast::<Search>()) };
-    if object.dlpi_phdr.is_null() {
-        return 0;
+struct Object {
+    start: usize,
+    end: usize,
+    eh_frame: usize,
+}
+
+impl Object {
+    fn holds(&self, address: usize) -> bool {
+        (self.start..self.end).contains(&address)
     }
-    // SAFETY: the loader's own program headers, dlpi_phnum of them.
-    let headers =
-        unsafe { core::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
-    let base = object.dlpi_addr as usize;
-    let span = |header: &libc::Elf64_Phdr| {
-        let start = base.wrapping_add(header.p_vaddr as usize);
-        (start, start.wrapping_add(header.p_memsz as usize))
+}
+
+fn own_object() -> Option<Object> {
+    let header = &raw const __ehdr_start;
+    // SAFETY: the ELF header is loaded, and so are the program headers, which it tells the place of in the file, whose
+    // beginning is loaded as it is.
+    let headers = unsafe {
+        let first = header
+            .wrapping_byte_add((*header).e_phoff as usize)
+            .cast::<Elf64_Phdr>();
+        slice::from_raw_parts(first, (*header).e_phnum.into())
     };
-    let loaded = headers
-        .iter()
-        .filter(|h| h.p_type == libc::PT_LOAD)
-        .map(span);
-    let holds = loaded
-        .clone()
-        .any(|(start, end)| (start..end).contains(&search.address));
-    if !holds {
-        return 0;
-    }
-    let start = loaded.clone().map(|(start, _)| start).min();
-    let end = loaded.map(|(_, end)| end).max();
-    let frames = headers
-        .iter()
-        .find(|h| h.p_type == libc::PT_GNU_EH_FRAME)
-        .map(|h| span(h).0);
-    if let (Some(start), Some(end), Some(frames)) = (start, end, frames) {
-        search.found = Some((start, end, frames));
-    }
-    1
+    let all = |kind| headers.iter().filter(move |h| h.p_type == kind);
+    let first = all(libc::PT_LOAD).find(|h| h.p_offset == 0)?;
+    let base = (header as usize).wrapping_sub(first.p_vaddr as usize);
+    let start = |h: &Elf64_Phdr| base.wrapping_add(h.p_vaddr as usize);
+    let end = |h: &Elf64_Phdr| start(h).wrapping_add(h.p_memsz as usize);
+    Some(Object {
+        start: start(first),
+        end: all(libc::PT_LOAD).map(end).max()?,
+        eh_frame: all(libc::PT_GNU_EH_FRAME).map(start).next()?,
+    })
 }

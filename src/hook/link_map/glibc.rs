@@ -1,0 +1,154 @@
+//! What glibc tells of the loaded objects.
+
+use super::{all_from, LinkMap, Object};
+use crate::hook::symbols;
+use core::ffi::{c_int, c_void, CStr};
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+
+/// `struct r_debug_extended`: the first objects of a namespace (dlmopen(3)).
+#[repr(C)]
+struct Namespace {
+    version: c_int,
+    first: *const LinkMap,
+    _changed: usize,
+    _state: c_int,
+    _loader: usize,
+    /// From version 2 on.
+    next: *const Namespace,
+}
+
+extern "C" {
+    /// What the loader tells debuggers.
+    static _r_debug: Namespace;
+}
+
+/// The first object of the namespace that this library is in (dlmopen(3)): in that of the program, the program.
+pub fn first() -> Option<Object> {
+    namespaces().find(|first| all_from(*first).any(Object::is_own))
+}
+
+/// The first object of each namespace, that of the program before the others. A program that was linked at a fixed address
+/// may have a copy of `_r_debug`, made at its start: its first object is the same.
+fn namespaces() -> impl Iterator<Item = Object> {
+    let main = &raw const _r_debug;
+    core::iter::successors(Some(main), |namespace| {
+        // SAFETY: the loader's own structure; the last field is there in this version.
+        let next = unsafe {
+            match (**namespace).version {
+                ..2 => ptr::null(),
+                _ => (**namespace).next,
+            }
+        };
+        (!next.is_null()).then_some(next)
+    })
+    // SAFETY: as above.
+    .map(|namespace| unsafe { (*namespace).first })
+    .filter(|first| !first.is_null())
+    .map(Object)
+}
+
+pub fn is_of_libc(object: Object) -> bool {
+    // Before 2.34 libpthread had a `connect` of its own, libresolv the queries, libanl `getaddrinfo_a`.
+    const LIBRARIES: [&CStr; 5] = [
+        c"libc.so.6",
+        c"libpthread.so.0",
+        c"libresolv.so.2",
+        c"libanl.so.1",
+        c"libdl.so.2",
+    ];
+    LIBRARIES.iter().any(|library| object.is_called(library))
+}
+
+pub fn object_of(address: usize) -> Option<Object> {
+    let libc = all_from(first()?).find(|object| object.is_called(c"libc.so.6"))?;
+    // SAFETY: the functions of these names, of libc itself.
+    let map = unsafe {
+        let function = |name| symbols::defined(libc, name);
+        if let Some(function) = function(c"_dl_find_object") {
+            find_object(function, address)
+        } else if let Some(function) = function(c"dladdr1") {
+            dladdr1(function, address)
+        } else {
+            dl_addr(function(c"_dl_addr")?, address)
+        }
+    };
+    (!map.is_null()).then_some(Object(map))
+}
+
+// Three functions that tell the object of an address. None takes a lock that fork(2) does not reset in the child.
+
+/// `_dl_find_object`, since glibc 2.35: without locks.
+///
+/// # Safety
+/// It is that function's address.
+unsafe fn find_object(function: usize, address: usize) -> *const LinkMap {
+    type Function = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
+    /// `struct dl_find_object` of dlfcn.h. Its size is the same on all machines, by what it reserves.
+    #[repr(C)]
+    struct Found {
+        _flags: u64,
+        _start: usize,
+        _end: usize,
+        map: *const LinkMap,
+        _rest: [u64; 12],
+    }
+    let mut found = MaybeUninit::<Found>::zeroed();
+    // SAFETY: the caller's contract; all zeroes is a valid structure.
+    unsafe {
+        let function = mem::transmute::<usize, Function>(function);
+        function(address as *mut c_void, found.as_mut_ptr());
+        found.assume_init().map
+    }
+}
+
+/// `Dl_info`, which nothing here needs.
+type Info = [usize; 4];
+
+/// dladdr1(3), in libc since glibc 2.34.
+///
+/// # Safety
+/// It is that function's address.
+unsafe fn dladdr1(function: usize, address: usize) -> *const LinkMap {
+    type Function =
+        unsafe extern "C" fn(*const c_void, *mut Info, *mut *const LinkMap, c_int) -> c_int;
+    /// Wanted is the link map.
+    const RTLD_DL_LINKMAP: c_int = 2;
+    let (mut info, mut map) = (Info::default(), ptr::null());
+    // SAFETY: the caller's contract.
+    unsafe {
+        let function = mem::transmute::<usize, Function>(function);
+        function(
+            address as *const c_void,
+            &mut info,
+            &mut map,
+            RTLD_DL_LINKMAP,
+        );
+    }
+    map
+}
+
+/// What dladdr1 of libdl calls before glibc 2.34.
+///
+/// # Safety
+/// It is that function's address.
+unsafe fn dl_addr(function: usize, address: usize) -> *const LinkMap {
+    type Function = unsafe extern "C" fn(
+        *const c_void,
+        *mut Info,
+        *mut *const LinkMap,
+        *mut *const c_void,
+    ) -> c_int;
+    let (mut info, mut map) = (Info::default(), ptr::null());
+    // SAFETY: the caller's contract; the last one may be NULL.
+    unsafe {
+        let function = mem::transmute::<usize, Function>(function);
+        function(
+            address as *const c_void,
+            &mut info,
+            &mut map,
+            ptr::null_mut(),
+        );
+    }
+    map
+}

@@ -1,0 +1,127 @@
+//! The objects that the dynamic loader has loaded, in its order: `struct link_map` of link.h.
+//!
+//! Nothing is called for it that a program may interpose: a sanitizer, whose functions do not work yet when it looks up the
+//! real ones, defines `dl_iterate_phdr` of its own. Only the objects up to this one and libc are walked. They stay loaded
+//! and in their places, so that the loader's lock is not needed: in the child of a fork another thread may hold it.
+
+#[cfg_attr(target_env = "gnu", path = "glibc.rs")]
+#[cfg_attr(not(target_env = "gnu"), path = "musl.rs")]
+mod loader;
+
+#[cfg(target_env = "gnu")]
+use super::symbols;
+use core::ffi::c_char;
+#[cfg(target_env = "gnu")]
+use core::ffi::CStr;
+use core::mem;
+use loader::first;
+
+/// `struct link_map`, as far as it is public.
+#[repr(C)]
+struct LinkMap {
+    /// What is added to the addresses in the object's file.
+    base: usize,
+    #[cfg_attr(target_env = "gnu", allow(dead_code))]
+    path: *const c_char,
+    dynamic: *const Dynamic,
+    next: *const LinkMap,
+    _previous: *const LinkMap,
+}
+
+/// An entry of the dynamic section, elf(5).
+#[repr(C)]
+pub struct Dynamic {
+    pub tag: i64,
+    pub value: u64,
+}
+
+// This object's own dynamic section.
+core::arch::global_asm!(
+    ".hidden _DYNAMIC",
+    ".pushsection .data.rel.ro.tailchain_own, \"aw\"",
+    ".balign 8",
+    ".globl tailchain_own_dynamic",
+    ".hidden tailchain_own_dynamic",
+    "tailchain_own_dynamic: .8byte _DYNAMIC",
+    ".popsection",
+);
+
+extern "C" {
+    static tailchain_own_dynamic: *const Dynamic;
+}
+
+/// An object that stays loaded while it is looked at.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Object(*const LinkMap);
+
+impl Object {
+    /// This library.
+    pub fn own() -> Option<Object> {
+        up_to_own().last()
+    }
+
+    /// The objects that were loaded after this one, in that order.
+    pub fn following(self) -> impl Iterator<Item = Object> {
+        core::iter::successors(self.next(), |object| object.next())
+    }
+
+    /// The object of an address: of code that runs, or of a function that was looked up just now.
+    pub fn of(address: usize) -> Option<Object> {
+        loader::object_of(address)
+    }
+
+    /// Whether it is a part of libc.
+    pub fn is_of_libc(self) -> bool {
+        loader::is_of_libc(self)
+    }
+
+    /// Whether it was loaded before this library.
+    pub fn is_before_us(self) -> bool {
+        Some(self) != Object::own() && up_to_own().any(|object| object == self)
+    }
+
+    /// Whether this is its DT_SONAME.
+    #[cfg(target_env = "gnu")]
+    fn is_called(self, name: &CStr) -> bool {
+        // SAFETY: the object is loaded.
+        unsafe { symbols::is_called(self, name) }
+    }
+
+    /// What is added to the addresses in the object's file.
+    pub fn base(self) -> usize {
+        self.map().base
+    }
+
+    /// Its dynamic section, which ends with DT_NULL.
+    pub fn dynamic(self) -> *const Dynamic {
+        self.map().dynamic
+    }
+
+    fn is_own(self) -> bool {
+        // SAFETY: constant once the loader has relocated the library.
+        self.dynamic() == unsafe { tailchain_own_dynamic }
+    }
+
+    fn next(self) -> Option<Object> {
+        let next = self.map().next;
+        (!next.is_null()).then_some(Object(next))
+    }
+
+    fn map(&self) -> &LinkMap {
+        // SAFETY: the object is loaded.
+        unsafe { &*self.0 }
+    }
+}
+
+/// From the first object of our namespace to this library; nothing where the loader does not tell.
+fn up_to_own() -> impl Iterator<Item = Object> {
+    let mut passed = false;
+    first()
+        .into_iter()
+        .flat_map(all_from)
+        .take_while(move |object: &Object| !mem::replace(&mut passed, object.is_own()))
+}
+
+fn all_from(first: Object) -> impl Iterator<Item = Object> {
+    core::iter::once(first).chain(first.following())
+}
