@@ -28,7 +28,7 @@ KEEPERS = {
 def table(tmp_path, monkeypatch):
     """The file of a table of its own."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path / f"tailchain-{os.geteuid()}" / "names-1"
+    return tmp_path / f"tailchain-{os.geteuid()}" / "names-2"
 
 
 def resolved_meanwhile(table, count):

@@ -16,7 +16,7 @@ use tailchain_core::fake::FakeId;
 use tailchain_core::host::HostName;
 use tailchain_core::shared_names::{Place, SharedNames};
 
-/// Layout of version 1: header, index, peers, names.
+/// Layout of version 2: header, index, peers, names.
 const SIZE: u64 = 4096 + 32_768 * 64 + 65_536 * 40 + 131_072 * 34 * 8;
 const SEED: u64 = 0x7461_696c;
 /// The counter of tickets; also a good place to do harm.
@@ -191,7 +191,7 @@ fn place_file(cursor: &mut Cursor) -> File {
 
 fn whole_header() -> Vec<u8> {
     let magic = u64::from_le_bytes(*b"tailname");
-    [magic, 1, SIZE, SEED]
+    [magic, 2, SIZE, SEED]
         .into_iter()
         .flat_map(u64::to_le_bytes)
         .collect()
@@ -210,7 +210,7 @@ fn header(file: &File) -> Vec<u8> {
 fn path() -> PathBuf {
     // SAFETY: geteuid has no arguments and cannot fail.
     let user = unsafe { libc::geteuid() };
-    folder().join(format!("tailchain-{user}/names-1"))
+    folder().join(format!("tailchain-{user}/names-2"))
 }
 
 /// A folder in memory for this process; `fuzz/run` removes what is left of it.

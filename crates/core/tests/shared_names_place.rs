@@ -62,13 +62,13 @@ fn files_that_are_no_tables_are_left_alone_and_passed_by() {
         fs::metadata(path(&runtime.open())).unwrap().len()
     };
     let mut other_version = vec![0; usize::try_from(size).unwrap()];
-    other_version[..16].copy_from_slice(b"tailname\x02\0\0\0\0\0\0\0");
+    other_version[..16].copy_from_slice(b"tailname\x03\0\0\0\0\0\0\0");
     for content in [b"".as_slice(), b"something else", &other_version] {
         let runtime = Runtime::new();
         runtime.put(content);
         let names = runtime.open();
         assert_works(&names);
-        assert_eq!(path(&names), runtime.folder().join("names-1.1"));
+        assert_eq!(path(&names), runtime.folder().join("names-2.1"));
         assert!(fs::read(runtime.table()).unwrap() == content, "changed");
     }
 }
@@ -85,7 +85,7 @@ fn a_table_that_was_cut_off_is_passed_by() {
         .unwrap();
     let names = runtime.open();
     assert_works(&names);
-    assert_eq!(path(&names), runtime.folder().join("names-1.1"));
+    assert_eq!(path(&names), runtime.folder().join("names-2.1"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn symbolic_links_pipes_folders_and_open_files_are_not_used() {
         put(&runtime.table());
         let names = runtime.open();
         assert_works(&names);
-        assert_eq!(path(&names), runtime.folder().join("names-1.1"));
+        assert_eq!(path(&names), runtime.folder().join("names-2.1"));
     }
 }
 

@@ -1,8 +1,9 @@
 //! A mapping of the words that a model touches: all that the checker has to know of the 40 MB.
 
 use super::hash;
+use super::index::near_set;
 use super::layout::{
-    self, NAMES, NAME_WORDS, PEERS, PEER_COUNT, PEER_WORDS, SETS, SET_SIZE, WAYS, WORD,
+    self, NAMES, NAME_WORDS, NEAR_SETS, PEERS, PEER_COUNT, PEER_WORDS, SET_SIZE, WAYS, WORD,
 };
 use super::sys::{Access, Backing};
 use super::SEED;
@@ -66,7 +67,8 @@ impl Memory {
             );
         }
         for name in &plan.names {
-            let set = hash_of(name) as usize % SETS;
+            // Of the two sets that a name may be in, the one that is looked at first: `half_words` has no other.
+            let set = near_set(hash_of(name));
             let offset = if is_index { 0 } else { layout::INDEX } + set * SET_SIZE;
             if half_words.iter().all(|&(other, _)| other != offset) {
                 half_words.push((offset, (0..WAYS).map(|_| AtomicU32::new(0)).collect()));
@@ -83,7 +85,9 @@ impl Memory {
     }
 
     pub fn half_words(&self, offset: usize, count: usize, _: Access) -> Option<&[AtomicU32]> {
-        Some(find(&self.half_words, offset, count))
+        let index = offset.checked_sub(layout::INDEX).unwrap_or(offset);
+        let is_near = index < NEAR_SETS * SET_SIZE;
+        is_near.then(|| find(&self.half_words, offset, count))
     }
 }
 

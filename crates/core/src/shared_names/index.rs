@@ -1,15 +1,18 @@
 //! From a name's hash to the ids that it may have: a set-associative table, as in a processor's cache.
 //!
 //! A set is one cache line of 16 half words, each an id and 8 bits of the hash. There are no chains to follow
-//! and nothing to lock; whatever a word says is a hint that the entry itself has to confirm. A full
-//! set loses its oldest word: then that name gets a second address when it is next asked for.
+//! and nothing to lock; whatever a word says is a hint that the entry itself has to confirm.
+//!
+//! A hash has two sets. The near one is in the first page, so that few names touch one page and not one each. Where
+//! it is full of names that are still in the table, the far one takes the word. A full far set loses its oldest word:
+//! then that name gets a second address when it is next asked for.
 
 #![forbid(unsafe_code)]
 
-use super::layout::{SETS, SET_SIZE, WAYS};
+use super::layout::{NEAR_SETS, SETS, SET_SIZE, WAYS};
 use super::memory::Memory;
 use super::sys::Access;
-use crate::fake::FakeId;
+use crate::fake::{FakeId, SLOTS};
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// An index at byte `offset` of a mapping.
@@ -24,12 +27,15 @@ impl<'a> Index<'a> {
     }
 
     /// The ids whose names may have this hash.
-    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = FakeId> + 'a {
-        let set = self.set(hash, Access::Read).unwrap_or_default();
+    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = FakeId> + use<'a> {
+        let (memory, offset) = (self.memory, self.offset);
         let tag = tag_of(hash);
-        // Acquire: what was published before the word was stored can be read by whoever found the word.
-        set.iter()
-            .filter_map(move |word| unpack(word.load(Ordering::Acquire)))
+        // The far set is only looked at, and its page only asked for, where the near one was not enough.
+        let sets = [near_set(hash), far_set(hash)].into_iter();
+        sets.filter_map(move |number| set(memory, offset, number, Access::Read))
+            .flatten()
+            // Acquire: what was published before the word was stored can be read by whoever found the word.
+            .filter_map(|word| unpack(word.load(Ordering::Acquire)))
             .filter(move |&(its_tag, _)| its_tag == tag)
             .map(|(_, id)| id)
     }
@@ -37,34 +43,45 @@ impl<'a> Index<'a> {
     /// Adds an id, in the place of `outdated` if that is there, else in an empty place, else in the place
     /// of the oldest. Gives up, without harm, when others keep changing the set.
     pub fn insert(&self, hash: u64, id: FakeId, outdated: Option<FakeId>) {
-        let Some(set) = self.set(hash, Access::Write) else {
-            return;
-        };
         let word = pack(tag_of(hash), id);
-        for _ in 0..WAYS {
-            let victim = set
-                .iter()
-                .map(|place| (place, place.load(Ordering::Relaxed)))
-                .max_by_key(|&(_, old)| replaceability(old, id, outdated));
-            let Some((place, old)) = victim else { return };
-            if old == word
-                || place
-                    .compare_exchange(old, word, Ordering::Release, Ordering::Relaxed)
-                    .is_ok()
-            {
-                return;
+        let value = |old| replaceability(old, id, outdated);
+        for (number, least) in [(near_set(hash), SLOTS), (far_set(hash), 0)] {
+            let Some(set) = set(self.memory, self.offset, number, Access::Write) else {
+                continue;
+            };
+            for _ in 0..WAYS {
+                let victim = set
+                    .iter()
+                    .map(|place| (place, place.load(Ordering::Relaxed)))
+                    .max_by_key(|&(_, old)| value(old))
+                    .filter(|&(_, old)| value(old) >= least);
+                let Some((place, old)) = victim else { break };
+                if old == word
+                    || place
+                        .compare_exchange(old, word, Ordering::Release, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    return;
+                }
             }
         }
     }
-
-    fn set(&self, hash: u64, access: Access) -> Option<&'a [AtomicU32]> {
-        let number = hash as usize % SETS;
-        self.memory
-            .half_words(self.offset + number * SET_SIZE, WAYS, access)
-    }
 }
 
-/// The rather to be replaced, the larger.
+/// Where few names are together.
+pub fn near_set(hash: u64) -> usize {
+    hash as usize % NEAR_SETS
+}
+
+fn far_set(hash: u64) -> usize {
+    NEAR_SETS + (hash >> 8) as usize % (SETS - NEAR_SETS)
+}
+
+fn set(memory: &Memory, offset: usize, number: usize, access: Access) -> Option<&[AtomicU32]> {
+    memory.half_words(offset + number * SET_SIZE, WAYS, access)
+}
+
+/// The rather to be replaced, the larger; from [`SLOTS`] on, what the word stands for is no longer in the table.
 fn replaceability(word: u32, id: FakeId, outdated: Option<FakeId>) -> u32 {
     match unpack(word) {
         None => u32::MAX - 1,
@@ -113,19 +130,36 @@ mod tests {
     }
 
     #[test]
-    fn a_full_set_loses_its_oldest_id_even_across_the_wrap() {
+    fn full_sets_lose_their_oldest_id_even_across_the_wrap() {
         let memory = memory();
         let index = Index::new(&memory, 0);
-        let first = FakeId::COUNT - 3;
-        let ids: Vec<_> = (0..=WAYS as u64)
+        let first = FakeId::COUNT - 20;
+        let ids: Vec<_> = (0..=2 * WAYS as u64)
             .map(|n| FakeId::of_ticket(u64::from(first) + n))
             .collect();
         for &id in &ids {
             index.insert(1, id, None);
         }
         let found: Vec<_> = index.candidates(1).collect();
-        assert_eq!(found.len(), WAYS);
-        assert!(!found.contains(&ids[0]));
+        assert_eq!(found.len(), 2 * WAYS);
+        let lost: Vec<_> = ids.iter().filter(|id| !found.contains(id)).collect();
+        assert_eq!(lost, [&ids[WAYS]], "the oldest of the far set");
+    }
+
+    #[test]
+    fn an_id_that_is_no_longer_in_the_table_makes_room_in_the_near_set() {
+        let memory = memory();
+        let index = Index::new(&memory, 0);
+        let near = || memory.half_words(SET_SIZE, WAYS, Access::Read).unwrap();
+        let words = || near().iter().map(|word| word.load(Ordering::Relaxed));
+        for n in 0..WAYS as u32 {
+            index.insert(1, id(n), None);
+        }
+        let full: Vec<_> = words().collect();
+        index.insert(1, id(SLOTS - 1), None);
+        assert_eq!(words().collect::<Vec<_>>(), full);
+        index.insert(1, id(SLOTS), None);
+        assert_eq!(words().filter(|word| !full.contains(word)).count(), 1);
     }
 
     #[test]

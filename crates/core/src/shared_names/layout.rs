@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! header   one page: magic, version, size, seed; counters, each on a cache line of its own
-//! index    32,768 sets of 16 half words: hash of a name -> ids
+//! index    32,768 sets of 16 half words: hash of a name -> ids; the first page's 64 sets are filled first
 //! peers    65,536 entries of 5 words: socket cookie -> dialled address
 //! names    131,072 entries of 34 words
 //! ```
@@ -12,7 +12,7 @@
 
 use crate::fake::SLOTS;
 
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The first word of every table.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"tailname");
@@ -26,6 +26,8 @@ pub const TURN: usize = 128;
 const HEADER_SIZE: usize = 4096;
 
 pub const SETS: usize = 32_768;
+/// Those of the first page.
+pub const NEAR_SETS: usize = 64;
 /// Half words in a set: one cache line.
 pub const WAYS: usize = 16;
 pub const SET_SIZE: usize = WAYS * size_of::<u32>();

@@ -44,7 +44,7 @@ impl Runtime {
     }
 
     pub fn table(&self) -> PathBuf {
-        self.folder().join("names-1")
+        self.folder().join("names-2")
     }
 
     /// Puts a file where the table belongs, closed to others as a table is.
