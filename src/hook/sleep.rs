@@ -2,6 +2,8 @@
 //! come back: it is cancelled (pthread_cancel(3)), or its signal handler jumps away (siglongjmp(3)).
 
 use core::ffi::{c_int, c_short, c_void};
+#[cfg(not(target_env = "gnu"))]
+use core::mem;
 use core::ptr;
 use std::time::Duration;
 use tailchain_core::errno::Errno;
@@ -69,7 +71,11 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
         time_pointer = &raw const time;
     }
     let mask = rest.mask.as_ref().map_or(ptr::null(), ptr::from_ref);
+    #[cfg(target_env = "gnu")]
     let mut place = Departure::place();
+    // musl's longjmp(3) leaves the entry in the list, which is gone through when the thread ends: it must be there then.
+    #[cfg(not(target_env = "gnu"))]
+    let mut place = mem::ManuallyDrop::new(Box::new(Departure::place()));
     let has_state = !rest.state.is_null();
     if has_state {
         // SAFETY: popped below, or by libc when the frame is left; the rest is the caller's contract.
@@ -83,6 +89,8 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
         // SAFETY: pushed above.
         unsafe { Departure::pop(&mut place) };
     }
+    #[cfg(not(target_env = "gnu"))]
+    drop(mem::ManuallyDrop::into_inner(place));
     sys::set_errno(before);
     Resumed {
         state: rest.state,

@@ -10,10 +10,18 @@
 #include "probe.h"
 
 #include <dlfcn.h>
-#include <gnu/libc-version.h>
 #include <link.h>
 #include <pthread.h>
 #include <sys/wait.h>
+
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#define OF_LIBC gnu_get_libc_version
+#define WAYS_OF_LIBC "default", "next", "main", "libc", "vdefault", "vnext", "vmain", "vlibc"
+#else
+#define OF_LIBC __errno_location
+#define WAYS_OF_LIBC "default", "next", "main", "libc"
+#endif
 
 #ifdef __aarch64__
 #define VERSION "GLIBC_2.17"
@@ -42,16 +50,18 @@ static void *found(const char *way, const char *name)
 
 static const char *same(void)
 {
-    static const char *const WAYS[] = {"default", "next", "main", "libc", "vdefault", "vnext", "vmain", "vlibc"};
+    static const char *const WAYS[] = {WAYS_OF_LIBC};
     for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0]; i++)
-        if (base_of(found(WAYS[i], "getppid")) != base_of((void *)gnu_get_libc_version))
+        if (base_of(found(WAYS[i], "getppid")) != base_of((void *)OF_LIBC))
             return WAYS[i];
     void *libc = dlopen("libc.so.6", RTLD_NOW);
     dlerror();
     if (dlsym(libc, "no_such_function") || !strstr(dlerror(), "no_such_function") || dlerror())
         return "no_such_function";
+#ifdef __GLIBC__
     if (dlvsym(libc, "connect", "GLIBC_0.1") || !strstr(dlerror(), "GLIBC_0.1") || dlerror())
         return "no such version";
+#endif
     if (!dlsym(libc, "connect") || dlerror())
         return "an error after success";
     return "yes";
@@ -66,9 +76,9 @@ static void others(void)
     for (char *name = strtok_r(list, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
         void *address = found("libc", name);
         ours += address && base_of(address) == base_of((void *)hooks);
-        libcs += address && base_of(address) == base_of((void *)gnu_get_libc_version);
+        libcs += address && base_of(address) == base_of((void *)OF_LIBC);
     }
-    printf("%s, libc's %d\n", ours > 50 ? "many" : "few", libcs);
+    printf("%s, libc's %d\n", ours > 30 ? "many" : "few", libcs);
 }
 
 static int asked[2], answered[2];

@@ -4,6 +4,7 @@
 
 #ifndef __GLIBC__
 #include <errno.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,9 +27,30 @@ static inline const char *strerrorname_np(int number)
     return NULL;
 }
 
+/* As with a kernel, or a program, that makes the system call itself. */
 static inline int close_range(unsigned first, unsigned last, int flags)
 {
     return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+static inline void closefrom(int first)
+{
+    close_range((unsigned)first, ~0U, 0);
+}
+
+/* Nothing is known of musl's memory. */
+struct memory {
+    size_t uordblks;
+};
+static inline struct memory mallinfo2(void)
+{
+    return (struct memory){0};
+}
+
+static inline void *dlvsym(void *handle, const char *name, const char *version)
+{
+    (void)handle, (void)name, (void)version;
+    return NULL;
 }
 #endif
 

@@ -19,8 +19,10 @@
 #include <resolv.h>
 #include <time.h>
 
+#include "musl_resolver.h"
+
 /* A program that was linked before glibc 2.34 imports this spelling. */
-#ifdef __x86_64__
+#if defined __x86_64__ && defined __GLIBC__
 extern int old_res_query(const char *, int, int, unsigned char *, int);
 __asm__(".symver old_res_query, __res_query@GLIBC_2.2.5");
 #else

@@ -1,6 +1,7 @@
 """Compile a probe when its source is newer, and run it."""
 
 import os
+import platform
 import subprocess
 import threading
 
@@ -9,6 +10,11 @@ from .need import need
 from .run import run_under
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+LIBRARIES = ["-lresolv"]
+if "musl" in paths.PROBE_CC:
+    LIBRARIES = []
+    # The kernel's headers, which musl does not bring along.
+    FLAGS += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
 
 _compiling = threading.Lock()
 
@@ -22,7 +28,7 @@ def probe(name):
             paths.PROBES.mkdir(parents=True, exist_ok=True)
             # Another worker may be compiling it, or running it, at this moment.
             new = built.with_name(f"{name}.{os.getpid()}")
-            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(new), "-lresolv"], check=True)
+            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(new), *LIBRARIES], check=True)
             new.replace(built)
     return built
 

@@ -1,12 +1,17 @@
 //! getaddrinfo(3).
 
-use super::{answer, idn, is_address_to_getaddrinfo, Answer};
+#[cfg(target_env = "gnu")]
+use super::idn;
+use super::{addrinfo_list as list, answer, is_address_to_getaddrinfo, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
-use core::ffi::{c_char, c_int, CStr};
+#[cfg(target_env = "gnu")]
+use core::ffi::CStr;
+use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use libc::addrinfo;
+#[cfg(target_env = "gnu")]
 use tailchain_core::config::Dns;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
@@ -43,7 +48,7 @@ pub unsafe fn getaddrinfo(
         Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
         Answer::Fake(host) => host,
     };
-    let digits = host.digits(family);
+    let digits = list::digits(&host, family);
     // SAFETY: all zeroes is a valid addrinfo.
     let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: as above.
@@ -62,10 +67,7 @@ pub unsafe fn getaddrinfo(
     if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
         unsafe {
-            restore_flags(*result, flags);
-            if flags & libc::AI_CANONNAME != 0 {
-                rename(*result, &idn::canonical(host.name.as_str(), flags));
-            }
+            list::complete(*result, host.name.as_str(), flags);
         }
     }
     Verdict::Return(code)
@@ -83,27 +85,17 @@ pub fn asks(family: c_int, flags: c_int) -> bool {
 /// `node` is NULL or a C string.
 pub unsafe fn answer_in_dns_form(node: *const c_char, flags: c_int) -> Result<Answer, c_int> {
     let is_address = is_address_to_getaddrinfo;
-    if node.is_null() || state().config.dns == Dns::Local {
+    #[cfg(target_env = "gnu")]
+    if !node.is_null() && state().config.dns != Dns::Local {
         // SAFETY: the caller's contract.
-        return Ok(unsafe { answer(node, is_address) });
+        let encoded = idn::encoded(unsafe { CStr::from_ptr(node) }, flags)?;
+        // SAFETY: a C string.
+        return Ok(unsafe { answer(encoded.as_ptr(), is_address) });
     }
+    // musl knows no AI_IDN, and refuses it.
+    let _ = flags;
     // SAFETY: the caller's contract.
-    let encoded = idn::encoded(unsafe { CStr::from_ptr(node) }, flags)?;
-    // SAFETY: a C string.
-    Ok(unsafe { answer(encoded.as_ptr(), is_address) })
-}
-
-/// libc repeats the caller's flags in every entry.
-///
-/// # Safety
-/// `list` is NULL or was made by getaddrinfo(3).
-unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
-    let mut next = list;
-    // SAFETY: the caller's contract.
-    while let Some(entry) = unsafe { next.as_mut() } {
-        entry.ai_flags = flags;
-        next = entry.ai_next;
-    }
+    Ok(unsafe { answer(node, is_address) })
 }
 
 /// libc's own answer, with its addresses remembered.
@@ -135,22 +127,4 @@ unsafe fn watched(
         }
     }
     Verdict::Return(code)
-}
-
-/// Give the list its canonical name.
-///
-/// # Safety
-/// `list` is NULL or was made by getaddrinfo(3).
-unsafe fn rename(list: *mut addrinfo, name: &str) {
-    // SAFETY: the caller's contract.
-    let Some(first) = (unsafe { list.as_mut() }) else {
-        return;
-    };
-    // SAFETY: name has that many bytes; strndup adds the NUL.
-    let copy = unsafe { libc::strndup(name.as_ptr().cast(), name.len()) };
-    if !copy.is_null() {
-        // SAFETY: freeaddrinfo frees this string with free, so it came from malloc.
-        unsafe { libc::free(first.ai_canonname.cast()) };
-        first.ai_canonname = copy;
-    }
 }

@@ -55,14 +55,7 @@ fn libidn2() -> &'static Option<Libidn2> {
 
 fn load() -> Option<Libidn2> {
     let find = |name: &CStr| {
-        #[cfg(target_env = "gnu")]
         let found = crate::old_glibc::open(c"libidn2.so.0", name);
-        // Another libc has no AI_IDN.
-        #[cfg(not(target_env = "gnu"))]
-        let found = {
-            let _ = name;
-            ptr::null_mut::<c_void>()
-        };
         (!found.is_null()).then_some(found)
     };
     let (encode, decode) = (find(c"idn2_lookup_ul")?, find(c"idn2_to_unicode_lzlz")?);

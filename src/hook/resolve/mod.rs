@@ -4,7 +4,9 @@
 pub mod addrinfo;
 #[cfg(target_env = "gnu")]
 pub mod addrinfo_a;
+mod addrinfo_list;
 pub mod hostent;
+#[cfg(target_env = "gnu")]
 mod idn;
 pub mod nameinfo;
 pub mod query;
@@ -60,11 +62,16 @@ pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answ
 
 /// Whether gethostbyname(3) and its relatives take it for an address, or for nothing: everything with a colon, and digits
 /// and dots. To them, other than to inet_aton(3), `0xcafe` is a name.
+#[cfg(target_env = "gnu")]
 pub fn is_address_to_gethostbyname(text: &CStr) -> bool {
     let text = text.to_bytes();
     let digits = text.iter().all(|&b| b.is_ascii_digit() || b == b'.');
     text.contains(&b':') || digits && text.first() != Some(&b'.') && text.last() != Some(&b'.')
 }
+
+/// musl's is getaddrinfo(3) in another form.
+#[cfg(not(target_env = "gnu"))]
+pub use is_address_to_getaddrinfo as is_address_to_gethostbyname;
 
 /// Whether getaddrinfo(3) takes it for an address: everything with a colon, and what inet_aton(3) accepts.
 pub fn is_address_to_getaddrinfo(text: &CStr) -> bool {

@@ -1,6 +1,8 @@
 //! Signals and thread cancellation, kept away for a while.
 
-use super::{errno, Departure};
+use super::errno;
+#[cfg(target_env = "gnu")]
+use super::Departure;
 use crate::errno::Errno;
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
@@ -87,20 +89,28 @@ extern "C" {
 const DISABLE: c_int = 1;
 
 /// Run `body` with cancellation of this thread disabled: pthread_setcancelstate(3). It is as it was afterwards, also when
-/// a signal handler jumps out of it.
+/// a signal handler jumps out of it. (Not with musl, whose longjmp(3) leaves alone what it jumps over: then it stays
+/// disabled.)
 ///
 /// `body` must not unwind.
 pub fn uncancelled<T>(body: impl FnOnce() -> T) -> T {
     let mut before: c_int = 0;
     // SAFETY: a valid int to fill.
     unsafe { pthread_setcancelstate(DISABLE, &mut before) };
-    let mut place = Departure::place();
     let state = core::ptr::without_provenance_mut(before as usize);
+    #[cfg(target_env = "gnu")]
+    let mut place = Departure::place();
     // SAFETY: `place` is popped in this frame, which nothing leaves but a jump.
-    unsafe { Departure::push(&mut place, restore, state) };
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        Departure::push(&mut place, restore, state)
+    };
     let result = body();
     // SAFETY: pushed above.
-    unsafe { Departure::pop(&mut place) };
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        Departure::pop(&mut place)
+    };
     // SAFETY: `restore` takes the state before.
     unsafe { restore(state) };
     result

@@ -1,0 +1,114 @@
+//! The list that libc makes for a fake address, made to look as if it had resolved the name.
+
+#[cfg(target_env = "gnu")]
+pub use glibc::{complete, digits};
+#[cfg(target_env = "musl")]
+pub use musl::{complete, digits};
+
+/// The canonical name is a string of its own, in the first entry alone, and only if it was asked for.
+#[cfg(target_env = "gnu")]
+mod glibc {
+    use crate::hook::resolve::idn;
+    use core::ffi::c_int;
+    use libc::addrinfo;
+    use std::ffi::CString;
+    use tailchain_core::router::names::FakeHost;
+
+    /// What libc is asked for in the name's place.
+    pub fn digits(host: &FakeHost, family: c_int) -> CString {
+        host.digits(family)
+    }
+
+    /// # Safety
+    /// `list` was made by getaddrinfo(3), with AI_CANONNAME where that is among `flags`.
+    pub unsafe fn complete(list: *mut addrinfo, name: &str, flags: c_int) {
+        // SAFETY: the caller's contract.
+        unsafe { restore_flags(list, flags) };
+        if flags & libc::AI_CANONNAME != 0 {
+            // SAFETY: the caller's contract.
+            unsafe { rename(list, &idn::canonical(name, flags)) };
+        }
+    }
+
+    /// libc repeats the caller's flags in every entry.
+    ///
+    /// # Safety
+    /// `list` is NULL or was made by getaddrinfo(3).
+    unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
+        let mut next = list;
+        // SAFETY: the caller's contract.
+        while let Some(entry) = unsafe { next.as_mut() } {
+            entry.ai_flags = flags;
+            next = entry.ai_next;
+        }
+    }
+
+    /// Give the list its canonical name.
+    ///
+    /// # Safety
+    /// `list` is NULL or was made by getaddrinfo(3).
+    unsafe fn rename(list: *mut addrinfo, name: &str) {
+        // SAFETY: the caller's contract.
+        let Some(first) = (unsafe { list.as_mut() }) else {
+            return;
+        };
+        // SAFETY: name has that many bytes; strndup adds the NUL.
+        let copy = unsafe { libc::strndup(name.as_ptr().cast(), name.len()) };
+        if !copy.is_null() {
+            // SAFETY: freeaddrinfo frees this string with free, so it came from malloc.
+            unsafe { libc::free(first.ai_canonname.cast()) };
+            first.ai_canonname = copy;
+        }
+    }
+}
+
+/// The canonical name follows the entries, in the one piece of memory that holds them all, and each entry has it, asked for
+/// or not. It is what was asked for: an address in as many digits as the name has letters makes room for the name.
+#[cfg(target_env = "musl")]
+mod musl {
+    use core::ffi::{c_int, CStr};
+    use core::ptr;
+    use libc::addrinfo;
+    use std::ffi::CString;
+    use tailchain_core::router::names::FakeHost;
+
+    /// What libc is asked for in the name's place: inet_aton(3) takes any number of zeros after `0x`, and the scope of an
+    /// IPv6 address has any number of them, too.
+    pub fn digits(host: &FakeHost, family: c_int) -> CString {
+        let room = host.name.as_str().len();
+        let digits = match family {
+            libc::AF_INET6 => {
+                let address = host.v6.to_string();
+                let zeros = room.saturating_sub(address.len() + 1).max(1);
+                format!("{address}%{:0zeros$}", 0)
+            }
+            _ => {
+                let zeros = room.saturating_sub(2).max(8);
+                format!("0x{:0zeros$x}", u32::from(host.v4))
+            }
+        };
+        CString::new(digits).unwrap_or_default()
+    }
+
+    /// # Safety
+    /// `list` was made by getaddrinfo(3) for these digits.
+    pub unsafe fn complete(list: *mut addrinfo, name: &str, _flags: c_int) {
+        // SAFETY: the caller's contract.
+        let Some(first) = (unsafe { list.as_ref() }) else {
+            return;
+        };
+        if first.ai_canonname.is_null() {
+            return;
+        }
+        // SAFETY: a C string of libc's.
+        let room = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
+        if room < name.len() {
+            return;
+        }
+        // SAFETY: there is room for the name and the NUL, in memory that is this list's alone.
+        unsafe {
+            ptr::copy_nonoverlapping(name.as_ptr().cast(), first.ai_canonname, name.len());
+            *first.ai_canonname.add(name.len()) = 0;
+        }
+    }
+}
