@@ -11,6 +11,7 @@ use tailchain_diagnostics::probe::{self, Answer};
 use tailchain_diagnostics::report;
 use tailchain_preflight::elf::Elf;
 use tailchain_preflight::image::Image;
+use tailchain_preflight::subject::Subject;
 use tailchain_preflight::{environment, library, obstacle, program};
 
 /// Look for what keeps programs from going through the proxies
@@ -95,13 +96,19 @@ fn check_proxy(name: &str, proxy: &Proxy, config: &Config, findings: &mut Findin
 
 fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
     let own = std::env::current_exe().ok();
-    let library = match library::find(own.as_deref()) {
-        Ok(library) => library,
+    let path = std::env::var_os("PATH");
+    let given = given.map(OsStr::to_os_string);
+    let name = given.or_else(|| own.clone().map(OsString::from));
+    let subject = name
+        .as_ref()
+        .and_then(|name| Subject::of(name, path.as_deref()));
+    let libc = subject.as_ref().and_then(Subject::libc);
+    let library = match library::find(own.as_deref(), libc) {
+        Ok(found) => found.library,
         Err(error) => return findings.problem(format!("library: {error}")),
     };
     findings.fine(format!("library: {}", library.display()));
-    let path = std::env::var_os("PATH");
-    let Some(name) = given.map(OsStr::to_os_string).or(own.map(OsString::from)) else {
+    let Some(name) = name else {
         return findings.unknown(
             "program: name one to see whether the library can be loaded into it".to_owned(),
         );
@@ -112,10 +119,11 @@ fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
             "program: {name} is no executable file in PATH; correct the name"
         ));
     };
-    let script = Image::open(&file).ok();
-    let interpreter = script.and_then(|script| program::interpreter(&script, path.as_deref()));
-    let file = interpreter.unwrap_or(file);
-    if let Some((file, reason)) = obstacle::find(&name, path.as_deref(), &library) {
+    let reason = subject
+        .as_ref()
+        .and_then(|subject| obstacle::find(subject, &library));
+    let file = subject.map_or(file, |subject| subject.file);
+    if let Some(reason) = reason {
         let file = file.display();
         return findings.problem(format!(
             "program: {file} goes around the proxy: {reason}; {}",

@@ -29,7 +29,9 @@ use tailchain_core::load::{
     URL_VARIABLE,
 };
 use tailchain_core::sys::Stderr;
-use tailchain_preflight::{environment, library, obstacle};
+use tailchain_preflight::obstacle::{self, Obstacle};
+use tailchain_preflight::subject::Subject;
+use tailchain_preflight::{environment, library};
 
 const PRELOAD: &str = "LD_PRELOAD";
 
@@ -92,18 +94,24 @@ fn run(options: &Options) -> libc::c_int {
         }
         return become_program(options, &environment);
     }
-    let library = match library::find(std::env::current_exe().ok().as_deref()) {
-        Ok(library) => library,
+    let path = environment.get("PATH");
+    let program = options.program.first();
+    let subject = program.and_then(|name| Subject::of(name, path.as_deref()));
+    let libc = subject.as_ref().and_then(Subject::libc);
+    let found = match library::find(std::env::current_exe().ok().as_deref(), libc) {
+        Ok(found) => found,
         Err(error) => return fail(error),
     };
     let quiet = options.quiet || config.quiet;
     if !quiet {
-        announce(options, &loaded, &library);
+        announce(options, &loaded, &found.library);
     }
-    if let Err(status) = check_program(options, quiet, &environment, &library) {
-        return status;
+    if let Some(subject) = &subject {
+        if let Err(status) = check_program(options, quiet, subject, &found.library) {
+            return status;
+        }
     }
-    prepare(&mut environment, options, &loaded, &library);
+    prepare(&mut environment, options, &loaded, &found.preload);
     become_program(options, &environment)
 }
 
@@ -184,17 +192,19 @@ fn absolute(path: &Path) -> PathBuf {
 fn check_program(
     options: &Options,
     quiet: bool,
-    environment: &Environment,
+    subject: &Subject,
     library: &Path,
 ) -> Result<(), libc::c_int> {
-    let Some(name) = options.program.first() else {
+    let Some(reason) = obstacle::find(subject, library) else {
         return Ok(());
     };
-    let path = environment.get("PATH");
-    let Some((file, reason)) = obstacle::find(name, path.as_deref(), library) else {
-        return Ok(());
-    };
-    let file = file.display();
+    let file = subject.file.display();
+    if reason == Obstacle::OtherLibc {
+        return Err(fail(format_args!(
+            "{file} cannot be started: {reason}; {}",
+            reason.remedy()
+        )));
+    }
     if options.strict {
         return Err(fail(format_args!(
             "{file} is not started because it would go around the proxy: {reason}"
@@ -208,7 +218,7 @@ fn check_program(
     Ok(())
 }
 
-fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, library: &Path) {
+fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, preload: &Path) {
     for (name, value) in loaded.pins(&|name| environment.get(name)) {
         match value {
             Some(value) => environment.set(name, value),
@@ -222,7 +232,7 @@ fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, li
         environment.set(QUIET_VARIABLE, "1".into());
     }
     let before = environment.get(PRELOAD);
-    environment.set(PRELOAD, environment::ld_preload(library, before.as_deref()));
+    environment.set(PRELOAD, environment::ld_preload(preload, before.as_deref()));
 }
 
 /// The program's environment, in its order.

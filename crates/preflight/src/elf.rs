@@ -13,7 +13,8 @@ use elf::note::{Note, NoteIterator};
 use elf::segment::{ProgramHeader, SegmentTable};
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 /// What an ELF file is made for: a library can be loaded only into a program with an equal `Target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub struct Target {
     pub bits: u8,
     /// `e_machine`, such as 62 for x86-64 and 183 for AArch64.
     pub machine: u16,
+}
+
+/// The C library that a program runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Libc {
+    Glibc,
+    Musl,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +56,15 @@ impl Elf {
             names_connect: is_go && file.names(b"connect").unwrap_or(false),
         })
     }
+
+    /// Whose loader it asks for.
+    pub fn libc(&self) -> Option<Libc> {
+        let loader = Path::new(self.interpreter.as_ref()?).file_name()?;
+        Some(match loader.as_bytes().starts_with(b"ld-musl") {
+            true => Libc::Musl,
+            false => Libc::Glibc,
+        })
+    }
 }
 
 /// What the preload library is made for. The commands may be linked with another libc, or none: those of a package are
@@ -55,8 +72,8 @@ impl Elf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Library {
     pub target: Target,
-    /// It needs glibc, as its string table says; musl otherwise.
-    pub is_for_glibc: bool,
+    /// As its string table says.
+    pub libc: Libc,
 }
 
 impl Library {
@@ -65,7 +82,10 @@ impl Library {
         let file = Parsed::of(image)?;
         Some(Library {
             target: file.target(),
-            is_for_glibc: file.names(b"libc.so.6").unwrap_or(true),
+            libc: match file.names(b"libc.so.6").unwrap_or(true) {
+                true => Libc::Glibc,
+                false => Libc::Musl,
+            },
         })
     }
 }
@@ -176,7 +196,7 @@ mod tests {
         assert_eq!(elf.target.bits, usize::BITS as u8);
         let library = Library::of(&this).unwrap();
         assert_eq!(elf.target, library.target);
-        assert_eq!(library.is_for_glibc, cfg!(target_env = "gnu"));
+        assert_eq!(Some(library.libc), elf.libc());
         assert!(!elf.is_go);
     }
 

@@ -19,3 +19,4 @@ pub mod image;
 pub mod library;
 pub mod obstacle;
 pub mod program;
+pub mod subject;

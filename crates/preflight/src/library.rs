@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::elf::Libc;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -45,9 +46,56 @@ impl fmt::Display for LibraryError {
     }
 }
 
-/// The library for the command at `command` (a real path, as `/proc/self/exe` gives it).
-pub fn find(command: Option<&Path>) -> Result<PathBuf, LibraryError> {
-    find_in(directories(command))
+/// What to preload.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The library for the program.
+    pub library: PathBuf,
+    /// What LD_PRELOAD names: the library, or with it one for those of the program's children that run on the other libc.
+    pub preload: PathBuf,
+}
+
+/// The directory for programs that run on musl, in that of the library.
+const FOR_MUSL: &str = "musl";
+
+/// One path that is a library to either loader: glibc's takes `$LIB` for its own library directory (ld.so(8), "Dynamic
+/// string tokens"), of which all that there are lead to the library; to musl's it is the name of a directory. A loader that
+/// is given the other's library ends the program.
+const FOR_BOTH: &str = "by-libc/$LIB";
+
+/// The library for a program that runs on `libc` (`None`: not known), and for the command at `command` (a real path, as
+/// `/proc/self/exe` gives it).
+pub fn find(command: Option<&Path>, libc: Option<Libc>) -> Result<Found, LibraryError> {
+    let directories = directories(command);
+    let for_musl = || find_in(&in_each(&directories, FOR_MUSL));
+    let library = match libc {
+        Some(Libc::Musl) => for_musl().or_else(|_| find_in(&directories)),
+        Some(Libc::Glibc) => find_in(&directories),
+        None => find_in(&directories).or_else(|error| for_musl().map_err(|_| error)),
+    }?;
+    let other = match libc {
+        Some(Libc::Musl) => Libc::Glibc,
+        Some(Libc::Glibc) | None => Libc::Musl,
+    };
+    let both = find_in(&in_each(&directories, FOR_BOTH)).ok();
+    let preload = both.filter(|_| runs_here(other));
+    Ok(Found {
+        preload: preload.unwrap_or_else(|| library.clone()),
+        library,
+    })
+}
+
+fn in_each(directories: &[PathBuf], name: &str) -> Vec<PathBuf> {
+    directories.iter().map(|one| one.join(name)).collect()
+}
+
+/// Whether this machine has programs of that libc: their loaders have fixed paths.
+fn runs_here(libc: Libc) -> bool {
+    let loaders: [&str; 2] = match libc {
+        Libc::Glibc => ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"],
+        Libc::Musl => ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"],
+    };
+    loaders.iter().any(|loader| Path::new(loader).exists())
 }
 
 fn directories(command: Option<&Path>) -> Vec<PathBuf> {
@@ -68,7 +116,7 @@ fn directories(command: Option<&Path>) -> Vec<PathBuf> {
     directories
 }
 
-fn find_in(directories: Vec<PathBuf>) -> Result<PathBuf, LibraryError> {
+fn find_in(directories: &[PathBuf]) -> Result<PathBuf, LibraryError> {
     let candidates = NAMES.iter().flat_map(|name| {
         directories
             .iter()
@@ -78,7 +126,7 @@ fn find_in(directories: Vec<PathBuf>) -> Result<PathBuf, LibraryError> {
     match found {
         Some(path) if separates_in_ld_preload(&path) => Err(LibraryError::Unpreloadable(path)),
         Some(path) => Ok(path),
-        None => Err(LibraryError::NotFound(directories)),
+        None => Err(LibraryError::NotFound(directories.to_vec())),
     }
 }
 
@@ -122,9 +170,9 @@ mod tests {
         let directory = TempDir::new("beside");
         let command = directory.0.join("bin/proxychains4");
         let in_lib = directory.file("lib/libtailchain.so");
-        assert_eq!(find(Some(&command)), Ok(in_lib));
+        assert_eq!(library(&command, None), in_lib);
         let beside = directory.file("bin/libtailchain.so");
-        assert_eq!(find(Some(&command)), Ok(beside));
+        assert_eq!(library(&command, None), beside);
     }
 
     #[test]
@@ -132,7 +180,40 @@ mod tests {
         let directory = TempDir::new("names");
         directory.file("bin/libproxychains4.so");
         let own = directory.file("lib/libtailchain.so");
-        assert_eq!(find(Some(&directory.0.join("bin/proxychains4"))), Ok(own));
+        assert_eq!(library(&directory.0.join("bin/proxychains4"), None), own);
+    }
+
+    fn library(command: &Path, libc: Option<Libc>) -> PathBuf {
+        find(Some(command), libc).unwrap().library
+    }
+
+    #[test]
+    fn the_programs_libc_decides() {
+        let directory = TempDir::new("libc");
+        let command = directory.0.join("bin/proxychains4");
+        std::fs::create_dir_all(directory.0.join("lib/musl")).unwrap();
+        let musl = directory.file("lib/musl/libtailchain.so");
+        assert_eq!(library(&command, Some(Libc::Musl)), musl);
+        assert_eq!(library(&command, None), musl);
+        let glibc = directory.file("lib/libtailchain.so");
+        assert_eq!(library(&command, Some(Libc::Glibc)), glibc);
+        assert_eq!(library(&command, None), glibc);
+        assert_eq!(library(&command, Some(Libc::Musl)), musl);
+        std::fs::remove_file(musl).unwrap();
+        assert_eq!(library(&command, Some(Libc::Musl)), glibc);
+    }
+
+    #[test]
+    fn where_both_kinds_of_programs_run_one_path_serves_both() {
+        let directory = TempDir::new("both");
+        let command = directory.0.join("bin/proxychains4");
+        let glibc = directory.file("lib/libtailchain.so");
+        std::fs::create_dir_all(directory.0.join("lib/by-libc/$LIB")).unwrap();
+        let both = directory.file("lib/by-libc/$LIB/libtailchain.so");
+        let found = find(Some(&command), Some(Libc::Glibc)).unwrap();
+        assert_eq!(found.library, glibc);
+        let expected = if runs_here(Libc::Musl) { both } else { glibc };
+        assert_eq!(found.preload, expected);
     }
 
     #[test]
@@ -149,14 +230,14 @@ mod tests {
         let directory = TempDir::new("a b");
         let path = directory.file("lib/libtailchain.so");
         assert_eq!(
-            find_in(vec![directory.0.join("lib")]),
+            find_in(&[directory.0.join("lib")]),
             Err(LibraryError::Unpreloadable(path))
         );
     }
 
     #[test]
     fn nothing_found_names_the_folders() {
-        let error = find_in(vec![PathBuf::from("/nonexistent")]).unwrap_err();
+        let error = find_in(&[PathBuf::from("/nonexistent")]).unwrap_err();
         assert!(error.to_string().contains("/nonexistent"), "{error}");
     }
 }

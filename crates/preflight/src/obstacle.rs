@@ -2,12 +2,12 @@
 
 use crate::elf::{Elf, Library, Target};
 use crate::image::Image;
-use crate::program;
-use std::ffi::{CString, OsStr};
+use crate::subject::Subject;
+use std::ffi::CString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Each of these means that the program's connections would bypass the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Obstacle {
     Go,
     /// 32-bit program and 64-bit library, another machine, …
     OtherTarget { program: Target, library: Target },
-    /// It runs on musl and the library on glibc, or the other way round.
+    /// It runs on musl and the library on glibc, or the other way round. Either loader ends the program then.
     OtherLibc,
     /// The loader ignores LD_PRELOAD when the program gains rights (ld.so(8), "secure-execution mode").
     SetId,
@@ -33,7 +33,9 @@ impl Obstacle {
             Obstacle::Static => "use a dynamically linked build of it",
             Obstacle::Go => "set HTTPS_PROXY or its own proxy option, if it has one",
             Obstacle::OtherTarget { .. } => "use a build of tailchain for that kind of program",
-            Obstacle::OtherLibc => "use a build of tailchain for that libc",
+            Obstacle::OtherLibc => {
+                "install the library for that libc too (musl/libtailchain.so beside the other)"
+            }
             Obstacle::SetId | Obstacle::Capabilities => {
                 "run a copy without these rights, or as the user who has them"
             }
@@ -58,24 +60,12 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// The obstacle between the library and `name`, as it would be given to execvp(3): the file concerned (the interpreter
-/// when `name` is a script) and the reason. `None` also where it cannot be determined.
-pub fn find(name: &OsStr, path: Option<&OsStr>, library: &Path) -> Option<(PathBuf, Obstacle)> {
-    let file = program::in_path(name, path)?;
-    let image = Image::open(&file).ok()?;
-    // The kernel ignores the set-ID bits of a script, so only the file that is really loaded counts.
-    let (file, image) = match program::interpreter(&image, path) {
-        Some(interpreter) => {
-            let image = Image::open(&interpreter).ok()?;
-            (interpreter, image)
-        }
-        None => (file, image),
-    };
+/// The obstacle between the library and what will be loaded. `None` also where it cannot be determined.
+pub fn find(subject: &Subject, library: &Path) -> Option<Obstacle> {
     let library = Image::open(library)
         .ok()
         .and_then(|library| Library::of(&library));
-    let obstacle = of_elf(&Elf::of(&image)?, library).or_else(|| gains_rights(&file, &image))?;
-    Some((file, obstacle))
+    of_elf(&subject.elf, library).or_else(|| gains_rights(&subject.file, &subject.image))
 }
 
 fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
@@ -83,7 +73,7 @@ fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
     if elf.is_go && !elf.names_connect {
         return Some(Obstacle::Go);
     }
-    let Some(interpreter) = &elf.interpreter else {
+    let Some(libc) = elf.libc() else {
         return Some(Obstacle::Static);
     };
     let library = library?;
@@ -93,12 +83,7 @@ fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
             library: library.target,
         });
     }
-    (is_musl(interpreter) == library.is_for_glibc).then_some(Obstacle::OtherLibc)
-}
-
-fn is_musl(interpreter: &OsStr) -> bool {
-    let name = Path::new(interpreter).file_name().unwrap_or(interpreter);
-    name.as_bytes().starts_with(b"ld-musl")
+    (libc != library.libc).then_some(Obstacle::OtherLibc)
 }
 
 fn gains_rights(file: &Path, image: &Image) -> Option<Obstacle> {
@@ -129,6 +114,8 @@ fn has_capabilities(file: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elf::Libc;
+    use std::os::unix::fs::PermissionsExt;
 
     const HERE: Target = Target {
         bits: 64,
@@ -137,7 +124,7 @@ mod tests {
 
     const LIBRARY: Library = Library {
         target: HERE,
-        is_for_glibc: true,
+        libc: Libc::Glibc,
     };
 
     fn ordinary() -> Elf {
@@ -202,7 +189,7 @@ mod tests {
             ..ordinary()
         };
         let musl_library = Library {
-            is_for_glibc: false,
+            libc: Libc::Musl,
             ..LIBRARY
         };
         let other = Some(Obstacle::OtherLibc);
@@ -215,10 +202,10 @@ mod tests {
     fn a_script_is_judged_by_its_interpreter() {
         let path = std::env::temp_dir().join(format!("tailchain-script-{}", std::process::id()));
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
-        assert_eq!(
-            find(path.as_os_str(), None, Path::new("/nonexistent")),
-            None
-        );
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let subject = Subject::of(path.as_os_str(), None).unwrap();
         std::fs::remove_file(path).unwrap();
+        assert_eq!(subject.file, Path::new("/bin/sh"));
+        assert_eq!(find(&subject, Path::new("/nonexistent")), None);
     }
 }

@@ -38,9 +38,24 @@ unsafe fn named(entry: *mut hostent, name: &HostName) -> *mut hostent {
             ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len());
             *buffer.add(bytes.len()) = 0;
         }
-        entry.h_name = buffer.cast();
+        // SAFETY: libc filled it.
+        unsafe { call(entry, buffer.cast()) };
     }
     entry
+}
+
+/// The host is called `name` from now on.
+///
+/// # Safety
+/// libc filled `entry`.
+unsafe fn call(entry: &mut hostent, name: *mut c_char) {
+    entry.h_name = name;
+    // musl's first alias is the name.
+    #[cfg(target_env = "musl")]
+    // SAFETY: the caller's contract.
+    if let Some(alias) = unsafe { entry.h_aliases.as_mut() } {
+        *alias = name;
+    }
 }
 
 /// What a hook returns that fails.
@@ -185,8 +200,14 @@ impl Room {
     unsafe fn fill(self, name: &HostName, digits: &CStr, family: c_int) -> Verdict<c_int> {
         let taken = name.as_str().len() + 1;
         if self.size < taken {
-            // SAFETY: the caller's contract.
-            return unsafe { self.fail(libc::ERANGE, NETDB_INTERNAL) };
+            // SAFETY: the caller's contract. musl gives no reason.
+            return unsafe {
+                let reason = match cfg!(target_env = "musl") {
+                    true => *self.h_errno,
+                    false => NETDB_INTERNAL,
+                };
+                self.fail(libc::ERANGE, reason)
+            };
         }
         // SAFETY: the caller's contract; the buffer is longer than what is taken from it.
         unsafe {
@@ -202,7 +223,7 @@ impl Room {
                 self.h_errno,
             );
             if code == Some(0) && !(*self.result).is_null() {
-                (*self.entry).h_name = self.buffer;
+                call(&mut *self.entry, self.buffer);
             }
             match code {
                 Some(code) => Verdict::Return(code),
