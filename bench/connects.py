@@ -4,8 +4,8 @@ import os
 import re
 from contextlib import contextmanager
 
-from .contenders import Setting
-from .harness import Row, alternate, alternate_one, numbers, run
+from .contenders import TAILCHAIN, Setting
+from .harness import Cell, Row, alternate, alternate_one, numbers, run
 
 SYSTEM_CALLS_TOTAL = re.compile(r"^\S+\s+\S+\s+\S+\s+(\d+)\s+(?:\d+\s+)?total$", re.M)
 INSTRUCTIONS = re.compile(r"^(?:summary|totals): (\d+)", re.M)
@@ -28,10 +28,12 @@ def rows(ground):
         times = ground.choose(500, 100)
         rounds = ground.choose(15, 1)
         figures = alternate(ground.contenders, rounds, lambda one: speed(connects(one, times, plainly)))
+        later = list(nonblocking(ground, server, setting, figures["rate"]))
     yield Row("system_calls", "system calls of socket, connect, close", "", calls)
     yield Row("instructions", "instructions of the same, in user space", "", spent)
     yield Row("sequential", "sequential connects", "1/s", figures["rate"], more_is_better=True)
     yield Row("first_connect", "  the first of a process, which is not among them", "µs", figures["first"])
+    yield from later
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         with on_core(cores[1]), ground.server("discard") as server, ground.microsocks() as proxy:
@@ -44,9 +46,30 @@ def rows(ground):
         yield Row("sequential_apart", "  the client and the rest on a core each", "1/s", apart, more_is_better=True)
 
 
-def connects_to(ground, server, setting, contender, times, wrap):
+def nonblocking(ground, server, setting, blocking):
+    """Each alone: socket, connect, poll, SO_ERROR, close."""
+    counted, times = ground.choose(50, 10), ground.choose(500, 100)
+
+    def connects(contender, times, wrap):
+        return connects_to(ground, server, setting, contender, times, wrap, "nonblocking")
+
+    def each(contender):
+        return (connects(contender, 2 * counted, system_calls) - connects(contender, counted, system_calls)) / counted
+
+    calls = alternate_one(ground.contenders, ground.choose(3, 1), each)
+    yield Row("nonblocking_calls", "system calls of a lone non-blocking connect, all threads", "", calls)
+    figures = alternate(ground.contenders, ground.choose(15, 1), lambda one: speed(connects(one, times, plainly)))
+    cells = figures["rate"]
+    yield Row("nonblocking", "lone non-blocking connects", "1/s", cells, more_is_better=True)
+    own, other = (rates.get(TAILCHAIN, Cell()).values for rates in [cells, blocking])
+    ratios = [two / one for one, two in zip(own, other, strict=True)]
+    cell = Cell(ratios) if ratios else Cell(reason="no figure")
+    yield Row("nonblocking_ratio", "  their time, of that of a blocking one", "", {TAILCHAIN: cell})
+
+
+def connects_to(ground, server, setting, contender, times, wrap, *mode):
     folder = ground.own_folder()
-    words = [ground.program("connects"), ground.target, server, times]
+    words = [ground.program("connects"), ground.target, server, times, *mode]
     return wrap(words, contender.environment(setting, folder), folder)
 
 

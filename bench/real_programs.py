@@ -1,6 +1,8 @@
 """Row group 4: a database client that connects for each transaction, and one long transfer."""
 
 import re
+import sys
+from pathlib import Path
 
 from support import daemons
 from support.need import find
@@ -8,6 +10,7 @@ from support.need import find
 from .contenders import BY_HAND, Setting
 from .harness import CannotDo, Row, alternate_one, numbers, run
 
+DRIVERS = Path(__file__).with_name("programs") / "drivers.py"
 RATE = re.compile(r"^tps = ([0-9.]+)", re.M)
 
 
@@ -15,6 +18,8 @@ def rows(ground):
     with ground.microsocks() as proxy:
         setting = Setting((proxy,))
         yield from transactions(ground, setting)
+        with daemons.redis(ground.own_folder(), addresses=["127.0.0.1", ground.target]) as port:
+            yield drivers(ground, setting, "redis", port)
         yield from transfer(ground, setting)
 
 
@@ -37,7 +42,20 @@ def transactions(ground, setting):
 
     with daemons.postgres(folder, addresses=["127.0.0.1", ground.target]) as port:
         cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), pgbench)
-    yield Row("pgbench", "pgbench -C, SELECT 1", "1/s", cells, more_is_better=True)
+        yield Row("pgbench", "pgbench -C, SELECT 1", "1/s", cells, more_is_better=True)
+        for name in ["psycopg", "asyncpg"]:
+            yield drivers(ground, setting, name, port)
+
+
+def drivers(ground, setting, name, port):
+    count = ground.choose(500, 10)
+
+    def connect(contender):
+        environment = contender.environment(setting, ground.own_folder())
+        return numbers(run([sys.executable, DRIVERS, name, ground.target, port, count], environment))[0]
+
+    cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), connect)
+    return Row(f"driver_{name}", f"{name}, connects one after the other", "1/s", cells, more_is_better=True)
 
 
 def transfer(ground, setting):

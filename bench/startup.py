@@ -46,8 +46,24 @@ def rows(ground):
         yield Row(f"clean{suffix}", f"  pages of files, alone on the machine{remark}", "KiB", figures["clean"])
         if not names:
             yield Row("files", "files of code in the process", "", figures["files"])
+    yield used_names(ground)
     yield Row("size", "size of the library", "KiB", _of_library(contenders, size))
     yield Row("relocations", "relocations of the library", "", _of_library(contenders, relocations))
+
+
+def used_names(ground):
+    """What a program has written to that looked some names up and connected to them."""
+    names = 20
+    with ground.server("busy") as proxy:
+        setting = Setting((proxy,), names=True)
+
+        def footprint(contender):
+            environment = contender.environment(setting, ground.own_folder())
+            dirty, _, _ = numbers(run([ground.program("footprint"), names], environment))
+            return dirty
+
+        cells = alternate_one(ground.without(BARE, BY_HAND), ground.choose(7, 1), footprint)
+    return Row("memory_names", f"private memory after {names} names and connects, proxy_dns", "KiB", cells)
 
 
 def assignments(variables):

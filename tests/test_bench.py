@@ -18,7 +18,7 @@ from support.run import clean_environment
 
 TOOLS = {
     "connects": ["microsocks", "strace", "valgrind"],
-    "real_programs": ["microsocks", "initdb", "postgres", "pgbench"],
+    "real_programs": ["microsocks", "initdb", "postgres", "pgbench", "redis-server"],
     "startup": ["readelf"],
 }
 ALWAYS = ["cc", "unshare", "setpriv", "proxychains4", "torsocks", "socksify"]

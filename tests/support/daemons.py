@@ -120,11 +120,10 @@ def postgres(folder, addresses=("127.0.0.1",)):
 
 
 @contextmanager
-def redis(folder):
-    program = need("redis-server")
-    with daemon(
-        lambda port: [program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", folder], folder
-    ) as port:
+def redis(folder, addresses=("127.0.0.1",)):
+    # Without a password it serves no address but loopback's, unless it is told so.
+    words = [need("redis-server"), "--bind", *addresses, "--protected-mode", "no", "--save", "", "--dir", folder]
+    with daemon(lambda port: [*words, "--port", port], folder) as port:
         yield port
 
 
