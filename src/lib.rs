@@ -27,6 +27,7 @@ extern "C" fn loaded() {
         old_glibc::bind();
         hook::bind_all();
         pending::PENDING.guard_forks();
+        hook::attempt::guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));
         state::announce(state::state());
     });

@@ -6,7 +6,7 @@ import pytest
 from support.gate import Gate
 from support.probe import run_probe
 from support.proxy import Mood
-from support.server import EchoServer, SlowServer
+from support.server import EchoServer, GoingServer, SlowServer
 
 PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
@@ -43,3 +43,19 @@ def test_a_socket_that_takes_the_number_is_neither_written_nor_read(conf, proxy,
     config = conf([proxy])
     result = run_probe("beside", "127.0.0.1", echo.port, "reuse", 2000, conf=config, options=["-q"]).ok()
     assert result.out.startswith("written 0, taken 0, ")
+
+
+@pytest.mark.parametrize("blocking", [1, 0])
+def test_one_waiting_thread_gets_the_error_and_the_others_epipe(conf, make_proxy, tmp_path, blocking):
+    """The kernel tells an error of a socket once; to who asks later it says EPIPE."""
+    (tmp_path / "bare").mkdir()
+    with Gate(tmp_path / "bare") as gate, GoingServer(gate) as server:
+        words = ["127.0.0.1", server.port, gate.path, "gate", blocking]
+        expected = run_probe("waiters", *words, via="bare").ok().out
+    assert expected.endswith("gate: ECONNREFUSED EPIPE EPIPE\n")
+    for reply, error in [(5, "ECONNREFUSED"), (2, "EACCES")]:
+        with Gate(tmp_path) as gate, EchoServer() as server:
+            config = conf([make_proxy(Mood(gate=gate, reply=reply))], *PATIENT)
+            words = ["127.0.0.1", server.port, gate.path, "gate", blocking]
+            seen = run_probe("waiters", *words, conf=config, options=["-q"]).ok().out
+        assert seen == expected.replace("ECONNREFUSED", error)

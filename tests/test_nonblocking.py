@@ -374,6 +374,11 @@ def test_shutdown_ends_the_attempt(both, how):
     both(SOCKET, CONNECT, f"shutdown {how}", "ready poll OUT 1000", ERROR, "peer", "send hello")
 
 
+@pytest.mark.parametrize("asked", [[], [ERROR]])
+def test_after_shutdown_the_next_connect_begins_anew(both, asked):
+    both(SOCKET, CONNECT, "shutdown 2", *asked, CONNECT, OPEN, "ready poll OUT 20000", ERROR, *TALK)
+
+
 @pytest.mark.parametrize("how", [0, 1, 2])
 def test_shutdown_wakes_who_is_asleep(both, how):
     both(SOCKET, CONNECT, "epoll 0", "ctl 0 add OUT", "asleep epoll 0", f"shutdown {how}", "woken", ERROR)
@@ -695,6 +700,13 @@ def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_
     child = ["clone", *connect, "ready poll OUT 20000", ERROR, *TALK, "end"]
     answers = script(*[*connect * 3, *child] * 60, conf=conf([proxy]))
     assert answers.count("5 hello") == answers.count("child") == 60
+
+
+@pytest.mark.parametrize("how", ["vfork", "spawn"])
+def test_children_that_execute_take_no_error_that_the_program_has_yet_to_hear(conf, make_proxy, echo, how):
+    connect = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000"]
+    answers = script(*connect, how, ERROR, conf=conf([make_proxy(Mood(reply=2))]))
+    assert answers[3:] == ["0", str(errno.EACCES)]
 
 
 @pytest.mark.parametrize("how", ["vfork", "spawn"])

@@ -17,6 +17,13 @@ impl Drop for SignalsBlocked {
     fn drop(&mut self) {}
 }
 
+pub fn this_thread() -> usize {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    loom::thread::current().id().hash(&mut hasher);
+    hasher.finish() as usize | 1
+}
+
 loom::lazy_static! {
     /// All sleepers share one queue, and look whether it is their word that was woken.
     static ref QUEUE: Queue = Queue::default();

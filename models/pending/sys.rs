@@ -619,6 +619,13 @@ impl WipedInChildren {
     }
 }
 
+pub fn this_thread() -> usize {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    shuttle::thread::current().id().hash(&mut hasher);
+    hasher.finish() as usize | 1
+}
+
 pub fn thread_id() -> c_int {
     1
 }

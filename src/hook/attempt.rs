@@ -6,9 +6,11 @@
 //!
 //! What is known of it is in a box that nobody owns while its thread sleeps ([`super::sleep`]). When that never comes
 //! back the connect goes on without it, as the kernel's does: on the helper thread, with a placeholder under the number.
+//! So it does when a signal handler of the thread needs it to ([`detach`]).
 
+use super::asleep::ASLEEP;
 use super::boundary::{guard, Verdict};
-use super::connect::{earlier_attempt, end_of_attempt, forget_association};
+use super::connect::{connect_anew, earlier_attempt, end_of_attempt, forget_association};
 use super::sleep::{Rest, Resumed, Slept};
 use super::waited::WAITED;
 use super::{peer, signals};
@@ -51,6 +53,23 @@ struct Attempt {
     own: Option<u64>,
     slept_from: Duration,
     /// A signal handler runs only while the thread sleeps: there it may jump away, and nothing is half done.
+    signals: Option<SignalsBlocked>,
+}
+
+/// A connect that its caller waits for, while that sleeps: one of the two.
+struct Call {
+    attempt: Option<Attempt>,
+    detached: Option<Detached>,
+}
+
+/// What its caller needs to know when it wakes, of an attempt that goes on without it.
+struct Detached {
+    dialled: SocketAddr,
+    target: Target,
+    /// It goes on; or it could not, and ended in this.
+    begun: Result<(), Errno>,
+    /// By SO_SNDTIMEO.
+    is_limited: bool,
     signals: Option<SignalsBlocked>,
 }
 
@@ -97,7 +116,7 @@ pub fn begin(
     if let Some(waited) = &waited {
         driver.announce_fresh(waited.fresh());
     }
-    let mut attempt = Box::new(Attempt {
+    let mut attempt = Attempt {
         state,
         fd,
         dialled,
@@ -106,13 +125,17 @@ pub fn begin(
         own: None,
         slept_from: now,
         signals,
-    });
+    };
     let step = attempt.dial.begin();
     attempt.go_on(step)
 }
 
 /// Wait for what is pending on a socket that blocks. The kernel does so in a second connect(2).
 pub fn wait_for_earlier(fd: Fd) -> Verdict<()> {
+    if PENDING.is_waited_for_here(fd) {
+        // A signal handler of the very thread that makes the tunnel, at a moment when that could not be detached.
+        return Verdict::Fail(Errno::EALREADY);
+    }
     let limit = limit_of(fd);
     Verdict::Sleep(Rest {
         fd,
@@ -141,30 +164,123 @@ pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
             _ => earlier_attempt(fd).unwrap_or_else(|| end_of_attempt(fd).into()),
         };
     }
+    ASLEEP.leave(resumed.state);
     // SAFETY: the box that `go_on` gave away, which comes back once: here or to `leave`.
-    let attempt = unsafe { Box::from_raw(resumed.state.cast::<Attempt>()) };
-    attempt.awake(resumed.slept)
+    let call = unsafe { Box::from_raw(resumed.state.cast::<Call>()) };
+    match *call {
+        Call {
+            attempt: Some(attempt),
+            ..
+        } => attempt.awake(resumed.slept),
+        Call {
+            detached: Some(detached),
+            ..
+        } => detached.awake(fd, resumed.slept),
+        _ => Verdict::Fail(Errno::EIO),
+    }
 }
 
 /// The thread of a connect will not come back.
 unsafe extern "C" fn leave(state: *mut c_void) {
     let body = || {
+        ASLEEP.leave(state);
         // SAFETY: as in `resume`.
-        let mut attempt = unsafe { Box::from_raw(state.cast::<Attempt>()) };
+        let mut call = unsafe { Box::from_raw(state.cast::<Call>()) };
+        call.detach();
         // The thread is in a handler, or at its end: what is blocked there is not for this to change.
-        if let Some(signals) = attempt.signals.replace(SignalsBlocked::new()) {
+        if let Some(signals) = call.detached.and_then(|detached| detached.signals) {
             signals.forget();
-        }
-        if attempt.is_same() {
-            let _ = attempt.go_on_meanwhile(Errno::EINTR);
         }
         Verdict::Return(())
     };
     let _ = guard(body);
 }
 
+/// In a signal handler: have the connect of this very socket go on by itself that this thread sleeps in, if it does.
+pub fn detach(fd: Fd) {
+    detach_each(|attempt| {
+        attempt.fd == fd
+            || sys::cookie(fd).is_some_and(|cookie| sys::cookie(attempt.fd) == Some(cookie))
+    });
+}
+
+fn detach_each(which: impl Fn(&Attempt) -> bool) {
+    // Between vfork and exec the memory is the parent's, but not the descriptors.
+    if !ASLEEP.any() || !PENDING.is_owner() {
+        return;
+    }
+    for call in ASLEEP.calls_of_this_thread() {
+        // SAFETY: the frame that has it sleeps below this one, a signal handler's, which may jump away but not return
+        // before this is done.
+        let call = unsafe { &mut *call.cast::<Call>() };
+        if call.attempt.as_ref().is_some_and(&which) {
+            call.detach();
+        }
+    }
+}
+
+/// Have a process that forks in a signal handler make its tunnels once: the child would go on with them, too, on the
+/// same sockets. To be called after [`tailchain_core::pending::Pending::guard_forks`], whose handler is to run later.
+pub fn guard_forks() {
+    extern "C" fn before() {
+        let _ = guard(|| {
+            detach_each(|_| true);
+            Verdict::Return(())
+        });
+    }
+    extern "C" fn in_parent() {}
+    extern "C" fn in_child() {
+        ASLEEP.forget_other_threads();
+    }
+    sys::at_fork(before, in_parent, in_child);
+}
+
+impl Call {
+    fn detach(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.detached = Some(attempt.detach());
+        }
+    }
+}
+
+impl Detached {
+    fn awake(self, fd: Fd, slept: Result<Slept, Errno>) -> Verdict<()> {
+        if let Err(errno) = self.begun {
+            return Verdict::Fail(errno);
+        }
+        drop(self.signals);
+        if slept == Err(Errno::EINTR) && (self.is_limited || !signals::restart()) {
+            return Verdict::Fail(Errno::EINTR);
+        }
+        // As the kernel restarts a call: from its beginning.
+        earlier_attempt(fd).unwrap_or_else(|| connect_anew(fd, self.dialled, self.target))
+    }
+}
+
 impl Attempt {
-    fn awake(mut self: Box<Self>, slept: Result<Slept, Errno>) -> Verdict<()> {
+    fn detach(mut self) -> Detached {
+        // Those that the sleep let in.
+        let _blocked = SignalsBlocked::new();
+        let signals = self.signals.take();
+        let (dialled, target) = (self.dialled, self.dial.driver.target().clone());
+        let is_limited = self.dial.is_limited();
+        let begun = match self.is_same() {
+            true => match self.go_on_meanwhile(Errno::EINTR) {
+                Errno::EINTR => Ok(()),
+                errno => Err(errno),
+            },
+            false => Err(Errno::EBADF),
+        };
+        Detached {
+            dialled,
+            target,
+            begun,
+            is_limited,
+            signals,
+        }
+    }
+
+    fn awake(mut self, slept: Result<Slept, Errno>) -> Verdict<()> {
         let long = sys::now().saturating_sub(self.slept_from) >= LONG;
         // Or a signal handler ran, which may do anything.
         if (long || slept.is_err()) && !self.is_same() {
@@ -185,7 +301,7 @@ impl Attempt {
         self.go_on(step)
     }
 
-    fn go_on(mut self: Box<Self>, step: Step) -> Verdict<()> {
+    fn go_on(mut self, step: Step) -> Verdict<()> {
         if let Some(socket) = self.dial.driver.take_opened() {
             let cookie = peer::remember(self.state, socket, self.dialled);
             if self.own.is_none() {
@@ -200,12 +316,19 @@ impl Attempt {
             Step::LimitOver => Verdict::Fail(self.go_on_meanwhile(Errno::EINPROGRESS)),
             Step::Sleep(sleep) => {
                 self.slept_from = sys::now();
+                let mask = self.signals.as_ref().map(SignalsBlocked::before);
+                let call = Call {
+                    attempt: Some(self),
+                    detached: None,
+                };
+                let state = Box::into_raw(Box::new(call)).cast();
+                ASLEEP.enter(state);
                 Verdict::Sleep(Rest {
                     fd: sleep.fd,
                     events: sleep.events,
                     until: Some(sleep.until),
-                    mask: self.signals.as_ref().map(SignalsBlocked::before),
-                    state: Box::into_raw(self).cast(),
+                    mask,
+                    state,
                     left: leave,
                 })
             }
@@ -222,7 +345,7 @@ impl Attempt {
         self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
     }
 
-    fn finish(mut self: Box<Self>, result: Result<(), Errno>) -> Verdict<()> {
+    fn finish(mut self, result: Result<(), Errno>) -> Verdict<()> {
         let fresh = self.dial.driver.take_fresh();
         if let (Ok(()), None, Some(cookie)) = (result, &fresh, self.own) {
             WAITED.note(cookie);
@@ -247,14 +370,14 @@ impl Attempt {
     }
 
     /// A blocking connect that ends early goes on in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
-    fn go_on_meanwhile(self: Box<Self>, errno: Errno) -> Errno {
+    fn go_on_meanwhile(self, errno: Errno) -> Errno {
         let Attempt {
             fd,
             dialled,
             dial,
             waited,
             ..
-        } = *self;
+        } = self;
         let mut driver = dial.driver;
         let start = Start {
             dialled,

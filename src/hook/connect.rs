@@ -43,6 +43,7 @@ pub unsafe fn connect(
 /// As connect(2), but a bad pointer is an error.
 unsafe fn begin(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
     const UNSPECIFIED: sa_family_t = libc::AF_UNSPEC as sa_family_t;
+    attempt::detach(fd);
     if PENDING.has_news() {
         // SAFETY: passed on.
         match unsafe { family_given(address, length) } {
@@ -63,6 +64,16 @@ unsafe fn begin(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdi
         // SAFETY: passed on.
         None => along(fd, unsafe { route_of(fd, address, length) }),
     }
+}
+
+/// Connect again, as a call that the kernel restarts does, to what it was found to be for at first.
+pub fn connect_anew(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
+    let decision = match kind_of(fd) {
+        Kind::NotTcp => Way::Real,
+        Kind::TcpInUse => Way::InUse,
+        Kind::Tcp | Kind::TcpUsed => Way::Tunnel(dialled, target),
+    };
+    along(fd, decision)
 }
 
 /// Go the way. `Return`: the socket is connected.
@@ -206,9 +217,9 @@ pub fn earlier_attempt(fd: Fd) -> Option<Verdict<()>> {
             None => {}
         }
     }
-    let owed = PENDING.owed_error(fd)?;
-    forget_association(fd, owed);
-    Some(Verdict::Fail(owed))
+    let deferred = PENDING.deferred_error(fd)?;
+    forget_association(fd, deferred.errno);
+    (!deferred.by_program).then_some(Verdict::Fail(deferred.errno))
 }
 
 /// How a pending connect that is over ended.
@@ -219,8 +230,9 @@ pub fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
         return Ok(());
     }
     let owed = PENDING.owed_error(fd);
-    let kernels = sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
-    let errno = owed.unwrap_or(Errno::from_raw(kernels));
+    let errno = owed.or(sys::pending_error(fd)?);
+    // Another thread that waited has it: the kernel tells it once.
+    let errno = errno.unwrap_or(Errno::EPIPE);
     forget_association(fd, errno);
     Err(errno)
 }

@@ -6,7 +6,8 @@
 pub mod boundary;
 mod table;
 
-mod attempt;
+mod asleep;
+pub mod attempt;
 mod connect;
 mod datagram;
 mod epoll;

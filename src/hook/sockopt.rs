@@ -1,6 +1,8 @@
 //! Options, names and shutdown of a socket that is being connected act on the socket, not on the placeholder;
 //! and SO_ERROR tells why a connect failed.
 
+use super::asleep::ASLEEP;
+use super::attempt;
 use super::boundary::Verdict;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_void};
@@ -128,11 +130,17 @@ pub unsafe fn getsockname(
     }
 }
 
+/// Whether shutdown has nothing to do here: nothing is pending, and no thread sleeps in a connect.
+pub fn is_idle_shutdown() -> bool {
+    !PENDING.has_news() && !ASLEEP.any()
+}
+
 /// The body of the hook.
 ///
 /// # Safety
 /// As shutdown(2).
 pub unsafe fn shutdown(fd: c_int, _how: c_int) -> Verdict<c_int> {
+    attempt::detach(fd);
     if PENDING.cut_short(fd) {
         return Verdict::Return(0);
     }

@@ -73,9 +73,10 @@ hooks! {
 
     /// shutdown(2): on a connecting socket it ends the attempt.
     ///
-    /// Async-signal-safe but on a connecting socket. After fork and vfork: libc's.
+    /// Async-signal-safe but on a connecting socket, unless the handler is of the thread that connects. After fork and
+    /// vfork: libc's.
     fn shutdown(fd: c_int, how: c_int) -> c_int
-        = sockopt::shutdown, fails -1, idle !PENDING.has_news();
+        = sockopt::shutdown, fails -1, idle sockopt::is_idle_shutdown();
 
     /// epoll_ctl(2): remembers what is registered.
     ///

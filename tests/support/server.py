@@ -126,3 +126,11 @@ class SlowServer(EchoServer):
         for filler in self.fillers:
             filler.close()
         super()._accept()
+
+
+class GoingServer(SlowServer):
+    """Answers no SYN before its gate is open; then it is gone, and they are refused."""
+
+    def _accept(self):
+        self.gate.wait()
+        self.close()

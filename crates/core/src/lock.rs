@@ -1,10 +1,11 @@
 //! A lock for code that lives in somebody else's process.
 //!
 //! Unlike std's it blocks all signals while it is held, since a handler may call one of our hooks on the very
-//! thread that holds it; and it can be held over fork(2) by a pair of pthread_atfork(3) handlers.
+//! thread that holds it; and it can be held over fork(2) by a pair of pthread_atfork(3) handlers. Between those two other
+//! handlers may run on the forking thread and call our hooks, so to that thread it is open all the while.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sys::{futex_wait, futex_wake, SignalsBlocked};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sys::{futex_wait, futex_wake, this_thread, SignalsBlocked};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 
@@ -13,8 +14,13 @@ const HELD: u32 = 1;
 /// Held, and somebody sleeps for it.
 const CONTENDED: u32 = 2;
 
+/// No thread: see [`this_thread`].
+const NOBODY: usize = 0;
+
 pub struct Lock<T> {
     state: AtomicU32,
+    /// The thread that seized it for a fork.
+    forking: AtomicUsize,
     value: UnsafeCell<T>,
 }
 
@@ -23,6 +29,8 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 
 pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
+    /// Within a fork of this thread, which holds it anyway.
+    nested: bool,
     _signals: SignalsBlocked,
 }
 
@@ -30,15 +38,20 @@ impl<T> Lock<T> {
     pub const fn new(value: T) -> Lock<T> {
         Lock {
             state: AtomicU32::new(FREE),
+            forking: AtomicUsize::new(NOBODY),
             value: UnsafeCell::new(value),
         }
     }
 
     pub fn lock(&self) -> Guard<'_, T> {
         let signals = SignalsBlocked::new();
-        self.seize();
+        let nested = self.is_seized_here();
+        if !nested {
+            acquire(&self.state);
+        }
         Guard {
             lock: self,
+            nested,
             _signals: signals,
         }
     }
@@ -46,6 +59,13 @@ impl<T> Lock<T> {
     /// Take it without a guard: in the handler that runs before fork.
     pub fn seize(&self) {
         acquire(&self.state);
+        self.forking.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// Whether the calling thread seized it: it is between the handlers around a fork, in the parent or in the child.
+    pub fn is_seized_here(&self) -> bool {
+        // No other thread stores this one's address.
+        self.forking.load(Ordering::Relaxed) == this_thread()
     }
 
     /// What it guards, between [`Lock::seize`] and [`Lock::release`].
@@ -67,6 +87,7 @@ impl<T> Lock<T> {
         if self.state.load(Ordering::Acquire) != FREE {
             // SAFETY: nobody else uses it; the old value is not dropped, for it may be in any state.
             unsafe { self.value.get().write(anew()) };
+            self.forking.store(NOBODY, Ordering::Relaxed);
             release(&self.state);
         }
     }
@@ -76,6 +97,7 @@ impl<T> Lock<T> {
     /// # Safety
     /// The caller, or the thread that forked it, took it with [`Lock::seize`].
     pub unsafe fn release(&self) {
+        self.forking.store(NOBODY, Ordering::Relaxed);
         release(&self.state);
     }
 }
@@ -118,8 +140,10 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: seized by lock(). The signals are let in again afterwards, when the field is dropped.
-        unsafe { self.lock.release() }
+        // The signals are let in again afterwards, when the field is dropped.
+        if !self.nested {
+            release(&self.lock.state);
+        }
     }
 }
 
@@ -150,6 +174,23 @@ impl Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_forks_may_lock_what_it_seized() {
+        let lock = Lock::new(0);
+        lock.seize();
+        assert!(lock.is_seized_here());
+        *lock.lock() += 1;
+        *lock.lock() += 1;
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| !lock.is_seized_here() && *lock.lock() == 2);
+            // SAFETY: seized above.
+            unsafe { lock.release() };
+            assert!(other.join().unwrap());
+        });
+        assert!(!lock.is_seized_here());
+        assert_eq!(*lock.lock(), 2);
+    }
 
     #[test]
     fn one_thread_at_a_time() {

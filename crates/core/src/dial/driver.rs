@@ -6,6 +6,7 @@ use super::fresh;
 use super::machine::{Action, Dial, Outcome};
 use crate::config::Endpoint;
 use crate::errno::Errno;
+use crate::host::Target;
 use crate::sys::{self, Fd, OwnFd, SockAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, c_short, POLLIN, POLLOUT};
@@ -137,6 +138,11 @@ impl<'c> Driver<'c> {
             suspended: Vec::new(),
             opened: false,
         }
+    }
+
+    /// What the program connects to.
+    pub fn target(&self) -> &Target {
+        self.dial.target()
     }
 
     /// The wait that it is in.

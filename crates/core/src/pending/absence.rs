@@ -66,7 +66,7 @@ impl Pending {
 
     /// Make a call while no thread of ours is there.
     pub fn without_helper<T>(&'static self, call: impl FnOnce() -> T) -> T {
-        if !self.had_helper() || !self.is_owner() {
+        if !self.had_helper() || !self.is_owner() || self.is_forking() {
             return call();
         }
         {

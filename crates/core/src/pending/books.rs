@@ -46,11 +46,17 @@ pub(super) struct Entry {
     pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
-    /// The caller of connect(2) waits for it and makes the tunnel itself; this tells it to end. `None`: the helper has
-    /// it.
-    pub waited: Option<Arc<AtomicBool>>,
+    /// The caller of connect(2), who waits for it and makes the tunnel itself. `None`: the helper has it.
+    pub caller: Option<Caller>,
     /// The program wants its socket to block: O_NONBLOCK stays on the placeholder all the same.
     pub blocking: bool,
+}
+
+/// Who makes the tunnel of a connect that it waits for.
+pub(super) struct Caller {
+    pub thread: usize,
+    /// Tells it to end.
+    pub abort: Arc<AtomicBool>,
 }
 
 /// A number of the program that was given to a placeholder.
@@ -75,16 +81,22 @@ impl Entry {
     }
 
     /// End the attempt of a caller that waits, and wake it. `false`: it is the helper's.
-    pub fn cut_waited(&self) -> bool {
-        let Some(cut) = &self.waited else {
+    pub fn abort_caller(&self) -> bool {
+        let Some(caller) = &self.caller else {
             return false;
         };
-        cut.store(true, Ordering::Release);
+        caller.abort.store(true, Ordering::Release);
         let fresh = self.fresh.load(Ordering::Acquire);
         let socket = if fresh < 0 { self.socket.fd() } else { fresh };
         // Where it is not connecting, the caller only pauses, and looks soon.
         let _ = sys::shutdown(socket, libc::SHUT_RDWR);
         true
+    }
+
+    /// Whether the calling thread is the one that makes the tunnel: it must not wait for its end.
+    pub fn is_waited_for_here(&self) -> bool {
+        let caller = self.caller.as_ref();
+        caller.is_some_and(|caller| caller.thread == sys::this_thread())
     }
 
     pub fn closed(&mut self, which: impl Fn(Fd) -> bool) {
@@ -122,7 +134,7 @@ impl Books {
     /// Whether a helper, if there is one, is about to end.
     pub fn is_helper_idle(&self) -> bool {
         // An entry without a job is being begun by its caller this moment, or its caller makes the tunnel.
-        let waited = self.entries.values().all(|entry| entry.waited.is_some());
+        let waited = self.entries.values().all(|entry| entry.caller.is_some());
         let nothing_new = self.inbox.is_empty() && self.unwatched.is_empty();
         let mut sleepers = self.sleepers.values();
         nothing_new && waited && sleepers.all(|far| far.is_deserted())

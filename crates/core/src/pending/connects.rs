@@ -1,9 +1,9 @@
 //! The pending connects of a process, as the hooks see them: how one begins, what is asked meanwhile, how it ends.
 
 use super::belongings::{Belonging, Belongings};
-use super::books::{Books, Entry, Number};
+use super::books::{Books, Caller, Entry, Number};
 use super::dead_end;
-use super::deferred_errors::DeferredErrors;
+use super::deferred_errors::{DeferredError, DeferredErrors};
 use super::helper::{self, Job};
 use super::orphans;
 use super::placeholder::{FarEnd, Placeholder};
@@ -42,8 +42,6 @@ pub struct Pending {
     owner: AtomicI32,
     /// Where a child with a copy of this memory sees that it is one: see `orphans`.
     pub(super) birth: WipedInChildren,
-    /// fork(2) is under way: its child has a handler.
-    pub(super) forking: AtomicBool,
     /// Whether the fork handlers are installed.
     guarded: AtomicBool,
     /// Numbers of TCP sockets that were ever on either side of a dup: where to look for further numbers.
@@ -169,7 +167,6 @@ impl Pending {
             busy: AtomicUsize::new(0),
             owner: AtomicI32::new(0),
             birth: WipedInChildren::new(),
-            forking: AtomicBool::new(false),
             guarded: AtomicBool::new(false),
             dups: Lock::new(BTreeSet::new()),
             any_dups: AtomicBool::new(false),
@@ -207,6 +204,12 @@ impl Pending {
 
     pub(super) fn raw_locks(&self) -> (&Lock<Books>, &Lock<BTreeSet<Fd>>) {
         (&self.books, &self.dups)
+    }
+
+    /// Whether the calling thread is between our handlers around fork(2), and so in another library's. It has the lock,
+    /// and must not wait for anybody who needs it.
+    pub(super) fn is_forking(&self) -> bool {
+        self.books.is_seized_here()
     }
 
     pub(super) fn set_owner(&self) {
@@ -273,6 +276,7 @@ impl Pending {
             progress,
             dialled,
             ends,
+            aborted: false,
         };
         let mut books = self.books.lock();
         books.inbox.push(job);
@@ -281,10 +285,11 @@ impl Pending {
     }
 
     /// Put a placeholder under the numbers of the socket that `fd` refers to.
-    fn place(&'static self, fd: Fd, waited: Option<Arc<AtomicBool>>) -> Result<Placed, Errno> {
+    fn place(&'static self, fd: Fd, caller: Option<Caller>) -> Result<Placed, Errno> {
         self.guard_forks();
-        if !self.is_owner() {
-            // Between vfork and exec: the books, and the helper, are the parent's.
+        if !self.is_owner() || self.is_forking() {
+            // Between vfork and exec the books, and the helper, are the parent's. In a fork handler the helper waits for
+            // the end of the fork.
             return Err(Errno::EAGAIN);
         }
         self.registrations.rings.look();
@@ -294,11 +299,11 @@ impl Pending {
         if books.is_pending(fd) {
             return Err(Errno::EALREADY);
         }
-        if waited.is_some() {
+        if caller.is_some() {
             // A thread that closes the number from now on waits for the books.
             self.busy.fetch_add(1, Ordering::AcqRel);
         }
-        let placed = self.place_locked(&mut books, fd, fds, waited, blocking);
+        let placed = self.place_locked(&mut books, fd, fds, caller, blocking);
         self.recount(&books);
         placed
     }
@@ -308,7 +313,7 @@ impl Pending {
         books: &mut Books,
         fd: Fd,
         fds: Vec<Fd>,
-        waited: Option<Arc<AtomicBool>>,
+        caller: Option<Caller>,
         blocking: bool,
     ) -> Result<Placed, Errno> {
         let fresh = Arc::new(AtomicI32::new(-1));
@@ -316,10 +321,10 @@ impl Pending {
         let placeholder = Placeholder::new(&limit, &self.belongings)?;
         let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
         limit.lower();
-        if waited.is_some() {
+        if caller.is_some() {
             check_number(fd, socket.fd())?;
         }
-        if waited.is_none() {
+        if caller.is_none() {
             helper::call(books, self, &limit)?;
         }
         let id = books.next;
@@ -348,7 +353,7 @@ impl Pending {
                 socket: socket.clone(),
                 fresh: fresh.clone(),
                 forked: false,
-                waited,
+                caller,
                 blocking,
             },
         );
@@ -366,10 +371,14 @@ impl Pending {
     /// # Errors
     /// As [`Pending::begin`].
     pub fn begin_waited(&'static self, fd: Fd, flags: c_int) -> Result<Waited, Errno> {
-        let cut = Arc::new(AtomicBool::new(false));
-        let placed = self.place(fd, Some(cut.clone()))?;
+        let abort = Arc::new(AtomicBool::new(false));
+        let caller = Caller {
+            thread: sys::this_thread(),
+            abort: abort.clone(),
+        };
+        let placed = self.place(fd, Some(caller))?;
         let _ = sys::set_status_flags(placed.socket.fd(), flags | libc::O_NONBLOCK);
-        Ok(Waited { placed, cut })
+        Ok(Waited { placed, cut: abort })
     }
 
     /// The caller is done: as with the helper's, but that nobody has to learn of a failure.
@@ -415,7 +424,7 @@ impl Pending {
             id, socket, far, ..
         } = waited.placed;
         if let Some(entry) = books.entries.get_mut(&id) {
-            entry.waited = None;
+            entry.caller = None;
         }
         let mut driver = driver();
         let progress = Some(driver.waiting());
@@ -427,6 +436,7 @@ impl Pending {
             progress,
             dialled: start.dialled,
             ends: start.ends,
+            aborted: false,
         });
         if is_cut {
             books.cut.push(id);
@@ -498,17 +508,17 @@ impl Pending {
     pub(super) fn put_under(&self, socket: Fd, fd: Fd) {
         if self.registrations.exchange(socket, fd).is_err() {
             if let Some(cookie) = sys::cookie(fd) {
-                self.deferred.set(cookie, Errno::ECONNABORTED);
+                self.deferred.set(cookie, Errno::ECONNABORTED.into());
             }
         }
     }
 
     /// A connect ended in an error that its program has yet to learn: put the error on the socket.
-    pub(super) fn leave_error(&self, socket: Fd, errno: Errno) {
+    pub(super) fn leave_error(&self, socket: Fd, error: DeferredError) {
         let refused = dead_end::make(socket);
-        if !refused || errno != Errno::ECONNREFUSED {
+        if !refused || error.errno != Errno::ECONNREFUSED {
             if let Some(cookie) = sys::cookie(socket) {
-                self.deferred.set(cookie, errno);
+                self.deferred.set(cookie, error);
             }
         }
     }
@@ -525,15 +535,25 @@ impl Pending {
 
     /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
     pub fn owed_error(&self, fd: Fd) -> Option<Errno> {
-        if self.deferred.is_empty() {
-            return None;
+        self.deferred_error(fd).map(|error| error.errno)
+    }
+
+    /// As [`Pending::owed_error`], with what it came of.
+    pub fn deferred_error(&self, fd: Fd) -> Option<DeferredError> {
+        match self.has_deferred() {
+            true => self.deferred.take(sys::cookie(fd)?),
+            false => None,
         }
-        self.deferred.take(sys::cookie(fd)?)
+    }
+
+    /// Whether there are deferred errors, and they are this process's: after vfork(2) they are not.
+    fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() && self.is_owner()
     }
 
     /// The program is about to close this number. An error of its socket that nobody asked for is forgotten with it.
     pub fn closing_failed(&self, fd: Fd) {
-        if !self.deferred.is_empty() && self.numbers_of(fd).len() == 1 {
+        if self.has_deferred() && self.numbers_of(fd).len() == 1 {
             let _ = self.owed_error(fd);
         }
     }
@@ -562,7 +582,7 @@ impl Pending {
     }
 
     /// Whether the caller is the process whose descriptors the books are about: after vfork(2) it is not.
-    pub(super) fn is_owner(&self) -> bool {
+    pub fn is_owner(&self) -> bool {
         self.look_for_birth();
         self.owner.load(Ordering::Acquire) == sys::pid()
     }
@@ -621,14 +641,23 @@ impl Pending {
             let Some(&id) = books.numbers.get(&fd) else {
                 return false;
             };
-            let cut = books.entries.get(&id).is_some_and(Entry::cut_waited);
-            if !cut {
+            let entry = books.entries.get(&id);
+            if !entry.is_some_and(Entry::abort_caller) {
                 books.cut.push(id);
                 books.call_helper();
+            } else if entry.is_some_and(Entry::is_waited_for_here) {
+                return true;
             }
         }
         self.wait_for(fd);
         true
+    }
+
+    /// Whether the calling thread makes the tunnel of this number itself, and so is in a signal handler.
+    pub fn is_waited_for_here(&self, fd: Fd) -> bool {
+        let mut books = self.open();
+        let entry = books.as_mut().and_then(|books| books.entry_of(fd));
+        entry.is_some_and(|entry| entry.is_waited_for_here())
     }
 
     /// Whether the socket that is pending on `fd` blocks, as far as its program knows. `None`: nothing is pending on
@@ -639,6 +668,9 @@ impl Pending {
 
     /// Sleep until nothing is pending on `fd`.
     pub fn wait_for(&self, fd: Fd) {
+        if self.is_forking() {
+            return;
+        }
         while let Some(None) = self.orphan_end(fd) {
             // A signal handler may have run: look again.
             let _ = sys::poll_one(fd, libc::POLLOUT, None);

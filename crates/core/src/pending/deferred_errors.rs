@@ -7,7 +7,14 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 
 /// By SO_COOKIE, which no two sockets of a boot share.
-pub type Errors = BTreeMap<u64, Option<Errno>>;
+pub type Errors = BTreeMap<u64, Option<DeferredError>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeferredError {
+    pub errno: Errno,
+    /// By shutdown(2): SO_ERROR tells it, but the next connect(2) does not. It clears the error, and begins.
+    pub by_program: bool,
+}
 
 pub struct DeferredErrors {
     /// `None`: it was told. Such an entry stays until the next is made, for nothing may be freed where it is told: a
@@ -39,7 +46,7 @@ impl DeferredErrors {
         self.untold.load(Ordering::Acquire) == 0
     }
 
-    pub fn set(&self, cookie: u64, errno: Errno) {
+    pub fn set(&self, cookie: u64, error: DeferredError) {
         let mut errors = self.errors.lock();
         let untold = self.untold.load(Ordering::Acquire);
         if errors.len() > 2 * untold + 64 {
@@ -48,17 +55,17 @@ impl DeferredErrors {
         if errors.len() >= MOST && errors.pop_first().is_some_and(|(_, error)| error.is_some()) {
             self.untold.fetch_sub(1, Ordering::AcqRel);
         }
-        if !matches!(errors.insert(cookie, Some(errno)), Some(Some(_))) {
+        if !matches!(errors.insert(cookie, Some(error)), Some(Some(_))) {
             self.untold.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// That of this socket, once: reading SO_ERROR clears it (socket(7)).
-    pub fn take(&self, cookie: u64) -> Option<Errno> {
+    pub fn take(&self, cookie: u64) -> Option<DeferredError> {
         let mut errors = self.errors.lock();
-        let errno = errors.get_mut(&cookie)?.take()?;
+        let error = errors.get_mut(&cookie)?.take()?;
         self.untold.fetch_sub(1, Ordering::AcqRel);
-        Some(errno)
+        Some(error)
     }
 
     /// The lock, for the handlers around fork.
@@ -67,20 +74,35 @@ impl DeferredErrors {
     }
 }
 
+impl From<Errno> for DeferredError {
+    fn from(errno: Errno) -> DeferredError {
+        DeferredError {
+            errno,
+            by_program: false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl DeferredErrors {
+        fn taken(&self, cookie: u64) -> Option<Errno> {
+            self.take(cookie).map(|error| error.errno)
+        }
+    }
 
     #[test]
     fn an_error_is_told_once() {
         let deferred = DeferredErrors::new();
         assert!(deferred.is_empty());
-        deferred.set(7, Errno::ETIMEDOUT);
-        deferred.set(8, Errno::EACCES);
-        assert_eq!(deferred.take(7), Some(Errno::ETIMEDOUT));
-        assert_eq!(deferred.take(7), None);
-        deferred.set(8, Errno::EPERM);
-        assert_eq!(deferred.take(8), Some(Errno::EPERM));
+        deferred.set(7, Errno::ETIMEDOUT.into());
+        deferred.set(8, Errno::EACCES.into());
+        assert_eq!(deferred.taken(7), Some(Errno::ETIMEDOUT));
+        assert_eq!(deferred.taken(7), None);
+        deferred.set(8, Errno::EPERM.into());
+        assert_eq!(deferred.taken(8), Some(Errno::EPERM));
         assert!(deferred.is_empty());
     }
 
@@ -88,13 +110,13 @@ mod tests {
     fn thousands_are_kept_and_what_was_told_is_not() {
         let deferred = DeferredErrors::new();
         for cookie in 0..5000 {
-            deferred.set(cookie, Errno::EACCES);
+            deferred.set(cookie, Errno::EACCES.into());
         }
         for cookie in 0..5000 {
-            assert_eq!(deferred.take(cookie), Some(Errno::EACCES));
+            assert_eq!(deferred.taken(cookie), Some(Errno::EACCES));
         }
         assert!(deferred.is_empty());
-        deferred.set(1, Errno::EACCES);
+        deferred.set(1, Errno::EACCES.into());
         assert_eq!(deferred.lock().lock().len(), 1);
     }
 
@@ -102,10 +124,10 @@ mod tests {
     fn the_oldest_are_forgotten_in_the_end() {
         let deferred = DeferredErrors::new();
         for cookie in 0..=MOST as u64 {
-            deferred.set(cookie, Errno::EACCES);
+            deferred.set(cookie, Errno::EACCES.into());
         }
-        assert_eq!(deferred.take(0), None);
-        assert_eq!(deferred.take(1), Some(Errno::EACCES));
+        assert_eq!(deferred.taken(0), None);
+        assert_eq!(deferred.taken(1), Some(Errno::EACCES));
         assert_eq!(deferred.untold.load(Ordering::Acquire), MOST - 1);
     }
 }

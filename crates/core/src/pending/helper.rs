@@ -3,6 +3,7 @@
 use super::belongings::Belonging;
 use super::books::Books;
 use super::connects::{Ends, Ours, Pending};
+use super::deferred_errors::DeferredError;
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
 use crate::dial::fresh;
@@ -36,6 +37,8 @@ pub struct Job {
     pub progress: Option<Progress>,
     pub dialled: SocketAddr,
     pub ends: &'static dyn Ends,
+    /// The program ended it, by shutdown(2).
+    pub aborted: bool,
 }
 
 /// Have a helper. Called with the books locked and so with all signals blocked, which its thread inherits.
@@ -145,12 +148,12 @@ fn run(mut helper: Box<Helper>) {
         let ours = books
             .entries
             .values()
-            .filter(|entry| entry.waited.is_none());
+            .filter(|entry| entry.caller.is_none());
         let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
         drop(books);
         helper.jobs.clear();
         for (id, socket) in sockets {
-            pending.leave_error(socket.fd(), Errno::ECONNABORTED);
+            pending.leave_error(socket.fd(), Errno::ECONNABORTED.into());
             let ours = Ours::new(socket, None);
             let _ = pending.put_back(id, ours, Err(Errno::ECONNABORTED));
         }
@@ -235,7 +238,8 @@ impl Helper {
             self.accept(job);
         }
         for id in cut {
-            if self.jobs.contains_key(&id) {
+            if let Some((job, _)) = self.jobs.get_mut(&id) {
+                job.aborted = true;
                 self.step(id, |driver| {
                     driver.abandon(Errno::ECONNRESET);
                     driver.go()
@@ -348,7 +352,10 @@ impl Helper {
             return;
         };
         let Job {
-            socket, mut driver, ..
+            socket,
+            mut driver,
+            aborted,
+            ..
         } = job;
         let _ = sys::epoll_remove(self.epoll.fd(), socket.fd());
         let fresh = driver.take_fresh().filter(|_| result.is_ok());
@@ -359,7 +366,9 @@ impl Helper {
         let fresh = fresh.map(|fresh| self.pending.belongings.adopt(fresh));
         let ours = Ours::new(socket, fresh);
         if let Err(errno) = result {
-            self.pending.leave_error(ours.fd(), errno);
+            let by_program = aborted && errno == Errno::ECONNRESET;
+            let error = DeferredError { errno, by_program };
+            self.pending.leave_error(ours.fd(), error);
         }
         job.ends.ended(ours.fd(), job.dialled, result);
         if let Some((far, fd)) = self.pending.put_back(id, ours, result) {
@@ -385,7 +394,7 @@ impl Helper {
         for (id, (mut job, _)) in std::mem::take(&mut self.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
-                .leave_error(job.socket.fd(), Errno::ECONNABORTED);
+                .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
             job.ends
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
             let ours = Ours::new(job.socket, None);

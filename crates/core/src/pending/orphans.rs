@@ -48,7 +48,6 @@ fn guarded() -> Option<&'static Pending> {
 extern "C" fn before() {
     if let Some(pending) = guarded() {
         pending.let_helper_end();
-        pending.forking.store(true, Ordering::Release);
         let (books, dups) = pending.raw_locks();
         // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
         let signals = SignalsBlocked::around_fork();
@@ -95,7 +94,6 @@ pub const OWNED: u32 = 2;
 
 fn release() {
     if let Some(pending) = guarded() {
-        pending.forking.store(false, Ordering::Release);
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
@@ -160,7 +158,8 @@ impl Pending {
             let word = self.birth.word();
             word.is_some_and(|word| word.load(Ordering::Acquire) != OWNED)
         };
-        if is_born() && !self.forking.load(Ordering::Acquire) {
+        // One of fork(2) has a handler, which is yet to run.
+        if is_born() && !self.is_forking() {
             self.make_up_for_handlers();
         }
     }

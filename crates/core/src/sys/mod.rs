@@ -48,7 +48,9 @@ pub use reserve::ReservingAllocator;
 pub use signals::{uncancelled, SignalsBlocked};
 pub use socket::*;
 pub use stderr::{append_line, Stderr};
-pub use thread::{at_fork, has_thread, measure_thread_stacks, start_thread, thread_id};
+pub use thread::{
+    at_fork, has_thread, measure_thread_stacks, start_thread, this_thread, thread_id,
+};
 pub use wait::*;
 
 /// A file descriptor number that somebody else owns. Ours are [`OwnFd`].

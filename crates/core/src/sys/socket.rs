@@ -31,14 +31,17 @@ pub fn untold_error(fd: Fd) -> Option<Errno> {
     );
     match answer {
         // Or SELinux or Landlock looked at it before the kernel.
-        Err(Errno::EAFNOSUPPORT | Errno::EINVAL) => {
-            let error = get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_ERROR);
-            error.ok().filter(|&errno| errno != 0).map(Errno::from_raw)
-        }
+        Err(Errno::EAFNOSUPPORT | Errno::EINVAL) => pending_error(fd).unwrap_or(None),
         // It was told as SO_ERROR, or taken away by us.
         Err(Errno::ECONNABORTED) | Ok(_) => None,
         Err(errno) => Some(errno),
     }
+}
+
+/// SO_ERROR (socket(7)), which clears it.
+pub fn pending_error(fd: Fd) -> Result<Option<Errno>, Errno> {
+    let error: c_int = get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    Ok((error != 0).then(|| Errno::from_raw(error)))
 }
 
 /// bind(2).

@@ -1,0 +1,60 @@
+"""What a program's own handlers do in the middle of a connect: those of fork (pthread_atfork) and those of signals. Bare
+and through a proxy, the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, product
+
+import pytest
+
+from support.gate import Gate
+from support.probe import run_probe
+from support.proxy import Mood
+from support.server import EchoServer, SlowServer
+
+PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
+
+
+@pytest.fixture
+def both(conf, tmp_path, make_proxy):
+    """both(probe, *words): what it prints bare and through a proxy, with the server's address and the gate before the words."""
+    # Calls run at once: each has its own directory.
+    names = count()
+
+    def bare(name, words):
+        folder = tmp_path / f"bare{next(names)}"
+        folder.mkdir()
+        with Gate(folder) as gate, SlowServer(gate) as server:
+            return run_probe(name, "127.0.0.1", server.port, gate.path, *words, via="bare", timeout=15).ok().out
+
+    def proxied(name, words):
+        folder = tmp_path / f"proxied{next(names)}"
+        folder.mkdir()
+        with Gate(folder) as gate, EchoServer() as server:
+            config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
+            where = ["127.0.0.1", server.port, gate.path]
+            return run_probe(name, *where, *words, conf=config, options=["-q"], timeout=15).ok().out
+
+    def compare(name, *variants):
+        with ThreadPoolExecutor(8) as pool:
+            pairs = [(words, pool.submit(bare, name, words), pool.submit(proxied, name, words)) for words in variants]
+        expected = {words: one.result() for words, one, _ in pairs}
+        assert {words: other.result() for words, _, other in pairs} == expected
+        return expected
+
+    return compare
+
+
+def test_fork_handlers_that_were_there_before_ours(both):
+    seen = both("fork_handlers", ())
+    assert "the child: poll 1 error 0 0" in seen[()]
+
+
+@pytest.mark.parametrize("what", ["shutdown", "unspec", "connect", "fork"])
+def test_a_signal_handler_of_the_thread_that_is_connecting(both, what):
+    both("own_handler", *product(["restart", "plain"], ["alone", "threads"], [what]))
+
+
+def test_a_child_that_is_cloned_beside_a_fork_may_close_what_failed(conf, make_proxy, echo):
+    """The locks are held then, by a thread that is not in the child."""
+    result = run_probe("clone_in_fork", "127.0.0.1", echo.port, conf=conf([make_proxy(Mood(reply=2))]), options=["-q"])
+    assert result.ok().out == "child 0\nerror EACCES\n"
