@@ -36,6 +36,14 @@ def test_a_jump_at_any_moment_leaves_the_heap_whole(silent, echo):
     assert len(early) < times / 4
 
 
+def test_a_jump_out_of_a_connect_that_does_not_wait_leaves_nothing_half_done(silent, echo):
+    times = 3000
+    result = run_probe("left", "127.0.0.1", echo.port, times, "pending", 60, 4, conf=silent, options=["-q"]).ok()
+    *early, last = result.out.splitlines()
+    assert last + "\n" == left(times, times - len(early))
+    assert {line.split(": ")[1] for line in early} <= {"ready"}
+
+
 def test_before_the_proxy_is_connected(conf, deaf, echo):
     config = conf([f"socks5 127.0.0.1 {deaf}"], *PATIENT)
     for way in WAYS:

@@ -1,5 +1,5 @@
-"""What a program's own handlers do in the middle of a connect: those of fork (pthread_atfork) and those of signals. Bare
-and through a proxy, the same."""
+"""What a program's own handlers do in the middle of a connect: those of fork (pthread_atfork) and those of signals.
+Bare and through a proxy, the same."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, product
@@ -16,7 +16,8 @@ PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
 @pytest.fixture
 def both(conf, tmp_path, make_proxy):
-    """both(probe, *words): what it prints bare and through a proxy, with the server's address and the gate before the words."""
+    """both(probe, *variants): what it prints bare, and through a proxy the same. Before the words of a variant come the
+    server's address and the gate."""
     # Calls run at once: each has its own directory.
     names = count()
 
@@ -24,7 +25,7 @@ def both(conf, tmp_path, make_proxy):
         folder = tmp_path / f"bare{next(names)}"
         folder.mkdir()
         with Gate(folder) as gate, SlowServer(gate) as server:
-            return run_probe(name, "127.0.0.1", server.port, gate.path, *words, via="bare", timeout=15).ok().out
+            return printed(run_probe(name, "127.0.0.1", server.port, gate.path, *words, via="bare", timeout=15))
 
     def proxied(name, words):
         folder = tmp_path / f"proxied{next(names)}"
@@ -32,7 +33,11 @@ def both(conf, tmp_path, make_proxy):
         with Gate(folder) as gate, EchoServer() as server:
             config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
             where = ["127.0.0.1", server.port, gate.path]
-            return run_probe(name, *where, *words, conf=config, options=["-q"], timeout=15).ok().out
+            return printed(run_probe(name, *where, *words, conf=config, options=["-q"], timeout=15))
+
+    def printed(result):
+        # A parent and its child may print in either order.
+        return sorted(result.ok().out.splitlines())
 
     def compare(name, *variants):
         with ThreadPoolExecutor(8) as pool:
@@ -46,7 +51,7 @@ def both(conf, tmp_path, make_proxy):
 
 def test_fork_handlers_that_were_there_before_ours(both):
     seen = both("fork_handlers", ())
-    assert "the child: poll 1 error 0 0" in seen[()]
+    assert "the child: poll 1 error 0 0 again 0 echo 1" in seen[()]
 
 
 @pytest.mark.parametrize("what", ["shutdown", "unspec", "connect", "fork"])
@@ -58,3 +63,11 @@ def test_a_child_that_is_cloned_beside_a_fork_may_close_what_failed(conf, make_p
     """The locks are held then, by a thread that is not in the child."""
     result = run_probe("clone_in_fork", "127.0.0.1", echo.port, conf=conf([make_proxy(Mood(reply=2))]), options=["-q"])
     assert result.ok().out == "child 0\nerror EACCES\n"
+
+
+@pytest.mark.parametrize("handler", ["restart", "plain"])
+def test_a_handler_that_closes_the_socket_before_the_proxy_is_connected(conf, deaf, handler):
+    """What it opens under that fd is its own."""
+    config = conf([f"socks5 127.0.0.1 {deaf}"], *PATIENT)
+    result = run_probe("handler_closes", "127.0.0.1", 80, handler, conf=config, options=["-q"])
+    assert result.ok().out == "connect EBADF, replaced 0, taken 0, written 0\n"

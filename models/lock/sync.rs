@@ -1,6 +1,8 @@
 //! The checker's atomics, with a `new` that is const, as the shipped ones have.
 
 pub mod atomic {
+    /// Of which thread is forking: a thread finds its own name there only if it has stored it, in every order.
+    pub use core::sync::atomic::AtomicUsize;
     pub use loom::sync::atomic::Ordering;
     use std::sync::OnceLock;
 

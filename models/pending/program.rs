@@ -3,7 +3,7 @@
 use crate::dial::driver::Driver;
 use crate::errno::Errno;
 use crate::pending::{Begun, Ends, First, Pending, Start, Waited};
-use crate::sys::{self, Fd};
+use crate::sys::{self, Fd, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -60,7 +60,9 @@ impl Program {
         result: Result<(), Errno>,
     ) -> Result<Begun, Errno> {
         self.pending
-            .begin(fd, self.start(), |own| Driver::new(own, waits, result))
+            .begin(&SignalsBlocked::new(), fd, self.start(), |own| {
+                Driver::new(own, waits, result)
+            })
     }
 
     /// What the thread of a blocking connect does from its beginning on: so many waits, and its end, if it is not
@@ -105,6 +107,16 @@ impl Program {
             self.pending.closing(fd);
         }
         sys::program_close(fd);
+    }
+
+    /// close(2) that nothing comes between: what the hook looked at is so when the kernel does it. (Of one that was begun
+    /// before a connect, and waits for the processor all the while, no hook can know.)
+    pub fn close_at_once(&self, fd: Fd) {
+        let pending = self.pending.count() > 0;
+        if !pending {
+            return sys::program_close_at_once(fd);
+        }
+        self.close(fd);
     }
 
     /// F_SETFL without O_NONBLOCK.

@@ -163,6 +163,26 @@ pub fn check() {
         assert_eq!(sys::open_files(), [(dup, file)].into());
     });
 
+    orders("a dup closed beside the beginning", |program| {
+        let (fd, file) = sys::program_socket();
+        let dup = program.dup(fd);
+        let closer = thread::spawn(move || {
+            program.close_at_once(dup);
+            let (again, other) = sys::program_socket();
+            (again, other)
+        });
+        assert!(program.connect(fd, Some(1)).is_ok());
+        program.pending.wait_for(fd);
+        let other = closer.join().unwrap();
+        sys::join_threads();
+        assert_eq!(program.ends_of(file), [Ok(())]);
+        assert_eq!(
+            sys::open_files(),
+            [(fd, file), other].into(),
+            "a foreign number was taken"
+        );
+    });
+
     orders("made blocking beside the end", |program| {
         let (fd, file) = sys::program_socket();
         assert!(program.connect(fd, Some(1)).is_ok());

@@ -205,6 +205,11 @@ pub fn program_close(fd: Fd) {
     enter().close(fd);
 }
 
+/// The same, before any other thread runs.
+pub fn program_close_at_once(fd: Fd) {
+    look().close(fd);
+}
+
 /// dup(2) by the program.
 pub fn program_dup(fd: Fd) -> Fd {
     let mut kernel = enter();

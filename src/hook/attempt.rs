@@ -48,8 +48,8 @@ struct Attempt {
     /// There are other threads.
     waited: Option<Waited>,
     dial: Blocking<'static>,
-    /// SO_COOKIE of the program's socket, as soon as there is something of ours on it that could be taken for another's:
-    /// a signal handler, or a thread, may have closed the number, and opened something else there.
+    /// SO_COOKIE of the program's socket, from the first sleep on, if not before: a signal handler, or a thread, may close
+    /// the fd meanwhile, and open something else there.
     own: Option<u64>,
     slept_from: Duration,
     /// A signal handler runs only while the thread sleeps: there it may jump away, and nothing is half done.
@@ -122,7 +122,11 @@ pub fn begin(
         dialled,
         waited,
         dial: Blocking::new(driver, socket, now),
-        own: None,
+        // With signals let in, it may not be the same any more when it sleeps.
+        own: match signals {
+            None => sys::cookie(fd),
+            Some(_) => None,
+        },
         slept_from: now,
         signals,
     };
@@ -303,7 +307,13 @@ impl Attempt {
 
     fn go_on(mut self, step: Step) -> Verdict<()> {
         if let Some(socket) = self.dial.driver.take_opened() {
-            let cookie = peer::remember(self.state, socket, self.dialled);
+            let cookie = match self.own {
+                Some(own) if socket == self.socket() => {
+                    peer::remember_by(self.state, own, self.dialled);
+                    Some(own)
+                }
+                _ => peer::remember(self.state, socket, self.dialled),
+            };
             if self.own.is_none() {
                 self.own = match socket == self.socket() {
                     true => cookie,
@@ -316,6 +326,9 @@ impl Attempt {
             Step::LimitOver => Verdict::Fail(self.go_on_meanwhile(Errno::EINPROGRESS)),
             Step::Sleep(sleep) => {
                 self.slept_from = sys::now();
+                if self.own.is_none() && self.waited.is_none() {
+                    self.own = sys::cookie(self.fd);
+                }
                 let mask = self.signals.as_ref().map(SignalsBlocked::before);
                 let call = Call {
                     attempt: Some(self),
@@ -395,7 +408,7 @@ impl Attempt {
                 begun.map_err(|(_, waited)| Some(waited))
             }
             None => PENDING
-                .begin(fd, start, handed_over)
+                .begin(&SignalsBlocked::new(), fd, start, handed_over)
                 .map(drop)
                 .map_err(|_| None),
         };

@@ -154,8 +154,9 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     let flags = sys::status_flags(fd)?;
     let blocks = flags & libc::O_NONBLOCK == 0;
     // From here on a handler that jumps away would leave something half done. But a name may take long to look up, and
-    // no signal may wait for that.
-    let signals = (blocks && !state.may_look_up()).then(SignalsBlocked::new);
+    // no signal may wait for that, unless the helper does it.
+    let may_look_up = state.may_look_up();
+    let signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
     // The file is opened here, not by the helper: a number that the program is about to get would be taken.
     state.names();
     let place = Place {
@@ -170,13 +171,13 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     let start = Start {
         dialled,
         ends: &Accounts,
-        first: if state.has_named_proxy() {
-            First::Helper
-        } else {
-            First::Here
+        first: match may_look_up {
+            true => First::Helper,
+            false => First::Here,
         },
     };
-    let begun = PENDING.begin(fd, start, |own| {
+    let signals = signals.unwrap_or_default();
+    let begun = PENDING.begin(&signals, fd, start, |own| {
         let dial = Dial::new(
             &state.config,
             place.target.clone(),
@@ -198,7 +199,8 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
             state.log.message(&format!(
                 "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
             ));
-            Ok(attempt::begin(state, place, Mode::Waiting, None))
+            let signals = (!may_look_up).then_some(signals);
+            Ok(attempt::begin(state, place, Mode::Waiting, signals))
         }
     }
 }

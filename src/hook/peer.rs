@@ -18,8 +18,13 @@ use tailchain_core::sys::{self, Fd, SockAddr};
 /// is not connected to a proxy has none asked for. The socket's SO_COOKIE.
 pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) -> Option<u64> {
     let cookie = sys::cookie(fd)?;
-    state.names().remember_peer(cookie, dialled);
+    remember_by(state, cookie, dialled);
     Some(cookie)
+}
+
+/// As [`remember`], of a socket whose SO_COOKIE is known.
+pub fn remember_by(state: &State, cookie: u64, dialled: SocketAddr) {
+    state.names().remember_peer(cookie, dialled);
 }
 
 /// The body of the hook.

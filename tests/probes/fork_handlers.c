@@ -22,7 +22,8 @@ static void look(const char *where)
     int copy = dup(fd);
     printf(" dup %s", copy < 0 ? errno_name(errno) : "0");
     printf(" close %d", close(copy));
-    printf(" error %d %d", getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length), error);
+    int got = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    printf(" error %d %d", got, error);
     length = sizeof name;
     printf(" name %d", getsockname(fd, (struct sockaddr *)&name, &length));
     printf(" flags %d", fcntl(fd, F_SETFL, fcntl(fd, F_GETFL)));

@@ -1,6 +1,7 @@
-/* left HOST PORT TIMES jump|cancel|exit|deferred FIRST_US STEP_US: a thread sleeps in connect and never comes back from
+/* left HOST PORT TIMES jump|pending|cancel|exit|deferred FIRST_US STEP_US: a thread sleeps in connect and never comes back from
  * it: its signal handler jumps away (siglongjmp(3)), or it is cancelled (pthread_cancel(3)), or ends in its handler
- * (pthread_exit(3)), or it is cancelled before it calls connect. FIRST_US, and STEP_US more at each of 20 rounds, is
+ * (pthread_exit(3)), or it is cancelled before it calls connect. With pending its socket
+ * does not block, and the handler jumps all the same. FIRST_US, and STEP_US more at each of 20 rounds, is
  * when. Prints how often it happened, what the socket was afterwards, and what is left over when all are closed. */
 #include "probe.h"
 #include <dirent.h>
@@ -126,7 +127,7 @@ static int end_thread(useconds_t when)
 int main(int count, char **words)
 {
     if (count != 7)
-        give_up("usage: left HOST PORT TIMES jump|cancel|exit|deferred FIRST_US STEP_US");
+        give_up("usage: left HOST PORT TIMES jump|pending|cancel|exit|deferred FIRST_US STEP_US");
     to = address_of(words[1], words[2]);
     how = words[4];
     int times = atoi(words[3]), left = 0, connecting = 0;
@@ -136,8 +137,9 @@ int main(int count, char **words)
     sigaction(SIGUSR1, &action, NULL);
     for (int i = 0; i < times; i++) {
         useconds_t when = (useconds_t)(atoi(words[5]) + i % 20 * atoi(words[6]));
-        fd = socket(to.any.sa_family, SOCK_STREAM, 0);
-        left += strcmp(how, "jump") == 0 ? jump(when) : end_thread(when);
+        int pending = strcmp(how, "pending") == 0;
+        fd = socket(to.any.sa_family, SOCK_STREAM | (pending ? SOCK_NONBLOCK : 0), 0);
+        left += pending || strcmp(how, "jump") == 0 ? jump(when) : end_thread(when);
         use_heap(i);
         const char *is = state();
         if (strcmp(is, "connecting") == 0)

@@ -31,7 +31,7 @@ pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
     /// Within a fork of this thread, which holds it anyway.
     nested: bool,
-    _signals: SignalsBlocked,
+    _signals: Option<SignalsBlocked>,
 }
 
 impl<T> Lock<T> {
@@ -44,7 +44,15 @@ impl<T> Lock<T> {
     }
 
     pub fn lock(&self) -> Guard<'_, T> {
-        let signals = SignalsBlocked::new();
+        self.acquire(Some(SignalsBlocked::new()))
+    }
+
+    /// As [`Lock::lock`], where signals are blocked for longer than it is held.
+    pub fn lock_within<'a>(&'a self, _blocked: &'a SignalsBlocked) -> Guard<'a, T> {
+        self.acquire(None)
+    }
+
+    fn acquire(&self, signals: Option<SignalsBlocked>) -> Guard<'_, T> {
         let nested = self.is_seized_here();
         if !nested {
             acquire(&self.state);

@@ -13,7 +13,7 @@ use crate::dial::fresh;
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, OwnFd, RaisedLimit, WipedInChildren};
+use crate::sys::{self, Fd, OwnFd, RaisedLimit, SignalsBlocked, WipedInChildren};
 use core::ffi::c_int;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -222,11 +222,15 @@ impl Pending {
     /// Put a placeholder under `fd`, and have the tunnel made on its socket meanwhile. `driver` is given the
     /// socket under a number of ours.
     ///
+    /// Signals are to be blocked all the while: a handler that jumped away (siglongjmp(3)) would leave an entry that nobody
+    /// works on.
+    ///
     /// # Errors
     /// EALREADY: one is pending on this number. Anything else: a descriptor or a thread cannot be had; nothing
     /// has changed, and the caller may connect by blocking.
     pub fn begin(
         &'static self,
+        signals: &SignalsBlocked,
         fd: Fd,
         start: Start,
         driver: impl FnOnce(Fd) -> Driver<'static>,
@@ -241,7 +245,7 @@ impl Pending {
             socket,
             far,
             fresh,
-        } = self.place(fd, None)?;
+        } = self.place(signals, fd, None)?;
         let mut driver = driver(socket.fd());
         driver.announce_fresh(fresh);
         let progress = match first {
@@ -265,7 +269,7 @@ impl Pending {
             // Nobody can sleep on the placeholder for long: it was there for an instant.
             let _ = self.put_back(id, ours, result);
             // A helper that was started for this has nothing to do.
-            self.books.lock().call_helper();
+            self.books.lock_within(signals).call_helper();
             return Ok(Begun::Ended(result));
         }
         let job = Job {
@@ -278,14 +282,19 @@ impl Pending {
             ends,
             aborted: false,
         };
-        let mut books = self.books.lock();
+        let mut books = self.books.lock_within(signals);
         books.inbox.push(job);
         books.call_helper();
         Ok(Begun::Pending)
     }
 
     /// Put a placeholder under the numbers of the socket that `fd` refers to.
-    fn place(&'static self, fd: Fd, caller: Option<Caller>) -> Result<Placed, Errno> {
+    fn place(
+        &'static self,
+        signals: &SignalsBlocked,
+        fd: Fd,
+        caller: Option<Caller>,
+    ) -> Result<Placed, Errno> {
         self.guard_forks();
         if !self.is_owner() || self.is_forking() {
             // Between vfork and exec the books, and the helper, are the parent's. In a fork handler the helper waits for
@@ -293,16 +302,15 @@ impl Pending {
             return Err(Errno::EAGAIN);
         }
         self.registrations.rings.look();
-        let fds = self.numbers_of(fd);
         let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
-        let mut books = self.books.lock();
+        let mut books = self.books.lock_within(signals);
         if books.is_pending(fd) {
             return Err(Errno::EALREADY);
         }
-        if caller.is_some() {
-            // A thread that closes the number from now on waits for the books.
-            self.busy.fetch_add(1, Ordering::AcqRel);
-        }
+        // A thread that closes one of the socket's fds from now on waits for the lock. So they are looked for after this:
+        // what was closed before may be another file.
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        let fds = self.numbers_of(fd);
         let placed = self.place_locked(&mut books, fd, fds, caller, blocking);
         self.recount(&books);
         placed
@@ -376,7 +384,7 @@ impl Pending {
             thread: sys::this_thread(),
             abort: abort.clone(),
         };
-        let placed = self.place(fd, Some(caller))?;
+        let placed = self.place(&SignalsBlocked::new(), fd, Some(caller))?;
         let _ = sys::set_status_flags(placed.socket.fd(), flags | libc::O_NONBLOCK);
         Ok(Waited { placed, cut: abort })
     }
