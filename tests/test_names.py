@@ -2,10 +2,13 @@
 the former leaves."""
 
 import re
+import subprocess
 
 import pytest
 
-from support.probe import probe, run_probe
+from support import paths
+from support.need import need
+from support.probe import FLAGS, probe, run_probe
 from support.run import run_under
 
 FAKE = re.compile(r"\b224\.\d+\.\d+\.\d+\b|\bfd6e:b194:27d3:[0-9a-f:]+")
@@ -294,7 +297,7 @@ def test_a_message_that_is_no_query_does_not_carry_a_name_out(island, conf):
 
 # -- What is a name and what an address is for each function to say.
 
-DIGITS = ["0xcafe", "0x7f.1", "0xg", "1x", "1.2.3.4."]
+DIGITS = ["0xcafe", "0x7f.1", "0xg", "1x"]
 ADDRESSES = ["1", "1.2", "1.2.3.4", "010.0.0.1", "256.1.1.1", "1.2.3.4.5", "::1", "xy:z"]
 
 
@@ -316,6 +319,39 @@ def test_getaddrinfo_takes_hex_for_an_address(make_island, remote):
     island = make_island()
     bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
     assert answers(island.run(probe("resolve"), operations, conf=remote), operations) == bare
+
+
+ALMOST = {
+    "an address and more": ["1.2.3.4\tsecret.corp", "1.2.3.4:5432", "::1:secret", "1.2.3.4%secret", "1.2.3.4."],
+    "no address": ["08", "256.1.1.1", "1.2.3.08", "1.2.3.4.5", "4294967296"],
+    "a name and more": ["secret.corp:5432", "secret.corp%1", "secret@corp", "*.secret.corp", "0.1.1.~1"],
+    "a name that is none": ["-secret", "a..b", ".db", "x" * 64 + ".corp"],
+}
+ASKING = ["getaddrinfo {} 80", "getaddrinfo {} 80 family=INET", "gethostbyname {}", "gethostbyname2 {} INET6"]
+
+
+@pytest.fixture
+def spied(make_island, tmp_path):
+    """(island, its environment, what libc's modules for names were asked about there)"""
+    library = tmp_path / "libnss_spy.so.2"
+    command = [need("cc"), *FLAGS, "-shared", "-fPIC", str(paths.PROBE_SOURCES / "nss_spy.c"), "-o", str(library)]
+    subprocess.run(command, check=True)
+    island = make_island()
+    (island.folder / "nsswitch.conf").write_text("hosts: files spy dns\n")
+    log = tmp_path / "asked"
+    return island, {"LD_LIBRARY_PATH": tmp_path, "NSS_SPY": log}, lambda: log.read_text() if log.exists() else ""
+
+
+@pytest.mark.parametrize("kind", ALMOST)
+def test_what_is_almost_an_address_or_a_name_is_neither_and_nobody_is_asked(spied, remote, kind):
+    """libc asks DNS about few of these, but its other modules, e.g. that of systemd, about all."""
+    island, env, asked = spied
+    operations = [call.format(name) for name in ALMOST[kind] for call in ASKING]
+    lines = answers(island.run(probe("resolve"), operations, conf=remote, env=env), operations)
+    assert asked() == "" and island.queries == []
+    assert set(lines) == {"NONAME", "NULL HOST_NOT_FOUND"}
+    answers(island.run(probe("resolve"), operations, via="bare", env=env), operations)
+    assert all(name in asked() for name in ALMOST[kind])
 
 
 NUMERIC = ["getaddrinfo_a flags=NUMERICHOST db.example 10.1.2.3 ::1", "getaddrinfo_a flags=CANONNAME 10.1.2.3"]

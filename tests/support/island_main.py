@@ -1,7 +1,7 @@
 """Runs a program where there is nothing but loopback, and serves DNS on port 53 meanwhile: FOLDER PROGRAM ARGS…
 
-Started by island.py inside of new namespaces. FOLDER has the hosts and resolv.conf that the program is to see, and
-gets a line in `queries` for each query. ISLAND_PRELOAD is LD_PRELOAD for the program alone.
+Started by island.py inside of new namespaces. FOLDER has the hosts and resolv.conf that the program is to see, perhaps
+an nsswitch.conf too, and gets a line in `queries` for each query. ISLAND_PRELOAD is LD_PRELOAD for the program alone.
 """
 
 import ctypes
@@ -88,8 +88,9 @@ def note(file, line):
 def main(folder, *command):
     folder = Path(folder)
     raise_loopback()
-    bind_mount(folder / "hosts", "/etc/hosts")
-    bind_mount(folder / "resolv.conf", "/etc/resolv.conf")
+    for name in ["hosts", "resolv.conf", "nsswitch.conf"]:
+        if (folder / name).exists():
+            bind_mount(folder / name, f"/etc/{name}")
     serve(functools.partial(note, folder / "queries"))
     environment = dict(os.environ)
     preload = environment.pop("ISLAND_PRELOAD", None)

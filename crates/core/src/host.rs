@@ -47,6 +47,18 @@ impl HostName {
         &self.0
     }
 
+    /// Whether a host can be called so: getaddrinfo(3) and gethostbyname(3) find no other (res_hnok of glibc). Names that
+    /// are not ASCII are for whoever resolves them to judge. What has digits and dots alone is an address, or a mistake in
+    /// one: there is no such top-level domain (RFC 1123 section 2.1).
+    pub fn is_well_formed(&self) -> bool {
+        let is_of_host =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || !b.is_ascii();
+        let is_label =
+            |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_of_host);
+        let digits = |b: u8| b.is_ascii_digit() || b == b'.';
+        self.0.split('.').all(is_label) && !self.0.starts_with('-') && !self.0.bytes().all(digits)
+    }
+
     /// Whether this name is `suffix` or ends with `.suffix`; a dot that `suffix` begins with is ignored.
     pub fn is_within(&self, suffix: &str) -> bool {
         let suffix = suffix.strip_prefix('.').unwrap_or(suffix);
@@ -134,6 +146,48 @@ mod tests {
         for text in ["db", "DB.example.", "a..b", ".db", "\u{e9}.example"] {
             let name = HostName::new(text.as_bytes()).unwrap();
             assert_eq!(HostName::new(name.as_str().as_bytes()), Ok(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_a_name_that_libc_looks_up() {
+        let long = "x".repeat(63);
+        for text in [
+            "db",
+            "a_b.c-d",
+            "a.-b",
+            "1x",
+            "0x8",
+            "4.3.2.1.example",
+            "\u{e9}.example",
+            &long,
+        ] {
+            assert!(
+                HostName::new(text.as_bytes()).unwrap().is_well_formed(),
+                "{text}"
+            );
+        }
+        let longer = long + "x";
+        let others = [
+            "secret.corp:5432",
+            "a..b",
+            ".db",
+            "-a",
+            "0.1.1.~1",
+            "*.db",
+            "a@b",
+            "a%b",
+            "a/b",
+            "08",
+            "256.1.1.1",
+            "1.2.3.4.5",
+            &longer,
+        ];
+        for text in others {
+            assert!(
+                !HostName::new(text.as_bytes()).unwrap().is_well_formed(),
+                "{text}"
+            );
         }
     }
 

@@ -12,7 +12,8 @@ pub mod nameinfo;
 pub mod query;
 
 use crate::state::state;
-use core::ffi::{c_char, c_int, CStr};
+use core::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::CString;
 use tailchain_core::config::Dns;
 use tailchain_core::host::{BadHostName, HostName};
 
@@ -52,7 +53,7 @@ pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answ
         return Answer::Local;
     }
     match HostName::new(text.to_bytes()) {
-        Ok(name) => state.answer_for(name),
+        Ok(name) => state.answer_for_host(name),
         Err(BadHostName::Empty) => Answer::Local,
         Err(BadHostName::EmptyLabel | BadHostName::TooLong | BadHostName::BadCharacter) => {
             Answer::NoName
@@ -60,25 +61,42 @@ pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answ
     }
 }
 
-/// Whether gethostbyname(3) and its relatives take it for an address, or for nothing: everything with a colon, and digits
-/// and dots. To them, other than to inet_aton(3), `0xcafe` is a name.
+/// Whether gethostbyname(3) and its relatives take it for an address, or for nothing, without asking anybody: digits and
+/// dots, and IPv6 addresses. To them, other than to inet_aton(3), `0xcafe` is a name.
 #[cfg(target_env = "gnu")]
 pub fn is_address_to_gethostbyname(text: &CStr) -> bool {
-    let text = text.to_bytes();
-    let digits = text.iter().all(|&b| b.is_ascii_digit() || b == b'.');
-    text.contains(&b':') || digits && text.first() != Some(&b'.') && text.last() != Some(&b'.')
+    let bytes = text.to_bytes();
+    let digits = bytes.iter().all(|&b| b.is_ascii_digit() || b == b'.');
+    digits && bytes.first() != Some(&b'.') && bytes.last() != Some(&b'.') || is_ipv6(text)
 }
 
 /// musl's is getaddrinfo(3) in another form.
 #[cfg(not(target_env = "gnu"))]
 pub use is_address_to_getaddrinfo as is_address_to_gethostbyname;
 
-/// Whether getaddrinfo(3) takes it for an address: everything with a colon, and what inet_aton(3) accepts.
+/// Whether getaddrinfo(3) takes it for an address: what inet_aton(3) accepts, but for what may follow a blank, and IPv6
+/// addresses, with a scope or without.
 pub fn is_address_to_getaddrinfo(text: &CStr) -> bool {
     extern "C" {
         fn inet_aton(text: *const c_char, address: *mut libc::in_addr) -> c_int;
     }
+    let bytes = text.to_bytes();
+    if let Some(end) = bytes.iter().position(|&b| b == b'%') {
+        let address = bytes.get(..end).unwrap_or_default();
+        return CString::new(address).is_ok_and(|address| is_ipv6(&address));
+    }
+    let is_blank = |&b: &u8| b.is_ascii_whitespace() || b == 0x0b;
     let mut address = libc::in_addr { s_addr: 0 };
     // SAFETY: a C string, and room for an address.
-    text.to_bytes().contains(&b':') || unsafe { inet_aton(text.as_ptr(), &mut address) } != 0
+    let mut is_ipv4 = || unsafe { inet_aton(text.as_ptr(), &mut address) } != 0;
+    is_ipv6(text) || !bytes.iter().any(is_blank) && is_ipv4()
+}
+
+fn is_ipv6(text: &CStr) -> bool {
+    extern "C" {
+        fn inet_pton(family: c_int, text: *const c_char, address: *mut c_void) -> c_int;
+    }
+    let mut address = [0u8; 16];
+    // SAFETY: a C string, and room for an address.
+    unsafe { inet_pton(libc::AF_INET6, text.as_ptr(), address.as_mut_ptr().cast()) == 1 }
 }

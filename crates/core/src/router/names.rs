@@ -62,22 +62,43 @@ pub enum QueryAnswer {
 }
 
 impl Router {
-    /// Look at a name.
+    /// Look at a name in a DNS query.
     pub fn answer_for(&self, name: HostName) -> Answer {
+        match self.local_answer(name) {
+            Ok(answer) => answer,
+            Err(remote) => self.remote_answer(remote),
+        }
+    }
+
+    /// Look at a name that a program wants the addresses of a host for.
+    pub fn answer_for_host(&self, name: HostName) -> Answer {
+        match self.local_answer(name) {
+            Ok(answer) => answer,
+            Err(remote) if remote.is_well_formed() => self.remote_answer(remote),
+            Err(_) => Answer::NoName,
+        }
+    }
+
+    /// The name itself where the proxy resolves it.
+    fn local_answer(&self, name: HostName) -> Result<Answer, HostName> {
         match route::name_policy(&self.config, &name, &mut |name| self.knows(name)) {
-            NamePolicy::Local(NameReason::LocalDomain(_)) => Answer::Watched(name),
+            NamePolicy::Local(NameReason::LocalDomain(_)) => Ok(Answer::Watched(name)),
             NamePolicy::Local(_) if route::names_a_proxy(&self.config, &name) => {
-                Answer::Watched(name)
+                Ok(Answer::Watched(name))
             }
-            NamePolicy::Local(_) => Answer::Local,
-            NamePolicy::Remote => match self.assign(&name) {
-                Some(id) => Answer::Fake(FakeHost {
-                    v4: self.fakes.address_v4(id),
-                    v6: self.fakes.address_v6(id),
-                    name,
-                }),
-                None => Answer::NoRoom,
-            },
+            NamePolicy::Local(_) => Ok(Answer::Local),
+            NamePolicy::Remote => Err(name),
+        }
+    }
+
+    fn remote_answer(&self, name: HostName) -> Answer {
+        match self.assign(&name) {
+            Some(id) => Answer::Fake(FakeHost {
+                v4: self.fakes.address_v4(id),
+                v6: self.fakes.address_v6(id),
+                name,
+            }),
+            None => Answer::NoRoom,
         }
     }
 
