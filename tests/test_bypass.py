@@ -8,6 +8,8 @@ from support.run import run_under
 
 BYPASS = {"TAILCHAIN_BYPASS": "no key"}
 NOTICE = "[proxychains] no key: the program runs without a proxy\n"
+# With -f or -x.
+VOID_FILE = NOTICE.replace("a proxy", "a proxy; TAILCHAIN_BYPASS is set, -f has no effect")
 
 
 def connect(port):
@@ -18,7 +20,7 @@ def connect(port):
 def test_connections_go_directly_with_one_line_about_it(conf, proxy, echo, via):
     program, args = connect(echo.port)
     result = run_under(program, args, conf=conf([proxy]), via=via, env=BYPASS).ok()
-    assert result.err == NOTICE
+    assert result.err == (VOID_FILE if via == "launcher" else NOTICE)
     assert proxy.targets == []
 
 
@@ -37,7 +39,30 @@ def test_quiet_is_silent(conf, proxy, via, how):
     config = conf([proxy], *(["quiet_mode"] if how == "quiet_mode" else []))
     options = ["-q"] if how == "-q" else []
     result = run_under("echo", ["ran"], conf=config, via=via, options=options, env=BYPASS).ok()
-    assert (result.out, result.err) == ("ran\n", "")
+    if (via, how) == ("launcher", "quiet_mode"):
+        # A config that is not used does not silence that.
+        assert result.err.startswith(NOTICE.strip())
+    else:
+        assert result.err == ""
+    assert result.out == "ran\n"
+
+
+def test_options_that_it_makes_void_are_named(conf, proxy):
+    config = conf([proxy], "quiet_mode")
+    for options in [["-f", config], ["-x", f"socks5://{proxy.address}"]]:
+        result = run_under("echo", ["ran"], options=options, env=BYPASS).ok()
+        expected = VOID_FILE.replace("-f", options[0])
+        assert (result.out, result.err) == ("ran\n", expected)
+
+
+def test_a_program_that_must_not_bypass_the_proxy_is_not_started(conf, proxy):
+    for options in [["--strict"], ["-q", "--strict"]]:
+        result = run_under("echo", ["ran"], conf=conf([proxy]), options=options, env=BYPASS)
+        assert (result.code, result.out) == (1, "")
+        assert result.err == (
+            "[proxychains] --strict: echo is not started because TAILCHAIN_BYPASS is set (no key) and it would bypass"
+            " the proxy; unset the variable or leave --strict out\n"
+        )
 
 
 def test_the_launcher_preloads_nothing(conf, proxy):
@@ -49,7 +74,7 @@ def test_the_launcher_preloads_nothing(conf, proxy):
 def test_no_configuration_is_needed(tmp_path, via):
     missing = tmp_path / "missing.conf"
     result = run_under("echo", ["ran"], conf=missing, via=via, env=BYPASS).ok()
-    assert (result.out, result.err) == ("ran\n", NOTICE)
+    assert (result.out, result.err) == ("ran\n", VOID_FILE if via == "launcher" else NOTICE)
 
 
 def test_an_empty_reason_is_none(conf, proxy, echo):

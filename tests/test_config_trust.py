@@ -274,6 +274,41 @@ def test_a_fifo_that_was_named_is_an_error(home, current, tmp_path, via):
     assert "it is not a regular file; name another one" in result.err
 
 
+@needs_root
+@pytest.mark.parametrize("via", WAYS)
+def test_a_relative_name_in_the_environment_means_another_file_in_each_directory(
+    home, current, trap, echo, tmp_path, via
+):
+    """So it is as one that was found there: the user's own, which names no log file."""
+    log = tmp_path / "log"
+    file = plant(current, trap, f"log_file {log}")
+    env = {"PROXYCHAINS_CONF_FILE": "proxychains.conf"}
+    result = talk(echo.port, via, current, home, env=env)
+    assert connected(result) and len(trap.requests) == 1
+    assert not log.exists() and f"`log_file {log}`: this directive is ignored" in result.err
+    give(file)
+    result = talk(echo.port, via, current, home, env=env)
+    assert (result.code, result.out) == (1, "")
+    assert (
+        "proxychains.conf: this config file cannot be used (named by PROXYCHAINS_CONF_FILE): it belongs" in result.err
+    )
+    assert "write its absolute path" in result.err
+
+
+@pytest.mark.parametrize("via", WAYS)
+def test_a_file_that_is_no_config_by_its_size_is_not_read(home, current, trap, proxy, echo, via):
+    """A disk image or a log by a slip of the name: each process would read it whole."""
+    file = plant(current, trap)
+    file.write_text("#\n" * (1 << 20) + file.read_text())
+    found = talk(echo.port, via, current, home)
+    assert connected(found)
+    assert (len(proxy.requests), len(trap.requests)) == (1, 0)
+    assert f"warning: {file}: this config file is not used: it is larger than 1 MiB; remove it" in found.err
+    named = talk(echo.port, via, current, home, conf=file)
+    assert (named.code, named.out) == (1, "")
+    assert f"{file}: this config file cannot be used" in named.err and "it is larger than 1 MiB" in named.err
+
+
 # -- what the launcher found holds for all descendants
 
 GRANDCHILD = """
@@ -540,3 +575,45 @@ def test_an_ordinary_user_takes_a_file_of_their_own_or_of_root(etc, trap, proxy,
     assert connected(result)
     assert (len(proxy.requests), len(trap.requests)) == ((1, 0) if owner == "foreign" else (0, 1))
     assert ("warning" in result.err) == (owner == "foreign")
+
+
+# A group that has the number of its user, by what else /etc says of it.
+GROUPS = {
+    "private": ("", "", True),
+    "of itself": ("", "{user}", True),
+    "with a member": ("", "{user},mallory", False),
+    "primary of another": ("mallory:x:4242:{gid}::/:/bin/sh\n", "", False),
+    "unknown": ("", None, False),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("via", WAYS)
+@pytest.mark.parametrize("kind", GROUPS)
+def test_the_group_with_the_users_number_counts_if_the_user_is_alone_in_it(
+    etc, trap, proxy, echo, within_reach, via, kind
+):
+    other, members, counts = GROUPS[kind]
+    user, number = UNPRIVILEGED, neighbour()
+    directory = within_reach / f"group-{kind.replace(' ', '-')}-{via}"
+    directory.mkdir()
+    file = plant(directory, trap)
+    give(file, 0o664)
+    give(directory, 0o775)
+    (etc / "passwd").write_text(
+        f"root:x:0:0::/:/bin/sh\n{user}:x:{number}:{number}::/:/bin/sh\n" + other.format(gid=number)
+    )
+    groups = "" if members is None else f"{user}:x:{number}:{members.format(user=user)}\n"
+    (etc / "group").write_text("root:x:0:\n" + groups)
+    (etc / "ld.so.preload").unlink()
+    (etc / "proxychains.conf").write_text(config_text([proxy]))
+    program = [within_reach / "socket_script", "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
+    program += ["send hello", "recv 5"]
+    start = {
+        "launcher": [within_reach / "proxychains4", *program],
+        "preload": ["env", f"LD_PRELOAD={within_reach}/{paths.LIBRARY.name}", *program],
+    }[via]
+    result = in_own_etc(etc, *as_neighbour(*start), cwd=directory, env={"HOME": "/nonexistent"})
+    assert connected(result)
+    assert (len(proxy.requests), len(trap.requests)) == ((0, 1) if counts else (1, 0))
+    assert ("other users may write it" in result.err) == (not counts)

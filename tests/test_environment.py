@@ -113,3 +113,16 @@ def test_another_address_is_proxied_all_the_same(conf, proxy, echo, tmp_path):
 
 def shifted(words):
     return words[0], words[1:]
+
+
+@pytest.mark.parametrize("host, follows", [("192.0.2.7", False), ("::2", False), ("127.0.0.3", True)])
+def test_tailscaled_is_on_this_machine(conf, proxy, echo, host, follows):
+    """What the config has on 127.0.0.1 is not sent to another machine because a variable says so."""
+    env = {"TAILSCALE_SOCKS5_HOST": host, "TAILSCALE_SOCKS5_PORT": proxy.port}
+    operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}"]
+    config = conf([f"socks5 127.0.0.1 {proxy.port}"], "tcp_connect_time_out 2000")
+    result = run_under(probe("socket_script"), operations, conf=config, via="preload", env=env)
+    warning = f"TAILSCALE_SOCKS5_HOST: `{host}`: this address is ignored: it is not one of this machine;"
+    assert (warning in result.err) != follows
+    # Nothing listens on 127.0.0.3.
+    assert len(proxy.requests) == (0 if follows else 1)

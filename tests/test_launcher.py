@@ -72,6 +72,18 @@ def test_quiet_mode_in_the_file_is_silent(conf, proxy, echo, via):
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
+def test_a_config_of_the_current_directory_cannot_hide_that_it_is_used(conf, proxy, home):
+    """Nobody named it: quiet_mode silences the rest, as 4.17 prints this line whatever the file says."""
+    file = home / "proxychains.conf"
+    file.write_text(conf([proxy], "quiet_mode").read_text())
+    result = launch("true", cwd=home, env={"HOME": home}).ok()
+    assert result.err == f"[proxychains] config file found: {file}\n"
+    nested = launch(paths.LAUNCHER, "true", cwd=home, env={"HOME": home}).ok()
+    assert nested.err == result.err
+    assert launch("-q", "true", cwd=home, env={"HOME": home}).ok().err == ""
+    assert launch("true", cwd=home, env={"HOME": home, "PROXYCHAINS_QUIET_MODE": "1"}).ok().err == ""
+
+
 def test_quiet_by_environment_is_silent(conf, proxy, echo):
     program, args = connect_script(echo.port)
     result = run_under(program, args, conf=conf([proxy]), via="preload", env={"PROXYCHAINS_QUIET_MODE": "1"}).ok()

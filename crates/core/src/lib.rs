@@ -29,6 +29,7 @@ pub mod local_addresses;
 pub mod lock;
 pub mod log;
 pub mod pending;
+mod private_group;
 pub mod proto;
 pub mod route;
 pub mod router;

@@ -2,7 +2,7 @@
 //!
 //! | source, first to last | counts | may not say |
 //! |---|---|---|
-//! | the launcher's `-f`; `PROXYCHAINS_CONF_FILE` | whoever wrote it: the user named it | |
+//! | the launcher's `-f`; `PROXYCHAINS_CONF_FILE` | whoever wrote it: the user named it; a relative one of the variable as the next but one | |
 //! | `TAILCHAIN_PROXY` (the launcher's `-x`), with the exceptions of `TAILCHAIN_NO_PROXY` | the user named it | |
 //! | `./proxychains.conf` | if it and its directory are the user's or root's, no link, and nobody else may write them | `log_file` |
 //! | the two below `HOME` | likewise; may be a link | |
@@ -25,6 +25,7 @@ use crate::trust::{self, Distrust, Links, ReadError};
 use core::fmt;
 use std::ffi::OsString;
 use std::io;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// The path of a config file.
@@ -70,6 +71,7 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The files that were found first and do not count, and why.
     pub passed_over: Vec<Warning>,
+    /// Nobody named the file.
     in_current: bool,
 }
 
@@ -102,6 +104,11 @@ pub enum LoadError {
 }
 
 impl Loaded {
+    /// Whether the file counts because it lies where the program was started.
+    pub fn is_found_in_current(&self) -> bool {
+        self.in_current
+    }
+
     /// What the environment of a program must be so that it, and whatever it starts wherever, uses this configuration
     /// and searches for none.
     pub fn pins(&self, env: Env<'_>) -> Vec<Pin> {
@@ -196,9 +203,11 @@ fn locate_among(
         return Ok((Where::Variable(URL_VARIABLE), passed_over));
     }
     if let Some(path) = set(FILE_VARIABLE) {
-        let place = match set(FOUND_VARIABLE) {
-            Some(found) if found == path => found_before(path.into())?,
-            _ => named(path.into(), Some(FILE_VARIABLE))?,
+        // A relative name is another file in each directory that a program goes to: no more than found.
+        let is_found = Path::new(&path).is_relative() || set(FOUND_VARIABLE) == Some(path.clone());
+        let place = match is_found {
+            true => found_before(path.into())?,
+            false => named(path.into(), Some(FILE_VARIABLE))?,
         };
         return Ok((place, passed_over));
     }
@@ -242,6 +251,10 @@ fn read_found(path: &Path) -> Result<Vec<u8>, ReadError> {
 
 fn read_own(path: &Path, links: Links) -> Result<Vec<u8>, ReadError> {
     match (path.parent(), path.file_name()) {
+        // The parent of a bare name is the empty path.
+        (Some(directory), Some(name)) if directory.as_os_str().is_empty() => {
+            trust::read_own(Path::new("."), name, links)
+        }
         (Some(directory), Some(name)) => trust::read_own(directory, name, links),
         _ => Err(io::Error::from(io::ErrorKind::NotFound).into()),
     }
@@ -251,6 +264,7 @@ fn not_used(path: PathBuf, why: Distrust) -> Warning {
     // In a set-user-ID program no other can be named.
     let remedy = match why {
         Distrust::NotRoots => "let it and all directories above it belong to root alone",
+        Distrust::TooLarge => "remove it, or write a smaller one",
         _ => "name it with -f or PROXYCHAINS_CONF_FILE to use it all the same",
     };
     Warning(Finding {
@@ -282,8 +296,10 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     let (config, warnings) = parsed.map_err(LoadError::Malformed)?;
     let mut loaded = Loaded::of(config, warnings);
     loaded.config.quiet |= is_quiet(env);
-    if let Some(address) = tailscaled::from_env(env) {
-        tailscaled::relocate(&mut loaded.config.proxies, address);
+    match tailscaled::from_env(env) {
+        Some((host, _)) if !is_of_this_machine(host) => loaded.warnings.push(foreign(host)),
+        Some(address) => tailscaled::relocate(&mut loaded.config.proxies, address),
+        None => {}
     }
     if in_current {
         loaded.in_current = true;
@@ -292,7 +308,23 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     Ok(loaded)
 }
 
-fn is_quiet(env: Env<'_>) -> bool {
+fn is_of_this_machine(host: IpAddr) -> bool {
+    host.is_loopback() || UdpSocket::bind((host, 0)).is_ok()
+}
+
+/// What a config has on this machine is not sent to another one.
+fn foreign(host: IpAddr) -> Warning {
+    Warning(Finding {
+        source: Source::Variable(tailscaled::HOST_VARIABLE),
+        line: None,
+        text: host.to_string(),
+        problem: "this address is ignored: it is not one of this machine".to_owned(),
+        expected: "write the proxy of another machine into the config file".to_owned(),
+    })
+}
+
+/// Whether the user asked for silence, whatever a configuration says.
+pub fn is_quiet(env: Env<'_>) -> bool {
     env(QUIET_VARIABLE).is_some_and(|value| value == "1")
 }
 
@@ -379,10 +411,14 @@ impl fmt::Display for LoadError {
                 named_by,
                 why,
             } => {
+                let remedy = match path.is_relative() && named_by.is_some() {
+                    true => "write its absolute path, or name another one",
+                    false => "name another one",
+                };
                 let (path, by) = (path.display(), by(named_by));
                 write!(
                     f,
-                    "{path}: this config file cannot be used{by}: {why}; name another one"
+                    "{path}: this config file cannot be used{by}: {why}; {remedy}"
                 )
             }
             LoadError::NotUtf8(name) => {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::private_group::is_private;
 use crate::shared_names::sys::{effective_user, open_at};
 use core::fmt;
 use std::ffi::{CString, OsStr};
@@ -20,6 +21,7 @@ use std::path::Path;
 pub enum Distrust {
     /// A FIFO, a socket, a device.
     NotRegular,
+    TooLarge,
     SymbolicLink,
     /// This user is its owner.
     Foreign(u32),
@@ -35,6 +37,7 @@ impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Distrust::NotRegular => f.write_str("it is not a regular file"),
+            Distrust::TooLarge => f.write_str("it is larger than 1 MiB"),
             Distrust::SymbolicLink => f.write_str("it is a symbolic link"),
             Distrust::Foreign(user) => write!(f, "it belongs to another user (uid {user})"),
             Distrust::Writable => f.write_str("other users may write it"),
@@ -143,13 +146,20 @@ pub fn read_roots(path: &Path) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-fn read(mut file: File, about: &Metadata) -> Result<Vec<u8>, ReadError> {
+/// A config of a thousand rules is a twentieth of it. What is larger is another file, which every process would read.
+const MAX_SIZE: u64 = 1 << 20;
+
+fn read(file: File, about: &Metadata) -> Result<Vec<u8>, ReadError> {
     if !about.is_file() {
         return Err(ReadError::Distrusted(Distrust::NotRegular));
     }
     let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    Ok(text)
+    // It may grow meanwhile.
+    let read = file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
+    match read as u64 > MAX_SIZE {
+        true => Err(ReadError::Distrusted(Distrust::TooLarge)),
+        false => Ok(text),
+    }
 }
 
 const ROOT: u32 = 0;
@@ -158,10 +168,10 @@ fn is_of(user: u32, about: &Metadata) -> bool {
     about.uid() == user || about.uid() == ROOT
 }
 
-/// A group that is the owner's own counts as the owner: distributions with such groups (the group has the number of its
-/// user) have a umask of 002, and everything that the user makes may be written by the group. Root's group counts too:
-/// its members are root in all but name.
+/// A group that is the owner's own counts as the owner ([`is_private`]). Root's group counts too: its members are
+/// root in all but name.
 fn others_may_write(about: &Metadata) -> bool {
-    let is_private_group = about.gid() == about.uid() || about.gid() == ROOT;
-    about.mode() & libc::S_IWOTH != 0 || (about.mode() & libc::S_IWGRP != 0 && !is_private_group)
+    let may_be_written_by = |bit| about.mode() & bit != 0;
+    let is_owners = || about.gid() == ROOT || is_private(about.uid(), about.gid());
+    may_be_written_by(libc::S_IWOTH) || (may_be_written_by(libc::S_IWGRP) && !is_owners())
 }

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::config::{bypass, ConfigError, Source};
 use tailchain_core::load::{
-    self, LoadError, Loaded, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE, URL_EXCEPTIONS,
-    URL_VARIABLE,
+    self, LoadError, Loaded, BYPASS_VARIABLE, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE,
+    URL_EXCEPTIONS, URL_VARIABLE,
 };
 use tailchain_core::sys::Stderr;
 use tailchain_preflight::obstacle::{self, Obstacle};
@@ -89,10 +89,7 @@ fn run(options: &Options) -> libc::c_int {
     };
     let config = &loaded.config;
     if let Some(reason) = &config.bypass {
-        if !options.quiet && !config.quiet {
-            say(bypass::notice(reason));
-        }
-        return become_program(options, &environment);
+        return run_without_proxy(options, &environment, reason, config.quiet);
     }
     let path = environment.get("PATH");
     let program = options.program.first();
@@ -105,6 +102,8 @@ fn run(options: &Options) -> libc::c_int {
     let quiet = options.quiet || config.quiet;
     if !quiet {
         announce(options, &loaded, &found.library);
+    } else if !is_quiet(options, &environment) && is_news(&environment, &loaded) {
+        tell_source(options, &loaded);
     }
     if let Some(subject) = &subject {
         if let Err(status) = check_program(options, quiet, subject, &found.library) {
@@ -115,14 +114,46 @@ fn run(options: &Options) -> libc::c_int {
     become_program(options, &environment)
 }
 
+/// `TAILCHAIN_BYPASS` is for a command line that serves with and without a proxy, so it makes `-f` and `-x` void; that is
+/// told. `--strict` asks for the contrary.
+fn run_without_proxy(
+    options: &Options,
+    environment: &Environment,
+    reason: &str,
+    is_quiet_by_config: bool,
+) -> libc::c_int {
+    if options.strict {
+        return fail(format_args!(
+            "--strict: {} is not started because {BYPASS_VARIABLE} is set ({reason}) and it would bypass the proxy; unset the variable or leave --strict out",
+            options.name()
+        ));
+    }
+    let notice = bypass::notice(reason);
+    match options.source() {
+        _ if is_quiet(options, environment) => {}
+        Some(option) => say(format_args!(
+            "{notice}; {BYPASS_VARIABLE} is set, {option} has no effect"
+        )),
+        None if is_quiet_by_config => {}
+        None => say(notice),
+    }
+    become_program(options, environment)
+}
+
+/// Whether the user asked for silence, rather than a config file.
+fn is_quiet(options: &Options, environment: &Environment) -> bool {
+    options.quiet || load::is_quiet(&|name| environment.get(name))
+}
+
+/// Nobody named this file, and no outer launcher has told of it: its own `quiet_mode` must not hide that it is used.
+fn is_news(environment: &Environment, loaded: &Loaded) -> bool {
+    loaded.is_found_in_current() && environment.get(FOUND_VARIABLE).is_none()
+}
+
 /// Comes back only on failure.
 fn become_program(options: &Options, environment: &Environment) -> libc::c_int {
     let error = exec::exec(&options.program, &environment.0);
-    let name = options
-        .program
-        .first()
-        .map(|name| name.to_string_lossy())
-        .unwrap_or_default();
+    let name = options.name();
     let reason = error.to_string();
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
     say_raw(format_args!(
@@ -169,6 +200,11 @@ fn announce(options: &Options, loaded: &Loaded, library: &Path) {
     for warning in &loaded.passed_over {
         say(format_args!("warning: {warning}"));
     }
+    tell_source(options, loaded);
+    say(format_args!("preloading {}", library.display()));
+}
+
+fn tell_source(options: &Options, loaded: &Loaded) {
     match &loaded.config.source {
         Source::File(path) if options.file.is_some() => found(path),
         Source::File(path) => found(&absolute(path)),
@@ -177,7 +213,6 @@ fn announce(options: &Options, loaded: &Loaded, library: &Path) {
             name_given(source, options)
         )),
     }
-    say(format_args!("preloading {}", library.display()));
 }
 
 fn found(path: &Path) {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,10 +44,22 @@ impl UsageError {
         match self {
             UsageError::NoProgram => None,
             UsageError::NoValue(option) => Some(format!("{option} needs a value")),
-            UsageError::TwoSources => {
-                Some("-f and -x exclude each other: give the proxies once".to_owned())
-            }
+            UsageError::TwoSources => Some("-f and -x are mutually exclusive".to_owned()),
         }
+    }
+}
+
+impl Options {
+    /// The program's name, for messages.
+    pub fn name(&self) -> Cow<'_, str> {
+        let name = self.program.first();
+        name.map(|name| name.to_string_lossy()).unwrap_or_default()
+    }
+
+    /// The option that says which proxies to use, if one does.
+    pub fn source(&self) -> Option<&'static str> {
+        let file = self.file.as_ref().map(|_| "-f");
+        file.or(self.proxy.as_ref().map(|_| "-x"))
     }
 }
 

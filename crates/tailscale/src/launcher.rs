@@ -116,8 +116,8 @@ impl Launcher {
 
     /// Become the command, without a proxy if there is a `reason` for it (or the environment has one). Comes
     /// back only on failure.
-    pub fn exec(&self, file: Option<&Path>, command: &[OsString], reason: Option<&str>) -> String {
-        let mut command = self.command(file, command);
+    pub fn exec(&self, command: &[OsString], reason: Option<&str>) -> String {
+        let mut command = self.command(None, command);
         if let Some(reason) = reason {
             command.env(BYPASS_VARIABLE, reason);
         }

@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return report::fail(error),
     };
     if std::env::var_os(BYPASS_VARIABLE).is_some_and(|reason| !reason.is_empty()) {
-        return report::fail(launcher.exec(args.file.as_deref(), &args.command, None));
+        return report::fail(launcher.exec(&args.command, None));
     }
     match Settings::from_env(&|name| std::env::var_os(name)) {
         Ok(Some(settings)) => match with_tailscale(args, &launcher, &settings) {
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> ExitCode {
         },
         Ok(None) => {
             let reason = format!("{} is not set", KEY_VARIABLE);
-            report::fail(launcher.exec(args.file.as_deref(), &args.command, Some(&reason)))
+            report::fail(launcher.exec(&args.command, Some(&reason)))
         }
         Err(error) => report::fail(error),
     }
