@@ -278,6 +278,25 @@ def test_queries_of_other_types_are_libcs(make_island, remote):
     assert island.queries == ["MX db.example", "TXT db.example", "MX db.example", "TXT db.example", "MX db.example"] * 2
 
 
+NO_RECORD = {
+    "res_query db.example https 512": "-1 NO_DATA NO_DATA",
+    "res_nquery db.example https 512": "-1 NO_DATA NO_DATA",
+    "res_query _8443._https.db.example svcb 512": "-1 NO_DATA NO_DATA",
+    "res_query db.example cname 512": "-1 NO_DATA NO_DATA",
+    "res_send db.example https 512": "28 qr 1 tc 0 rcode 0 answers 0",
+    "res_query 192.0.2.1 https 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
+}
+
+
+def test_a_name_of_the_proxy_has_no_records_that_lead_to_other_addresses(island, remote, conf):
+    lines = answers(island.run(probe("resolve"), NO_RECORD, conf=remote), NO_RECORD)
+    assert island.queries == []
+    assert dict(zip(NO_RECORD, lines, strict=True)) == NO_RECORD
+    local = ["res_query x.internal https 512", "res_query x.internal cname 512"]
+    island.run(probe("resolve"), local, conf=conf([PROXY], "proxy_dns", "localdomain .internal")).ok()
+    assert island.queries == ["HTTPS x.internal", "CNAME x.internal"]
+
+
 ODD = [f"{call} {{}} a 512 {opcode}" for call in ["res_send", "res_nsend"] for opcode in [1, 2, 4, 5, 9, 16]]
 
 
@@ -442,6 +461,56 @@ def test_names_that_libc_resolves_give_the_same_bit_for_bit(make_island, conf, v
     config = conf([PROXY], "proxy_dns", "localdomain .internal")
     assert answers(island.run(probe("resolve"), LOCAL, conf=config, via=via), LOCAL) == bare
     assert island.queries == asked * 2 and "A x.internal" in asked
+
+
+HOSTS = "127.0.0.1 localhost\n10.7.7.7 v4.secret\nfd00::7 v6.secret\n::ffff:10.7.7.8 mapped.secret\n"
+OTHER_FAMILY = [
+    *(
+        f"getaddrinfo {host}.secret 80 family={family} socktype=STREAM flags={flags}"
+        for host in ["v4", "v6", "mapped"]
+        for family in ["INET", "INET6"]
+        for flags in ["NUMERICSERV", "V4MAPPED", "V4MAPPED,ALL", "CANONNAME,V4MAPPED"]
+    ),
+    *(f"gethostbyname2 {host}.secret {family}" for host in ["v4", "v6", "mapped"] for family in ["INET", "INET6"]),
+    "gethostbyname v6.secret",
+    "gethostbyname_r v6.secret 512",
+    "gethostbyname2_r v4.secret INET6 512",
+    "gethostbyaddr 10.7.7.7",
+    "getnameinfo fd00::7 80 300 300",
+]
+
+
+def test_nobody_is_asked_for_the_other_family_of_a_name_of_etc_hosts(make_island, remote):
+    """It is as if libc had /etc/hosts alone."""
+    island = make_island(HOSTS)
+    only_files = island.folder / "nsswitch.conf"
+    only_files.write_text("hosts: files\n")
+    bare = answers(island.run(probe("resolve"), OTHER_FAMILY, via="bare"), OTHER_FAMILY)
+    only_files.unlink()
+    assert answers(island.run(probe("resolve"), OTHER_FAMILY, conf=remote), OTHER_FAMILY) == bare
+    assert island.queries == []
+
+
+HOSTS_MESSAGES = {
+    "res_query v4.secret a 512": "43 qr 1 tc 0 rcode 0 answers 1 [v4.secret 10 class 1 a 10.7.7.7]",
+    "res_query v4.secret aaaa 512": "-1 NO_DATA NO_DATA",
+    "res_nquery v6.secret a 512": "-1 NO_DATA NO_DATA",
+    "res_query v4.secret https 512": "-1 NO_DATA NO_DATA",
+    "res_query v6.secret any 512": "55 qr 1 tc 0 rcode 0 answers 1 [v6.secret 10 class 1 aaaa fd00::7]",
+    "res_send v4.secret a 512": "43 qr 1 tc 0 rcode 0 answers 1 [v4.secret 10 class 1 a 10.7.7.7]",
+    "res_send v4.secret aaaa 512": "27 qr 1 tc 0 rcode 0 answers 0",
+    "res_send v4.secret a 512 16": "-1 0 0",
+    "res_search v6.secret aaaa 512": "55 qr 1 tc 0 rcode 0 answers 1 [v6.secret 10 class 1 aaaa fd00::7]",
+    "res_query 7.7.7.10.in-addr.arpa ptr 512": "62 qr 1 tc 0 rcode 0 answers 1 "
+    "[7.7.7.10.in-addr.arpa 10 class 1 ptr v4.secret]",
+}
+
+
+def test_queries_for_a_name_or_an_address_of_etc_hosts_are_answered_from_there(make_island, remote):
+    island = make_island(HOSTS)
+    lines = answers(island.run(probe("resolve"), HOSTS_MESSAGES, conf=remote), HOSTS_MESSAGES)
+    assert dict(zip(HOSTS_MESSAGES, lines, strict=True)) == HOSTS_MESSAGES
+    assert island.queries == []
 
 
 def test_without_proxy_dns_everything_is_libcs(make_island, conf):

@@ -64,7 +64,7 @@ static const struct named EAI_CODES[] = {N(EAI_, BADFLAGS), N(EAI_, NONAME), N(E
 static const struct named H_ERRORS[] = {N(, HOST_NOT_FOUND), N(, TRY_AGAIN), N(, NO_RECOVERY), N(, NO_DATA),
                                         N(, NETDB_INTERNAL), {"0", 0}, {0}};
 static const struct named QUERY_TYPES[] = {N(ns_t_, a), N(ns_t_, aaaa), N(ns_t_, ptr), N(ns_t_, mx), N(ns_t_, txt),
-                                           N(ns_t_, any), {0}};
+                                           N(ns_t_, any), N(ns_t_, cname), {"svcb", 64}, {"https", 65}, {0}};
 
 static int value_of(const struct named *list, const char *names)
 {

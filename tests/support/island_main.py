@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
-TYPES = {1: "A", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 255: "ANY"}
+TYPES = {1: "A", 5: "CNAME", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 64: "SVCB", 65: "HTTPS", 255: "ANY"}
 # What the server knows, for any name: the data of one record.
 RECORDS = {
     "A": bytes([192, 0, 2, 53]),

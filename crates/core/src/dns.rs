@@ -7,10 +7,13 @@ use crate::host::HostName;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Query types (RFC 1035 section 3.2.2, RFC 3596 section 2.1).
+/// Query types (RFC 1035 section 3.2.2, RFC 3596 section 2.1, RFC 9460 section 14.1).
 pub const TYPE_A: u16 = 1;
+pub const TYPE_CNAME: u16 = 5;
 pub const TYPE_PTR: u16 = 12;
 pub const TYPE_AAAA: u16 = 28;
+pub const TYPE_SVCB: u16 = 64;
+pub const TYPE_HTTPS: u16 = 65;
 /// The class of the Internet.
 pub const CLASS_IN: u16 = 1;
 

@@ -5,9 +5,9 @@
 
 use crate::host::HostName;
 use crate::shared_names::sys;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, Metadata};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,30 @@ use std::sync::{Arc, Mutex};
 /// The names and addresses of a hosts file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNames {
-    names: HashSet<HostName>,
-    addresses: HashSet<IpAddr>,
+    names: HashMap<HostName, KnownHost>,
+    addresses: HashMap<IpAddr, HostName>,
+}
+
+/// What a hosts file says of a name: the first address of each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownHost {
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl KnownHost {
+    /// To libc `::1` and IPv4-mapped addresses are of both families.
+    fn add(&mut self, address: IpAddr) {
+        let (v4, v6) = match address {
+            IpAddr::V4(v4) => (Some(v4), None),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => {
+                (Some(Ipv4Addr::LOCALHOST), Some(Ipv6Addr::LOCALHOST))
+            }
+            IpAddr::V6(v6) => (v6.to_ipv4_mapped(), Some(v6)),
+        };
+        self.v4 = self.v4.or(v4);
+        self.v6 = self.v6.or(v6);
+    }
 }
 
 impl KnownNames {
@@ -25,19 +47,26 @@ impl KnownNames {
     pub fn parse(bytes: &[u8]) -> KnownNames {
         let mut known = KnownNames::default();
         for (name, address) in entries(bytes) {
-            known.names.insert(name);
-            known.addresses.insert(address);
+            known
+                .addresses
+                .entry(address.to_canonical())
+                .or_insert_with(|| name.clone());
+            known.names.entry(name).or_default().add(address);
         }
         known
     }
 
     pub fn contains(&self, name: &HostName) -> bool {
-        self.names.contains(name)
+        self.names.contains_key(name)
     }
 
-    /// Whether a name is given for this address.
-    pub fn has_address(&self, address: IpAddr) -> bool {
-        self.addresses.contains(&address.to_canonical())
+    pub fn host(&self, name: &HostName) -> Option<KnownHost> {
+        self.names.get(name).copied()
+    }
+
+    /// The name that is given for this address.
+    pub fn name_of(&self, address: IpAddr) -> Option<&HostName> {
+        self.addresses.get(&address.to_canonical())
     }
 }
 
@@ -49,7 +78,7 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, IpAddr)> + '_ {
             .split(u8::is_ascii_whitespace)
             .filter(|word| !word.is_empty());
         let address = words.next().and_then(address_of);
-        words.filter_map(move |word| Some((HostName::new(word).ok()?, address?.to_canonical())))
+        words.filter_map(move |word| Some((HostName::new(word).ok()?, address?)))
     })
 }
 
@@ -103,7 +132,7 @@ impl HostsFile {
         let bytes = fs::read(&self.path).unwrap_or_default();
         entries(&bytes)
             .filter(|(name, _)| wanted(name))
-            .map(|(_, address)| address)
+            .map(|(_, address)| address.to_canonical())
             .collect()
     }
 
@@ -146,9 +175,34 @@ mod tests {
     #[test]
     fn an_address_with_a_name_is_known() {
         let known = KnownNames::parse(b"10.0.0.7 db\n::ffff:10.0.0.8 mapped\n10.0.0.9\n");
-        assert!(known.has_address("10.0.0.7".parse().unwrap()));
-        assert!(known.has_address("10.0.0.8".parse().unwrap()));
-        assert!(!known.has_address("10.0.0.9".parse().unwrap()), "no name");
+        for (address, of) in [
+            ("10.0.0.7", "db"),
+            ("10.0.0.8", "mapped"),
+            ("::ffff:10.0.0.7", "db"),
+        ] {
+            assert_eq!(known.name_of(address.parse().unwrap()), Some(&name(of)));
+        }
+        assert_eq!(known.name_of("10.0.0.9".parse().unwrap()), None, "no name");
+    }
+
+    #[test]
+    fn a_name_has_the_first_address_of_each_family() {
+        let known = KnownNames::parse(
+            b"10.0.0.7 db\nfd00::7 db\n10.0.0.8 db\n::1 self\n::ffff:10.0.0.9 mapped\n",
+        );
+        let host = |v4: &str, v6: &str| {
+            Some(KnownHost {
+                v4: v4.parse().ok(),
+                v6: v6.parse().ok(),
+            })
+        };
+        assert_eq!(known.host(&name("db")), host("10.0.0.7", "fd00::7"));
+        assert_eq!(known.host(&name("self")), host("127.0.0.1", "::1"));
+        assert_eq!(
+            known.host(&name("mapped")),
+            host("10.0.0.9", "::ffff:10.0.0.9")
+        );
+        assert_eq!(known.host(&name("other")), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 #[cfg(target_env = "gnu")]
 use super::idn;
-use super::{addrinfo_list as list, answer, is_address_to_getaddrinfo, Answer};
+use super::{addrinfo_list as list, answer, digits, is_address_to_getaddrinfo, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::table::real;
 use crate::state::state;
@@ -11,10 +11,12 @@ use core::ffi::CStr;
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use libc::addrinfo;
+use std::net::IpAddr;
 #[cfg(target_env = "gnu")]
 use tailchain_core::config::Dns;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
+use tailchain_core::hosts::KnownHost;
 use tailchain_core::sys::SockAddr;
 
 /// The body of the hook.
@@ -40,15 +42,22 @@ pub unsafe fn getaddrinfo(
         Err(code) => return Verdict::Return(code),
         Ok(answer) => answer,
     };
-    let host = match host {
+    let (name, digits) = match host {
         Answer::Local => return Verdict::Real,
         // SAFETY: as above.
         Answer::Watched(name) => return unsafe { watched(&name, node, service, hints, result) },
         Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
         Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
-        Answer::Fake(host) => host,
+        Answer::Known(name, host) => match share_of_libc(host, family, flags) {
+            Share::All => return Verdict::Real,
+            Share::None => return Verdict::Return(libc::EAI_NONAME),
+            Share::Address(ip) => (name, digits(ip)),
+        },
+        Answer::Fake(host) => {
+            let digits = list::digits(&host, family);
+            (host.name, digits)
+        }
     };
-    let digits = list::digits(&host, family);
     // SAFETY: all zeroes is a valid addrinfo.
     let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: as above.
@@ -67,10 +76,32 @@ pub unsafe fn getaddrinfo(
     if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
         unsafe {
-            list::complete(*result, host.name.as_str(), flags);
+            list::complete(*result, name.as_str(), flags);
         }
     }
     Verdict::Return(code)
+}
+
+/// What libc may answer of a request for a name of /etc/hosts: where it does not find the family there, it asks a server.
+pub enum Share {
+    All,
+    None,
+    /// This address in digits.
+    Address(IpAddr),
+}
+
+pub fn share_of_libc(host: KnownHost, family: c_int, flags: c_int) -> Share {
+    let is_mapped = flags & libc::AI_V4MAPPED != 0;
+    let wants_both = is_mapped && flags & libc::AI_ALL != 0;
+    match (family, host.v4, host.v6) {
+        // musl looks for both in the file before it asks.
+        (libc::AF_INET6, ..) if is_mapped && cfg!(target_env = "musl") => Share::All,
+        (libc::AF_INET, None, _) => Share::None,
+        (libc::AF_INET6, None, Some(v6)) if wants_both => Share::Address(v6.into()),
+        (libc::AF_INET6, Some(v4), None) if is_mapped => Share::Address(v4.into()),
+        (libc::AF_INET6, _, None) => Share::None,
+        _ => Share::All,
+    }
 }
 
 /// Whether such a request may ask a server.

@@ -1,7 +1,7 @@
 //! getaddrinfo_a(3).
 
-use super::addrinfo::{answer_in_dns_form, asks};
-use super::Answer;
+use super::addrinfo::{answer_in_dns_form, asks, share_of_libc, Share};
+use super::{digits, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::glibc::real;
 use core::ffi::{c_char, c_int};
@@ -51,6 +51,11 @@ pub unsafe fn getaddrinfo_a(
             // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
             // What cannot be encoded libc cannot encode either, and says so of the one request.
             Ok(Answer::Local | Answer::Watched(_)) | Err(_) => continue,
+            Ok(Answer::Known(_, host)) => match share_of_libc(host, family, flags) {
+                Share::All => continue,
+                Share::None => Err(libc::EAI_NONAME),
+                Share::Address(ip) => Ok(digits(ip)),
+            },
             Ok(Answer::NoRoom) => Err(libc::EAI_AGAIN),
             Ok(Answer::NoName) => Err(libc::EAI_NONAME),
             Ok(Answer::Fake(host)) => Ok(host.digits(family)),

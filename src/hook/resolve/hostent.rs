@@ -172,6 +172,8 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
     // SAFETY: passed on.
     match unsafe { answer(name, is_address_to_gethostbyname) } {
         Answer::Local => Numeric::Local,
+        Answer::Known(_, host) if host.has(family) => Numeric::Local,
+        Answer::Known(..) => Numeric::NoName,
         Answer::Watched(name) => Numeric::Watched(name),
         Answer::NoRoom => Numeric::NoRoom,
         Answer::NoName => Numeric::NoName,
@@ -343,7 +345,7 @@ pub unsafe fn gethostbyaddr(
         return Verdict::Real;
     };
     match state().reverse(ip) {
-        Reverse::Local => Verdict::Real,
+        Reverse::Local | Reverse::Known(_) => Verdict::Real,
         Reverse::Unknown => {
             set_h_errno(HOST_NOT_FOUND);
             Verdict::Return(ptr::null_mut())
@@ -386,7 +388,7 @@ pub unsafe fn gethostbyaddr_r(
         h_errno,
     };
     match state().reverse(ip) {
-        Reverse::Local => Verdict::Real,
+        Reverse::Local | Reverse::Known(_) => Verdict::Real,
         // SAFETY: the program's own arguments. glibc returns ENOENT-like codes here; the result is NULL.
         Reverse::Unknown => unsafe { room.fail(libc::ENOENT, HOST_NOT_FOUND) },
         // SAFETY: as above.

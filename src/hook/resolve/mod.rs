@@ -23,6 +23,7 @@ pub use tailchain_core::router::names::{digits, Answer, Reverse};
 const HOST_NOT_FOUND: c_int = 1;
 const TRY_AGAIN: c_int = 2;
 const NO_RECOVERY: c_int = 3;
+const NO_DATA: c_int = 4;
 /// See errno.
 const NETDB_INTERNAL: c_int = -1;
 

@@ -31,7 +31,7 @@ pub unsafe fn getnameinfo(
         return Verdict::Real;
     };
     match state().reverse(ip.ip()) {
-        Reverse::Local => Verdict::Real,
+        Reverse::Local | Reverse::Known(_) => Verdict::Real,
         Reverse::Unknown if flags & libc::NI_NAMEREQD != 0 => Verdict::Return(libc::EAI_NONAME),
         Reverse::Unknown => {
             let numeric = flags | libc::NI_NUMERICHOST;

@@ -1,13 +1,14 @@
 //! res_query(3) and its relatives: address queries that a program puts into DNS messages by way of libc.
 //!
 //! A, AAAA and PTR are answered here as getaddrinfo(3) and getnameinfo(3) would answer them, and never leave; so
-//! is ANY, which asks for addresses too. Every other type (MX, TXT, SRV, …) is libc's.
+//! is ANY, which asks for addresses too. CNAME, SVCB and HTTPS (Firefox asks for the last) are answered with "no data".
+//! Every other type (MX, TXT, SRV, …) is libc's: what asks for these has nothing else to go by.
 //!
 //! AAAA gets the IPv6 address that stands for the name, not "no data": whether the program asks for A as well
 //! cannot be seen, and one that speaks IPv6 only would be left with nothing. Both addresses lead to the name.
 
 use super::set_h_errno;
-use super::{HOST_NOT_FOUND, NO_RECOVERY, TRY_AGAIN};
+use super::{HOST_NOT_FOUND, NO_DATA, NO_RECOVERY, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::state::{state, State};
 use core::ffi::{c_char, c_int, c_ulong, CStr};
@@ -15,7 +16,7 @@ use core::{ptr, slice};
 use tailchain_core::config::Dns;
 use tailchain_core::dns::{self, Query, Question};
 use tailchain_core::errno::Errno;
-use tailchain_core::route::{self, NamePolicy};
+use tailchain_core::route::{self, NamePolicy, NameReason};
 use tailchain_core::router::names::QueryAnswer;
 
 /// `res_state` of resolv.h, as far as it is written here: the error is at byte 496.
@@ -87,6 +88,10 @@ unsafe fn answer_query(
             Ok(_) if answer == dns::Answer::NoSuchName => {
                 // SAFETY: the caller's contract.
                 Verdict::Return(unsafe { fail(res, HOST_NOT_FOUND) })
+            }
+            Ok(_) if answer == dns::Answer::NoData => {
+                // SAFETY: the caller's contract.
+                Verdict::Return(unsafe { fail(res, NO_DATA) })
             }
             Ok(length) => Verdict::Return(length),
             Err(errno) => Verdict::Fail(errno),
@@ -245,12 +250,15 @@ pub unsafe fn res_send(
     }
 }
 
-/// Whether libc resolves all names that a message asks about. What cannot be read may be anything.
+/// Whether all names that a message asks about may be asked about. What cannot be read may be anything.
 fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
     let is_local = |question: &Question| {
         question.host().is_some_and(|name| {
             let policy = route::name_policy(&state.config, &name, &mut |name| state.knows(name));
-            policy != NamePolicy::Remote
+            !matches!(
+                policy,
+                NamePolicy::Remote | NamePolicy::Local(NameReason::KnownLocally)
+            )
         })
     };
     state.config.dns == Dns::Local

@@ -14,7 +14,7 @@ use crate::dial::{Attempt, Report};
 use crate::errno::Errno;
 use crate::fake::{FakeId, FakeNet};
 use crate::host::{Host, HostName};
-use crate::hosts::{own_name, HostsFile};
+use crate::hosts::{own_name, HostsFile, KnownHost};
 use crate::local_addresses::LocalAddresses;
 use crate::log::Log;
 use crate::route::{self, Dialled, Route};
@@ -100,9 +100,14 @@ impl Router {
         self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
     }
 
-    /// Whether libc knows a name for `ip` without asking a server.
-    pub fn knows_address(&self, ip: IpAddr) -> bool {
-        self.hosts().names().has_address(ip)
+    /// What /etc/hosts says of `name`.
+    pub fn known_host(&self, name: &HostName) -> Option<KnownHost> {
+        self.hosts().names().host(name)
+    }
+
+    /// The name that /etc/hosts gives for `ip`.
+    pub fn known_name(&self, ip: IpAddr) -> Option<HostName> {
+        self.hosts().names().name_of(ip).cloned()
     }
 
     fn hosts(&self) -> &HostsFile {

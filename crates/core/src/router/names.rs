@@ -4,6 +4,7 @@ use super::{Fake, Router};
 use crate::config::Dns;
 use crate::dns::{self, Question};
 use crate::host::{Host, HostName};
+use crate::hosts::KnownHost;
 use crate::route::{self, NamePolicy, NameReason, Route};
 use core::ffi::c_int;
 use std::ffi::CString;
@@ -16,6 +17,8 @@ const ANY: u16 = 255;
 pub enum Answer {
     /// libc resolves it.
     Local,
+    /// It is in /etc/hosts: libc resolves it, if it finds an address of the family there. Else it would ask a server.
+    Known(HostName, KnownHost),
     /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
     Watched(HostName),
     /// The proxy does: the program is told this address.
@@ -45,8 +48,10 @@ impl FakeHost {
 
 /// What to do about an address that is to become a name.
 pub enum Reverse {
-    /// libc may look it up: nobody outside is asked.
+    /// libc may look it up: whoever may connect to it directly may ask about it.
     Local,
+    /// libc finds this name in /etc/hosts, and asks nobody.
+    Known(HostName),
     Name(HostName),
     /// Not known here, and a name server must not be asked.
     Unknown,
@@ -59,6 +64,17 @@ pub enum QueryAnswer {
     Here(dns::Answer),
     /// The table cannot take the name.
     NoRoom,
+}
+
+impl KnownHost {
+    /// Whether libc finds an address there for who asks for `family`.
+    pub fn has(&self, family: c_int) -> bool {
+        match family {
+            libc::AF_INET => self.v4.is_some(),
+            libc::AF_INET6 => self.v6.is_some(),
+            _ => true,
+        }
+    }
 }
 
 impl Router {
@@ -86,6 +102,13 @@ impl Router {
             NamePolicy::Local(_) if route::names_a_proxy(&self.config, &name) => {
                 Ok(Answer::Watched(name))
             }
+            NamePolicy::Local(NameReason::KnownLocally) => {
+                // The machine's own name may be in no file, and then it is for libc's other modules.
+                Ok(match self.known_host(&name) {
+                    Some(host) => Answer::Known(name, host),
+                    None => Answer::Local,
+                })
+            }
             NamePolicy::Local(_) => Ok(Answer::Local),
             NamePolicy::Remote => Err(name),
         }
@@ -102,7 +125,7 @@ impl Router {
         }
     }
 
-    /// Look at an address. Who may connect to it directly may also ask about it.
+    /// Look at an address.
     pub fn reverse(&self, ip: IpAddr) -> Reverse {
         if self.config.dns == Dns::Local {
             return Reverse::Local;
@@ -113,12 +136,16 @@ impl Router {
         match self.fake_name(address) {
             Fake::Name(name) => Reverse::Name(name),
             Fake::Unknown => Reverse::Unknown,
-            Fake::No if self.knows_address(ip) || is_direct() => Reverse::Local,
-            Fake::No => Reverse::Unknown,
+            Fake::No => match self.known_name(ip) {
+                Some(name) => Reverse::Known(name),
+                None if is_direct() => Reverse::Local,
+                None => Reverse::Unknown,
+            },
         }
     }
 
-    /// Look at a DNS query: A, AAAA, PTR and ANY are for the table of names.
+    /// Look at a DNS query: A, AAAA, PTR and ANY are for the table of names. CNAME, SVCB and HTTPS would lead from a name
+    /// to other names and addresses: one of the proxy's has no such records.
     pub fn answer_query(&self, question: &Question) -> QueryAnswer {
         if self.config.dns == Dns::Local || !matches!(question.class, dns::CLASS_IN | ANY) {
             return QueryAnswer::Server;
@@ -126,6 +153,7 @@ impl Router {
         match question.qtype {
             dns::TYPE_A | dns::TYPE_AAAA | ANY => self.query_for_address(question),
             dns::TYPE_PTR => self.query_for_name(question),
+            dns::TYPE_CNAME | dns::TYPE_SVCB | dns::TYPE_HTTPS => self.query_for_alias(question),
             _ => QueryAnswer::Server,
         }
     }
@@ -138,6 +166,7 @@ impl Router {
         };
         match self.answer_for(name) {
             Answer::Local | Answer::Watched(_) => QueryAnswer::Server,
+            Answer::Known(_, host) => QueryAnswer::Here(address_of(host, question.qtype)),
             Answer::NoRoom => QueryAnswer::NoRoom,
             Answer::NoName => QueryAnswer::Here(dns::Answer::NoSuchName),
             Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
@@ -147,14 +176,38 @@ impl Router {
         }
     }
 
+    fn query_for_alias(&self, question: &Question) -> QueryAnswer {
+        let host = question.host().map(|name| Host::parse(name.as_str()));
+        let Some(Ok(Host::Name(name))) = host else {
+            return QueryAnswer::Here(dns::Answer::NoSuchName);
+        };
+        match self.local_answer(name) {
+            Ok(Answer::Known(..)) | Err(_) => QueryAnswer::Here(dns::Answer::NoData),
+            Ok(_) => QueryAnswer::Server,
+        }
+    }
+
     fn query_for_name(&self, question: &Question) -> QueryAnswer {
         match question.reverse_address().map(|ip| self.reverse(ip)) {
             // Not about an address: PTR has other uses (RFC 6763).
             None | Some(Reverse::Local) => QueryAnswer::Server,
-            Some(Reverse::Name(name)) => QueryAnswer::Here(dns::Answer::Name(name)),
+            Some(Reverse::Name(name) | Reverse::Known(name)) => {
+                QueryAnswer::Here(dns::Answer::Name(name))
+            }
             Some(Reverse::Unknown) => QueryAnswer::Here(dns::Answer::NoSuchName),
         }
     }
+}
+
+/// A record of a name of /etc/hosts.
+fn address_of(host: KnownHost, qtype: u16) -> dns::Answer {
+    let (v4, v6) = (host.v4.map(IpAddr::from), host.v6.map(IpAddr::from));
+    let found = match qtype {
+        dns::TYPE_A => v4,
+        dns::TYPE_AAAA => v6,
+        _ => v4.or(v6),
+    };
+    found.map_or(dns::Answer::NoData, dns::Answer::Address)
 }
 
 pub fn digits(ip: IpAddr) -> CString {
