@@ -6,6 +6,7 @@
 //! | `replies` | a proxy's: SOCKS5, SOCKS4, HTTP |
 //! | `dns` | a program's own resolver's |
 //! | `names` | the shared table's file, as another process of the user left it |
+//! | `local_api` | tailscaled's, or of whoever has its socket; and those of the name servers that it asks |
 //! | `config`, `url`, `hosts` | the user's |
 //!
 //! To add a target: a module with `run`, a file in `bin`, its `[[bin]]`, and seeds in `seeds/TARGET`.
@@ -13,6 +14,7 @@
 pub mod config;
 pub mod dns;
 pub mod hosts;
+pub mod local_api;
 pub mod names;
 pub mod replies;
 pub mod url;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tailchain_core::config::{ChainKind, Config, Proxy};
+use tailchain_diagnostics::names;
 use tailchain_diagnostics::probe::{self, Answer};
 use tailchain_diagnostics::report;
 use tailchain_preflight::elf::Elf;
@@ -41,6 +42,9 @@ pub fn run(args: &Args) -> ExitCode {
                 ));
             }
             check_proxies(&loaded.config, &mut findings);
+            if let Some(socket) = &loaded.config.tailscale_socket {
+                check_names(socket, &mut findings);
+            }
         }
         Err(error) => findings.problem(format!("configuration: {error}")),
     }
@@ -91,6 +95,17 @@ fn check_proxy(name: &str, proxy: &Proxy, config: &Config, findings: &mut Findin
             ));
         }
         Err(failure) => findings.problem(format!("{name}: {failure}")),
+    }
+}
+
+/// Not a problem for names that the proxy itself knows.
+fn check_names(socket: &Path, findings: &mut Findings) {
+    let name = format!("tailscaled's socket, {}", socket.display());
+    match names::probe(socket) {
+        Ok(()) => findings.fine(format!("{name}: tells the addresses of names")),
+        Err(why) => findings.problem(format!(
+            "{name}: does not tell the addresses of names: {why}"
+        )),
     }
 }
 

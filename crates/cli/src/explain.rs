@@ -55,7 +55,7 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
         NamePolicy::Remote => {
             let route = route::decide(config, Dialled::Name(name, port), &[]);
             Ok(vec![
-                format!("{name}: sent to the proxy as a name (proxy_dns); the program sees a stand-in address"),
+                format!("{name}: {}", resolved_by(config)),
                 format!("{name}:{port}: {}", told(config, &route)),
             ])
         }
@@ -68,6 +68,18 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
                 .chain(routes)
                 .collect())
         }
+    }
+}
+
+/// What becomes of a name that is not resolved here.
+fn resolved_by(config: &Config) -> String {
+    const SEEN: &str = "the program sees a stand-in address";
+    match &config.tailscale_socket {
+        None => format!("sent to the proxy as a name (proxy_dns); {SEEN}"),
+        Some(socket) => format!(
+            "tailscaled is asked for its address (tailscale_socket {}), and without one the proxy gets the name (proxy_dns); {SEEN}",
+            socket.display()
+        ),
     }
 }
 

@@ -1,7 +1,11 @@
 //! DNS messages (RFC 1035 section 4), as many of them as it takes to answer a program's address query
-//! from the table of names instead of sending it out.
+//! from the table of names instead of sending it out, and to read what a name server answered to ours.
 
 #![forbid(unsafe_code)]
+
+mod reply;
+
+pub use reply::{read_reply, Reply};
 
 use crate::host::HostName;
 use std::fmt;
@@ -44,6 +48,8 @@ pub enum BadMessage {
     Questions,
     /// A label of unknown kind, a pointer that does not lead back, or over 255 bytes.
     Name,
+    /// Not the response to what was asked.
+    NotTheReply,
 }
 
 impl fmt::Display for BadMessage {
@@ -53,6 +59,7 @@ impl fmt::Display for BadMessage {
             BadMessage::NotAQuery => "the DNS message is not a standard query",
             BadMessage::Questions => "the DNS message does not have exactly one question",
             BadMessage::Name => "the name in the DNS message is malformed",
+            BadMessage::NotTheReply => "the DNS message does not answer the question",
         })
     }
 }

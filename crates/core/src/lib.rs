@@ -1,7 +1,7 @@
 //! What the library and the commands of tailchain have in common, and all that needs no exported symbol.
 //!
-//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `dns`, `fake`, `host`, `errno`) knows
-//! nothing of the operating system; the I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`, `dial`,
+//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `dns`, `local_api`, `fake`, `host`,
+//! `errno`) knows nothing of the operating system; the I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`, `dial`,
 //! `pending`, `shared_names`) uses the core and libc; the hooks, in the root package, use both. Nothing here defines a
 //! libc symbol.
 
@@ -26,11 +26,13 @@ pub mod host;
 pub mod hosts;
 pub mod load;
 pub mod local_addresses;
+pub mod local_api;
 pub mod lock;
 pub mod log;
 pub mod pending;
 mod private_group;
 pub mod proto;
+pub mod resolutions;
 pub mod route;
 pub mod router;
 pub mod shared_names;

@@ -298,7 +298,10 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     loaded.config.quiet |= is_quiet(env);
     match tailscaled::from_env(env) {
         Some((host, _)) if !is_of_this_machine(host) => loaded.warnings.push(foreign(host)),
-        Some(address) => tailscaled::relocate(&mut loaded.config.proxies, address),
+        Some(address) => {
+            tailscaled::relocate(&mut loaded.config.proxies, address);
+            tailscaled::resolve_names(&mut loaded.config, address, env);
+        }
         None => {}
     }
     if in_current {

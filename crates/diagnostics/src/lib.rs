@@ -10,5 +10,6 @@
     )
 )]
 
+pub mod names;
 pub mod probe;
 pub mod report;

@@ -8,11 +8,15 @@ use super::proxy_parts::parse_kind;
 use super::rules::{Dnat, Net, Suffix};
 use super::words::{Remark, Words};
 use super::{Dns, LogFormat, ProxyDown, RawDns};
+use crate::host::HostName;
 use std::path::PathBuf;
 
 /// What `tailnet_only` stands for: Tailscale's CGNAT range, its IPv6 prefix and its MagicDNS domain.
 const TAILNET_NETS: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
 const TAILNET_DOMAIN: &str = ".ts.net";
+
+/// Bytes of a path in a sockaddr_un (unix(7)), without the final NUL.
+pub(super) const LONGEST_SOCKET: usize = 107;
 
 type Apply = fn(&mut Draft, &Words<'_>, u32) -> Result<Remark, Problem>;
 
@@ -124,15 +128,24 @@ const DIRECTIVES: &[(&str, Apply)] = &[
         Ok(None)
     }),
     ("proxy_pipeline", |d, w, _| w.flag(|| d.pipeline = true)),
-    ("log_file", |d, w, _| {
-        let path = w.one("an absolute path")?;
-        if !path.starts_with('/') || path.contains('\0') {
+    ("tailscale_socket", |d, w, _| {
+        let path = absolute(w.one("the path of tailscaled's socket")?)?;
+        if path.as_os_str().len() > LONGEST_SOCKET {
             return Err(Problem::new(
-                "this is not an absolute path",
-                "begin it with /: programs change their folder",
+                "this path is too long for a unix socket",
+                "expected at most 107 bytes",
             ));
         }
-        d.log_file = Some(PathBuf::from(path));
+        d.tailscale_socket = Some(path);
+        Ok(None)
+    }),
+    ("tailscale_search", |d, w, _| {
+        let domain = w.one("a domain, e.g. corp.example.com")?;
+        d.tailscale_search.push(search_domain(domain)?);
+        Ok(None)
+    }),
+    ("log_file", |d, w, _| {
+        d.log_file = Some(absolute(w.one("an absolute path")?)?);
         Ok(None)
     }),
     ("log_format", |d, w, _| {
@@ -140,6 +153,27 @@ const DIRECTIVES: &[(&str, Apply)] = &[
         Ok(None)
     }),
 ];
+
+fn absolute(path: &str) -> Result<PathBuf, Problem> {
+    match path.starts_with('/') && !path.contains('\0') {
+        true => Ok(PathBuf::from(path)),
+        false => Err(Problem::new(
+            "this is not an absolute path",
+            "begin it with /: programs change their folder",
+        )),
+    }
+}
+
+fn search_domain(text: &str) -> Result<HostName, Problem> {
+    let not_one = || {
+        Problem::new(
+            "this is not a domain to search",
+            "expected e.g. corp.example.com",
+        )
+    };
+    let suffix = Suffix::parse(text)?;
+    suffix.domain().ok_or_else(not_one)
+}
 
 pub(super) fn is_known(keyword: &str) -> bool {
     DIRECTIVES.iter().any(|(name, _)| *name == keyword)
@@ -279,6 +313,16 @@ mod tests {
         ("proxy_down direct", |c| c.proxy_down == ProxyDown::Direct),
         ("", |c| !c.pipeline),
         ("proxy_pipeline", |c| c.pipeline),
+        ("", |c| c.tailscale_socket.is_none()),
+        ("tailscale_socket /run/t.sock", |c| {
+            c.tailscale_socket == Some("/run/t.sock".into())
+        }),
+        ("tailscale_search .a.corp\ntailscale_search b.corp", |c| {
+            c.tailscale_search
+                .iter()
+                .map(HostName::as_str)
+                .eq(["a.corp", "b.corp"])
+        }),
         ("", |c| c.log_file.is_none()),
         ("log_file /var/log/t.log", |c| {
             c.log_file == Some("/var/log/t.log".into())
@@ -341,6 +385,11 @@ mod tests {
         "proxy_retry -1",
         "proxy_down",
         "proxy_down perhaps",
+        "tailscale_socket",
+        "tailscale_socket run/t.sock",
+        "tailscale_search",
+        "tailscale_search 10.0.0.1",
+        "tailscale_search a b",
         "log_file",
         "log_file relative.log",
         "log_format",

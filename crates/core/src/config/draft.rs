@@ -9,6 +9,7 @@ use super::{
     AllowList, ChainKind, Config, DnatTable, Dns, DomainSet, Endpoint, LogFormat, Proxy, ProxyDown,
     RawDns, Source,
 };
+use crate::host::HostName;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) struct Draft {
     pub wait: Duration,
     pub retry: u32,
     pub proxy_down: ProxyDown,
+    pub tailscale_socket: Option<PathBuf>,
+    pub tailscale_search: Vec<HostName>,
     pub pipeline: bool,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
@@ -71,6 +74,8 @@ impl Draft {
             wait: Duration::ZERO,
             retry: 0,
             proxy_down: ProxyDown::Fail,
+            tailscale_socket: None,
+            tailscale_search: Vec::new(),
             pipeline: false,
             log_file: None,
             log_format: LogFormat::Text,
@@ -111,6 +116,8 @@ impl Draft {
             wait: self.wait,
             retry: self.retry,
             proxy_down: self.proxy_down,
+            tailscale_socket: self.tailscale_socket,
+            tailscale_search: self.tailscale_search,
             pipeline: self.pipeline,
             log_file: self.log_file,
             log_format: self.log_format,

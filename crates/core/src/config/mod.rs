@@ -29,6 +29,7 @@ pub use parse::parse;
 pub use proxy::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
 pub use rules::{DnatTable, DomainSet, NetSet};
 
+use crate::host::HostName;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,6 +111,10 @@ pub struct Config {
     /// How often a general failure from the proxy is tried again (`proxy_retry`).
     pub retry: u32,
     pub proxy_down: ProxyDown,
+    /// tailscaled's socket, on which it is asked for the addresses of names (`tailscale_socket`).
+    pub tailscale_socket: Option<PathBuf>,
+    /// Where it looks for them besides (`tailscale_search`).
+    pub tailscale_search: Vec<HostName>,
     /// A SOCKS5 greeting and the request in one segment (`proxy_pipeline`).
     pub pipeline: bool,
     pub log_file: Option<PathBuf>,

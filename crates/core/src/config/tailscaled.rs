@@ -6,14 +6,20 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Endpoint, Proxy, ProxyKind};
-use crate::host::Host;
+use super::directive::LONGEST_SOCKET;
+use super::{Config, Endpoint, Proxy, ProxyKind};
+use crate::host::{Host, HostName, Target};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 /// The address of the proxy, one of this machine. While it is not set no proxy of a config is touched.
 pub const HOST_VARIABLE: &str = "TAILSCALE_SOCKS5_HOST";
 /// Its port, if it is not [`DEFAULT_PORT`].
 pub const PORT_VARIABLE: &str = "TAILSCALE_SOCKS5_PORT";
+/// Its socket, as `tailscale_socket`.
+pub const SOCKET_VARIABLE: &str = "TAILSCALE_SOCKET";
+/// The search domains of the tailnet, as `tailscale_search`, with blanks or commas between them.
+pub const SEARCH_VARIABLE: &str = "TAILSCALE_SEARCH_DOMAINS";
 
 /// On this address no connection from the tailnet arrives.
 pub const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -53,6 +59,36 @@ pub fn relocate(proxies: &mut [Proxy], (host, port): (IpAddr, u16)) {
                 target.port = port;
             }
         }
+    }
+}
+
+/// Where the one proxy is the tailscaled of this environment, that tailscaled is asked for addresses, unless the
+/// configuration names another. What other proxies make of a name is for them to say.
+pub fn resolve_names(
+    config: &mut Config,
+    (host, port): (IpAddr, u16),
+    env: &dyn Fn(&str) -> Option<std::ffi::OsString>,
+) {
+    let own = Target {
+        host: Host::Ip(host),
+        port,
+    };
+    let is_own = |proxy: &Proxy| {
+        proxy.kind == ProxyKind::Socks5
+            && matches!(&proxy.endpoint, Endpoint::Tcp(target) if *target == own)
+    };
+    if config.tailscale_socket.is_none() && matches!(&config.proxies[..], [only] if is_own(only)) {
+        let socket = env(SOCKET_VARIABLE).map(PathBuf::from);
+        config.tailscale_socket =
+            socket.filter(|path| path.is_absolute() && path.as_os_str().len() <= LONGEST_SOCKET);
+    }
+    if config.tailscale_search.is_empty() {
+        let domains = env(SEARCH_VARIABLE).and_then(|domains| domains.into_string().ok());
+        config.tailscale_search = domains
+            .iter()
+            .flat_map(|domains| domains.split([' ', ',']))
+            .filter_map(|domain| HostName::new(domain.as_bytes()).ok())
+            .collect();
     }
 }
 
@@ -106,6 +142,40 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    fn asking(lines: &str) -> (Option<PathBuf>, Vec<String>) {
+        let parsed = config::parse(lines.as_bytes(), Source::Variable("test"));
+        let mut config = parsed.unwrap().0;
+        resolve_names(&mut config, (DEFAULT_HOST, 1055), &|name| match name {
+            SOCKET_VARIABLE => Some("/run/env.sock".into()),
+            SEARCH_VARIABLE => Some("a.corp, b.corp".into()),
+            _ => None,
+        });
+        let search = config.tailscale_search.iter();
+        (
+            config.tailscale_socket,
+            search.map(|domain| domain.as_str().to_owned()).collect(),
+        )
+    }
+
+    #[test]
+    fn tailscaled_is_asked_for_addresses_where_it_is_the_only_proxy() {
+        let (socket, search) = asking("[ProxyList]\nsocks5 127.0.0.2 1055");
+        assert_eq!(socket, Some("/run/env.sock".into()));
+        assert_eq!(search, ["a.corp", "b.corp"]);
+        for others in [
+            "[ProxyList]\nsocks5 127.0.0.2 1080",
+            "[ProxyList]\nhttp 127.0.0.2 1055",
+            "[ProxyList]\nsocks5 127.0.0.2 1055\nsocks5 10.0.0.1 1080",
+        ] {
+            assert_eq!(asking(others).0, None, "{others}");
+        }
+        let (socket, search) = asking(
+            "tailscale_socket /run/own.sock\ntailscale_search own\n[ProxyList]\nsocks5 127.0.0.2 1055",
+        );
+        assert_eq!(socket, Some("/run/own.sock".into()));
+        assert_eq!(search, ["own"]);
     }
 
     #[test]

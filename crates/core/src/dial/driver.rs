@@ -7,6 +7,7 @@ use super::machine::{Action, Dial, Outcome};
 use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::host::Target;
+use crate::local_api::Failure as LookupFailure;
 use crate::sys::{self, Fd, OwnFd, SockAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, c_short, POLLIN, POLLOUT};
@@ -86,6 +87,8 @@ pub struct Driver<'c> {
     /// Further addresses of the endpoint that is being connected to.
     addresses: std::vec::IntoIter<Reach>,
     awaiting: Awaiting,
+    /// The connection to tailscaled's LocalAPI, and what it has answered so far.
+    lookup: Option<(OwnFd, Vec<u8>)>,
     /// A connect(2) was tried on the current socket: the next needs it dissolved first.
     used: bool,
     /// One was tried to an IPv4-mapped address: the program's socket sends by IPv4 ever after, since the kernel keeps
@@ -109,6 +112,8 @@ pub struct Driver<'c> {
 const TAKEN: usize = 32;
 /// Looked at at once of a reply whose end must be searched for (HTTP).
 const PEEKED: usize = 1024;
+/// An answer of tailscaled: a DNS message has at most 64 KiB, and is in base64.
+const LONGEST_LOOKUP: usize = 128 * 1024;
 
 impl<'c> Driver<'c> {
     /// A driver for the program's socket `own`, which has never been connected.
@@ -128,6 +133,7 @@ impl<'c> Driver<'c> {
             fresh: None,
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
+            lookup: None,
             used: false,
             mapped: false,
             fresh_number: None,
@@ -257,6 +263,22 @@ impl<'c> Driver<'c> {
                     }
                 }
                 Action::Sleep => return self.wait(Awaiting::Nothing),
+                Action::LookUp(socket) => {
+                    let begun = match &self.lookup {
+                        Some(_) => Ok(()),
+                        None => SockAddr::unix(socket)
+                            .ok_or(Errno::EINVAL)
+                            .and_then(|address| self.begin_lookup(&address)),
+                    };
+                    match begun {
+                        Ok(()) => {
+                            if let Some(progress) = self.read_lookup(now) {
+                                return progress;
+                            }
+                        }
+                        Err(errno) => self.dial.cannot_look_up(LookupFailure::Io(errno), now),
+                    }
+                }
                 Action::Connect(endpoint) => {
                     match reach(endpoint, self.family, self.resolver) {
                         Ok(addresses) => self.addresses = addresses.into_iter(),
@@ -307,6 +329,58 @@ impl<'c> Driver<'c> {
         }
     }
 
+    /// Send a request to tailscaled, each on a connection of its own.
+    fn begin_lookup(&mut self, address: &SockAddr) -> Result<(), Errno> {
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+        let socket = sys::socket(libc::AF_UNIX, kind, 0)?;
+        let socket = sys::RaisedLimit::as_it_is().raise(socket);
+        // At once or not at all (unix(7)).
+        sys::connect(socket.fd(), address)?;
+        let request = self.dial.lookup_request();
+        match sys::send(socket.fd(), &request)? {
+            sent if sent == request.len() => {}
+            _ => return Err(Errno::EAGAIN),
+        }
+        self.announce(socket.fd());
+        self.lookup = Some((socket, Vec::new()));
+        Ok(())
+    }
+
+    /// Read what tailscaled answers, up to the end of the connection. `Some` when there is nothing to read yet.
+    fn read_lookup(&mut self, now: Duration) -> Option<Progress> {
+        let (socket, answer) = self.lookup.as_mut()?;
+        let mut buffer = [0; PEEKED];
+        let end = loop {
+            match sys::receive(socket.fd(), &mut buffer, false) {
+                Ok(0) => break Ok(()),
+                Ok(n) => answer.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+                Err(Errno::EAGAIN) => return Some(self.wait(Awaiting::Bytes)),
+                Err(Errno::EINTR) => {}
+                Err(errno) => break Err(LookupFailure::Io(errno)),
+            }
+            if answer.len() > LONGEST_LOOKUP {
+                break Err(LookupFailure::Malformed);
+            }
+        };
+        let answer = self.end_lookup();
+        match end {
+            Ok(()) => self.dial.looked_up(&answer, now),
+            Err(failure) => self.dial.cannot_look_up(failure, now),
+        }
+        None
+    }
+
+    fn end_lookup(&mut self) -> Vec<u8> {
+        let Some((socket, answer)) = self.lookup.take() else {
+            return Vec::new();
+        };
+        // A child that was forked meanwhile has it, too.
+        let _ = sys::shutdown(socket.fd(), libc::SHUT_RDWR);
+        self.announce(-1);
+        self.late = Late::NotYet;
+        answer
+    }
+
     /// One of the awaited events is there.
     pub fn ready(&mut self) -> Progress {
         if self.awaiting == Awaiting::Connection && !self.try_greeting() {
@@ -348,7 +422,9 @@ impl<'c> Driver<'c> {
             // That was the end of this wait; the clock is not asked, for it may stand still (libfaketime).
             if at < self.dial.deadline() {
                 self.late = Late::Is;
-                self.suspend_options();
+                if self.lookup.is_none() {
+                    self.suspend_options();
+                }
                 if now < self.dial.deadline() {
                     return self.wait(self.awaiting);
                 }
@@ -357,12 +433,14 @@ impl<'c> Driver<'c> {
         if self.direct {
             return self.step_taken(Progress::Finished(Err(Errno::ETIMEDOUT)));
         }
+        self.end_lookup();
         self.dial.expired(now);
         self.go()
     }
 
     /// End it here and now.
     pub fn abandon(&mut self, errno: Errno) {
+        self.end_lookup();
         self.dial.abandon(errno);
     }
 
@@ -377,8 +455,9 @@ impl<'c> Driver<'c> {
                 deadline = deadline.min(at);
             }
         }
+        let lookup = self.lookup.as_ref().map(|(socket, _)| socket.fd());
         Progress::Wait {
-            fd: self.fd(),
+            fd: lookup.unwrap_or(self.fd()),
             events: match awaiting {
                 Awaiting::Nothing => 0,
                 Awaiting::Connection | Awaiting::Room => POLLOUT,

@@ -5,14 +5,19 @@
 use crate::chain::{Blame, Draw, Planner};
 use crate::config::{ChainKind, Config, Endpoint, Proxy, ProxyDown};
 use crate::errno::Errno;
-use crate::host::Target;
+use crate::host::{Host, HostName, Target};
+use crate::local_api::{self, Failure as LookupFailure, Lookup, Resolution};
 use crate::proto::{Failure, Step, Tunnel};
 use crate::route;
+use std::path::Path;
 use std::time::Duration;
 
 /// What the driver must do next.
 #[derive(Debug)]
 pub enum Action<'a> {
+    /// Ask tailscaled on this unix socket for the target's addresses: [`Dial::lookup_request`], and all that it answers,
+    /// [`Dial::looked_up`], or [`Dial::cannot_look_up`].
+    LookUp(&'a Path),
     /// Connect the socket to the first proxy, afresh if it was connected before; then [`Dial::connected`]
     /// or [`Dial::refused`] or [`Dial::busy`].
     Connect(&'a Endpoint),
@@ -66,6 +71,17 @@ pub trait Report {
 
     /// Too many proxies are dead for another path, and others were tried before.
     fn out_of_proxies(&self) {}
+
+    /// What tailscaled said of a name not long ago.
+    fn known_resolution(&self, _name: &HostName, _now: Duration) -> Option<Resolution> {
+        None
+    }
+
+    /// What tailscaled says of a name, to be kept until then.
+    fn resolved(&self, _name: &HostName, _resolution: &Resolution, _until: Duration) {}
+
+    /// The proxy could not connect to a name either that tailscaled had no address for.
+    fn not_resolved(&self, _name: &HostName, _resolution: &Resolution) {}
 }
 
 /// Pause between two tries of a first proxy that refuses TCP (`proxy_wait`) or has no room: short, since loopback
@@ -73,8 +89,11 @@ pub trait Report {
 const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Pause before a general failure is tried again (`proxy_retry`).
 const RETRY_STEP: Duration = Duration::from_millis(50);
+/// For tailscaled to resolve a name. It asks for up to 10 s; after that the proxy has yet to be asked.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 enum Phase<'c> {
+    LookUp(&'c Path, Box<Lookup>),
     Connect,
     Tunnel(Tunnel<'c>),
     Sleep,
@@ -87,6 +106,10 @@ enum Phase<'c> {
 pub struct Dial<'c> {
     config: &'c Config,
     target: Target,
+    /// What the target's name is to tailscaled, with `tailscale_socket`.
+    resolution: Option<Resolution>,
+    /// Which of its addresses the proxy is asked for.
+    address: usize,
     report: &'c (dyn Report + Sync),
     planner: Planner<'c>,
     path: Vec<&'c Proxy>,
@@ -113,6 +136,8 @@ impl<'c> Dial<'c> {
         let mut dial = Dial {
             config,
             target,
+            resolution: None,
+            address: 0,
             report,
             planner,
             path: Vec::new(),
@@ -124,9 +149,78 @@ impl<'c> Dial<'c> {
         };
         if let Some(path) = path {
             dial.path = path;
-            dial.begin(now);
+            dial.look_up(now);
         }
         dial
+    }
+
+    fn look_up(&mut self, now: Duration) {
+        if let (Some(socket), Host::Name(name)) = (&self.config.tailscale_socket, &self.target.host)
+        {
+            self.resolution = self.report.known_resolution(name, now);
+            let lookup = match self.resolution {
+                Some(_) => None,
+                None => Lookup::new(name, &self.config.tailscale_search),
+            };
+            if let Some(lookup) = lookup {
+                self.phase = Phase::LookUp(socket, Box::new(lookup));
+                self.deadline = now + LOOKUP.min(self.config.connect_timeout);
+                return;
+            }
+        }
+        self.begin(now);
+    }
+
+    /// What to send to tailscaled.
+    pub fn lookup_request(&self) -> Vec<u8> {
+        match &self.phase {
+            Phase::LookUp(_, lookup) => lookup.request(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// All that tailscaled answered.
+    pub fn looked_up(&mut self, response: &[u8], now: Duration) {
+        if let Phase::LookUp(_, lookup) = &mut self.phase {
+            if let Some((resolution, kept)) = lookup.answered(response) {
+                self.resolved(resolution, kept, now);
+            }
+        }
+    }
+
+    /// tailscaled cannot be asked: the proxy gets the name.
+    pub fn cannot_look_up(&mut self, failure: LookupFailure, now: Duration) {
+        let (resolution, kept) = local_api::failed(failure);
+        self.resolved(resolution, kept, now);
+    }
+
+    fn resolved(&mut self, resolution: Resolution, kept: Duration, now: Duration) {
+        if let Host::Name(name) = &self.target.host {
+            self.report.resolved(name, &resolution, now + kept);
+        }
+        self.resolution = Some(resolution);
+        self.begin(now);
+    }
+
+    /// What the last proxy is asked to connect to.
+    fn destination(&self) -> Target {
+        match &self.resolution {
+            Some(Resolution::Addresses(addresses)) => match addresses.get(self.address) {
+                Some(ip) => Target {
+                    host: Host::Ip(*ip),
+                    port: self.target.port,
+                },
+                None => self.target.clone(),
+            },
+            _ => self.target.clone(),
+        }
+    }
+
+    fn has_further_address(&self) -> bool {
+        match &self.resolution {
+            Some(Resolution::Addresses(addresses)) => self.address + 1 < addresses.len(),
+            _ => false,
+        }
     }
 
     pub fn target(&self) -> &Target {
@@ -140,6 +234,7 @@ impl<'c> Dial<'c> {
 
     pub fn action(&self) -> Action<'_> {
         match &self.phase {
+            Phase::LookUp(socket, _) => Action::LookUp(socket),
             Phase::Connect => match self.path.first() {
                 Some(first) => Action::Connect(&first.endpoint),
                 None => Action::Finished(Outcome::Failed(Errno::ECONNREFUSED)),
@@ -167,7 +262,7 @@ impl<'c> Dial<'c> {
         self.attempt_began = now;
         self.phase = Phase::Tunnel(Tunnel::new(
             &self.path,
-            self.target.clone(),
+            self.destination(),
             self.config.pipeline,
         ));
         self.await_reply(now);
@@ -178,7 +273,7 @@ impl<'c> Dial<'c> {
     /// greeting from now on: [`Dial::sent`] when it could be sent, for then there is a connection, else
     /// [`Dial::not_yet_connected`].
     pub fn try_greeting(&mut self, now: Duration) -> bool {
-        let tunnel = Tunnel::new(&self.path, self.target.clone(), self.config.pipeline);
+        let tunnel = Tunnel::new(&self.path, self.destination(), self.config.pipeline);
         let speaks_first = matches!(tunnel.step(), Step::Send(_));
         if speaks_first {
             self.attempt_began = now;
@@ -269,6 +364,7 @@ impl<'c> Dial<'c> {
     /// The deadline has passed.
     pub fn expired(&mut self, now: Duration) {
         match &mut self.phase {
+            Phase::LookUp(..) => self.cannot_look_up(LookupFailure::TimedOut, now),
             Phase::Connect => self.refused(Errno::ETIMEDOUT, now),
             Phase::Tunnel(tunnel) => {
                 tunnel.timed_out();
@@ -318,9 +414,25 @@ impl<'c> Dial<'c> {
     }
 
     fn failed(&mut self, failure: Failure, now: Duration) {
-        let errno = failure.errno(now.saturating_sub(self.attempt_began));
+        let took = now.saturating_sub(self.attempt_began);
+        // tailscaled gives one reply for all failures (RFC 1928, general failure), and this one is known.
+        let is_no_name = self.resolution == Some(Resolution::NoSuchName) && failure.is_general();
+        let errno = match is_no_name {
+            true => Errno::EHOSTUNREACH,
+            false => failure.errno(took),
+        };
         self.tell(AttemptEnd::Failed(&failure, errno));
-        if failure.is_general() && self.retries > 0 {
+        if failure.is_general() {
+            if self.has_further_address() {
+                self.address += 1;
+                self.begin(now);
+                return;
+            }
+            if let (Host::Name(name), Some(resolution)) = (&self.target.host, &self.resolution) {
+                self.report.not_resolved(name, resolution);
+            }
+        }
+        if failure.is_general() && !is_no_name && self.retries > 0 {
             self.retries -= 1;
             self.sleep(now, RETRY_STEP);
             return;

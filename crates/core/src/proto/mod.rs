@@ -14,7 +14,7 @@
 
 pub mod failure;
 
-mod base64;
+pub(crate) mod base64;
 mod handshake;
 mod http;
 mod request;

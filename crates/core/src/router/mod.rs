@@ -16,14 +16,17 @@ use crate::fake::{FakeId, FakeNet};
 use crate::host::{Host, HostName};
 use crate::hosts::{own_name, HostsFile, KnownHost};
 use crate::local_addresses::LocalAddresses;
+use crate::local_api::{Failure, Resolution, Unanswered};
 use crate::log::Log;
+use crate::resolutions::Resolutions;
 use crate::route::{self, Dialled, Route};
 use crate::shared_names::{KeptNames, SharedNames};
 use crate::sys;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// The configuration and what follows from it. Made once; what it learns is only added to.
 pub struct Router {
@@ -37,6 +40,10 @@ pub struct Router {
     local_proxies: OnceBox<Vec<IpAddr>>,
     names: OnceBox<SharedNames>,
     kept: KeptNames,
+    /// What tailscaled said of names (`tailscale_socket`).
+    resolutions: Resolutions,
+    /// The log has a line that tailscaled cannot be asked.
+    told_of_silence: AtomicBool,
     hosts: OnceBox<HostsFile>,
 }
 
@@ -60,6 +67,8 @@ impl Router {
             local_proxies: OnceBox::new(),
             names: OnceBox::new(),
             kept: KeptNames::default(),
+            resolutions: Resolutions::default(),
+            told_of_silence: AtomicBool::new(false),
             hosts: OnceBox::new(),
             config,
         }
@@ -263,6 +272,41 @@ impl Report for Router {
 
     fn out_of_proxies(&self) {
         self.log.out_of_proxies();
+    }
+
+    fn known_resolution(&self, name: &HostName, now: Duration) -> Option<Resolution> {
+        self.resolutions.get(name, now)
+    }
+
+    fn resolved(&self, name: &HostName, resolution: &Resolution, until: Duration) {
+        self.resolutions.keep(name, resolution, until);
+        match (resolution, &self.config.tailscale_socket) {
+            // Of this name alone: not every name is for tailscaled to know.
+            (Resolution::Unknown(Unanswered::Failure(Failure::Status(500))), _) => {}
+            (Resolution::Unknown(Unanswered::Failure(failure)), Some(socket))
+                if !self.told_of_silence.swap(true, Ordering::Relaxed) =>
+            {
+                self.log.message(&format!(
+                    "warning: cannot ask tailscaled at {} for addresses, so names go to the proxy: {failure}",
+                    socket.display()
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn not_resolved(&self, name: &HostName, resolution: &Resolution) {
+        match resolution {
+            Resolution::Addresses(_) => {}
+            Resolution::NoSuchName => {
+                let line = format!("{name}: tailscaled knows no such name");
+                self.log.message(&line);
+            }
+            Resolution::Unknown(why) => {
+                let line = format!("{name}: tailscaled has no address for it: {why}");
+                self.log.message(&line);
+            }
+        }
     }
 }
 

@@ -36,6 +36,11 @@ impl Suffix {
         Ok(Suffix(name.as_str().into()))
     }
 
+    /// The domain itself; `None` where it is every name.
+    pub fn domain(&self) -> Option<HostName> {
+        HostName::new(self.0.as_bytes()).ok()
+    }
+
     pub fn everything() -> Suffix {
         Suffix("".into())
     }
