@@ -11,6 +11,10 @@ import time
 import urllib.request
 from contextlib import contextmanager
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from support import clients, paths
@@ -19,6 +23,7 @@ from support.dyno import can_be_made
 from support.need import need
 from support.ports import free_port
 from support.run import command_line, finish, run_under, start
+from support.server import Server
 from support.tailnet import DOMAIN, LOGGED_OUT, PATIENCE, binary
 from support.web import PAGE
 
@@ -47,7 +52,7 @@ def shipped(tailnet, tmp_path):
         proxy = "\nsocks5 127.0.0.1 1055"
         assert proxy in text
         text = text.replace(proxy, f"\n{kind} 127.0.0.1 {port}").replace(
-            "[ProxyList]", "\n".join([*directives, "[ProxyList]"])
+            "\n[ProxyList]", "\n".join(["", *directives, "[ProxyList]"])
         )
         path = tmp_path / "proxychains.conf"
         path.write_text(text)
@@ -240,6 +245,110 @@ def test_the_first_connection_to_a_node_that_has_just_joined(shipped, tailnet, w
         assert run_under(need("curl"), words, conf=shipped()).ok().out == PAGE.decode()
 
 
+# -- names that tailscaled's proxies do not know: split DNS, 4via6, search domains
+
+CORP = "corp.example"
+
+
+class NameServer(Server):
+    """A name server of `db`, by TCP, as LocalAPI asks. Userspace mode delivers what comes for db to loopback."""
+
+    def __init__(self, addresses):
+        self.addresses = addresses  # name -> address
+        self.asked = []
+        super().__init__()
+
+    def handle(self, connection):
+        while len(length := connection.recv(2, socket.MSG_WAITALL)) == 2:
+            query = connection.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+            answer = self.answer(dns.message.from_wire(query)).to_wire()
+            connection.sendall(len(answer).to_bytes(2, "big") + answer)
+
+    def answer(self, query):
+        answer = dns.message.make_response(query)
+        (question,) = answer.question
+        name = question.name.to_text().rstrip(".")
+        self.asked.append(name)
+        if name not in self.addresses:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        elif question.rdtype == dns.rdatatype.A:
+            answer.answer.append(dns.rrset.from_text(question.name, 1, "IN", "A", self.addresses[name]))
+        return answer
+
+
+@pytest.fixture(scope="module")
+def corp(tailnet):
+    """A name server on `db` that the tailnet asks for the names of corp.example; the machines know that."""
+    with NameServer({f"web.{CORP}": tailnet.db.ipv4}) as server:
+        tailnet.net.command("search", CORP)
+        assert tailnet.net.command("resolver", CORP, f"{tailnet.db.ipv4}:{server.port}") >= 2
+        limit = time.monotonic() + PATIENCE
+        while tailnet.db.ipv4 not in tailnet.app.tailscale("dns", "query", f"web.{CORP}").stdout:
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        yield server
+
+
+@pytest.fixture(params=["socks5", "http"])
+def corp_config(request, shipped, corp, tailnet):
+    return shipped(f"tailscale_socket {tailnet.app.folder}/socket", f"tailscale_search {CORP}", kind=request.param)
+
+
+@pytest.mark.parametrize("host", [f"web.{CORP}", "web", "db", f"db.{DOMAIN}"])
+def test_curl_and_the_names_of_a_split_dns_route(corp_config, web_port, host):
+    """And MagicDNS names beside them."""
+    words = ["--silent", "--show-error", f"http://{host}:{web_port}/"]
+    assert run_under(need("curl"), words, conf=corp_config).ok().out == PAGE.decode()
+
+
+def test_without_the_socket_tailscaled_does_not_know_them(shipped, corp, web_port):
+    """If this fails, tailscaled's proxies have learned it: the socket is not needed any more."""
+    words = ["--silent", "--retry", "0", f"http://web.{CORP}:{web_port}/"]
+    assert run_under(need("curl"), words, conf=shipped("proxy_retry 0")).code == 7
+
+
+@pytest.mark.parametrize("driver", ["PSYCOPG", "PSYCOPG2", "ASYNCPG"])
+def test_drivers_of_python_and_the_names_of_a_split_dns_route(driver, corp_config, postgres):
+    assert python(globals()[driver], f"web.{CORP}", postgres, conf=corp_config).ok().out == "42\n"
+
+
+def test_a_name_that_the_name_server_does_not_know(shipped, corp, tailnet):
+    socket_line = f"tailscale_socket {tailnet.app.folder}/socket"
+    assert connect_error(f"nobody.{CORP}", 80, shipped(socket_line)) == "EHOSTUNREACH"
+    assert f"nobody.{CORP}" in corp.asked
+
+
+def test_a_name_server_that_is_down(shipped, tailnet, refusing):
+    tailnet.net.command("resolver", "down.example", f"{tailnet.db.ipv4}:{refusing}")
+    socket_line = f"tailscale_socket {tailnet.app.folder}/socket"
+    conf = shipped(socket_line, "proxy_retry 0", "tcp_connect_time_out 500")
+    assert connect_error("web.down.example", 80, conf) in {"ECONNREFUSED", "EHOSTUNREACH"}
+
+
+def test_a_4via6_name_leads_to_its_router(shipped, tailnet):
+    """An IPv4 network behind one of several routers that have the same. The one of a test that needs no network is the
+    router's own loopback, which tailscaled knows to refuse, and says so."""
+    port = free_port()
+    with tailnet.net.node("via") as node:
+        route = node.tailscale("debug", "via", "7", "127.0.0.1/32").stdout.strip()
+        node.tailscale("set", f"--advertise-routes={route}")
+        limit = time.monotonic() + PATIENCE
+        while not tailnet.net.command("routes", "via") or route not in str(status(tailnet.app)):
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        tailnet.app.tailscale("set", "--accept-routes")
+        try:
+            conf = shipped(f"tailscale_socket {tailnet.app.folder}/socket", "proxy_retry 9")
+            assert connect_error("127-0-0-1-via-7", port, conf) == "ECONNREFUSED"
+        finally:
+            tailnet.app.tailscale("set", "--accept-routes=false")
+        assert f"4via6 target 127.0.0.1:{port} from" in (node.folder / "log").read_text()
+
+
+def status(node):
+    return json.loads(node.tailscale("status", "--json").stdout)
+
+
 # -- tailchain run
 
 
@@ -261,6 +370,23 @@ def test_tailchain_run_puts_tailscale_around_a_command(run_settings, conf, web_p
     result = run_under(paths.COMMAND, words, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).ok()
     assert result.out == PAGE.decode()
     assert "Tailscale is up" in result.err
+
+
+def test_tailchain_run_knows_split_dns_and_the_search_domains(run_settings, corp, conf, web_port, tmp_path):
+    config = conf([f"socks5 127.0.0.1 {run_settings['TAILSCALE_SOCKS5_PORT']}"], "proxy_dns", "proxy_retry 2")
+    command = [
+        "run",
+        "-f",
+        config,
+        "--",
+        "sh",
+        "-c",
+        'curl -sS "http://web:$0/"; echo "$TAILSCALE_SEARCH_DOMAINS"',
+        web_port,
+    ]
+    result = run_under(paths.COMMAND, command, via="bare", env={**run_settings, "HOME": tmp_path}, cwd=tmp_path).ok()
+    assert result.out.startswith(PAGE.decode())
+    assert result.out.splitlines()[-1] == f"{DOMAIN},{CORP}"
 
 
 def test_tailchain_run_gives_the_commands_exit_code_and_logs_out(run_settings, tmp_path):

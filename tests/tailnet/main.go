@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,10 @@ import (
 	"tailscale.com/net/stun"
 	"tailscale.com/tailcfg"
 	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/dnstype"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
+	"tailscale.com/util/mak"
 )
 
 const loopback = "127.0.0.1"
@@ -65,8 +68,24 @@ func main() {
 //
 //	expire NAME   its key is no longer valid
 //	routes NAME   all routes that it advertises are approved
+//
+// or to the DNS of the tailnet, and says how many machines hear of it:
+//
+//	resolver DOMAIN IP:PORT   a split DNS route: names of the domain are resolved by that name server
+//	search DOMAIN             short names are searched there, too
 func command(control *testcontrol.Server, words []string) int {
-	if len(words) != 2 {
+	switch {
+	case len(words) == 3 && words[0] == "resolver":
+		return setDNS(control, func(dns *tailcfg.DNSConfig) {
+			mak.Set(&dns.Routes, words[1], []*dnstype.Resolver{{Addr: words[2]}})
+		})
+	case len(words) == 2 && words[0] == "search":
+		return setDNS(control, func(dns *tailcfg.DNSConfig) {
+			if !slices.Contains(dns.Domains, words[1]) {
+				dns.Domains = append(dns.Domains, words[1])
+			}
+		})
+	case len(words) != 2:
 		return 0
 	}
 	count := 0
@@ -85,6 +104,18 @@ func command(control *testcontrol.Server, words []string) int {
 		}
 	}
 	return count
+}
+
+// setDNS puts a changed copy in the place of the settings, of which the server makes copies at any time.
+func setDNS(control *testcontrol.Server, change func(*tailcfg.DNSConfig)) int {
+	dns := control.DNSConfig.Clone()
+	change(dns)
+	control.DNSConfig = dns
+	nodes := control.AllNodes()
+	for _, node := range nodes {
+		control.UpdateNode(node)
+	}
+	return len(nodes)
 }
 
 // renew waits until a machine has another key than the expired one, lets that be valid (the test server would give it

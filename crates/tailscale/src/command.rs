@@ -4,7 +4,7 @@
 
 use crate::credentials::placeholders;
 use crate::events::Events;
-use crate::node::Node;
+use crate::node::{search_domains, Node};
 use crate::settings::{Reader, Settings, KEY_VARIABLE};
 use crate::start_error::StartError;
 use crate::supervise::supervise;
@@ -33,7 +33,8 @@ enum Subcommand {
         #[arg(long, value_name = "PID")]
         watch: Pid,
     },
-    /// Shell commands that put placeholders in the place of secrets, for the shell that runs the app
+    /// Shell commands that put placeholders in the place of secrets and give the tailnet's search domains, for the shell
+    /// that runs the app
     #[command(hide = true)]
     Hide,
     /// What `up` leaves behind
@@ -59,10 +60,16 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The app then inherits no secret. The supervisor has them.
+/// The app then inherits no secret. The supervisor has them. And it is told what is known now that the node is up.
 fn hide() -> Result<ExitCode, String> {
     let environment = |name: &str| std::env::var_os(name);
     let settings = Settings::from_env(&environment).map_err(|error| error.to_string())?;
+    let socket = settings
+        .as_ref()
+        .and_then(|settings| settings.socket.as_deref());
+    if let Some((name, domains)) = socket.and_then(search_domains) {
+        report::say(format_args!("export {name}={domains}"));
+    }
     if settings.is_some_and(|settings| settings.hide_key) {
         for (name, placeholder) in placeholders(&Reader(&environment)) {
             report::say(format_args!("export {name}={placeholder}"));

@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 
 use crate::status::{self, Status};
-use std::io::{self, Read, Write};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +27,49 @@ pub fn status(socket: &Path) -> io::Result<Status> {
     body(&answer)
         .and_then(status::parse)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The first message of the bus (`ipn.NotifyInitialNetMap`) holds the network map, of which the DNS settings are a part.
+/// There is no smaller answer that has them where tailscaled does not configure the machine's DNS.
+const NETWORK_MAP: &[u8] =
+    b"GET /localapi/v0/watch-ipn-bus?mask=8 HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n";
+/// Some 2 KiB for each peer.
+const LONGEST_MAP: u64 = 256 << 20;
+
+/// The domains that the tailnet searches short names in: its own, and those of the admin console.
+///
+/// # Errors
+///
+/// tailscaled is not there, or has no network map.
+pub fn search_domains(socket: &Path) -> io::Result<Vec<String>> {
+    let mut stream = connect(socket)?;
+    stream.write_all(NETWORK_MAP)?;
+    let lines = BufReader::new(stream.take(LONGEST_MAP)).split(b'\n');
+    for line in lines {
+        let line = line?;
+        if !line.starts_with(b"{") {
+            continue;
+        }
+        let domains = domains_of(&line);
+        return domains.ok_or_else(|| io::ErrorKind::InvalidData.into());
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+fn domains_of(message: &[u8]) -> Option<Vec<String>> {
+    let message: Value = serde_json::from_slice(message).ok()?;
+    let domains = message.pointer("/NetMap/DNS/Domains")?.as_array()?.iter();
+    Some(
+        domains
+            .filter_map(Value::as_str)
+            .map(|domain| domain.trim_matches('.').to_owned())
+            // A shell reads them, too.
+            .filter(|domain| {
+                let is_usual = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+                !domain.is_empty() && domain.bytes().all(is_usual)
+            })
+            .collect(),
+    )
 }
 
 /// # Errors
@@ -50,13 +94,18 @@ pub fn set_serve_config(socket: &Path, config: &[u8]) -> io::Result<()> {
 }
 
 fn ask(socket: &Path, request: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = connect(socket)?;
     stream.write_all(request)?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// `None` unless the answer is a success.
@@ -71,6 +120,14 @@ fn body(answer: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn search_domains_are_those_of_the_network_map() {
+        let message = br#"{"Version":"1.102","NetMap":{"Peers":[],"DNS":{"Domains":["x.ts.net","corp.example.","$(x)"]}}}"#;
+        let domains = domains_of(message).unwrap();
+        assert_eq!(domains, ["x.ts.net", "corp.example"]);
+        assert_eq!(domains_of(br#"{"Version":"1.102"}"#), None);
+    }
 
     #[test]
     fn the_body_of_a_success_is_read_and_nothing_else() {

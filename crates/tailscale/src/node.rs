@@ -17,9 +17,10 @@ use crate::sys::process::{self, Pid};
 use crate::temp_dir::TempDir;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
+use tailchain_core::config::tailscaled::{SEARCH_VARIABLE, SOCKET_VARIABLE};
 use tailchain_diagnostics::report;
 
 /// Between two looks at something that tells nobody when it changes.
@@ -112,6 +113,14 @@ impl<'s> Node<'s> {
             ))),
             answer => Ok(answer.is_ok()),
         }
+    }
+
+    /// What lets programs ask tailscaled for addresses ([`tailchain_core::local_api`]).
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let socket = std::path::absolute(&self.socket).unwrap_or_else(|_| self.socket.clone());
+        let mut variables = vec![(SOCKET_VARIABLE, socket.display().to_string())];
+        variables.extend(search_domains(&self.socket));
+        variables
     }
 
     /// How it is out of the tailnet, if it is.
@@ -241,6 +250,16 @@ impl<'s> Node<'s> {
         }
         Ok(())
     }
+}
+
+/// The variable with the tailnet's search domains, unless it is set. Without them short names are those that the proxy
+/// knows, of the tailnet itself.
+pub fn search_domains(socket: &Path) -> Option<(&'static str, String)> {
+    if std::env::var_os(SEARCH_VARIABLE).is_some() {
+        return None;
+    }
+    let domains = local_api::search_domains(socket).ok()?;
+    Some((SEARCH_VARIABLE, domains.join(",")))
 }
 
 pub(crate) fn is_over(until: Option<Instant>) -> bool {

@@ -81,7 +81,7 @@ fn with_tailscale(
             return Ok(code(ExitStatus::from_raw(signal)));
         }
     }
-    let child = launcher.spawn(&configuration, &args.command, &environment(settings));
+    let child = launcher.spawn(&configuration, &args.command, &environment(settings, &node));
     let pid = match child {
         Ok(pid) => pid,
         Err(error) => {
@@ -109,9 +109,10 @@ fn with_tailscale(
     Ok(events.status().map_or(ExitCode::FAILURE, code))
 }
 
-/// What the command finds in its environment besides ours: where the proxy is, and no secret.
-fn environment(settings: &Settings) -> Vec<(&'static str, String)> {
+/// What the command finds in its environment besides ours: where tailscaled and its proxy are, and no secret.
+fn environment(settings: &Settings, node: &Node<'_>) -> Vec<(&'static str, String)> {
     let mut variables = Vec::from(settings.listener.variables());
+    variables.extend(node.variables());
     if settings.hide_key {
         let hidden = placeholders(&Reader(&|name| std::env::var_os(name)));
         variables.extend(
