@@ -124,7 +124,8 @@ fuzz:
 	tests/install-tools c++
 	fuzz/run --seconds $(SECONDS) $(TARGETS)
 
-# The newest Rust whose lints this code is clean of. What a newer one adds is shown, and fails nothing.
+# The newest Rust whose lints this code is clean of. What a newer one adds is shown, and fails nothing. The buildpack
+# installs this release: RUST_VERSION of lib/build/rust.sh.
 LINTED_RUST = 1.99
 RUST = $(shell $(CARGO) -vV | sed -n 's/^release: \([0-9]*\.[0-9]*\).*/\1/p')
 WARNINGS = $(if $(filter $(RUST),$(shell printf '%s\n' $(RUST) $(LINTED_RUST) | sort -V | head -n 1)),deny,warn)

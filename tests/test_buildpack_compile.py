@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -453,6 +455,7 @@ def test_an_archive_that_does_not_run_here_is_not_installed(build, tmp_path, nam
     build.set(TAILCHAIN_BUILD_ARCHIVE_URL=url, TAILCHAIN_BUILD_ARCHIVE_SHA256=checksum)
     said = untouched_after_failure(build)
     assert "tailchain does not run on" in said and reason in said
+    assert re.search(rf"must be for {platform.machine()} and for glibc 2\.\d+: make it on a system with", said)
 
 
 def test_the_cache_saves_the_downloads(build):

@@ -5,6 +5,7 @@ rustup and cargo are stand-ins, so that a build takes a moment; test_buildpack_c
 import hashlib
 import os
 import platform
+import re
 import subprocess
 
 import pytest
@@ -18,6 +19,7 @@ OLD_CARGO = "#!/bin/sh\necho cargo 1.0.0\n"
 
 # Leaves a cargo as rustup does. That cargo "builds" commands that say where they were built, and for which place.
 RUSTUP = f"""#!/bin/sh
+echo "rustup-init $*"
 mkdir -p "$CARGO_HOME/bin" "$RUSTUP_HOME"
 cat >"$CARGO_HOME/bin/cargo" <<'END'
 #!/bin/sh
@@ -94,6 +96,12 @@ def test_without_a_rust_that_will_do_one_is_installed(build):
     assert "-----> Installing Rust" in build.ok()
     installation = "/app/vendor/proxychains-ng"
     assert built(build) == [str(paths.ROOT), f"{installation}/lib", f"{installation}/conf"]
+
+
+def test_the_rust_that_is_installed_is_the_one_whose_lints_are_known(build):
+    """The newest may refuse to compile what the one before compiled."""
+    linted = re.search(r"^LINTED_RUST = (\S+)$", (paths.ROOT / "Makefile").read_text(), re.M)[1]
+    assert re.search(rf"rustup-init .*--default-toolchain {re.escape(linted)}\.\d+$", build.ok(), re.M)
 
 
 def in_cache(build):

@@ -29,12 +29,13 @@ install_tailchain() {
 
 # A library that cannot be loaded is no error to the loader: the app would run, and go around the tailnet.
 require_that_it_runs() {
-    local said
+    local said libc
+    libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || true)
     if said=$(try_out "$1" 2>&1) && [[ -z $said ]]; then
         return
     fi
     fail "tailchain does not run on ${STACK:-this system}: ${said%%$'\n'*}" \
-        "An archive has to be made for this architecture, with a glibc that is no newer."
+        "The archive must be for $(uname -m) and for ${libc:-the C library here}: make it on a system with this C library or an older one."
 }
 
 # try_out FOLDER: silent if all is well.
