@@ -259,3 +259,15 @@ def test_a_plugin_that_is_bound_to_its_own_libraries_goes_around(build, conf, pr
     result = run_probe("deepbind", plugin, "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok()
     assert result.out == "plugin 1\nprogram 1\n"
     assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_a_program_calls_close_dup2_and_fcntl_by_their_other_names(build, conf, proxy, echo):
+    program = build("socket_script", *(f"-D{name}=__{name}" for name in ["close", "dup2", "fcntl"]))
+    operations = [
+        "socket inet stream 0 nonblock", f"connect 127.0.0.1 {echo.port}", "dup2 40", "ready poll OUT 20000",
+        "get SOL_SOCKET SO_ERROR", "send hello", "ready poll IN 20000", "recv 5", "close",
+    ]  # fmt: skip
+    result = run_under(program, operations, conf=conf([proxy]), via="preload", options=QUIET).ok()
+    answers = [line.split(" -> ", 1)[1] for line in result.out.splitlines()]
+    assert answers[1] == "-1 EINPROGRESS" and answers[3:] == ["OUT", "0", "5", "IN", "5 hello", "0"]
+    assert proxy.targets == [("127.0.0.1", echo.port)]

@@ -16,6 +16,24 @@ hooks! {
     fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = connect::connect, fails -1, resumes resumed;
 
+    /// The other name that glibc exports close(2) by.
+    ///
+    /// Async-signal-safe, after fork and vfork: as close.
+    fn __close(fd: c_int) -> c_int
+        = fd::close, fails -1, idle !PENDING.has_news();
+
+    /// The other name that glibc exports dup2(2) by.
+    ///
+    /// Async-signal-safe, after fork and vfork: as dup2.
+    fn __dup2(old: c_int, new: c_int) -> c_int
+        = fd::dup2, fails -1;
+
+    /// The other name that glibc exports fcntl(2) by.
+    ///
+    /// Async-signal-safe, after fork and vfork: as fcntl.
+    fn __fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+        = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
+
     /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
     ///
     /// Async-signal-safe, after fork and vfork: as close.

@@ -205,13 +205,19 @@ unsafe fn send_until_refused(
     count: c_uint,
     flags: c_int,
 ) -> Verdict<c_int> {
-    let first_refused = (0..count).find_map(|index| {
+    let mut first_refused = None;
+    // The kernel sends no more in one call, and none after one that it cannot read.
+    for index in 0..count.min(libc::UIO_MAXIOV as c_uint) {
         let message = messages.wrapping_add(index as usize);
-        let readable = sys::is_readable(message.cast(), size_of::<mmsghdr>());
+        if !sys::is_readable(message.cast(), size_of::<mmsghdr>()) {
+            break;
+        }
         // SAFETY: readable, as the kernel said.
-        let errno = readable.then(|| unsafe { refused(fd, &(*message).msg_hdr) });
-        errno.flatten().map(|errno| (index, errno))
-    });
+        if let Some(errno) = unsafe { refused(fd, &(*message).msg_hdr) } {
+            first_refused = Some((index, errno));
+            break;
+        }
+    }
     match first_refused {
         None => Verdict::Real,
         Some((0, errno)) => Verdict::Fail(errno),

@@ -53,7 +53,8 @@ impl Log {
         match self.format {
             LogFormat::Text => {
                 line.push_str(PREFIX);
-                line.push_str(text);
+                // A program's own words may be in it: none may look like a line of ours, or steer a terminal.
+                line.extend(text.chars().map(|c| if c.is_control() { '?' } else { c }));
             }
             LogFormat::Json => {
                 line.push_str("{\"event\":\"message\"");
