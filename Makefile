@@ -189,6 +189,18 @@ test-packages: build $(VENV)/ready
 	$(VENV)/bin/pytest tests/packages $(PYTEST)
 	$(MAKE) test-aarch64
 
+# The library for programs that run on musl, beside the other and with the commands: as a package has them.
+MUSL      = $(shell uname -m)-unknown-linux-musl
+WITH_MUSL = $(CARGO_TARGET_DIR)/musl/installed
+
+.PHONY: musl
+musl: build
+	rustup target add $(MUSL)
+	RUSTFLAGS="-C target-feature=-crt-static" $(CARGO) build --release --package tailchain --target $(MUSL) \
+		--target-dir $(CARGO_TARGET_DIR)/musl
+	install -D -m 755 -t $(WITH_MUSL)/bin $(RELEASE)/proxychains4 $(RELEASE)/tailchain
+	packaging/libraries.sh $(WITH_MUSL)/lib $(RELEASE)/$(LIBRARY) $(CARGO_TARGET_DIR)/musl/$(MUSL)/release/$(LIBRARY)
+
 # What qemu-user carries of the tests. It knows neither SO_COOKIE (getpeername, sockets that were replaced) nor the
 # cancellation of threads, and starts no program of its kind.
 CROSS = aarch64-unknown-linux-gnu

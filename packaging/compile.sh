@@ -7,6 +7,7 @@ DYNO_PREFIX=/app/vendor/proxychains-ng
 # compile ARCHITECTURE dyno|system: the files for a dyno, or for anywhere else, into files.
 compile() {
     local target strip=strip library="$1-unknown-linux-gnu" commands="$1-unknown-linux-musl" destination
+    local for_musl=$BUILT/musl/$commands/release/libtailchain.so
     destination=$(files "$1" "$2")
     for target in "$library" "$commands"; do
         [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]] || rustup target add "$target"
@@ -23,12 +24,18 @@ compile() {
         fi
         cargo build --release --locked --quiet --package tailchain --target "$library" --target-dir "$BUILT"
         cargo build --release --locked --quiet --package tailchain-launcher --package tailchain-cli --target "$commands" --target-dir "$BUILT"
+        [[ $2 != dyno ]] || exit 0
+        # In a directory of its own: what is linked statically is compiled in another way.
+        RUSTFLAGS="-C target-feature=-crt-static" cargo build --release --locked --quiet --package tailchain \
+            --target "$commands" --target-dir "$BUILT/musl"
     )
     rm -rf "$destination"
     [[ $1 == $(uname -m) ]] || strip=$1-linux-gnu-strip
     install -D -m 755 -t "$destination/bin" "$BUILT/$commands/release/proxychains4" "$BUILT/$commands/release/tailchain"
-    install -D -m 644 -t "$destination/lib" "$BUILT/$library/release/libtailchain.so"
-    "$strip" --strip-unneeded --remove-section=.comment "$destination"/*/*
+    # A dyno has glibc's programs.
+    [[ $2 != dyno ]] || for_musl=
+    packaging/libraries.sh "$destination/lib" "$BUILT/$library/release/libtailchain.so" ${for_musl:+"$for_musl"}
+    find "$destination" -type f -exec "$strip" --strip-unneeded --remove-section=.comment {} +
 }
 
 # files ARCHITECTURE dyno|system: where compile puts them.

@@ -22,7 +22,8 @@ deb() {
     rm -rf "$root"
     share=$root/usr/share
     install -D -m 755 -t "$root/usr/bin" "$(files "$1" system)"/bin/*
-    install -D -m 644 -t "$root/usr/lib/tailchain" "$(files "$1" system)/lib/libtailchain.so"
+    mkdir -p "$root/usr/lib"
+    cp -R --no-dereference "$(files "$1" system)/lib" "$root/usr/lib/tailchain"
     # The name that LD_PRELOAD lines have for Debian's libproxychains4, and proxychains-ng's own.
     mkdir -p "$root/usr/lib/$triplet"
     ln -s ../tailchain/libtailchain.so "$root/usr/lib/$triplet/libproxychains.so.4"
@@ -57,9 +58,12 @@ changelog() {
     printf ' -- %s  %s\n' "$MAINTAINER" "$(date -Ru -d "@$SOURCE_DATE_EPOCH")"
 }
 
-# wheel ARCHITECTURE
+# wheel ARCHITECTURE: one for either libc. A wheel has no symbolic links, and so none for children of the other libc.
 wheel() {
-    python3 packaging/wheel.py "$VERSION" "$1" "$(files "$1" system)" "$OUT/documentation" "$OUT"
+    local libc
+    for libc in glibc musl; do
+        python3 packaging/wheel.py "$VERSION" "$1" "$libc" "$(files "$1" system)" "$OUT/documentation" "$OUT"
+    done
 }
 
 # npm_package ARCHITECTURE...: one for all of them.
@@ -69,6 +73,8 @@ npm_package() {
     for architecture; do
         mkdir -p "$root/$architecture"
         cp -R "$(files "$architecture" system)/." "$root/$architecture"
+        # npm passes over symbolic links.
+        rm -rf "$root/$architecture/lib/by-libc"
     done
     for name in proxychains4 tailchain; do
         install -D -m 755 packaging/npm/run "$root/bin/$name"

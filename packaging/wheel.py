@@ -1,4 +1,4 @@
-"""usage: wheel.py VERSION ARCHITECTURE FILES DOCUMENTATION OUT
+"""usage: wheel.py VERSION ARCHITECTURE glibc|musl FILES DOCUMENTATION OUT
 
 Writes the Python wheel (packaging.python.org, "Binary distribution format"): the commands go where pip puts scripts, the
 library and the man pages below the same prefix, where the commands look for it.
@@ -15,15 +15,21 @@ from pathlib import Path
 SUMMARY = "Sends the TCP connections of unmodified programs through proxies, e.g. Tailscale's SOCKS5 proxy"
 
 
-def main(version, architecture, files, documentation, out):
-    # manylinux2014 is glibc 2.17; tests/packages checks that with auditwheel.
-    tags = [f"py3-none-manylinux_2_17_{architecture}", f"py3-none-manylinux2014_{architecture}"]
-    name = f"tailchain-{version}-py3-none-manylinux_2_17_{architecture}.manylinux2014_{architecture}.whl"
+def main(version, architecture, libc, files, documentation, out):
+    platforms, library = {
+        # manylinux2014 is glibc 2.17; tests/packages checks that with auditwheel.
+        "glibc": (["manylinux_2_17", "manylinux2014"], "lib/libtailchain.so"),
+        # Alpine 3.13 and newer.
+        "musl": (["musllinux_1_2"], "lib/musl/libtailchain.so"),
+    }[libc]
+    platforms = [f"{platform}_{architecture}" for platform in platforms]
+    tags = [f"py3-none-{platform}" for platform in platforms]
+    name = f"tailchain-{version}-py3-none-{'.'.join(platforms)}.whl"
     data, info = f"tailchain-{version}.data", f"tailchain-{version}.dist-info"
     contents = {
         f"{data}/scripts/proxychains4": Path(files, "bin/proxychains4").read_bytes(),
         f"{data}/scripts/tailchain": Path(files, "bin/tailchain").read_bytes(),
-        f"{data}/data/lib/tailchain/libtailchain.so": Path(files, "lib/libtailchain.so").read_bytes(),
+        f"{data}/data/{library.replace('lib/', 'lib/tailchain/', 1)}": Path(files, library).read_bytes(),
         f"{info}/licenses/LICENSE": Path("LICENSE").read_bytes(),
         f"{info}/METADATA": metadata(version),
         f"{info}/WHEEL": wheel(tags),

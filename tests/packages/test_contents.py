@@ -61,7 +61,7 @@ NO_ADDRESS = "bogus-mail-host,bogus-mail-host-in-debian-changelog"
 
 
 def test_the_wheel_is_a_manylinux_wheel(package):
-    wheel = package(f"tailchain-*_{MACHINE}.whl")
+    wheel = package(f"tailchain-*manylinux*_{MACHINE}.whl")
     auditwheel = paths.TARGET / "venv/bin/auditwheel"
     if not auditwheel.exists():
         pytest.skip("auditwheel is not in target/venv: tests/requirements.txt")

@@ -58,7 +58,7 @@ def test_it_takes_the_place_of_proxychains4_and_keeps_its_config(make_root, pack
 def test_the_wheel(release, make_root, package, proxy, web_port):
     root = make_root(release)
     root.run("apt-get purge -y proxychains4 libproxychains4")
-    wheel = root.put(package(f"tailchain-*_{platform.machine()}.whl"))
+    wheel = root.put(package(f"tailchain-*manylinux*_{platform.machine()}.whl"))
     root.run("python3 -m venv /venv")
     before = root.files()
     root.run(f"/venv/bin/pip install --no-index {wheel}")
