@@ -30,7 +30,8 @@ help:
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
 	@echo "make packages   what a release has: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
-	@echo "make test-packages  those packages, installed on Debian's releases; and an aarch64 build, emulated (needs root)"
+	@echo "make test-packages  those packages, installed on Debian's releases; musl's programs; an aarch64 build, emulated (needs root)"
+	@echo "make musl       the library for programs that run on musl; make test-musl tries it"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make suites     other projects' test suites, bare and through the launcher: an hour; SUITES=cpython for some"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
@@ -186,7 +187,8 @@ test-packages: build $(VENV)/ready
 	tests/install-tools debootstrap lintian npm curl nm readelf git unshare aarch64-linux-gnu-gcc qemu-aarch64
 	packaging/build
 	$(VENV)/bin/pip install --quiet auditwheel
-	$(VENV)/bin/pytest tests/packages $(PYTEST)
+	$(VENV)/bin/pytest tests/packages --ignore tests/packages/test_musl.py $(PYTEST)
+	$(MAKE) test-musl
 	$(MAKE) test-aarch64
 
 # The library for programs that run on musl, beside the other and with the commands: as a package has them.
@@ -201,13 +203,32 @@ musl: build
 	install -D -m 755 -t $(WITH_MUSL)/bin $(RELEASE)/proxychains4 $(RELEASE)/tailchain
 	packaging/libraries.sh $(WITH_MUSL)/lib $(RELEASE)/$(LIBRARY) $(CARGO_TARGET_DIR)/musl/$(MUSL)/release/$(LIBRARY)
 
+# Probes and real programs that run on musl. Not: what musl has no function for (dlvsym, getaddrinfo_a, res_n*), what the
+# tests know of glibc's answers alone (IDN, aliases, numbers that only one of gethostbyname and getaddrinfo takes), and
+# what preloads the library into programs of this machine.
+MUSL_TESTS = $(addprefix tests/test_,errors.py protocols.py names.py chains.py api.py own_socket.py which_sockets.py \
+	lookups.py datagrams.py)
+NOT_MUSL = vdefault or vnext or vmain or vlibc or foreign_function or another_library or replaces_connect \
+	or takes_other_things or getaddrinfo_a or encoded or bit_for_bit or hostents or has_one_address or erange \
+	or as_dns_messages or other_types or no_query or ipv6_only or name_back or looked_up
+
+.PHONY: test-musl
+test-musl: musl
+	tests/install-tools musl-gcc nm readelf
+	CARGO_TARGET_$(shell echo $(MUSL) | tr a-z- A-Z_)_LINKER=musl-gcc RUSTFLAGS="-C target-feature=-crt-static" \
+		$(CARGO) build --release --package tailchain-cli --example tokio_echo --target $(MUSL) \
+		--target-dir $(CARGO_TARGET_DIR)/musl
+	$(VENV)/bin/pytest tests/packages/test_musl.py $(PYTEST)
+	TAILCHAIN_LIBRARY=$(WITH_MUSL)/lib/musl/$(LIBRARY) TAILCHAIN_LAUNCHER=$(WITH_MUSL)/bin/proxychains4 \
+		TAILCHAIN_PROBE_CC=musl-gcc $(VENV)/bin/pytest $(MUSL_TESTS) -k "not ($(NOT_MUSL))" $(PYTEST)
+
 # What qemu-user carries of the tests. It knows neither SO_COOKIE (getpeername, sockets that were replaced) nor the
 # cancellation of threads, and starts no program of its kind.
 CROSS = aarch64-unknown-linux-gnu
 QEMU  = qemu-aarch64 -L /usr/aarch64-linux-gnu
 EMULATED_TESTS = $(addprefix tests/test_,errors.py protocols.py names.py chains.py api.py own_socket.py which_sockets.py)
 NOT_EMULATED = cancelled or getpeername or number_of_a_socket or made_before_connect or next_try or unix_socket or mptcp \
-	or ipv6_proxy or bad_pointer or pointer
+	or ipv6_proxy or bad_pointer or pointer or second_connect
 
 # Nor rt_sigprocmask without a request, TCP_INFO and MADV_WIPEONFORK.
 NOT_EMULATED_UNITS = sys::readable:: sys::socket:: sys::birth::

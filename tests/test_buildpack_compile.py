@@ -433,6 +433,47 @@ def test_a_release_without_tailscaled_is_named(build, tmp_path):
     assert "does not hold tailscale_1.2.3_amd64/tailscale and" in untouched_after_failure(build)
 
 
+@pytest.fixture
+def released(build, tmp_path):
+    """released(checksum): a buildpack that names an archive for this machine, and no config var that does."""
+    build.buildpack = tmp_path / "released"
+    build.buildpack.mkdir()
+    for name in ["bin", "lib", "conf"]:
+        (build.buildpack / name).symlink_to(paths.ROOT / name)
+    url, right = build.shelf.archive(ARCHIVE)
+    named = f"/tailchain-1.2.3-{platform.machine()}.tgz"
+    build.shelf.files[named] = build.shelf.files["/tailchain.tgz"]
+    build.set(TAILCHAIN_BUILD_ARCHIVE_URL=None, TAILCHAIN_BUILD_ARCHIVE_SHA256=None)
+
+    def make(checksum=right):
+        lines = f"{'0' * 64}  {build.shelf.url}/tailchain-1.2.3-sparc.tgz\n{checksum}  {build.shelf.url}{named}\n"
+        (build.buildpack / "archives.sha256").write_text(lines)
+        return named
+
+    return make
+
+
+def test_a_release_that_the_buildpack_names_is_installed(build, released):
+    named = released()
+    build.ok()
+    assert named in build.shelf.asked
+    build.shelf.asked.clear()
+    assert build.ok().count("from the build cache") == 2
+    assert named not in build.shelf.asked
+
+
+def test_a_release_with_another_checksum_is_not_installed(build, released):
+    released("1" * 64)
+    assert "Wrong SHA-256 of" in untouched_after_failure(build)
+
+
+def test_a_release_that_cannot_be_had_is_built_from_source(build, released):
+    """There are no sources here: it gets as far as missing them."""
+    del build.shelf.files[released()]
+    said = build.run().stderr
+    assert "tailchain is built from source" in said and "are not complete" in said
+
+
 def test_an_archive_of_tailchain_needs_its_checksum(build):
     build.set(TAILCHAIN_BUILD_ARCHIVE_SHA256=None)
     assert "TAILCHAIN_BUILD_ARCHIVE_SHA256" in untouched_after_failure(build)

@@ -9,12 +9,16 @@ TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 # install_tailchain FOLDER CACHE BUILDPACK SCRATCH: the cache keeps what was built, a few MB, and nothing that it was built
 # with.
 install_tailchain() {
-    local source
+    local source released
+    released=$(released_archive "$3/archives.sha256")
     mkdir -p "$1/bin" "$1/lib" "$1/conf" "$2"
     # Of buildpacks before this one, and of their builds that failed.
     rm -rf "$2/cargo" "$2/rustup" "$2/target" "$2/repository" "$2/new"
     if [[ -n ${TAILCHAIN_BUILD_ARCHIVE_URL:-} ]]; then
         tailchain_from_archive "$1" "$2"
+    elif [[ -n $released && -z ${TAILSCALE_BUILD_PROXYCHAINS_REPO:-} ]] &&
+        tailchain_from_release "$1" "$2" "${released##* }" "${released%% *}"; then
+        :
     else
         # A line of its own: inside of an argument its failure would go unnoticed.
         source=$(tailchain_source "$4" "$3")
@@ -44,6 +48,28 @@ try_out() {
         TAILCHAIN_BYPASS="trying it out" PROXYCHAINS_QUIET_MODE=1 LD_PRELOAD="$1/lib/libtailchain.so" /bin/true
 }
 
+# released_archive FILE: its line for this architecture, `SHA256  URL`. The file is there once there is a release
+# (packaging/archives writes it).
+released_archive() {
+    [[ ! -f $1 ]] || grep -E "^[0-9a-f]{64}  [^ ]*-$(uname -m)\.tgz$" "$1" | tail -n 1 || true
+}
+
+# tailchain_from_release FOLDER CACHE URL SHA256: false where it cannot be had. One that is wrong ends the build.
+tailchain_from_release() {
+    local archive="$2/archive.tgz"
+    step "Installing tailchain"
+    if has_checksum "$archive" "$4"; then
+        note "from the build cache"
+    elif fetch "$3" "$archive"; then
+        note "from $3"
+        require_checksum "$archive" "$4" "$3"
+    else
+        warn "Cannot download $3 ($FETCH_ERROR): tailchain is built from source."
+        return 1
+    fi
+    unpack_archive "$archive" "$1" "$3"
+}
+
 tailchain_from_archive() {
     local url=$TAILCHAIN_BUILD_ARCHIVE_URL sum=${TAILCHAIN_BUILD_ARCHIVE_SHA256:-} archive="$2/archive.tgz"
     [[ $sum =~ ^[0-9a-fA-F]{64}$ ]] || fail "TAILCHAIN_BUILD_ARCHIVE_URL is set and TAILCHAIN_BUILD_ARCHIVE_SHA256 is not a SHA-256 checksum." \
@@ -56,8 +82,13 @@ tailchain_from_archive() {
         download "$url" "$archive" "Correct TAILCHAIN_BUILD_ARCHIVE_URL, or unset it to build tailchain from source."
         require_checksum "$archive" "${sum,,}" "$url"
     fi
-    tar -xzf "$archive" -C "$1" --no-same-owner "${TAILCHAIN_FILES[@]}" 2>/dev/null ||
-        fail "$url is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
+    unpack_archive "$archive" "$1" "$url"
+}
+
+# unpack_archive FILE FOLDER URL
+unpack_archive() {
+    tar -xzf "$1" -C "$2" --no-same-owner "${TAILCHAIN_FILES[@]}" 2>/dev/null ||
+        fail "$3 is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
 }
 
 # tailchain_source SCRATCH BUILDPACK: the folder to build. Messages go to stderr.
