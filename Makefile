@@ -5,6 +5,10 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 SYSCONFDIR ?= $(PREFIX)/etc
+MANDIR     ?= $(PREFIX)/share/man
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR    ?=
 
 CARGO      ?= cargo
@@ -42,6 +46,7 @@ help:
 	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
 	@echo "make header     write include/tailchain.h anew from src/api.rs"
+	@echo "make generated  write the shipped config and the documents' tables anew from the code"
 	@echo "make sanitize   unit tests of the core under the address sanitizer (needs the nightly toolchain)"
 	@echo "make lint       formatting and clippy"
 	@echo "make toolchains builds with the oldest and the newest Rust, as far as rustup has them"
@@ -156,8 +161,16 @@ toolchains:
 header:
 	TAILCHAIN_WRITE_HEADER=1 $(CARGO) build --release
 
+# The shipped config and the tables of the documents, from the directives and options in the code. Their tests write them.
+.PHONY: generated
+generated:
+	TAILCHAIN_WRITE_GENERATED=1 $(CARGO) test --quiet --package tailchain-cli generate
+
 # Where a config would be found; the first comes before the others, so one of ours there would put them out of use.
 CONFIGS = $(SYSCONFDIR)/proxychains.conf /etc/proxychains.conf /etc/proxychains4.conf
+
+# Man pages and completions, by the command itself.
+GENERATED = $(CARGO_TARGET_DIR)/generated
 
 .PHONY: install
 install: build
@@ -166,6 +179,15 @@ install: build
 	install -D -m 755 $(RELEASE)/$(LIBRARY) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
 	ln -sf $(LIBRARY) $(DESTDIR)$(LIBDIR)/$(COMPATIBLE)
 	install -D -m 644 include/tailchain.h $(DESTDIR)$(INCLUDEDIR)/tailchain.h
+	rm -rf $(GENERATED)
+	$(RELEASE)/tailchain generate $(GENERATED)
+	install -d $(addprefix $(DESTDIR),$(MANDIR)/man1 $(MANDIR)/man5 $(BASHDIR) $(ZSHDIR) $(FISHDIR))
+	install -m 644 $(GENERATED)/man1/* $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(GENERATED)/man5/* $(DESTDIR)$(MANDIR)/man5
+	for name in tailchain proxychains4; do \
+		install -m 644 $(GENERATED)/bash/$$name.bash $(DESTDIR)$(BASHDIR)/$$name || exit; done
+	install -m 644 $(GENERATED)/zsh/* $(DESTDIR)$(ZSHDIR)
+	install -m 644 $(GENERATED)/fish/* $(DESTDIR)$(FISHDIR)
 	@for there in $(CONFIGS); do \
 		if test -e $(DESTDIR)$$there; then echo "no config is installed: $(DESTDIR)$$there stays in use"; exit; fi; \
 	done; install -D -m 644 conf/proxychains.conf $(DESTDIR)$(SYSCONFDIR)/proxychains.conf
@@ -251,6 +273,10 @@ uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/proxychains4 $(DESTDIR)$(BINDIR)/tailchain
 	rm -f $(DESTDIR)$(LIBDIR)/$(COMPATIBLE) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
 	rm -f $(DESTDIR)$(INCLUDEDIR)/tailchain.h
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,proxychains4.1 tailchain.1 tailchain-*.1)
+	rm -f $(DESTDIR)$(MANDIR)/man5/proxychains.conf.5
+	rm -f $(foreach name,proxychains4 tailchain,$(addprefix $(DESTDIR),$(BASHDIR)/$(name) $(ZSHDIR)/_$(name) \
+		$(FISHDIR)/$(name).fish))
 
 .PHONY: clean
 clean:

@@ -53,8 +53,4 @@ documentation() {
     fi
     rm -rf "$generated"
     "$command" generate "$generated"
-    install -D -m 644 -t "$generated/man5" man/proxychains.conf.5
-    # In place of the generated one: it completes the words of the program too.
-    rm -f "$generated/bash/"*proxychains4*
-    install -m 644 completions/proxychains4.bash "$generated/bash/proxychains4.bash"
 }

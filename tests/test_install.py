@@ -16,6 +16,19 @@ INSTALLED = [
     "lib/libtailchain.so",
     "lib/libproxychains4.so",
     "include/tailchain.h",
+    "share/man/man1/proxychains4.1",
+    "share/man/man1/tailchain.1",
+    "share/man/man1/tailchain-run.1",
+    "share/man/man5/proxychains.conf.5",
+    *(
+        f"share/{directory}/{name}"
+        for directory, names in {
+            "bash-completion/completions": ["proxychains4", "tailchain"],
+            "zsh/site-functions": ["_proxychains4", "_tailchain"],
+            "fish/vendor_completions.d": ["proxychains4.fish", "tailchain.fish"],
+        }.items()
+        for name in names
+    ),
 ]
 
 
@@ -42,7 +55,8 @@ def test_every_file_is_in_its_place_and_goes_again(installed):
     files = [installed / "usr/local" / name for name in INSTALLED]
     assert [file for file in files if not file.exists()] == []
     make("uninstall", installed)
-    assert [file for file in files if file.exists()] == []
+    left = [file for file in installed.rglob("*") if file.is_file()]
+    assert [file.name for file in left] == ["proxychains.conf"]
 
 
 def test_a_config_that_is_there_is_not_overwritten(installed):

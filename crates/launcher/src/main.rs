@@ -9,11 +9,9 @@
 #![cfg_attr(test, allow(clippy::panic, dead_code))]
 
 mod exec;
-mod options;
 
 tailchain_unwinder::define!();
 
-use options::{Options, Request};
 #[cfg(not(test))]
 use std::ffi::CStr;
 use std::ffi::OsString;
@@ -29,6 +27,7 @@ use tailchain_core::load::{
     URL_EXCEPTIONS, URL_VARIABLE,
 };
 use tailchain_core::sys::Stderr;
+use tailchain_launcher::options::{self, Options, Request};
 use tailchain_preflight::obstacle::{self, Obstacle};
 use tailchain_preflight::subject::Subject;
 use tailchain_preflight::{environment, library};

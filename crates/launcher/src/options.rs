@@ -63,21 +63,86 @@ impl Options {
     }
 }
 
+/// All that there is to know of an option.
+pub struct LauncherOption {
+    pub name: &'static str,
+    /// The name of its value, if it takes one.
+    pub value: Option<&'static str>,
+    /// For the usage, the man page and completions; may have a line break.
+    pub help: &'static str,
+    effect: Effect,
+}
+
+#[derive(Clone, Copy)]
+enum Effect {
+    File,
+    Proxy,
+    Quiet,
+    Strict,
+    Version,
+    Help,
+}
+
+pub const OPTIONS: &[LauncherOption] = &[
+    LauncherOption {
+        name: "-f",
+        value: Some("config_file"),
+        help: "read this configuration instead of the first one found",
+        effect: Effect::File,
+    },
+    LauncherOption {
+        name: "-x",
+        value: Some("URL"),
+        help: "no configuration: use this proxy, e.g. socks5h://localhost:1055;\n\
+               several of them, separated by commas, make a chain",
+        effect: Effect::Proxy,
+    },
+    LauncherOption {
+        name: "-q",
+        value: None,
+        help: "quiet: no messages, whatever the configuration says",
+        effect: Effect::Quiet,
+    },
+    LauncherOption {
+        name: "--strict",
+        value: None,
+        help: "do not start a program that would bypass the proxy",
+        effect: Effect::Strict,
+    },
+    LauncherOption {
+        name: "--version",
+        value: None,
+        help: "print the version",
+        effect: Effect::Version,
+    },
+    LauncherOption {
+        name: "--help",
+        value: None,
+        help: "print this text",
+        effect: Effect::Help,
+    },
+];
+
 /// `words` are the arguments after the command's own name.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut options = Options::default();
     let mut words = words.into_iter();
     let first = loop {
         let word = words.next().ok_or(UsageError::NoProgram)?;
-        match word.to_str() {
-            Some("-q") => options.quiet = true,
-            Some("--strict") => options.strict = true,
-            Some("-f") => options.file = Some(words.next().ok_or(UsageError::NoValue("-f"))?),
-            Some("-x") => options.proxy = Some(words.next().ok_or(UsageError::NoValue("-x"))?),
-            Some("--help") => return Ok(Request::Help),
-            Some("--version") => return Ok(Request::Version),
-            Some("--") => break words.next().ok_or(UsageError::NoProgram)?,
-            _ => break word,
+        if word == "--" {
+            break words.next().ok_or(UsageError::NoProgram)?;
+        }
+        let Some(option) = OPTIONS.iter().find(|option| word == option.name) else {
+            break word;
+        };
+        let mut value = || words.next().ok_or(UsageError::NoValue(option.name));
+        match option.effect {
+            Effect::File => options.file = Some(value()?),
+            Effect::Proxy => options.proxy = Some(value()?),
+            Effect::Quiet => options.quiet = true,
+            Effect::Strict => options.strict = true,
+            Effect::Version => return Ok(Request::Version),
+            Effect::Help => return Ok(Request::Help),
         }
     };
     if options.file.is_some() && options.proxy.is_some() {
@@ -89,18 +154,22 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
 
 pub fn usage(command: &OsStr) -> String {
     let command = command.to_string_lossy();
-    format!(
+    let mut text = format!(
         "Usage: {command} [-q] [-f config_file | -x URL] [--strict] program [argument...]\n\
-         Runs the program with its TCP connections sent through proxies.\n\
-         \n  -f config_file  read this configuration instead of the first one found\
-         \n  -x URL          no configuration: use this proxy, such as socks5h://localhost:1055;\
-         \n                  several of them, separated by commas, make a chain\
-         \n  -q              quiet: no messages, whatever the configuration says\
-         \n  --strict        do not start a program that would go around the proxy\
-         \n  --version       print the version\
-         \n  --help          print this text\
-         \n\nSee `tailchain --help` for what checks and explains a configuration.\n"
-    )
+         Runs the program with its TCP connections sent through proxies.\n\n"
+    );
+    for option in OPTIONS {
+        let mut left = match option.value {
+            Some(value) => format!("{} {value}", option.name),
+            None => option.name.to_owned(),
+        };
+        for line in option.help.lines() {
+            text.push_str(&format!("  {left:<14}  {line}\n"));
+            left.clear();
+        }
+    }
+    text.push_str("\nSee `tailchain --help` for what checks and explains a configuration.\n");
+    text
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod locate;
 pub mod tailscaled;
 
 pub use allow_list::AllowList;
+pub use directive::{Directive, Section, DIRECTIVES};
 pub use error::{ConfigError, Finding, Warning};
 pub use parse::parse;
 pub use proxy::{Credentials, Endpoint, Proxy, ProxyKind, Secret};

@@ -3,7 +3,7 @@ _proxychains4() {
     local i cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -f | -x) ((i++)) ;;
+            @with a value@) ((i++)) ;;
             -*) ;;
             *)
                 # Of the package bash-completion.
@@ -21,7 +21,7 @@ _proxychains4() {
         -x) ;;
         *)
             if [[ $cur == -* ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "-f -x -q --strict --version --help" -- "$cur")
+                mapfile -t COMPREPLY < <(compgen -W "@options@" -- "$cur")
             else
                 mapfile -t COMPREPLY < <(compgen -c -- "$cur")
             fi
