@@ -977,6 +977,17 @@ def test_the_port_is_free_once_the_program_has_closed_what_poll_gave_back(conf, 
     assert through.out == bare.out == "connected 200 refused 0 in_use 0\n"
 
 
+@pytest.mark.parametrize("how", ["close", "dup2", "close_range"])
+def test_so_it_is_once_the_program_has_closed_what_was_pending(conf, make_proxy, deaf, echo, how):
+    bare = run_probe("port_again", "127.0.0.1", deaf, 100, how, via="bare").ok()
+    config = conf([make_proxy(Mood(instead={"request": SILENCE}))], *PATIENT)
+    through = run_probe("port_again", "127.0.0.1", echo.port, 100, how, conf=config, options=["-q"]).ok()
+    assert bare.out == "connected 0 refused 0 in_use 0\n"
+    # Not where the helper is in a system call with it at that very moment.
+    *_, in_use = through.out.split()
+    assert int(in_use) < 20
+
+
 def test_so_it_is_after_a_connect_that_failed(conf, make_proxy):
     with refusing_port() as port:
         words = ["127.0.0.1", port, 200]

@@ -104,7 +104,12 @@ impl Program {
             if self.pending.is_internal(fd) {
                 return;
             }
-            self.pending.closing(fd);
+            let last = self.pending.closing(fd);
+            sys::program_close(fd);
+            if last {
+                self.pending.release_deserted();
+            }
+            return;
         }
         sys::program_close(fd);
     }

@@ -19,7 +19,12 @@ pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
             // Not the program's: to it, the number is not open. A daemon that closes everything goes on.
             return Verdict::Fail(Errno::EBADF);
         }
-        PENDING.closing(fd);
+        if PENDING.closing(fd) {
+            // SAFETY: the program's own argument.
+            let verdict = returned(unsafe { real::close(fd) });
+            PENDING.release_deserted();
+            return verdict;
+        }
     }
     PENDING.closing_failed(fd);
     Verdict::Real
@@ -42,11 +47,8 @@ pub unsafe fn dup2(old: c_int, new: c_int) -> Verdict<c_int> {
     if old == new {
         return Verdict::Real;
     }
-    match making_way(old, new, 0) {
-        Some(refusal) => refusal,
-        // SAFETY: the program's own arguments.
-        None => duplicating(old, || unsafe { real::dup2(old, new) }),
-    }
+    // SAFETY: the program's own arguments.
+    making_way(old, new, 0, || unsafe { real::dup2(old, new) })
 }
 
 /// The body of the hook.
@@ -57,28 +59,34 @@ pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
     if old == new {
         return Verdict::Real;
     }
-    match making_way(old, new, flags) {
-        Some(refusal) => refusal,
-        // SAFETY: the program's own arguments.
-        None => duplicating(old, || unsafe { real::dup3(old, new, flags) }),
-    }
+    // SAFETY: the program's own arguments.
+    making_way(old, new, flags, || unsafe { real::dup3(old, new, flags) })
 }
 
 /// `new` is closed by this call, unless an argument is bad: then the kernel is left to say so, and `new` stays what
 /// it is. A number of ours cannot be had.
-fn making_way(old: c_int, new: c_int, flags: c_int) -> Option<Verdict<c_int>> {
+fn making_way(
+    old: c_int,
+    new: c_int,
+    flags: c_int,
+    real: impl FnOnce() -> Option<c_int>,
+) -> Verdict<c_int> {
     if !PENDING.is_busy() || flags & !libc::O_CLOEXEC != 0 || sys::status_flags(old).is_err() {
-        return None;
+        return duplicating(old, real);
     }
     if PENDING.is_internal(new) {
-        return Some(Verdict::Fail(Errno::EBUSY));
+        return Verdict::Fail(Errno::EBUSY);
     }
     // A number that was opened before the limit was lowered is open, but cannot be the new one.
     if new >= sys::room() {
-        return Some(Verdict::Real);
+        return Verdict::Real;
     }
-    PENDING.closing(new);
-    None
+    let last = PENDING.closing(new);
+    let verdict = duplicating(old, real);
+    if last {
+        PENDING.release_deserted();
+    }
+    verdict
 }
 
 /// A placeholder may not be exchanged between the call and the note of it.
@@ -238,11 +246,16 @@ fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
         // It fails as it would without us.
         return Verdict::Real;
     }
-    PENDING.closing_range(first, last);
-    let ours = PENDING.internal_between(first, last);
-    if ours.is_empty() {
-        return Verdict::Real;
+    let deserts = PENDING.closing_range(first, last);
+    let verdict = closing_around_ours(first, last, flags);
+    if deserts {
+        PENDING.release_deserted();
     }
+    verdict
+}
+
+fn closing_around_ours(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
+    let ours = PENDING.internal_between(first, last);
     // Around our own.
     let mut from = first;
     for fd in ours {
@@ -283,12 +296,15 @@ pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
 /// closefrom of a kernel, or a sandbox, without close_range(2): libc's would close our own descriptors, too.
 #[cfg(target_env = "gnu")]
 fn close_each(first: c_int) {
-    PENDING.closing_range(first as c_uint, c_uint::MAX);
+    let deserts = PENDING.closing_range(first as c_uint, c_uint::MAX);
     let ours = PENDING.internal_between(first as c_uint, c_uint::MAX);
     let all = sys::descriptors().unwrap_or_else(|_| (0..sys::room()).collect());
     for fd in all {
         if fd >= first && ours.binary_search(&fd).is_err() {
             sys::close(fd);
         }
+    }
+    if deserts {
+        PENDING.release_deserted();
     }
 }

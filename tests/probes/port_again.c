@@ -1,12 +1,13 @@
-/* port_again HOST PORT ROUNDS: connect without blocking from a port, wait, close, and again from the same port. Prints
- * how many connects ended well, how many in ECONNREFUSED, and how often the port was still in use at bind. */
+/* port_again HOST PORT ROUNDS [close|dup2|close_range]: connect without blocking from a port, wait, close, and again from
+ * the same port. Prints how many connects ended well, how many in ECONNREFUSED, and how often the port was still in use at
+ * bind. With a further word, the connect is not waited for, and that is how it is closed. */
 #include "probe.h"
 #include <poll.h>
 
 int main(int count, char **words)
 {
-    if (count != 4)
-        give_up("usage: port_again HOST PORT ROUNDS");
+    if (count != 4 && count != 5)
+        give_up("usage: port_again HOST PORT ROUNDS [close|dup2|close_range]");
     alarm(60);
     struct address to = address_of(words[1], words[2]);
     struct address from = address_of("127.0.0.1", "0");
@@ -28,6 +29,16 @@ int main(int count, char **words)
             give_up("getsockname");
         if (connect(fd, &to.any, to.length) != 0 && errno != EINPROGRESS && errno != ECONNREFUSED)
             give_up("connect");
+        if (count == 5) {
+            /* Some a little later: the connection to the proxy is there then. */
+            usleep((useconds_t)(round % 10) * 50);
+            if (strcmp(words[4], "dup2") == 0)
+                dup2(2, fd);
+            else if (strcmp(words[4], "close_range") == 0)
+                close_range((unsigned)fd, (unsigned)fd, 0);
+            close(fd);
+            continue;
+        }
         struct pollfd one = {.fd = fd, .events = POLLOUT};
         if (poll(&one, 1, 20000) != 1)
             give_up("poll");

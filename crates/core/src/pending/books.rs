@@ -99,10 +99,15 @@ impl Entry {
         caller.is_some_and(|caller| caller.thread == sys::this_thread())
     }
 
-    pub fn closed(&mut self, which: impl Fn(Fd) -> bool) {
+    /// The program closes these. Whether there were any, and no other is left.
+    pub fn closed(&mut self, which: impl Fn(Fd) -> bool) -> bool {
+        let mut any = false;
         for number in &mut self.numbers {
-            number.open &= !which(number.fd);
+            let closes = number.open && which(number.fd);
+            number.open &= !closes;
+            any |= closes;
         }
+        any && self.open_numbers().next().is_none()
     }
 }
 

@@ -596,14 +596,16 @@ impl Pending {
     }
 
     /// The program is about to close this number: forget it first, for it may be given to another thread the
-    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect.
+    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect. `true`: it may
+    /// be the last, and [`Pending::release_deserted`] is to be called when it is closed.
     ///
     /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
     /// may call close(2).
-    pub fn closing(&self, fd: Fd) {
+    pub fn closing(&self, fd: Fd) -> bool {
+        let mut last = false;
         if let Some(mut books) = self.open() {
             if let Some(entry) = books.entry_of(fd) {
-                entry.closed(|number| number == fd);
+                last = entry.closed(|number| number == fd);
             } else if !books.orphans.is_empty() {
                 books.forget_orphans(|number| number == fd);
                 self.recount(&books);
@@ -611,19 +613,40 @@ impl Pending {
         }
         // For one who waits for this number.
         self.settled.advance();
+        last
     }
 
     /// As [`Pending::closing`], for all numbers of a range.
-    pub fn closing_range(&self, first: u32, last: u32) {
+    pub fn closing_range(&self, first: u32, last: u32) -> bool {
         let in_range = |fd: Fd| (first..=last).contains(&(fd as u32));
+        let mut any = false;
         if let Some(mut books) = self.open() {
             for entry in books.entries.values_mut() {
-                entry.closed(in_range);
+                any |= entry.closed(in_range);
             }
             books.forget_orphans(in_range);
             self.recount(&books);
         }
         self.settled.advance();
+        any
+    }
+
+    /// The program has closed what [`Pending::closing`] said. A socket that nobody refers to any more is closed now, as the
+    /// kernel would: its port is free, and its peer sees the end. The helper may be about to use the fd, so that becomes a
+    /// file on which all that it does fails, until the helper closes it.
+    pub fn release_deserted(&self) {
+        let Some(books) = self.open() else {
+            return;
+        };
+        let Some(helper) = &books.helper else {
+            return;
+        };
+        for entry in books.entries.values() {
+            let is_closed = entry.caller.is_none() && entry.open_numbers().next().is_none();
+            if is_closed && entry.far.is_deserted() {
+                let _ = sys::replace(helper.wake, entry.socket.fd(), true);
+            }
+        }
     }
 
     /// Nobody has the placeholder of this entry any more.

@@ -351,6 +351,10 @@ impl Helper {
         let Some(job) = self.remove(id) else {
             return;
         };
+        if result.is_err() && job.far.is_deserted() {
+            // The program closed it, and this is what came of that.
+            return self.pending.abandoned(id);
+        }
         let Job {
             socket,
             mut driver,
