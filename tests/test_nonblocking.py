@@ -285,6 +285,19 @@ def test_an_ipv6_socket_goes_on_from_a_dead_ipv4_proxy_to_an_ipv6_one(conf, make
     assert proxy.targets == [("::1", echo.port)]
 
 
+@pytest.mark.parametrize("option", ["nonblock", "cloexec"])
+def test_an_ipv6_socket_that_an_ipv4_proxy_refused_connects_directly(conf, make_proxy, make_echo, option):
+    echo = make_echo(host="::1")
+    answers = script(
+        f"socket inet6 stream 0 {option}", "set_time SO_SNDTIMEO 5000", "connect fd7a::1 80",
+        "ready poll OUT 20000", ERROR,
+        # The kernel's first answer, to who has read SO_ERROR, is that the attempt before is over.
+        *[f"connect ::1 {echo.port}"] * 2, "ready poll OUT 5000", ERROR, *TALK,
+        conf=conf([make_proxy(Mood(reply=5))], "localnet ::1/128"),
+    )  # fmt: skip
+    assert answers[7:] == ["OUT", "0", "5", "IN", "5 hello"]
+
+
 def test_an_error_that_nobody_asks_for_is_forgotten_with_its_socket(conf, make_proxy, echo):
     """Until then all hooks have to look whether their socket is the one. Counted: the calls that say which it is."""
     config = conf([make_proxy(Mood(reply=4))])
@@ -580,6 +593,18 @@ def test_both_numbers_of_a_dup_work(both):
 @pytest.mark.parametrize("last", [1000, 2**32 - 1])
 def test_what_a_pending_connect_needs_is_not_closed_with_all_other_numbers(both, last):
     both(SOCKET, CONNECT, f"close_range 4 {last}", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
+
+
+def test_nor_is_the_socket_that_takes_the_place_of_the_programs(conf, tmp_path, make_proxy, echo):
+    """An IPv4 socket and an IPv6 proxy."""
+    with Gate(tmp_path) as gate:
+        proxy = make_proxy(Mood(gate=gate), host="::1")
+        operations = [
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "sleep 200", f"close_range 4 {2**32 - 1}", f"open {gate.path}",
+            "ready poll OUT 20000", ERROR, *TALK, "left",
+        ]  # fmt: skip
+        answers = script(*operations, conf=conf([proxy], *PATIENT))
+    assert answers[5:] == ["OUT", "0", "5", "IN", "5 hello", "threads 1 descriptors 4"]
 
 
 @pytest.mark.parametrize(

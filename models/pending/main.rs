@@ -11,6 +11,8 @@ mod dial;
 mod errno;
 #[path = "../../crates/core/src/lock.rs"]
 mod lock;
+#[path = "../../crates/core/src/own_fds.rs"]
+mod own_fds;
 #[path = "../../crates/core/src/pending/mod.rs"]
 mod pending;
 mod program;

@@ -27,8 +27,9 @@ use tailchain_core::dial::endpoint::Family;
 use tailchain_core::dial::{fresh, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
+use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::pending::{Ends, First, Start, Waited};
-use tailchain_core::sys::{self, Fd, OwnFd, SignalsBlocked};
+use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
 /// There may be other threads.
 #[cfg(not(target_env = "gnu"))]
@@ -112,7 +113,7 @@ pub fn begin(
     };
     let socket = waited.as_ref().map_or(fd, Waited::socket);
     let dial = Dial::new(&state.config, target, state.draw(), state, now);
-    let mut driver = Driver::new(dial, socket, family, mode, &Libc);
+    let mut driver = Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds());
     if let Some(waited) = &waited {
         driver.announce_fresh(waited.fresh());
     }
@@ -369,7 +370,7 @@ impl Attempt {
             return result.into();
         }
         let result = match (result, fresh) {
-            (Ok(()), Some(fresh)) if self.is_same() => fresh::install(fresh, self.fd),
+            (Ok(()), Some(fresh)) if self.is_same() => fresh::install(fresh.fd(), self.fd),
             (Ok(()), None) => Ok(()),
             (Err(errno), _) if self.is_same() => Err(errno),
             // Closed meanwhile: what is there now is not ours to change.
@@ -432,7 +433,12 @@ impl Attempt {
 }
 
 /// The program has its socket back: `fresh`, where that takes its place.
-fn give_back(waited: Waited, dialled: SocketAddr, fresh: Option<OwnFd>, result: Result<(), Errno>) {
+fn give_back(
+    waited: Waited,
+    dialled: SocketAddr,
+    fresh: Option<RegisteredFd>,
+    result: Result<(), Errno>,
+) {
     if let Err(errno) = result {
         forget_association(waited.socket(), errno);
     }

@@ -185,7 +185,14 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
             state,
             sys::now(),
         );
-        Driver::new(dial, own, place.family, Mode::NonBlocking, &Libc)
+        Driver::new(
+            dial,
+            own,
+            place.family,
+            Mode::NonBlocking,
+            &Libc,
+            PENDING.own_fds(),
+        )
     });
     match begun {
         Ok(Begun::Pending) => Err(Errno::EINPROGRESS),

@@ -27,8 +27,11 @@ static void look(const char *where)
     length = sizeof name;
     printf(" name %d", getsockname(fd, (struct sockaddr *)&name, &length));
     printf(" flags %d", fcntl(fd, F_SETFL, fcntl(fd, F_GETFL)));
-    for (int i = 0; i < 2; i++)
-        printf(" epoll %d", epoll_ctl(epolls[i], EPOLL_CTL_ADD, copy = dup(2), &event) == 0 || errno == EPERM ? close(copy) : -1);
+    for (int i = 0; i < 2; i++) {
+        /* Parent and child have the same instances, and register the same file: EEXIST for the second. */
+        int added = epoll_ctl(epolls[i], EPOLL_CTL_ADD, copy = dup(2), &event);
+        printf(" epoll %d", added == 0 || errno == EEXIST || errno == EPERM ? close(copy) : -1);
+    }
     /* One number of the pending socket goes in the first handler. */
     printf(" spare %d\n", spare < 0 ? 0 : close(spare));
     spare = -1;

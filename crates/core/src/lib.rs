@@ -29,6 +29,7 @@ pub mod local_addresses;
 pub mod local_api;
 pub mod lock;
 pub mod log;
+pub mod own_fds;
 pub mod pending;
 mod private_group;
 pub mod proto;

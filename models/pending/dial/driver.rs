@@ -2,7 +2,8 @@
 
 use crate::errno::Errno;
 use crate::sync::atomic::AtomicI32;
-use crate::sys::{self, Fd, OwnFd};
+use crate::own_fds::RegisteredFd;
+use crate::sys::{self, Fd};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Driver<'_> {
         None
     }
 
-    pub fn take_fresh(&mut self) -> Option<OwnFd> {
+    pub fn take_fresh(&mut self) -> Option<RegisteredFd> {
         None
     }
 

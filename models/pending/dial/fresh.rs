@@ -1,8 +1,8 @@
 //! No socket of these models is of another family than its proxy.
 
 use crate::errno::Errno;
-use crate::sys::{Fd, OwnFd};
+use crate::sys::Fd;
 
-pub fn copy_options(_: Fd, _: &OwnFd) -> Result<(), Errno> {
+pub fn copy_options(_: Fd, _: Fd) -> Result<(), Errno> {
     Ok(())
 }

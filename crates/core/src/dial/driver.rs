@@ -8,6 +8,7 @@ use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::host::Target;
 use crate::local_api::Failure as LookupFailure;
+use crate::own_fds::{OwnFds, RegisteredFd};
 use crate::sys::{self, Fd, OwnFd, SockAddr};
 use core::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, c_short, POLLIN, POLLOUT};
@@ -83,7 +84,8 @@ pub struct Driver<'c> {
     family: Family,
     own: Fd,
     /// The socket that takes the place of the program's in the end, where families differ.
-    fresh: Option<OwnFd>,
+    fresh: Option<RegisteredFd>,
+    own_fds: &'static OwnFds,
     /// Further addresses of the endpoint that is being connected to.
     addresses: std::vec::IntoIter<Reach>,
     awaiting: Awaiting,
@@ -91,8 +93,7 @@ pub struct Driver<'c> {
     lookup: Option<(OwnFd, Vec<u8>)>,
     /// A connect(2) was tried on the current socket: the next needs it dissolved first.
     used: bool,
-    /// One was tried to an IPv4-mapped address: the program's socket sends by IPv4 ever after, since the kernel keeps
-    /// the operations of that protocol, and a SYN to an IPv6 address would be lost.
+    /// One was tried to an IPv4-mapped address: see [`sys::unmap`].
     mapped: bool,
     /// Where the number of `fresh` is kept for others, or -1.
     fresh_number: Option<Arc<AtomicI32>>,
@@ -123,6 +124,7 @@ impl<'c> Driver<'c> {
         family: Family,
         mode: Mode,
         resolver: &'c (dyn Resolver + Sync),
+        own_fds: &'static OwnFds,
     ) -> Driver<'c> {
         Driver {
             dial,
@@ -131,6 +133,7 @@ impl<'c> Driver<'c> {
             family,
             own,
             fresh: None,
+            own_fds,
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
             lookup: None,
@@ -168,7 +171,7 @@ impl<'c> Driver<'c> {
     }
 
     /// The socket that the tunnel was made on, when it is not the program's own.
-    pub fn take_fresh(&mut self) -> Option<OwnFd> {
+    pub fn take_fresh(&mut self) -> Option<RegisteredFd> {
         let fresh = self.fresh.take()?;
         self.announce(-1);
         Some(fresh)
@@ -200,7 +203,7 @@ impl<'c> Driver<'c> {
     }
 
     fn fd(&self) -> Fd {
-        self.fresh.as_ref().map_or(self.own, OwnFd::fd)
+        self.fresh.as_ref().map_or(self.own, RegisteredFd::fd)
     }
 
     /// Begin, or go on after anything but a wait.
@@ -213,8 +216,12 @@ impl<'c> Driver<'c> {
     fn step_taken(&mut self, progress: Progress) -> Progress {
         // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
         self.put_flags_back();
-        if let Progress::Finished(_) = progress {
+        if let Progress::Finished(result) = progress {
             self.put_options_back();
+            // The program may go on with it, by IPv6 and directly.
+            if self.mapped && result.is_err_and(|errno| !says_of_the_socket(errno)) {
+                self.unmap();
+            }
         }
         progress
     }
@@ -582,18 +589,26 @@ impl<'c> Driver<'c> {
         self.put_flags_back();
         self.put_options_back();
         self.late = Late::NotYet;
-        let address = match self.spare_mapped(address) {
+        let address = match address {
             Reach::Own(address) => {
                 drop(self.take_fresh());
                 if self.used {
                     sys::disconnect(self.own)?;
                 }
                 self.used = true;
+                let ip = address.inet().map(|inet| inet.ip());
+                if matches!(ip, Some(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some()) {
+                    self.mapped = true;
+                } else if self.mapped {
+                    self.unmap();
+                }
                 address
             }
             Reach::Fresh(family, address) => {
-                let fresh = fresh::like(self.own, family)?;
-                let fresh = sys::RaisedLimit::as_it_is().raise(fresh);
+                let fresh = self.own_fds.make(|| {
+                    let fresh = fresh::like(self.own, family)?;
+                    Ok(sys::RaisedLimit::as_it_is().raise(fresh))
+                })?;
                 sys::set_nonblocking(fresh.fd(), true)?;
                 self.announce(fresh.fd());
                 self.fresh = Some(fresh);
@@ -603,22 +618,9 @@ impl<'c> Driver<'c> {
         Ok(address)
     }
 
-    /// What takes another socket once the program's own was mapped; see [`Driver::mapped`].
-    fn spare_mapped(&mut self, address: Reach) -> Reach {
-        let Reach::Own(own) = address else {
-            return address;
-        };
-        let Some(IpAddr::V6(ip)) = own.inet().map(|inet| inet.ip()) else {
-            return address;
-        };
-        if ip.to_ipv4_mapped().is_some() {
-            self.mapped = true;
-            return address;
-        }
-        match self.mapped {
-            true => Reach::Fresh(libc::AF_INET6, own),
-            false => address,
-        }
+    fn unmap(&mut self) {
+        sys::unmap(self.own);
+        self.mapped = false;
     }
 
     fn connect(&mut self, address: &SockAddr) -> Result<(), Errno> {

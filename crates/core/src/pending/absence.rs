@@ -61,7 +61,7 @@ impl Leaving {
 impl Pending {
     /// Whether there ever was a helper.
     pub fn had_helper(&self) -> bool {
-        self.belongings.ever_had_any()
+        self.own_fds.ever_had_any()
     }
 
     /// Make a call while no thread of ours is there.

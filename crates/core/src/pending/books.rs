@@ -1,10 +1,10 @@
 //! The books: which numbers of the program are placeholders, and for what.
 
 use super::absence::Leaving;
-use super::belongings::Belonging;
 use super::helper::{self, Helper, Job};
 use super::orphans::Orphan;
 use super::placeholder::FarEnd;
+use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub(super) struct Entry {
     pub placeholder: FileId,
     pub far: Arc<FarEnd>,
     /// The program's socket, under a number of ours.
-    pub socket: Arc<Belonging>,
+    pub socket: Arc<RegisteredFd>,
     /// The number of the fresh socket that the tunnel is made on instead, or -1.
     pub fresh: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.

@@ -1,6 +1,5 @@
 //! The pending connects of a process, as the hooks see them: how one begins, what is asked meanwhile, how it ends.
 
-use super::belongings::{Belonging, Belongings};
 use super::books::{Books, Caller, Entry, Number};
 use super::dead_end;
 use super::deferred_errors::{DeferredError, DeferredErrors};
@@ -12,8 +11,9 @@ use crate::dial::driver::{Driver, Progress};
 use crate::dial::fresh;
 use crate::errno::Errno;
 use crate::lock::{Generation, Guard, Lock};
+use crate::own_fds::{OwnFds, RegisteredFd};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, OwnFd, RaisedLimit, SignalsBlocked, WipedInChildren};
+use crate::sys::{self, Fd, RaisedLimit, SignalsBlocked, WipedInChildren};
 use core::ffi::c_int;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ pub trait Ends: Sync {
 pub struct Pending {
     pub registrations: Registrations,
     pub(super) deferred: DeferredErrors,
-    pub(super) belongings: Belongings,
+    pub(super) own_fds: OwnFds,
     books: Lock<Books>,
     /// Advances when an entry ends.
     settled: Generation,
@@ -74,7 +74,7 @@ pub enum First {
 /// A pending connect as it was begun.
 struct Placed {
     id: u64,
-    socket: Arc<Belonging>,
+    socket: Arc<RegisteredFd>,
     far: Arc<FarEnd>,
     fresh: Arc<AtomicI32>,
 }
@@ -82,13 +82,13 @@ struct Placed {
 /// What we have of a socket at the end of its connect. To be given up by then: with a duplicate of ours open, the
 /// program's close(2) would neither end the connection nor free the port.
 pub(super) struct Ours {
-    socket: Arc<Belonging>,
+    socket: Arc<RegisteredFd>,
     /// The socket that the tunnel was made on instead.
-    fresh: Option<Belonging>,
+    fresh: Option<RegisteredFd>,
 }
 
 impl Ours {
-    pub fn new(socket: Arc<Belonging>, fresh: Option<Belonging>) -> Ours {
+    pub fn new(socket: Arc<RegisteredFd>, fresh: Option<RegisteredFd>) -> Ours {
         Ours { socket, fresh }
     }
 
@@ -161,7 +161,7 @@ impl Pending {
         Pending {
             registrations: Registrations::new(),
             deferred: DeferredErrors::new(),
-            belongings: Belongings::new(),
+            own_fds: OwnFds::new(),
             books: Lock::new(Books::new()),
             settled: Generation::new(),
             busy: AtomicUsize::new(0),
@@ -264,7 +264,7 @@ impl Pending {
         };
         if let Some(Progress::Finished(result)) = progress {
             let fresh = driver.take_fresh().filter(|_| result.is_ok());
-            let ours = Ours::new(socket, fresh.map(|fresh| self.belongings.adopt(fresh)));
+            let ours = Ours::new(socket, fresh);
             ends.ended(ours.fd(), dialled, result);
             // Nobody can sleep on the placeholder for long: it was there for an instant.
             let _ = self.put_back(id, ours, result);
@@ -326,8 +326,8 @@ impl Pending {
     ) -> Result<Placed, Errno> {
         let fresh = Arc::new(AtomicI32::new(-1));
         let limit = RaisedLimit::new();
-        let placeholder = Placeholder::new(&limit, &self.belongings)?;
-        let socket = Arc::new(self.belongings.adopt(limit.duplicate(fd)?));
+        let placeholder = Placeholder::new(&limit, &self.own_fds)?;
+        let socket = Arc::new(self.own_fds.adopt(limit.duplicate(fd)?));
         limit.lower();
         if caller.is_some() {
             check_number(fd, socket.fd())?;
@@ -393,14 +393,13 @@ impl Pending {
     pub fn end_waited(
         &'static self,
         waited: Waited,
-        fresh: Option<OwnFd>,
+        fresh: Option<RegisteredFd>,
         result: Result<(), Errno>,
     ) {
         let Placed { id, socket, .. } = waited.placed;
-        let fresh = fresh.map(|fresh| {
-            let _ = fresh::copy_options(socket.fd(), &fresh);
-            self.belongings.adopt(fresh)
-        });
+        if let Some(fresh) = &fresh {
+            self.copy_options(socket.fd(), fresh.fd());
+        }
         if let Some((far, fd)) = self.put_back(id, Ours::new(socket, fresh), result) {
             let mut books = self.books.lock();
             books.unwatched.push((id, far, fd));
@@ -533,7 +532,7 @@ impl Pending {
 
     /// Whether there is anything that a program must not close, or that has to hear of what it closes.
     pub fn is_busy(&self) -> bool {
-        self.count() > 0 || !self.belongings.is_empty()
+        self.count() > 0 || !self.own_fds.is_empty()
     }
 
     /// Whether it is busy, or some program has yet to learn of a failure.
@@ -567,7 +566,7 @@ impl Pending {
     }
 
     /// The socket that a number stands for while a connect is pending on it.
-    pub fn socket_of(&self, fd: Fd) -> Option<Arc<Belonging>> {
+    pub fn socket_of(&self, fd: Fd) -> Option<Arc<RegisteredFd>> {
         let mut books = self.open()?;
         if let Some(orphan) = books.orphan_of(fd) {
             return Some(orphan.socket.clone());
@@ -575,16 +574,26 @@ impl Pending {
         Some(books.entry_of(fd)?.socket.clone())
     }
 
+    /// Our own descriptors, for those who make them.
+    pub fn own_fds(&'static self) -> &'static OwnFds {
+        &self.own_fds
+    }
+
+    /// What the program has set on its socket, for the one that takes its place.
+    pub(super) fn copy_options(&self, from: Fd, to: Fd) {
+        let _ = self.own_fds.unforked(|| fresh::copy_options(from, to));
+    }
+
     /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
     pub fn is_internal(&self, fd: Fd) -> bool {
         self.look_for_birth();
-        self.belongings.has(fd) && self.is_owner()
+        self.own_fds.has(fd) && self.is_owner()
     }
 
     /// Our own descriptors between two numbers, in order.
     pub fn internal_between(&self, first: u32, last: u32) -> Vec<Fd> {
         match self.is_owner() {
-            true => self.belongings.between(first, last),
+            true => self.own_fds.between(first, last),
             false => Vec::new(),
         }
     }

@@ -18,7 +18,7 @@ pub struct DeferredError {
 
 pub struct DeferredErrors {
     /// `None`: it was told. Such an entry stays until the next is made, for nothing may be freed where it is told: a
-    /// signal handler that interrupted malloc(3) may ask for SO_ERROR. Taken after all locks but that of `belongings`.
+    /// signal handler that interrupted malloc(3) may ask for SO_ERROR. Taken after all locks but that of `own_fds`.
     errors: Lock<Errors>,
     /// How many are untold.
     untold: AtomicUsize,

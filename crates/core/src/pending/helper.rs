@@ -1,13 +1,12 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
-use super::belongings::Belonging;
 use super::books::Books;
 use super::connects::{Ends, Ours, Pending};
 use super::deferred_errors::DeferredError;
 use super::placeholder::FarEnd;
 use crate::dial::driver::{Driver, Progress};
-use crate::dial::fresh;
 use crate::errno::Errno;
+use crate::own_fds::RegisteredFd;
 use crate::sys::{self, Fd, RaisedLimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,7 +28,7 @@ pub struct Address {
 /// One tunnel that the helper is to make.
 pub struct Job {
     pub id: u64,
-    pub socket: Arc<Belonging>,
+    pub socket: Arc<RegisteredFd>,
     /// The far end of the placeholder: deserted when the program has closed its last number.
     pub far: Arc<FarEnd>,
     pub driver: Driver<'static>,
@@ -119,8 +118,8 @@ enum Turn {
 
 pub struct Helper {
     pending: &'static Pending,
-    epoll: Belonging,
-    wake: Belonging,
+    epoll: RegisteredFd,
+    wake: RegisteredFd,
     jobs: BTreeMap<u64, (Job, Duration)>,
     deadlines: BTreeSet<(Duration, u64)>,
 }
@@ -162,7 +161,7 @@ fn run(mut helper: Box<Helper>) {
 
 impl Helper {
     fn new(pending: &'static Pending, limit: &RaisedLimit) -> Result<Box<Helper>, Errno> {
-        let own = |fd| pending.belongings.adopt(limit.raise(fd));
+        let own = |fd| pending.own_fds.adopt(limit.raise(fd));
         let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
         limit.lift();
         let (epoll, wake) = (own(epoll), own(wake));
@@ -365,9 +364,8 @@ impl Helper {
         let fresh = driver.take_fresh().filter(|_| result.is_ok());
         if let Some(fresh) = &fresh {
             // What the program has set meanwhile.
-            let _ = fresh::copy_options(socket.fd(), fresh);
+            self.pending.copy_options(socket.fd(), fresh.fd());
         }
-        let fresh = fresh.map(|fresh| self.pending.belongings.adopt(fresh));
         let ours = Ours::new(socket, fresh);
         if let Err(errno) = result {
             let by_program = aborted && errno == Errno::ECONNRESET;

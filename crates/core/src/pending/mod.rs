@@ -12,7 +12,7 @@
 //!
 //! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
-//! `registrations`, `rings` and `deferred_errors`, and last that of `belongings`. All signals are blocked while one is
+//! `registrations`, `rings` and `deferred_errors`, and last that of `own_fds`. All signals are blocked while one is
 //! held, for a handler may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook
 //! see that there is nothing pending without taking the lock.
 //!
@@ -25,7 +25,6 @@
 //! before it is used.
 
 mod absence;
-mod belongings;
 mod books;
 mod connects;
 mod dead_end;

@@ -6,13 +6,13 @@
 //! then, the child puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
 //! an end of file when it reads; nothing hangs.
 
-use super::belongings::{Belonging, Belongings};
 use super::books::Books;
 use super::connects::Pending;
 use super::dead_end;
 use super::placeholder::{told, Told};
 use super::rings::Suspects;
 use crate::errno::Errno;
+use crate::own_fds::{OwnFds, RegisteredFd};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub struct Orphan {
     pub fds: Vec<Fd>,
     /// The file that is under all of them.
     pub placeholder: FileId,
-    pub socket: Arc<Belonging>,
+    pub socket: Arc<RegisteredFd>,
     /// As [`super::books::Entry::blocking`].
     pub blocking: bool,
     /// By this process. The flag is the open file's, and so is shared with the parent.
@@ -63,7 +63,7 @@ extern "C" fn before() {
         pending.registrations.lock().seize();
         pending.registrations.rings.lock().seize();
         pending.deferred.lock().seize();
-        pending.belongings.lock().seize();
+        pending.own_fds.lock().seize();
     }
 }
 
@@ -82,7 +82,7 @@ extern "C" fn in_child() {
 fn own(pending: &'static Pending) {
     let mut books = pending.lock();
     pending.set_owner();
-    orphan_all(&mut books, &pending.belongings);
+    orphan_all(&mut books, &pending.own_fds);
     pending.recount(&books);
 }
 
@@ -97,7 +97,7 @@ fn release() {
         let (books, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
-            pending.belongings.lock().release();
+            pending.own_fds.lock().release();
             pending.deferred.lock().release();
             pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
@@ -111,7 +111,7 @@ fn release() {
 }
 
 /// Turn the parent's entries into orphans, and close what belongs to its helper.
-fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
+fn orphan_all(books: &mut Books, own_fds: &'static OwnFds) {
     books.helper = None;
     books.leaving.clear();
     books.parking = 0;
@@ -128,16 +128,12 @@ fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
     let mut kept = BTreeSet::new();
     for entry in std::mem::take(&mut books.entries).into_values() {
         let fds: Vec<Fd> = entry.open_numbers().collect();
-        let fresh = entry.fresh.load(Ordering::Acquire);
-        if fresh >= 0 {
-            sys::close(fresh);
-        }
         if !fds.is_empty() {
             kept.insert(entry.socket.fd());
             books.orphans.push(Orphan {
                 fds,
                 placeholder: entry.placeholder,
-                socket: Arc::new(belongings.take_over(entry.socket.fd())),
+                socket: Arc::new(own_fds.take_over(entry.socket.fd())),
                 blocking: entry.blocking,
                 changed: false,
             });
@@ -147,7 +143,7 @@ fn orphan_all(books: &mut Books, belongings: &'static Belongings) {
         std::mem::forget(entry.far);
     }
     kept.extend(books.orphans.iter().map(|orphan| orphan.socket.fd()));
-    belongings.keep_only(&kept);
+    own_fds.keep_only(&kept);
 }
 
 impl Pending {
@@ -187,7 +183,7 @@ impl Pending {
             pending.registrations.lock().renew(BTreeMap::new);
             pending.registrations.rings.lock().renew(Suspects::new);
             pending.deferred.lock().renew(BTreeMap::new);
-            pending.belongings.lock().renew(BTreeSet::new);
+            pending.own_fds.lock().renew(BTreeSet::new);
         }
         own(pending);
     }

@@ -4,8 +4,8 @@
 //! a premature write or read gives EAGAIN. A unix stream whose send buffer is full is all that, and no hook on
 //! any data call is needed.
 
-use super::belongings::{Belonging, Belongings};
 use crate::errno::Errno;
+use crate::own_fds::{OwnFds, RegisteredFd};
 use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SockAddr};
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ pub struct Placeholder {
 }
 
 /// Our end of a placeholder.
-pub struct FarEnd(Belonging);
+pub struct FarEnd(RegisteredFd);
 
 impl Placeholder {
     /// The limit stays raised: the caller has a number to make as well.
-    pub fn new(limit: &RaisedLimit, belongings: &'static Belongings) -> Result<Placeholder, Errno> {
+    pub fn new(limit: &RaisedLimit, own_fds: &'static OwnFds) -> Result<Placeholder, Errno> {
         let (near, far) = sys::stream_pair()?;
         // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
         sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
@@ -32,7 +32,7 @@ impl Placeholder {
         limit.lift();
         Ok(Placeholder {
             near,
-            far: FarEnd(belongings.adopt(limit.raise(far))),
+            far: FarEnd(own_fds.adopt(limit.raise(far))),
             id,
         })
     }
@@ -118,10 +118,10 @@ const WORD_LOOKS: u32 = 100;
 mod tests {
     use super::*;
 
-    static BELONGINGS: Belongings = Belongings::new();
+    static OWN_FDS: OwnFds = OwnFds::new();
 
     fn placeholder() -> Placeholder {
-        Placeholder::new(&RaisedLimit::new(), &BELONGINGS).unwrap()
+        Placeholder::new(&RaisedLimit::new(), &OWN_FDS).unwrap()
     }
 
     #[test]

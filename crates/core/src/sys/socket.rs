@@ -4,6 +4,7 @@ use super::{errno, get_option, Fd, OwnFd, SockAddr};
 use crate::errno::Errno;
 use core::ffi::c_int;
 use core::mem;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// socket(2), close-on-exec.
 pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> Result<OwnFd, Errno> {
@@ -63,6 +64,22 @@ pub fn disconnect(fd: Fd) -> Result<(), Errno> {
     let _: Result<c_int, Errno> = get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR);
     Ok(())
 }
+
+/// Make an AF_INET6 socket forget that it was connected to an IPv4-mapped address. It sends by IPv4 ever after, since the
+/// kernel keeps the operations of that protocol, and a SYN to an IPv6 address would be lost. The kernel gives them back
+/// where a connect to such an address fails at once, and none can be made to all hosts of a network: ENETUNREACH, and
+/// nothing is sent.
+pub fn unmap(fd: Fd) {
+    let everybody = Ipv4Addr::BROADCAST.to_ipv6_mapped();
+    let _ = disconnect(fd);
+    let refused = connect(fd, &SocketAddr::from((everybody, DISCARD)).into());
+    if refused != Err(Errno::ENETUNREACH) {
+        let _ = disconnect(fd);
+    }
+}
+
+/// Of RFC 863.
+const DISCARD: u16 = 9;
 
 /// getpeername(2): the peer of a connected socket; ENOTCONN otherwise.
 pub fn peer_address(fd: Fd) -> Result<SockAddr, Errno> {
@@ -134,8 +151,8 @@ pub fn shutdown(fd: Fd, how: c_int) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::{tcp_state, TcpState, TCP_CLOSED};
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use crate::sys::{set_option, tcp_state, TcpState, TCP_CLOSED};
+    use std::net::{Ipv6Addr, TcpListener};
 
     fn closed(has_sent: bool) -> Result<TcpState, Errno> {
         let state = TCP_CLOSED;
@@ -154,6 +171,24 @@ mod tests {
         assert_eq!(untold_error(fd), Some(Errno::ECONNREFUSED));
         assert_eq!(tcp_state(fd), closed(false));
         assert_eq!(untold_error(fd), None);
+    }
+
+    #[test]
+    fn a_socket_that_was_mapped_can_be_connected_by_ipv6_again() {
+        let listener = |ip: &str| TcpListener::bind((ip, 0)).unwrap();
+        let (old, new) = (listener("127.0.0.1"), listener("::1"));
+        let port = |of: &TcpListener| of.local_addr().unwrap().port();
+        let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port(&old));
+        let socket = socket(libc::AF_INET6, libc::SOCK_STREAM, 0).unwrap();
+        connect(socket.fd(), &SocketAddr::from(mapped).into()).unwrap();
+        unmap(socket.fd());
+        let time = libc::timeval {
+            tv_sec: 5,
+            tv_usec: 0,
+        };
+        set_option(socket.fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time).unwrap();
+        let to = SocketAddr::from((Ipv6Addr::LOCALHOST, port(&new)));
+        assert_eq!(connect(socket.fd(), &to.into()), Ok(()));
     }
 
     #[test]

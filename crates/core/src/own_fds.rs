@@ -2,13 +2,14 @@
 //! use for them: so each of them is listed for as long as it is open, whoever has it and whether a connect is pending
 //! or not.
 
+use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{self, Fd, OwnFd};
 use std::collections::BTreeSet;
 
 /// The list of them.
-pub struct Belongings {
+pub struct OwnFds {
     /// Taken last of all locks: a descriptor may be dropped under any of them.
     numbers: Lock<BTreeSet<Fd>>,
     /// How many they are, to be seen without the lock.
@@ -17,14 +18,20 @@ pub struct Belongings {
 }
 
 /// One of them; closed when it is dropped.
-pub struct Belonging {
+pub struct RegisteredFd {
     fd: Fd,
-    listed_in: &'static Belongings,
+    listed_in: &'static OwnFds,
 }
 
-impl Belongings {
-    pub const fn new() -> Belongings {
-        Belongings {
+impl Default for OwnFds {
+    fn default() -> OwnFds {
+        OwnFds::new()
+    }
+}
+
+impl OwnFds {
+    pub const fn new() -> OwnFds {
+        OwnFds {
             numbers: Lock::new(BTreeSet::new()),
             count: AtomicUsize::new(0),
             any: AtomicBool::new(false),
@@ -32,21 +39,40 @@ impl Belongings {
     }
 
     /// Put one on the list.
-    pub fn adopt(&'static self, own: OwnFd) -> Belonging {
+    pub fn adopt(&'static self, own: OwnFd) -> RegisteredFd {
         let mut numbers = self.numbers.lock();
-        let fd = own.release();
+        self.insert(&mut numbers, own.release())
+    }
+
+    /// Make one and put it on the list, with no fork in between, whose child would keep it. `make` may take no lock of ours.
+    pub fn make(
+        &'static self,
+        make: impl FnOnce() -> Result<OwnFd, Errno>,
+    ) -> Result<RegisteredFd, Errno> {
+        let mut numbers = self.numbers.lock();
+        let fd = make()?.release();
+        Ok(self.insert(&mut numbers, fd))
+    }
+
+    /// What opens and closes one of ours on the way, with no fork in between. It may take no lock of ours.
+    pub fn unforked<T>(&self, body: impl FnOnce() -> T) -> T {
+        let _numbers = self.numbers.lock();
+        body()
+    }
+
+    fn insert(&'static self, numbers: &mut BTreeSet<Fd>, fd: Fd) -> RegisteredFd {
         numbers.insert(fd);
         self.count.store(numbers.len(), Ordering::Release);
         self.any.store(true, Ordering::Release);
-        Belonging {
+        RegisteredFd {
             fd,
             listed_in: self,
         }
     }
 
     /// In a forked child: one that is on the list, in the place of the parent's, whose owner is not there.
-    pub fn take_over(&'static self, fd: Fd) -> Belonging {
-        Belonging {
+    pub fn take_over(&'static self, fd: Fd) -> RegisteredFd {
+        RegisteredFd {
             fd,
             listed_in: self,
         }
@@ -94,13 +120,13 @@ impl Belongings {
     }
 }
 
-impl Belonging {
+impl RegisteredFd {
     pub fn fd(&self) -> Fd {
         self.fd
     }
 }
 
-impl Drop for Belonging {
+impl Drop for RegisteredFd {
     fn drop(&mut self) {
         let mut numbers = self.listed_in.numbers.lock();
         // In a forked child it may be closed already, and the number another's.
@@ -115,13 +141,13 @@ impl Drop for Belonging {
 mod tests {
     use super::*;
 
-    fn one(list: &'static Belongings) -> Belonging {
+    fn one(list: &'static OwnFds) -> RegisteredFd {
         list.adopt(sys::event_counter().unwrap())
     }
 
     #[test]
     fn a_descriptor_is_listed_while_it_is_open() {
-        static LIST: Belongings = Belongings::new();
+        static LIST: OwnFds = OwnFds::new();
         let (kept, dropped) = (one(&LIST), one(&LIST));
         let number = dropped.fd();
         assert!(LIST.has(number) && LIST.between(0, u32::MAX).contains(&kept.fd()));
@@ -137,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_a_child_closed_is_not_closed_again() {
-        static LIST: Belongings = Belongings::new();
+        static LIST: OwnFds = OwnFds::new();
         // Where no test that runs beside this one opens anything: the fd is free for a moment.
         const HIGH: Fd = 900;
         let counter = sys::event_counter().unwrap();
