@@ -10,7 +10,7 @@ use tailchain_core::load;
 use tailchain_core::sys;
 
 /// Everything that the hooks look at.
-pub use tailchain_core::router::{Fake, Libc, Router as State};
+pub use tailchain_core::router::{Libc, Router as State};
 
 // `race`, not `sync`: no lock that a forked child could find held. Two threads may both make it; one wins.
 static STATE: OnceBox<State> = OnceBox::new();

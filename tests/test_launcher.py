@@ -256,13 +256,14 @@ def static_program(folder):
 
 
 def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
-    """It cannot be preloaded and would go around the proxy."""
+    """It cannot be preloaded, and would bypass the proxy without a supervisor."""
     program = static_program(tmp_path)
     config = conf([proxy])
-    warned = run_under(program, conf=config)
+    never = ["--supervise", "never"]
+    warned = run_under(program, conf=config, options=never)
     assert warned.code == 0
     assert str(program) in warned.err and "static" in warned.err
-    refused = run_under(program, conf=config, options=["--strict"])
+    refused = run_under(program, conf=config, options=[*never, "--strict"])
     assert refused.code == 1
     assert str(program) in refused.err
 

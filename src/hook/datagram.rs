@@ -13,14 +13,13 @@
 //! on every receive, or a thread that lives as long as the socket.
 
 use super::connect::may_be_tcp;
-use crate::state::{state, Fake, State};
+use crate::state::{state, State};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use tailchain_core::config::RawDns;
 use tailchain_core::errno::Errno;
-use tailchain_core::route::{self, Refusal};
+use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
 
 /// Whether a send to this address has to be looked at. This is all that an ordinary datagram costs, so it makes no
@@ -114,18 +113,7 @@ fn refused(fd: Fd, to: Destination) -> Option<Errno> {
     if !is_watched(state, to) || !is_internet(fd, family) || may_be_tcp(fd) {
         return None;
     }
-    let (errno, why) = match state.fake_name(to) {
-        Fake::No if state.config.raw_dns == RawDns::Deny => {
-            (route::RAW_DNS_ERROR, Refusal::RawDns.to_string())
-        }
-        Fake::No => return None,
-        Fake::Unknown if state.fakes.is_local_multicast(to.ip()) => return None,
-        Fake::Unknown => (Errno::EHOSTUNREACH, Refusal::UnknownFake(to).to_string()),
-        Fake::Name(name) => (
-            Errno::EHOSTUNREACH,
-            format!("only TCP goes through the proxy, and this address stands for {name}"),
-        ),
-    };
+    let (errno, why) = state.refusal_of_datagram(to)?;
     if is_news(to) {
         state.log.message(&format!("{to} refused ({errno}): {why}"));
     }

@@ -63,14 +63,5 @@ pub unsafe fn getpeername(
 
 /// What was dialled on a socket that goes through a proxy.
 pub fn dialled(fd: Fd) -> Option<SocketAddr> {
-    let peer = sys::peer_address(fd).ok()?;
-    let state = state();
-    let through_proxy = match peer.inet() {
-        Some(peer) => state.is_proxy(peer),
-        None => peer.family() == libc::AF_UNIX && state.has_unix_proxy(),
-    };
-    if !through_proxy {
-        return None;
-    }
-    state.names().peer_of(sys::cookie(fd)?)
+    state().dialled_on(fd)
 }

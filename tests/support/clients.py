@@ -1,14 +1,18 @@
 """The client programs of tests/clients, made ready to run: each function gives the words of a command line."""
 
+import os
 import shutil
 import subprocess
 import sys
+import threading
 
 from . import paths
 from .need import need
 from .run import clean_environment
 
 SOURCES = paths.ROOT / "tests" / "clients"
+
+_building = threading.Lock()
 
 
 def python(name, *args):
@@ -50,3 +54,16 @@ def rust(name, *args):
     command = [need("cargo"), "build", "--quiet", "--package", "tailchain-cli", "--example", name]
     subprocess.run(command, cwd=paths.ROOT, env=environment, check=True)
     return [paths.TARGET / "debug" / "examples" / name, *args]
+
+
+def go(name):
+    """The static program of tests/clients/NAME.go, built when its source is newer."""
+    source, built = SOURCES / f"{name}.go", paths.PROBES / name
+    with _building:
+        if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+            paths.PROBES.mkdir(parents=True, exist_ok=True)
+            new = built.with_name(f"{name}.{os.getpid()}")
+            environment = {**clean_environment(), "CGO_ENABLED": "0", "GOFLAGS": ""}
+            subprocess.run([need("go"), "build", "-o", new, source], env=environment, check=True)
+            new.replace(built)
+    return built

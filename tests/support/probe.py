@@ -19,22 +19,25 @@ if "musl" in paths.PROBE_CC:
 _compiling = threading.Lock()
 
 
-def probe(name):
-    """The path of the compiled tests/probes/NAME.c."""
-    source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / name
+def probe(name, *flags):
+    """The path of the compiled tests/probes/NAME.c; with `-static` among the flags, another one."""
+    source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / "".join([name, *flags])
     sources = [source, *paths.PROBE_SOURCES.glob("*.h")]
     with _compiling:
         if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
             paths.PROBES.mkdir(parents=True, exist_ok=True)
             # Another worker may be compiling it, or running it, at this moment.
-            new = built.with_name(f"{name}.{os.getpid()}")
-            subprocess.run([need(paths.PROBE_CC), *FLAGS, str(source), "-o", str(new), *LIBRARIES], check=True)
+            new = built.with_name(f"{built.name}.{os.getpid()}")
+            command = [need(paths.PROBE_CC), *FLAGS, *flags, str(source), "-o", str(new), *LIBRARIES]
+            subprocess.run(command, check=True)
             new.replace(built)
     return built
 
 
 def run_probe(name, *args, conf=None, via="preload", **options):
-    return run_under(probe(name), args, conf=conf, via=via, **options)
+    """Under a supervisor it is a static program."""
+    flags = ["-static"] if via == "supervised" else []
+    return run_under(probe(name, *flags), args, conf=conf, via=via, **options)
 
 
 def script(*operations, conf=None, via="preload", **options):

@@ -39,18 +39,19 @@ def clean_environment(extra=None):
 
 
 def command_line(program, args, via, conf, options=()):
-    """(argv, environment) that run `program` the way `via` names: bare, launcher or preload."""
+    """(argv, environment) that run `program` the way `via` names: bare, launcher, supervised or preload."""
     program = [str(program), *map(str, args)]
     if paths.EMULATOR:
         return _emulated(program, via, conf, options)
     if via == "bare":
         return program, {}
-    if via == "launcher":
+    if via in ["launcher", "supervised"]:
         file = ["-f", str(conf)] if conf else []
-        return [str(paths.LAUNCHER), *options, *file, *program], {}
+        mode = ["--supervise", "always"] if via == "supervised" else []
+        return [str(paths.LAUNCHER), *options, *mode, *file, *program], {}
     if via == "preload":
         return program, _preloaded(conf, options)
-    raise ValueError(f"via={via!r}: expected bare, launcher or preload")
+    raise ValueError(f"via={via!r}: expected bare, launcher, supervised or preload")
 
 
 def _preloaded(conf, options):
@@ -68,7 +69,7 @@ def _emulated(program, via, conf, options):
         if via == "bare":
             return program, {}
         pytest.skip(f"only probes are emulated, not {program[0]}")
-    if via == "launcher":
+    if via in ["launcher", "supervised"]:
         pytest.skip("the launcher would have to be emulated, and start an emulated program")
     environment = _preloaded(conf, options) if via == "preload" else {}
     preload = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]

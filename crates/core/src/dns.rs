@@ -272,6 +272,34 @@ pub fn questions(message: &[u8]) -> Result<Vec<Question>, BadMessage> {
     Ok(all)
 }
 
+/// The addresses in the answers of a message; none of what is malformed.
+pub fn addresses(message: &[u8]) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    // Each record is at least 11 bytes long, so that this ends.
+    let _ = read_addresses(message, &mut found);
+    found
+}
+
+fn read_addresses(message: &[u8], found: &mut Vec<IpAddr>) -> Result<(), BadMessage> {
+    let mut at = HEADER;
+    for _ in 0..word(message, 4)? {
+        (_, at) = read_question(message, at)?;
+    }
+    for _ in 0..word(message, 6)? {
+        let (_, end) = read_name(message, at)?;
+        let (rtype, length) = (word(message, end)?, usize::from(word(message, end + 8)?));
+        let data = message.get(end + 10..end + 10 + length);
+        let data = data.ok_or(BadMessage::Short)?;
+        match (rtype, data.len()) {
+            (TYPE_A, 4) => found.extend(data.first_chunk::<4>().map(|ip| IpAddr::from(*ip))),
+            (TYPE_AAAA, 16) => found.extend(data.first_chunk::<16>().map(|ip| IpAddr::from(*ip))),
+            _ => {}
+        }
+        at = end + 10 + length;
+    }
+    Ok(())
+}
+
 /// A question, and where what follows it begins.
 fn read_question(message: &[u8], at: usize) -> Result<(Question, usize), BadMessage> {
     let (name, end) = read_name(message, at)?;

@@ -151,3 +151,22 @@ proptest! {
         prop_assert_eq!(parsed.question.host(), Some(host(&text)));
     }
 }
+
+#[test]
+fn the_addresses_of_an_answer_are_found() {
+    let question = Question::new(b"db.example", CLASS_IN, TYPE_A).unwrap();
+    let query = Query {
+        id: 7,
+        recursion_desired: true,
+        question,
+    };
+    for ip in ["10.1.2.3", "fd00::7"] {
+        let ip: IpAddr = ip.parse().unwrap();
+        let message = query.answer(&Answer::Address(ip), 512).unwrap();
+        assert_eq!(addresses(&message), [ip]);
+        for length in 0..message.len() {
+            assert!(addresses(&message[..length]).is_empty());
+        }
+    }
+    assert!(addresses(&query.to_message()).is_empty());
+}

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::panic, dead_code))]
 
 mod exec;
+mod supervision;
 
 tailchain_unwinder::define!();
 
@@ -28,7 +29,6 @@ use tailchain_core::load::{
 };
 use tailchain_core::sys::Stderr;
 use tailchain_launcher::options::{self, Options, Request};
-use tailchain_preflight::obstacle::{self, Obstacle};
 use tailchain_preflight::subject::Subject;
 use tailchain_preflight::{environment, library};
 
@@ -104,10 +104,9 @@ fn run(options: &Options) -> libc::c_int {
     } else if !is_quiet(options, &environment) && is_news(&environment, &loaded) {
         tell_source(options, &loaded);
     }
-    if let Some(subject) = &subject {
-        if let Err(status) = check_program(options, quiet, subject, &found.library) {
-            return status;
-        }
+    let supervised = supervision::prepare(options, config, quiet, subject.as_ref(), &found.library);
+    if let Err(status) = supervised {
+        return status;
     }
     prepare(&mut environment, options, &loaded, &found.preload);
     become_program(options, &environment)
@@ -220,36 +219,6 @@ fn found(path: &Path) {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A program that cannot be preloaded would connect around the proxy: say so, or do not start it.
-fn check_program(
-    options: &Options,
-    quiet: bool,
-    subject: &Subject,
-    library: &Path,
-) -> Result<(), libc::c_int> {
-    let Some(reason) = obstacle::find(subject, library) else {
-        return Ok(());
-    };
-    let file = subject.file.display();
-    if reason == Obstacle::OtherLibc {
-        return Err(fail(format_args!(
-            "{file} cannot be started: {reason}; {}",
-            reason.remedy()
-        )));
-    }
-    if options.strict {
-        return Err(fail(format_args!(
-            "{file} is not started because it would go around the proxy: {reason}"
-        )));
-    }
-    if !quiet {
-        say(format_args!(
-            "warning: {file} will go around the proxy: {reason} (--strict refuses to start it)"
-        ));
-    }
-    Ok(())
 }
 
 fn prepare(environment: &mut Environment, options: &Options, loaded: &Loaded, preload: &Path) {

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use tailchain_core::config::Supervise;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -14,6 +15,8 @@ pub struct Options {
     pub quiet: bool,
     /// `--strict`: a program that would go around the proxy is not started.
     pub strict: bool,
+    /// `--supervise MODE`
+    pub supervise: Option<Supervise>,
     /// `-f FILE`
     pub file: Option<OsString>,
     /// `-x URL`
@@ -34,6 +37,8 @@ pub enum UsageError {
     NoProgram,
     /// This option needs a value after it.
     NoValue(&'static str),
+    /// `--supervise` has no such mode.
+    NoMode,
     /// `-f` and `-x` both say which proxies to use.
     TwoSources,
 }
@@ -44,6 +49,7 @@ impl UsageError {
         match self {
             UsageError::NoProgram => None,
             UsageError::NoValue(option) => Some(format!("{option} needs a value")),
+            UsageError::NoMode => Some("--supervise is auto, always or never".to_owned()),
             UsageError::TwoSources => Some("-f and -x are mutually exclusive".to_owned()),
         }
     }
@@ -79,6 +85,7 @@ enum Effect {
     Proxy,
     Quiet,
     Strict,
+    Supervise,
     Version,
     Help,
 }
@@ -108,6 +115,13 @@ pub const OPTIONS: &[LauncherOption] = &[
         value: None,
         help: "do not start a program that would bypass the proxy",
         effect: Effect::Strict,
+    },
+    LauncherOption {
+        name: "--supervise",
+        value: Some("MODE"),
+        help: "auto: a program that no library can be preloaded into makes its connections\n\
+               through a supervisor; always: every program; never",
+        effect: Effect::Supervise,
     },
     LauncherOption {
         name: "--version",
@@ -141,6 +155,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
             Effect::Proxy => options.proxy = Some(value()?),
             Effect::Quiet => options.quiet = true,
             Effect::Strict => options.strict = true,
+            Effect::Supervise => {
+                options.supervise = Some(supervise(&value()?).ok_or(UsageError::NoMode)?);
+            }
             Effect::Version => return Ok(Request::Version),
             Effect::Help => return Ok(Request::Help),
         }
@@ -152,10 +169,15 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
     Ok(Request::Run(options))
 }
 
+fn supervise(mode: &OsStr) -> Option<Supervise> {
+    let named = |(name, _): &&(&str, Supervise)| mode == *name;
+    Supervise::NAMES.iter().find(named).map(|(_, mode)| *mode)
+}
+
 pub fn usage(command: &OsStr) -> String {
     let command = command.to_string_lossy();
     let mut text = format!(
-        "Usage: {command} [-q] [-f config_file | -x URL] [--strict] program [argument...]\n\
+        "Usage: {command} [-q] [-f config_file | -x URL] [--strict] [--supervise MODE] program [argument...]\n\
          Runs the program with its TCP connections sent through proxies.\n\n"
     );
     for option in OPTIONS {
@@ -164,7 +186,7 @@ pub fn usage(command: &OsStr) -> String {
             None => option.name.to_owned(),
         };
         for line in option.help.lines() {
-            text.push_str(&format!("  {left:<14}  {line}\n"));
+            text.push_str(&format!("  {left:<16}  {line}\n"));
             left.clear();
         }
     }

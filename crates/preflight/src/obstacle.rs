@@ -27,6 +27,11 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// Whether a supervisor reaches such a program.
+    pub fn can_be_supervised(self) -> bool {
+        matches!(self, Obstacle::Static | Obstacle::Go)
+    }
+
     /// What the user can do about it.
     pub fn remedy(self) -> &'static str {
         match self {

@@ -165,7 +165,7 @@ mod tests {
         let bash = super::bash();
         assert!(!bash.contains('@'), "{bash}");
         assert!(
-            bash.contains("-f | -x)") && bash.contains("--strict"),
+            bash.contains("-f | -x | --supervise)") && bash.contains("--strict"),
             "{bash}"
         );
     }

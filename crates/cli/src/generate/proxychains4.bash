@@ -19,6 +19,7 @@ _proxychains4() {
     case $previous in
         -f) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         -x) ;;
+        --supervise) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur") ;;
         *)
             if [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "@options@" -- "$cur")

@@ -7,7 +7,7 @@ use super::error::Problem;
 use super::proxy_parts::parse_kind;
 use super::rules::{Dnat, Net, Suffix};
 use super::words::{Remark, Words};
-use super::{Dns, LogFormat, ProxyDown, RawDns};
+use super::{Dns, LogFormat, ProxyDown, RawDns, Supervise};
 use crate::host::HostName;
 use std::path::PathBuf;
 
@@ -333,6 +333,21 @@ pub const DIRECTIVES: &[Directive] = &[
         },
     },
     Directive {
+        name: "supervise",
+        value: "auto|always|never",
+        default: "auto",
+        section: Section::Routing,
+        summary: "Which programs `proxychains4` starts under a supervisor: those that no library \
+            can be preloaded into, every one, or none.",
+        detail: "Static and Go programs cannot be preloaded. A supervisor makes their \
+            connections; it takes seccomp and ptrace, which a container may not permit.",
+        shipped: &["#supervise never"],
+        apply: |d, w, _| {
+            d.supervise = w.choice(&Supervise::NAMES)?;
+            Ok(None)
+        },
+    },
+    Directive {
         name: "tcp_connect_time_out",
         value: "MS",
         default: "10000",
@@ -635,6 +650,10 @@ mod tests {
                 .map(HostName::as_str)
                 .eq(["a.corp", "b.corp"])
         }),
+        ("", |c| c.supervise == Supervise::Auto),
+        ("supervise auto", |c| c.supervise == Supervise::Auto),
+        ("supervise always", |c| c.supervise == Supervise::Always),
+        ("supervise never", |c| c.supervise == Supervise::Never),
         ("", |c| c.log_file.is_none()),
         ("log_file /var/log/t.log", |c| {
             c.log_file == Some("/var/log/t.log".into())
@@ -704,6 +723,8 @@ mod tests {
         "tailscale_search a b",
         "log_file",
         "log_file relative.log",
+        "supervise",
+        "supervise sometimes",
         "log_format",
         "log_format xml",
     ];

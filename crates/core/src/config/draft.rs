@@ -7,7 +7,7 @@ use super::proxy_parts::Listed;
 use super::rules::Net;
 use super::{
     AllowList, ChainKind, Config, DnatTable, Dns, DomainSet, Endpoint, LogFormat, Proxy, ProxyDown,
-    RawDns, Source,
+    RawDns, Source, Supervise,
 };
 use crate::host::HostName;
 use std::path::PathBuf;
@@ -46,6 +46,7 @@ pub(super) struct Draft {
     pub tailscale_search: Vec<HostName>,
     pub pipeline: bool,
     pub log_file: Option<PathBuf>,
+    pub supervise: Supervise,
     pub log_format: LogFormat,
     proxies: Vec<(Proxy, u32)>,
 }
@@ -78,6 +79,7 @@ impl Draft {
             tailscale_search: Vec::new(),
             pipeline: false,
             log_file: None,
+            supervise: Supervise::Auto,
             log_format: LogFormat::Text,
             proxies: Vec::new(),
         }
@@ -120,6 +122,7 @@ impl Draft {
             tailscale_search: self.tailscale_search,
             pipeline: self.pipeline,
             log_file: self.log_file,
+            supervise: self.supervise,
             log_format: self.log_format,
             bypass: None,
             proxies: self.proxies.into_iter().map(|(proxy, _)| proxy).collect(),

@@ -70,6 +70,25 @@ pub enum ProxyDown {
     Direct,
 }
 
+/// Which programs the launcher starts under a supervisor (`supervise`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervise {
+    /// One that the library cannot be preloaded into.
+    Auto,
+    /// Every one.
+    Always,
+    Never,
+}
+
+impl Supervise {
+    /// The values of the directive and of the launcher's option.
+    pub const NAMES: [(&'static str, Supervise); 3] = [
+        ("auto", Supervise::Auto),
+        ("always", Supervise::Always),
+        ("never", Supervise::Never),
+    ];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -118,6 +137,7 @@ pub struct Config {
     pub tailscale_search: Vec<HostName>,
     /// A SOCKS5 greeting and the request in one segment (`proxy_pipeline`).
     pub pipeline: bool,
+    pub supervise: Supervise,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
     /// Why nothing is proxied, whatever the rules say (`TAILCHAIN_BYPASS`).

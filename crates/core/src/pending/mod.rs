@@ -37,3 +37,4 @@ mod rings;
 pub mod registrations;
 
 pub use connects::{Begun, Ends, First, Pending, Start, Waited};
+pub use dead_end::make as make_error_socket;

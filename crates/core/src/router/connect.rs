@@ -29,6 +29,19 @@ pub enum Way {
 }
 
 impl Router {
+    /// What was dialled on a socket that is connected to a proxy.
+    pub fn dialled_on(&self, fd: Fd) -> Option<SocketAddr> {
+        let peer = sys::peer_address(fd).ok()?;
+        let through_proxy = match peer.inet() {
+            Some(peer) => self.is_proxy(peer),
+            None => peer.family() == libc::AF_UNIX && self.has_unix_proxy(),
+        };
+        if !through_proxy {
+            return None;
+        }
+        self.names().peer_of(sys::cookie(fd)?)
+    }
+
     /// Decide about a TCP socket of `kind` and the address that it is to be connected to, which was `length` bytes long.
     pub fn way(&self, fd: Fd, kind: Kind, dialled: SocketAddr, length: socklen_t) -> Way {
         match self.route(dialled) {

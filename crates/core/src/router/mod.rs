@@ -19,7 +19,7 @@ use crate::local_addresses::LocalAddresses;
 use crate::local_api::{Failure, Resolution, Unanswered};
 use crate::log::Log;
 use crate::resolutions::Resolutions;
-use crate::route::{self, Dialled, Route};
+use crate::route::{self, Dialled, Refusal, Route};
 use crate::shared_names::{KeptNames, SharedNames};
 use crate::sys;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -233,6 +233,22 @@ impl Router {
     /// Whether there are datagrams to be refused at all.
     pub fn watches_datagrams(&self) -> bool {
         self.config.dns == Dns::Remote || self.config.raw_dns == RawDns::Deny
+    }
+
+    /// The errno for a datagram that may not go to this address, and why.
+    pub fn refusal_of_datagram(&self, to: SocketAddr) -> Option<(Errno, String)> {
+        match self.fake_name(to) {
+            Fake::No if route::denies_direct(&self.config, to.port()) => {
+                Some((route::RAW_DNS_ERROR, Refusal::RawDns.to_string()))
+            }
+            Fake::No => None,
+            Fake::Unknown if self.fakes.is_local_multicast(to.ip()) => None,
+            Fake::Unknown => Some((Errno::EHOSTUNREACH, Refusal::UnknownFake(to).to_string())),
+            Fake::Name(name) => Some((
+                Errno::EHOSTUNREACH,
+                format!("only TCP goes through the proxy, and this address stands for {name}"),
+            )),
+        }
     }
 
     /// Whether an address is in the range of those that stand for names.

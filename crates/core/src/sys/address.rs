@@ -91,6 +91,21 @@ impl SockAddr {
         Some(SockAddr { storage, length })
     }
 
+    /// An address in the kernel's form. `None`: longer than any.
+    pub fn from_bytes(bytes: &[u8]) -> Option<SockAddr> {
+        let length = libc::socklen_t::try_from(bytes.len()).ok()?;
+        // SAFETY: a slice is readable for its length.
+        unsafe { SockAddr::copy_from(bytes.as_ptr().cast(), length) }
+    }
+
+    /// The same bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the storage's bytes, all of them initialized; the length is checked by get().
+        let all: &[u8; mem::size_of::<libc::sockaddr_storage>()] =
+            unsafe { &*(&raw const self.storage).cast() };
+        all.get(..self.length as usize).unwrap_or_default()
+    }
+
     /// Give it to a program the way getpeername(2) does: as much as fits, and the full length.
     ///
     /// # Safety

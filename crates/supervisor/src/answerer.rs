@@ -1,0 +1,333 @@
+//! The name server of programs that have a resolver of their own: what they would ask a server on port 53 is asked here,
+//! on the loopback, and answered from the table of names.
+//!
+//! A name that libc would resolve (`localdomain`, what is on no allow-list) is asked of the server that the program
+//! meant. What can neither be answered nor be asked is refused.
+
+#![forbid(unsafe_code)]
+
+use crate::sys as own_sys;
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tailchain_core::config::Dns;
+use tailchain_core::dns::{self, Answer, Query};
+use tailchain_core::errno::Errno;
+use tailchain_core::host::HostName;
+use tailchain_core::hosts::own_name;
+use tailchain_core::route::{self, NamePolicy};
+use tailchain_core::router::names::QueryAnswer;
+use tailchain_core::router::Router;
+use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
+
+const DNS_PORT: u16 = 53;
+/// What a datagram of DNS may hold (RFC 6891 section 6.2.5 advises 4096).
+const LARGEST: usize = 4096;
+/// Fits into every path's datagram.
+const LARGEST_ANSWER: usize = 1232;
+/// A resolver has given up by then, or asked again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More sockets than are ever asking at once.
+const MOST_CLIENTS: usize = 16 * 1024;
+const MOST_FORWARDED: usize = 512;
+
+/// Response codes (RFC 1035 section 4.1.1).
+const SERVER_FAILURE: u8 = 2;
+const REFUSED: u8 = 5;
+
+pub struct Answerer {
+    router: &'static Router,
+    epoll: OwnFd,
+    /// One for each family; IPv6 may be off.
+    sockets: Vec<Own>,
+    /// Which server a client means, by the client's own address.
+    servers: HashMap<SocketAddr, SocketAddr>,
+    forwarded: HashMap<u64, Forwarded>,
+    next: u64,
+    search: Vec<String>,
+}
+
+struct Own {
+    socket: OwnFd,
+    address: SocketAddr,
+}
+
+/// A query that a server was asked.
+struct Forwarded {
+    socket: OwnFd,
+    name: Option<HostName>,
+    client: SocketAddr,
+    own: usize,
+    until: Duration,
+}
+
+impl Answerer {
+    pub fn new(router: &'static Router) -> Result<Answerer, Errno> {
+        let epoll = sys::epoll()?;
+        let mut sockets = Vec::new();
+        if router.config.dns == Dns::Remote {
+            for ip in [
+                Ipv4Addr::LOCALHOST.into(),
+                IpAddr::from(Ipv6Addr::LOCALHOST),
+            ] {
+                if let Ok(own) = Own::new(ip) {
+                    let word = sockets.len() as u64;
+                    let input = libc::EPOLLIN as u32;
+                    sys::epoll_set(
+                        epoll.fd(),
+                        libc::EPOLL_CTL_ADD,
+                        own.socket.fd(),
+                        input,
+                        word,
+                    )?;
+                    sockets.push(own);
+                }
+            }
+        }
+        Ok(Answerer {
+            router,
+            epoll,
+            next: FIRST_FORWARDED,
+            sockets,
+            servers: HashMap::new(),
+            forwarded: HashMap::new(),
+            search: search_domains(),
+        })
+    }
+
+    pub fn epoll(&self) -> Fd {
+        self.epoll.fd()
+    }
+
+    /// Whether what goes to this address is for us.
+    pub fn is_for(&self, address: SocketAddr) -> bool {
+        address.port() == DNS_PORT && self.router.config.dns == Dns::Remote
+    }
+
+    /// Connect a program's datagram socket to us instead of to `server`.
+    pub fn adopt(&mut self, socket: Fd, server: SocketAddr) -> Result<(), Errno> {
+        let mut last = Errno::ECONNREFUSED;
+        for address in self.addresses_for(server) {
+            match sys::connect(socket, &address.into()) {
+                Ok(()) => {
+                    let local = sys::local_address(socket)?.inet();
+                    self.remember(local.ok_or(Errno::EAFNOSUPPORT)?, server);
+                    return Ok(());
+                }
+                Err(errno) => last = errno,
+            }
+        }
+        Err(last)
+    }
+
+    /// Ours, as a socket of the server's family reaches them.
+    fn addresses_for(&self, server: SocketAddr) -> Vec<SocketAddr> {
+        let reach = |own: &Own| match (server, own.address.ip()) {
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), own.address.port())
+            }
+            _ => own.address,
+        };
+        let usable = |own: &&Own| server.is_ipv6() || own.address.is_ipv4();
+        self.sockets.iter().filter(usable).map(reach).collect()
+    }
+
+    fn remember(&mut self, client: SocketAddr, server: SocketAddr) {
+        if self.servers.len() >= MOST_CLIENTS {
+            self.servers.clear();
+        }
+        self.servers.insert(canonical(client), canonical(server));
+    }
+
+    /// There is something to read.
+    pub fn ready(&mut self) {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
+        let ready = sys::epoll_wait(self.epoll.fd(), &mut events, Some(Duration::ZERO));
+        for event in events.iter().take(ready.unwrap_or(0)) {
+            match event.u64 {
+                FIRST_FORWARDED.. => self.come_back(event.u64),
+                own => self.serve(own as usize),
+            }
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Duration> {
+        self.forwarded.values().map(|query| query.until).min()
+    }
+
+    pub fn expire(&mut self, now: Duration) {
+        self.forwarded.retain(|_, query| query.until > now);
+    }
+
+    /// Take one query.
+    fn serve(&mut self, own: usize) {
+        let mut buffer = [0; LARGEST];
+        let Some(socket) = self.sockets.get(own).map(|own| own.socket.fd()) else {
+            return;
+        };
+        let Ok((length, client)) = own_sys::receive_from(socket, &mut buffer) else {
+            return;
+        };
+        let message = buffer.get(..length).unwrap_or_default();
+        if let Some(answer) = self.answer(message, canonical(client), own) {
+            let _ = own_sys::send_to(socket, &answer, 0, Some(&client.into()));
+        }
+    }
+
+    /// The answer; `None`: it comes later.
+    fn answer(&mut self, message: &[u8], client: SocketAddr, own: usize) -> Option<Vec<u8>> {
+        let Ok(query) = Query::parse(message) else {
+            return failure(message, REFUSED);
+        };
+        let name = query.question.host();
+        if name
+            .as_ref()
+            .is_some_and(|name| self.is_search_attempt(name))
+        {
+            return query.answer(&Answer::NoSuchName, LARGEST_ANSWER);
+        }
+        match self.router.answer_query(&query.question) {
+            QueryAnswer::Here(answer) => query.answer(&answer, LARGEST_ANSWER),
+            QueryAnswer::NoRoom => failure(message, SERVER_FAILURE),
+            QueryAnswer::Server => {
+                let is_remote = name.as_ref().is_none_or(|name| self.is_remote(name));
+                let server = self.servers.get(&client).copied();
+                match server.filter(|_| !is_remote) {
+                    Some(server) => match self.forward(message, name, client, own, server) {
+                        Ok(()) => None,
+                        Err(_) => failure(message, SERVER_FAILURE),
+                    },
+                    None => failure(message, REFUSED),
+                }
+            }
+        }
+    }
+
+    fn is_remote(&self, name: &HostName) -> bool {
+        let policy = route::name_policy(&self.router.config, name, &mut |name| {
+            self.router.knows(name)
+        });
+        policy == NamePolicy::Remote
+    }
+
+    /// Whether a resolver may have put this name together with a search domain of resolv.conf(5): to the proxy, each such
+    /// name would exist, and the one that the program means would never be asked for.
+    fn is_search_attempt(&self, name: &HostName) -> bool {
+        self.search
+            .iter()
+            .any(|domain| name.as_str() != domain && name.is_within(domain))
+            && self.router.config.allow_domains.matches(name).is_none()
+            && self.is_remote(name)
+    }
+
+    fn forward(
+        &mut self,
+        message: &[u8],
+        name: Option<HostName>,
+        client: SocketAddr,
+        own: usize,
+        server: SocketAddr,
+    ) -> Result<(), Errno> {
+        if self.forwarded.len() >= MOST_FORWARDED {
+            return Err(Errno::ENOBUFS);
+        }
+        let family = match server {
+            SocketAddr::V4(_) => libc::AF_INET,
+            SocketAddr::V6(_) => libc::AF_INET6,
+        };
+        let socket = sys::socket(family, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
+        sys::connect(socket.fd(), &server.into())?;
+        sys::send(socket.fd(), message)?;
+        let id = self.next;
+        self.next += 1;
+        let input = libc::EPOLLIN as u32;
+        sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, socket.fd(), input, id)?;
+        let until = sys::now() + PATIENCE;
+        let query = Forwarded {
+            socket,
+            name,
+            client,
+            own,
+            until,
+        };
+        self.forwarded.insert(id, query);
+        Ok(())
+    }
+
+    /// A server has answered, or there is none.
+    fn come_back(&mut self, id: u64) {
+        let Some(query) = self.forwarded.remove(&id) else {
+            return;
+        };
+        let mut buffer = [0; LARGEST];
+        let Ok(length) = sys::receive(query.socket.fd(), &mut buffer, false) else {
+            return;
+        };
+        let message = buffer.get(..length).unwrap_or_default();
+        if let Some(name) = &query.name {
+            for address in dns::addresses(message) {
+                self.router.remember(address, name);
+            }
+        }
+        if let Some(own) = self.sockets.get(query.own) {
+            let _ = own_sys::send_to(own.socket.fd(), message, 0, Some(&query.client.into()));
+        }
+    }
+}
+
+/// Tokens below it are our own sockets.
+const FIRST_FORWARDED: u64 = 16;
+
+impl Own {
+    fn new(ip: IpAddr) -> Result<Own, Errno> {
+        let family = if ip.is_ipv4() {
+            libc::AF_INET
+        } else {
+            libc::AF_INET6
+        };
+        let socket = sys::socket(family, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
+        sys::bind(socket.fd(), &SockAddr::from(SocketAddr::new(ip, 0)))?;
+        let address = sys::local_address(socket.fd())?.inet();
+        Ok(Own {
+            socket,
+            address: address.ok_or(Errno::EAFNOSUPPORT)?,
+        })
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The query itself as an answer with a code.
+fn failure(query: &[u8], code: u8) -> Option<Vec<u8>> {
+    let mut message = query.to_vec();
+    *message.get_mut(2)? |= 0x80;
+    let last = message.get_mut(3)?;
+    *last = *last & 0xf0 | 0x80 | code;
+    (message.len() >= 12).then_some(message)
+}
+
+/// `search` and `domain` of resolv.conf(5), or else the domain of the machine's own name.
+fn search_domains() -> Vec<String> {
+    let file = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let mut domains = Vec::new();
+    for line in file.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if let Some("search" | "domain") = words.next() {
+            domains = words.map(normal).collect();
+        }
+    }
+    if domains.is_empty() {
+        let own = own_name();
+        let domain = own.as_ref().and_then(|own| own.as_str().split_once('.'));
+        domains.extend(domain.map(|(_, domain)| normal(domain)));
+    }
+    domains.retain(|domain| !domain.is_empty());
+    domains
+}
+
+fn normal(domain: &str) -> String {
+    domain.trim_matches('.').to_ascii_lowercase()
+}

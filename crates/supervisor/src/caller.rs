@@ -1,0 +1,131 @@
+//! The thread that waits for an answer: its fds, its memory, its program.
+//!
+//! Everything here may be about another thread, should the caller have ended and its id been given out anew: what was
+//! found counts only if the call still waits afterwards (`Listener::is_waiting`).
+
+#![forbid(unsafe_code)]
+
+use crate::sys;
+use libc::pid_t;
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{Fd, OwnFd, SockAddr};
+use tailchain_preflight::elf::Elf;
+use tailchain_preflight::image::Image;
+
+pub struct Caller {
+    pub thread: pid_t,
+    process: OwnFd,
+}
+
+impl Caller {
+    pub fn open(thread: pid_t) -> Result<Caller, Errno> {
+        let process = match sys::open_thread(thread) {
+            // Before Linux 6.9 there is none for a thread.
+            Err(Errno::EINVAL) => sys::open_process(process_of(thread)?)?,
+            opened => opened?,
+        };
+        Ok(Caller { thread, process })
+    }
+
+    /// The open file of an fd.
+    ///
+    /// # Errors
+    /// EBADF: there is none. EACCES: it may not be had.
+    pub fn borrow(&self, fd: Fd) -> Result<OwnFd, Errno> {
+        sys::borrow_fd(&self.process, fd).map_err(|errno| match errno {
+            Errno::EBADF | Errno::EMFILE | Errno::ENFILE => errno,
+            _ => Errno::EACCES,
+        })
+    }
+
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        sys::read_memory(self.thread, address, buffer).map_err(|_| Errno::EFAULT)
+    }
+
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        sys::write_memory(self.thread, address, bytes).map_err(|_| Errno::EFAULT)
+    }
+
+    pub fn read_int(&self, address: u64) -> Result<i32, Errno> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(i32::from_ne_bytes(bytes))
+    }
+
+    /// A socket address, as the kernel takes one from a program.
+    pub fn read_address(&self, address: u64, length: i32) -> Result<SockAddr, Errno> {
+        let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+        if length > size_of::<libc::sockaddr_storage>() {
+            return Err(Errno::EINVAL);
+        }
+        let mut bytes = vec![0; length];
+        if length > 0 {
+            self.read(address, &mut bytes)?;
+        }
+        SockAddr::from_bytes(&bytes).ok_or(Errno::EINVAL)
+    }
+
+    /// Bytes into a program's buffer whose size is at `length`: as many as fit, and how many there are.
+    pub fn write_sized(&self, address: u64, length: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let room = usize::try_from(self.read_int(length)?).map_err(|_| Errno::EINVAL)?;
+        self.write(address, bytes.get(..room).unwrap_or(bytes))?;
+        let count = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+        self.write(length, &count.to_ne_bytes())
+    }
+}
+
+/// Whether an fd of a thread has FD_CLOEXEC.
+pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
+    let info = fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}"));
+    info.ok()
+        .and_then(|info| {
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+            i32::from_str_radix(flags.trim(), 8).ok()
+        })
+        .is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
+/// The process of a thread.
+pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Tgid:"))
+        .and_then(|id| id.trim().parse().ok())
+        .ok_or(Errno::ESRCH)
+}
+
+/// Which programs are Go's, by their files.
+#[derive(Default)]
+pub struct Programs(HashMap<(u64, u64, i64), bool>);
+
+/// More programs than a tree usually has.
+const MOST: usize = 1024;
+
+impl Programs {
+    /// Whether the program of a thread was made by the Go linker. One that cannot be looked at is not.
+    pub fn is_go(&mut self, thread: pid_t) -> bool {
+        let link = format!("/proc/{thread}/exe");
+        let Ok(file) = fs::metadata(&link) else {
+            return false;
+        };
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        *self
+            .0
+            .entry((file.dev(), file.ino(), file.mtime()))
+            .or_insert_with(|| is_go(Path::new(&link)))
+    }
+}
+
+fn is_go(file: &Path) -> bool {
+    Image::open(file)
+        .ok()
+        .and_then(|image| Elf::of(&image))
+        .is_some_and(|elf| elf.is_go)
+}

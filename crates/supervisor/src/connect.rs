@@ -1,0 +1,507 @@
+//! connect(2): from a program's call to a connection on its own socket.
+
+#![forbid(unsafe_code)]
+
+use crate::caller::{self, Caller};
+use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
+use crate::listener::{Call, Reply};
+use crate::placeholder::Placeholder;
+use crate::supervisor::{Over, Supervisor};
+use std::net::SocketAddr;
+use tailchain_core::dial::blocking::Blocking;
+use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::Dial;
+use tailchain_core::errno::Errno;
+use tailchain_core::host::Target;
+use tailchain_core::own_fds::{OwnFds, RegisteredFd};
+use tailchain_core::pending::make_error_socket;
+use tailchain_core::route;
+use tailchain_core::router::connect::{
+    forget_association, kind_of, may_be_tcp, nowhere, Kind, Way,
+};
+use tailchain_core::router::Libc;
+use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
+
+/// All fds here are the supervisor's own: nobody else opens or closes any.
+static OWN_FDS: OwnFds = OwnFds::new();
+
+/// A socket of a program, and who has it.
+pub struct Borrowed {
+    pub caller: Caller,
+    pub fd: Fd,
+    pub socket: OwnFd,
+    pub cookie: u64,
+}
+
+impl Supervisor {
+    /// The socket that a call is about.
+    pub fn borrow(&self, call: &Call) -> Result<Borrowed, Errno> {
+        let caller = Caller::open(call.thread).map_err(|_| Errno::EACCES)?;
+        let fd = call.fd();
+        let socket = caller.borrow(fd)?;
+        let cookie = sys::cookie(socket.fd()).ok_or(Errno::ENOTSOCK)?;
+        Ok(Borrowed {
+            caller,
+            fd,
+            socket,
+            cookie,
+        })
+    }
+
+    pub fn connect(&mut self, call: &Call) -> Reply {
+        let of = match self.borrow(call) {
+            Ok(of) => of,
+            Err(Errno::ENOTSOCK) => return not_a_socket(call),
+            Err(errno) => return Reply::Fail(errno),
+        };
+        let known = self.by_cookie.get(&of.cookie).copied();
+        if known.is_none() && !is_internet(of.socket.fd()) {
+            return Reply::Pass;
+        }
+        let address = of
+            .caller
+            .read_address(call.pointer(1), call.argument(2))
+            .and_then(|address| match address.as_bytes().len() >= 2 {
+                true => Ok(address),
+                false => Err(Errno::EINVAL),
+            });
+        if !self.listener.is_waiting(call.id) {
+            return Reply::Later;
+        }
+        let address = match address {
+            Ok(address) => address,
+            Err(errno) => return Reply::Fail(errno),
+        };
+        match known {
+            Some(id) => self.connect_again(id, call, of, &address),
+            None if !may_be_tcp(of.socket.fd()) => self.connect_datagram(call, of, &address),
+            None => self.connect_tcp(call, of, &address),
+        }
+    }
+
+    fn connect_tcp(&mut self, call: &Call, of: Borrowed, address: &SockAddr) -> Reply {
+        let untold = self.untold.remove(&of.cookie);
+        if address.family() == libc::AF_UNSPEC {
+            return sys::connect(of.socket.fd(), address).into();
+        }
+        match untold {
+            // The call was interrupted and comes again; or it is a second one.
+            Some(Ok(())) => return Reply::Value(0),
+            Some(Err(errno)) => {
+                forget_association(of.socket.fd(), errno);
+                return Reply::Fail(errno);
+            }
+            None => {}
+        }
+        let Some(dialled) = address.inet() else {
+            // The kernel refuses it.
+            return self.connect_directly(call, of, *address, None);
+        };
+        let kind = kind_of(of.socket.fd());
+        let length = address.as_bytes().len() as libc::socklen_t;
+        match self.router.way(of.socket.fd(), kind, dialled, length) {
+            // It would ask for names past the table; over TCP nobody answers here.
+            Way::Real | Way::Elsewhere(_) if self.answerer.is_for(dialled) => {
+                Reply::Fail(route::RAW_DNS_ERROR)
+            }
+            Way::Real => self.connect_directly(call, of, *address, Some(dialled)),
+            Way::Elsewhere(to) => self.connect_directly(call, of, to, Some(dialled)),
+            Way::Refused(errno) | Way::Fails(errno) => Reply::Fail(errno),
+            Way::InUse => sys::connect(of.socket.fd(), &nowhere()).into(),
+            Way::Tunnel(dialled, target) => self
+                .connect_through(call, of, dialled, target)
+                .unwrap_or_else(Reply::Fail),
+        }
+    }
+
+    /// The kernel connects it, but for us: the address cannot change any more.
+    fn connect_directly(
+        &mut self,
+        call: &Call,
+        of: Borrowed,
+        address: SockAddr,
+        dialled: Option<SocketAddr>,
+    ) -> Reply {
+        let socket = of.socket.fd();
+        let blocks = !is_nonblocking(socket);
+        if !blocks || kind_of(socket) == Kind::NotTcp {
+            return sys::connect(socket, &address).into();
+        }
+        let flags = match sys::status_flags(socket) {
+            Ok(flags) => flags,
+            Err(errno) => return Reply::Fail(errno),
+        };
+        let begun = sys::set_status_flags(socket, flags | libc::O_NONBLOCK)
+            .and_then(|()| sys::connect(socket, &address));
+        let _ = sys::set_status_flags(socket, flags);
+        let (Err(Errno::EINPROGRESS | Errno::EALREADY), Some(dialled)) = (begun, dialled) else {
+            return begun.into();
+        };
+        let now = sys::now();
+        let limit = sys::send_timeout(socket).unwrap_or(None);
+        let engine = Engine::Kernel {
+            until: limit.map(|limit| now + limit),
+        };
+        let job = new_job(call, of, dialled, engine, Face::Own);
+        self.start_waited(job)
+    }
+
+    fn connect_through(
+        &mut self,
+        call: &Call,
+        of: Borrowed,
+        dialled: SocketAddr,
+        target: Target,
+    ) -> Result<Reply, Errno> {
+        let (socket, now) = (of.socket.fd(), sys::now());
+        let flags = sys::status_flags(socket)?;
+        let family = self.router.family(socket, dialled)?;
+        let draw = self.router.draw();
+        let dial = Dial::new(&self.router.config, target, draw, self.router, now);
+        if flags & libc::O_NONBLOCK == 0 {
+            let driver = Driver::new(dial, socket, family, Mode::Blocking(flags), &Libc, &OWN_FDS);
+            let engine = Engine::Waited(Box::new(Blocking::new(driver, socket, now)));
+            let job = new_job(call, of, dialled, engine, Face::Own);
+            return Ok(self.start_waited(job));
+        }
+        let driver = Driver::new(dial, socket, family, Mode::NonBlocking, &Libc, &OWN_FDS);
+        let engine = Engine::Meanwhile(Box::new(driver));
+        match self.programs.is_go(call.thread) {
+            true => {
+                let job = new_job(call, of, dialled, engine, Face::Gate { is_go: true });
+                Ok(self.start_gate(call, job))
+            }
+            false => self.start_behind_placeholder(call, of, dialled, engine),
+        }
+    }
+
+    /// The caller is answered at the end.
+    fn start_waited(&mut self, job: Job) -> Reply {
+        match self.start(job) {
+            Ok(_) => Reply::Later,
+            Err(over) => {
+                let mut job = over.job;
+                take_replacement(&mut job, over.result);
+                self.finish_waited(job, over.result);
+                Reply::Later
+            }
+        }
+    }
+
+    /// Go's own socket stays under its fd.
+    fn start_gate(&mut self, call: &Call, job: Job) -> Reply {
+        match self.start(job) {
+            Ok(id) => {
+                self.told(id);
+                Reply::Fail(Errno::EINPROGRESS)
+            }
+            Err(over) => {
+                let Over { mut job, result } = *over;
+                take_replacement(&mut job, result);
+                match (result, &job.replacement) {
+                    (Err(errno), _) => {
+                        forget_association(job.socket.fd(), errno);
+                        Reply::Fail(errno)
+                    }
+                    (Ok(()), None) => Reply::Value(0),
+                    (Ok(()), Some(_)) => {
+                        let fd = job.fd;
+                        self.put_back(call, &job, fd).into()
+                    }
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.told = true;
+        }
+    }
+
+    fn start_behind_placeholder(
+        &mut self,
+        call: &Call,
+        of: Borrowed,
+        dialled: SocketAddr,
+        engine: Engine,
+    ) -> Result<Reply, Errno> {
+        let (placeholder, app_end) = Placeholder::new()?;
+        let close_on_exec = caller::closes_on_exec(call.thread, of.fd);
+        let (thread, fd) = (call.thread, of.fd);
+        let process = caller::process_of(thread)?;
+        let found = self.registrations.take(thread, fd, of.socket.fd());
+        let installed = self
+            .listener
+            .install(call.id, app_end.fd(), fd, close_on_exec);
+        if let Err(errno) = installed {
+            self.registrations.put(thread, fd, &found);
+            // ENOENT: interrupted, and it comes again.
+            return match errno {
+                Errno::ENOENT => Ok(Reply::Later),
+                errno => Err(errno),
+            };
+        }
+        self.registrations.put(thread, fd, &found);
+        drop(app_end);
+        let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
+        let mut job = new_job(call, of, dialled, engine, Face::Placeholder(placeholder));
+        job.thread = process;
+        match self.start(job) {
+            Ok(id) => {
+                if let Some(wake) = wake {
+                    self.watch_placeholder(id, cookie, wake);
+                }
+                self.told(id);
+                Ok(Reply::Fail(Errno::EINPROGRESS))
+            }
+            Err(over) => {
+                let Over { mut job, result } = *over;
+                if let Err(errno) = result {
+                    forget_association(job.socket.fd(), errno);
+                }
+                take_replacement(&mut job, result);
+                self.put_back(call, &job, fd)?;
+                Ok(result.into())
+            }
+        }
+    }
+
+    /// Give the program its socket under `fd`, where its placeholder is, with the flags that it has set meanwhile.
+    pub fn put_back(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
+        let caller = Caller::open(call.thread).map_err(|_| Errno::EACCES)?;
+        let now = caller.borrow(fd)?;
+        let socket = job.final_socket();
+        sys::set_nonblocking(socket, is_nonblocking(now.fd()))?;
+        let found = self.registrations.take(call.thread, fd, now.fd());
+        let close_on_exec = caller::closes_on_exec(call.thread, fd);
+        let installed = self.listener.install(call.id, socket, fd, close_on_exec);
+        self.registrations.put(call.thread, fd, &found);
+        installed
+    }
+
+    /// A connect of a socket whose connect is not over, or of which nobody was told that it is.
+    fn connect_again(&mut self, id: u64, call: &Call, of: Borrowed, address: &SockAddr) -> Reply {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Reply::Fail(Errno::EIO);
+        };
+        if address.family() == libc::AF_UNSPEC {
+            return self.dissolve(id, call, of.fd);
+        }
+        if job.end.is_some() {
+            let taken = self.take_end(id, call, of.fd);
+            if let (Ok(Ok(())), Ok(socket)) = (&taken, of.caller.borrow(of.fd)) {
+                // To the kernel, this was the connect that saw the end: the next gives EISCONN.
+                let _ = sys::connect(socket.fd(), &nowhere());
+            }
+            return taken.map_or_else(|reply| reply, Reply::from);
+        }
+        if is_nonblocking(of.socket.fd()) {
+            // The first answer may have been lost to a signal.
+            let errno = match core::mem::replace(&mut job.told, true) {
+                true => Errno::EALREADY,
+                false => Errno::EINPROGRESS,
+            };
+            return Reply::Fail(errno);
+        }
+        job.waiters.push(Waiter {
+            call: call.id,
+            fd: of.fd,
+            thread: call.thread,
+        });
+        Reply::Later
+    }
+
+    /// The end of a job whose caller did not wait, with its socket back under its fd.
+    ///
+    /// # Errors
+    /// The call cannot be answered so.
+    pub fn take_end(&mut self, id: u64, call: &Call, fd: Fd) -> Result<Result<(), Errno>, Reply> {
+        let Some(job) = self.remove(id) else {
+            return Err(Reply::Fail(Errno::EIO));
+        };
+        let end = job.end.unwrap_or(Err(Errno::EIO));
+        if let Err(errno) = end {
+            forget_association(job.socket.fd(), errno);
+        }
+        if matches!(job.face, Face::Placeholder(_)) || job.replacement.is_some() {
+            match self.put_back(call, &job, fd) {
+                Ok(()) => {}
+                // Interrupted: the call comes again, and finds all as it was.
+                Err(Errno::ENOENT) => {
+                    self.keep(id, job);
+                    return Err(Reply::Later);
+                }
+                Err(errno) => return Err(Reply::Fail(errno)),
+            }
+        }
+        Ok(end)
+    }
+
+    fn keep(&mut self, id: u64, job: Job) {
+        self.by_cookie.insert(job.cookie, id);
+        if let Face::Placeholder(placeholder) = &job.face {
+            self.by_cookie.insert(placeholder.cookie, id);
+        }
+        self.jobs.insert(id, job);
+    }
+
+    fn dissolve(&mut self, id: u64, call: &Call, fd: Fd) -> Reply {
+        let Some(mut job) = self.remove(id) else {
+            return Reply::Fail(Errno::EIO);
+        };
+        for waiter in job.waiters.drain(..) {
+            self.listener
+                .answer(waiter.call, Reply::Fail(Errno::ECONNABORTED));
+        }
+        job.replacement = None;
+        let _ = sys::disconnect(job.socket.fd());
+        match job.face {
+            Face::Placeholder(_) => self.put_back(call, &job, fd).into(),
+            _ => Reply::Value(0),
+        }
+    }
+
+    /// The connection of a job is made, or not.
+    pub fn finish(&mut self, id: u64, result: Result<(), Errno>) {
+        let Some(mut job) = self.remove(id) else {
+            return;
+        };
+        take_replacement(&mut job, result);
+        match &mut job.face {
+            Face::Own => self.finish_waited(job, result),
+            Face::Gate { .. } => self.finish_gate(id, job, result),
+            Face::Placeholder(placeholder) => {
+                match result {
+                    Ok(()) => placeholder.tell_success(),
+                    Err(_) => placeholder.tell_failure(),
+                }
+                let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
+                if let Err(errno) = result {
+                    forget_association(job.socket.fd(), errno);
+                }
+                job.end = Some(result);
+                self.keep(id, job);
+                if let Some(wake) = wake {
+                    self.watch_placeholder(id, cookie, wake);
+                }
+            }
+        }
+    }
+
+    fn finish_gate(&mut self, id: u64, mut job: Job, result: Result<(), Errno>) {
+        match result {
+            Ok(()) if job.replacement.is_none() => {}
+            Ok(()) => {
+                // Whoever waits for the socket that the program has must look.
+                make_error_socket(job.socket.fd());
+                job.end = Some(result);
+                self.keep(id, job);
+            }
+            Err(errno) => {
+                let told = make_error_socket(job.socket.fd());
+                if !told || errno != Errno::ECONNREFUSED {
+                    self.leave_untold(job.cookie, result);
+                }
+            }
+        }
+    }
+
+    fn finish_waited(&mut self, mut job: Job, result: Result<(), Errno>) {
+        let result = match (result, job.replacement.take()) {
+            (Ok(()), Some(replacement)) => self.replace(&mut job, replacement),
+            (Ok(()), None) => {
+                // To the kernel, this is the connect that saw the end.
+                let _ = sys::connect(job.socket.fd(), &nowhere());
+                Ok(())
+            }
+            (Err(errno), _) => {
+                forget_association(job.socket.fd(), errno);
+                Err(errno)
+            }
+        };
+        let mut reply = Reply::from(result);
+        let mut is_told = false;
+        for waiter in job.waiters.drain(..) {
+            if self.listener.answer(waiter.call, reply) {
+                is_told = true;
+                if result.is_ok() {
+                    // A second thread that waited for the same socket.
+                    reply = Reply::Fail(Errno::EISCONN);
+                }
+            }
+        }
+        if !is_told {
+            // Interrupted: it comes again.
+            self.leave_untold(job.cookie, result);
+        }
+    }
+
+    /// Another socket in the place of the program's.
+    fn replace(&mut self, job: &mut Job, replacement: RegisteredFd) -> Result<(), Errno> {
+        let nonblocking = is_nonblocking(job.socket.fd());
+        sys::set_nonblocking(replacement.fd(), nonblocking)?;
+        let is_installed = job.waiters.iter().any(|waiter| {
+            self.listener
+                .install(
+                    waiter.call,
+                    replacement.fd(),
+                    waiter.fd,
+                    caller::closes_on_exec(waiter.thread, waiter.fd),
+                )
+                .is_ok()
+        });
+        is_installed.then_some(()).ok_or(Errno::ECONNABORTED)
+    }
+}
+
+fn take_replacement(job: &mut Job, result: Result<(), Errno>) {
+    let replacement = job.driver().and_then(Driver::take_fresh);
+    job.replacement = replacement.filter(|_| result.is_ok());
+    if let Some(replacement) = &job.replacement {
+        // What the program has set meanwhile.
+        let _ = tailchain_core::dial::fresh::copy_options(job.socket.fd(), replacement.fd());
+    }
+}
+
+fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face: Face) -> Job {
+    let waiters = match face {
+        Face::Own => vec![Waiter {
+            call: call.id,
+            fd: of.fd,
+            thread: call.thread,
+        }],
+        _ => Vec::new(),
+    };
+    Job {
+        socket: of.socket,
+        cookie: of.cookie,
+        dialled,
+        engine,
+        face,
+        waiters,
+        told: false,
+        deadline: crate::job::NEVER,
+        watched: None,
+        end: None,
+        replacement: None,
+        thread: call.thread,
+        fd: of.fd,
+        began: sys::now(),
+    }
+}
+
+/// The kernel looks at the address before it looks at what the fd is.
+fn not_a_socket(call: &Call) -> Reply {
+    let address = Caller::open(call.thread)
+        .and_then(|caller| caller.read_address(call.pointer(1), call.argument(2)));
+    Reply::Fail(address.err().unwrap_or(Errno::ENOTSOCK))
+}
+
+/// Whether it is an internet socket. One that may not be asked counts as one.
+fn is_internet(socket: Fd) -> bool {
+    match sys::get_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_DOMAIN) {
+        Ok(domain) => matches!(domain, libc::AF_INET | libc::AF_INET6),
+        Err(_) => true,
+    }
+}

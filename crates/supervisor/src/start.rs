@@ -1,0 +1,222 @@
+//! From the launcher to a program that is supervised: this process becomes the program, a child of it the supervisor.
+//!
+//! The program keeps the launcher's process, and with it its parent, its process group, its terminal and its exit
+//! status. The supervisor is a child that wait(2) does not see, in a session of its own, and ends with the last
+//! process that has the filter.
+//!
+//! What may be forbidden here is tried before anything is done that cannot be undone; see [`Obstacle`].
+
+#![forbid(unsafe_code)]
+
+use crate::filter::{self, Extent};
+use crate::listener::Listener;
+use crate::supervisor::Supervisor;
+use crate::sys::{self as own_sys, Fork};
+use core::fmt;
+use libc::pid_t;
+use tailchain_core::config::Config;
+use tailchain_core::errno::Errno;
+use tailchain_core::router::Router;
+use tailchain_core::sys::{self, OwnFd};
+
+/// Why programs cannot be supervised here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub step: Step,
+    pub errno: Errno,
+}
+
+/// What is tried, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A process for the supervisor.
+    Start,
+    /// pidfd_open(2), pidfd_getfd(2).
+    BorrowFd,
+    /// process_vm_readv(2).
+    ReadMemory,
+    /// seccomp(2) with a listener.
+    Filter,
+    /// The listener in the supervisor's hands.
+    HandOver,
+}
+
+impl Step {
+    const ALL: [Step; 5] = [
+        Step::Start,
+        Step::BorrowFd,
+        Step::ReadMemory,
+        Step::Filter,
+        Step::HandOver,
+    ];
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = self.errno;
+        match (self.step, errno) {
+            (Step::Start, _) => write!(f, "no process for a supervisor ({errno})"),
+            (Step::BorrowFd, Errno::ENOSYS) => f.write_str("this kernel has no pidfd_getfd (Linux 5.6)"),
+            (Step::BorrowFd, _) => write!(
+                f,
+                "pidfd_getfd is not permitted ({errno}): a container's seccomp profile, or Yama (ptrace_scope)"
+            ),
+            (Step::ReadMemory, _) => write!(
+                f,
+                "process_vm_readv is not permitted ({errno}): a container's seccomp profile, or Yama (ptrace_scope)"
+            ),
+            (Step::Filter, Errno::EBUSY) => f.write_str("another supervisor has these processes (EBUSY)"),
+            (Step::Filter, Errno::EINVAL | Errno::ENOSYS) => {
+                write!(f, "this kernel has no seccomp user notification ({errno}); gVisor has none")
+            }
+            (Step::Filter, _) => write!(f, "a seccomp filter is not permitted ({errno})"),
+            (Step::HandOver, _) => write!(f, "the supervisor did not get its listener ({errno})"),
+        }
+    }
+}
+
+/// How far it came.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing has changed.
+    NotPossible(Obstacle),
+    /// The filter is there and nobody answers: this process must end.
+    Lost(Obstacle),
+}
+
+/// Put this process, which has no other thread, and whatever it starts, under a supervisor. It is to become the program
+/// next.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn start(
+    config: &Config,
+    env: fn(&str) -> Option<std::ffi::OsString>,
+    extent: Extent,
+) -> Result<(), Failure> {
+    let not_possible = |step, errno| Failure::NotPossible(Obstacle { step, errno });
+    let (ours, theirs) = own_sys::channel().map_err(|errno| not_possible(Step::Start, errno))?;
+    let child = match own_sys::fork_unseen().map_err(|errno| not_possible(Step::Start, errno))? {
+        Fork::Child => {
+            drop(ours);
+            supervise(config, env, &theirs);
+            own_sys::end();
+        }
+        Fork::Parent(child) => child,
+    };
+    drop(theirs);
+    own_sys::allow_tracer(child);
+    if let Err((step, errno)) = ask(&ours, PROBE) {
+        // It ends when it hears no more.
+        drop(ours);
+        own_sys::reap(child);
+        return Err(not_possible(step, errno));
+    }
+    let listener = match own_sys::install_filter(&filter::program(extent)) {
+        Ok(listener) => listener,
+        Err(errno) => {
+            drop(ours);
+            own_sys::reap(child);
+            return Err(not_possible(Step::Filter, errno));
+        }
+    };
+    ask(&ours, listener.fd()).map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))
+}
+
+/// In the place of a listener's fd: try what is needed.
+const PROBE: i32 = -1;
+
+/// Have the supervisor do something; 0 is success.
+fn ask(channel: &OwnFd, what: i32) -> Result<(), (Step, Errno)> {
+    let lost = |errno| (Step::HandOver, errno);
+    own_sys::tell(channel, what).map_err(lost)?;
+    let step = own_sys::hear(channel).map_err(lost)?;
+    let errno = own_sys::hear(channel).map_err(lost)?;
+    match (
+        usize::try_from(step)
+            .ok()
+            .and_then(|step| Step::ALL.get(step)),
+        errno,
+    ) {
+        (_, 0) => Ok(()),
+        (Some(step), errno) => Err((*step, Errno::from_raw(errno))),
+        (None, _) => Err(lost(Errno::EPROTO)),
+    }
+}
+
+fn tell(channel: &OwnFd, result: Result<(), (Step, Errno)>) -> Result<(), Errno> {
+    let (step, errno) = match result {
+        Ok(()) => (0, 0),
+        Err((step, errno)) => (step as i32, errno.raw()),
+    };
+    own_sys::tell(channel, step)?;
+    own_sys::tell(channel, errno)
+}
+
+/// The life of the supervisor.
+fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, channel: &OwnFd) {
+    let program = own_sys::parent();
+    own_sys::detach();
+    own_sys::raise_open_files();
+    own_sys::silence(libc::STDIN_FILENO);
+    own_sys::silence(libc::STDOUT_FILENO);
+    let Ok(channel) = keep_only(channel) else {
+        return;
+    };
+    let mut probed = None;
+    if own_sys::hear(&channel) != Ok(PROBE) {
+        return;
+    }
+    let result = probe(program).map(|process| probed = Some(process));
+    if tell(&channel, result).is_err() {
+        return;
+    }
+    let (Some(process), Ok(listener)) = (probed, own_sys::hear(&channel)) else {
+        return;
+    };
+    let hand_over = |errno| (Step::HandOver, errno);
+    let supervisor = own_sys::borrow_fd(&process, listener)
+        .and_then(Listener::new)
+        .and_then(|listener| {
+            let router: &'static Router = Box::leak(Box::new(Router::new(config.clone(), env)));
+            // The file is opened now: the program's environment says where it is.
+            router.names();
+            Supervisor::new(router, listener, process)
+        });
+    let (supervisor, result) = match supervisor {
+        Ok(supervisor) => (Some(supervisor), Ok(())),
+        Err(errno) => (None, Err(hand_over(errno))),
+    };
+    if tell(&channel, result).is_err() {
+        return;
+    }
+    drop(channel);
+    if let Some(supervisor) = supervisor {
+        supervisor.run();
+    }
+}
+
+/// Close all fds but the standard ones and the channel.
+fn keep_only(channel: &OwnFd) -> Result<OwnFd, Errno> {
+    const FIRST: sys::Fd = 3;
+    if channel.fd() != FIRST {
+        sys::replace(channel.fd(), FIRST, true)?;
+    }
+    sys::close_range(FIRST as u32 + 1, u32::MAX, 0)?;
+    Ok(OwnFd::adopt(FIRST))
+}
+
+/// Try on the process that is to become the program what will be needed then.
+fn probe(program: pid_t) -> Result<OwnFd, (Step, Errno)> {
+    static WORD: u32 = 0x7461_696c;
+    let process = own_sys::open_process(program).map_err(|errno| (Step::BorrowFd, errno))?;
+    // Its standard fds may be closed: EBADF says that it would have been permitted.
+    match own_sys::borrow_fd(&process, libc::STDERR_FILENO) {
+        Ok(_) | Err(Errno::EBADF) => {}
+        Err(errno) => return Err((Step::BorrowFd, errno)),
+    }
+    let mut bytes = [0; 4];
+    own_sys::read_memory(program, (&raw const WORD).addr() as u64, &mut bytes)
+        .map_err(|errno| (Step::ReadMemory, errno))?;
+    Ok(process)
+}

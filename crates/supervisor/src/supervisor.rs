@@ -1,0 +1,384 @@
+//! The loop: calls of the programs, and the connections that are made for them.
+
+#![forbid(unsafe_code)]
+
+use crate::answerer::Answerer;
+use crate::caller::Programs;
+use crate::job::{Job, Stand};
+use crate::listener::{Call, Listener, Reply};
+use crate::registrations::Registrations;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Duration;
+use tailchain_core::errno::Errno;
+use tailchain_core::router::Router;
+use tailchain_core::sys::{self, Fd, OwnFd};
+
+/// Events taken at once.
+const BATCH: usize = 64;
+
+/// How often it is looked whether somebody still wants the connections that are being made.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Listener,
+    /// The names.
+    Answerer,
+    /// The program that was started, as a process.
+    Program,
+    /// The socket of a job.
+    Socket(u64),
+    /// The other end of its placeholder: nobody has it any more.
+    Deserted(u64),
+}
+
+impl Token {
+    fn pack(self) -> u64 {
+        match self {
+            Token::Listener => 0,
+            Token::Answerer => 4,
+            Token::Program => 8,
+            Token::Socket(id) => id << 2 | 1,
+            Token::Deserted(id) => id << 2 | 2,
+        }
+    }
+
+    fn unpack(word: u64) -> Token {
+        match (word & 3, word) {
+            (1, _) => Token::Socket(word >> 2),
+            (2, _) => Token::Deserted(word >> 2),
+            (_, 4) => Token::Answerer,
+            (_, 8) => Token::Program,
+            _ => Token::Listener,
+        }
+    }
+}
+
+pub struct Supervisor {
+    pub router: &'static Router,
+    pub listener: Listener,
+    pub answerer: Answerer,
+    pub programs: Programs,
+    pub registrations: Registrations,
+    pub jobs: BTreeMap<u64, Job>,
+    /// Jobs by SO_COOKIE of their sockets, and of their placeholders.
+    pub by_cookie: HashMap<u64, u64>,
+    /// How connects ended that nobody was told of yet, by SO_COOKIE.
+    pub untold: HashMap<u64, Result<(), Errno>>,
+    deadlines: BTreeSet<(Duration, u64)>,
+    next_job: u64,
+    epoll: OwnFd,
+    /// pidfd of the program that was started.
+    program: OwnFd,
+    next_look: Duration,
+}
+
+/// A job that was over as soon as it had begun.
+pub struct Over {
+    pub job: Job,
+    pub result: Result<(), Errno>,
+}
+
+/// More ends than are ever waiting to be told.
+const MOST_UNTOLD: usize = 4096;
+
+impl Supervisor {
+    pub fn new(
+        router: &'static Router,
+        listener: Listener,
+        program: OwnFd,
+    ) -> Result<Supervisor, Errno> {
+        let epoll = sys::epoll()?;
+        let answerer = Answerer::new(router)?;
+        let input = libc::EPOLLIN as u32;
+        for (fd, token) in [
+            (listener.fd(), Token::Listener),
+            (answerer.epoll(), Token::Answerer),
+            (program.fd(), Token::Program),
+        ] {
+            sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, fd, input, token.pack())?;
+        }
+        Ok(Supervisor {
+            router,
+            listener,
+            answerer,
+            programs: Programs::default(),
+            registrations: Registrations::default(),
+            jobs: BTreeMap::new(),
+            by_cookie: HashMap::new(),
+            untold: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            next_job: 1,
+            epoll,
+            program,
+            next_look: Duration::ZERO,
+        })
+    }
+
+    /// Until the last process is gone that has the filter.
+    pub fn run(mut self) {
+        while self.turn() {}
+    }
+
+    fn turn(&mut self) -> bool {
+        let mut next = self.deadlines.first().map(|(deadline, _)| *deadline);
+        if !self.jobs.is_empty() {
+            next = Some(next.map_or(self.next_look, |next| next.min(self.next_look)));
+        }
+        if let Some(answerer) = self.answerer.deadline() {
+            next = Some(next.map_or(answerer, |next| next.min(answerer)));
+        }
+        let timeout = next.map(|next| next.saturating_sub(sys::now()));
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
+        let ready = match sys::epoll_wait(self.epoll.fd(), &mut events, timeout) {
+            Ok(ready) => ready,
+            Err(Errno::EINTR) => 0,
+            Err(_) => return false,
+        };
+        for event in events.iter().take(ready) {
+            let token = Token::unpack(event.u64);
+            if token == Token::Listener && event.events & libc::EPOLLIN as u32 == 0 {
+                // EPOLLHUP: the filter is nobody's.
+                return false;
+            }
+            let handled = catch_unwind(AssertUnwindSafe(|| self.event(token)));
+            if handled.is_err() {
+                self.router.log.message("bug in tailchain, a call fails");
+            }
+        }
+        self.timers();
+        true
+    }
+
+    fn timers(&mut self) {
+        let now = sys::now();
+        while let Some(&(deadline, id)) = self.deadlines.first() {
+            if deadline > now {
+                break;
+            }
+            self.deadlines.remove(&(deadline, id));
+            self.step(id, Job::expired);
+        }
+        self.answerer.expire(now);
+        if !self.jobs.is_empty() && self.next_look <= now {
+            self.next_look = now + LOOK;
+            self.drop_unwanted(now);
+        }
+    }
+
+    fn event(&mut self, token: Token) {
+        match token {
+            Token::Listener => self.call(),
+            Token::Answerer => self.answerer.ready(),
+            Token::Program => {
+                // Who waits for the end of its stderr need not wait for those that it left behind.
+                crate::sys::silence(libc::STDERR_FILENO);
+                let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
+            }
+            Token::Socket(id) => self.step(id, Job::ready),
+            Token::Deserted(id) => drop(self.remove(id)),
+        }
+    }
+
+    fn call(&mut self) {
+        let Ok(call) = self.listener.next() else {
+            return;
+        };
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle(&call)));
+        let reply = handled.unwrap_or_else(|_| {
+            self.router.log.message("bug in tailchain, a call fails");
+            Reply::Fail(Errno::EIO)
+        });
+        self.listener.answer(call.id, reply);
+    }
+
+    fn handle(&mut self, call: &Call) -> Reply {
+        match call.number {
+            libc::SYS_connect => self.connect(call),
+            libc::SYS_getsockopt => self.get_option(call),
+            libc::SYS_setsockopt => self.set_option(call),
+            libc::SYS_getpeername => self.peer_name(call),
+            libc::SYS_getsockname => self.local_name(call),
+            libc::SYS_sendto => self.send_to(call),
+            libc::SYS_sendmsg => self.send_message(call),
+            libc::SYS_sendmmsg => self.send_messages(call),
+            libc::SYS_epoll_create1 => self.epoll_is_made(),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_epoll_create => self.epoll_is_made(),
+            _ => Reply::Fail(Errno::ENOSYS),
+        }
+    }
+
+    fn epoll_is_made(&mut self) -> Reply {
+        self.registrations.epoll_is_made();
+        Reply::Pass
+    }
+
+    /// Begin a job.
+    pub fn start(&mut self, mut job: Job) -> Result<u64, Box<Over>> {
+        let stand = job.begin();
+        self.note_opened(&mut job);
+        match stand {
+            Stand::Finished(result) => return Err(Box::new(Over { job, result })),
+            Stand::LimitOver => {
+                let result = Err(Errno::EINPROGRESS);
+                return Err(Box::new(Over { job, result }));
+            }
+            Stand::Wait { .. } => {}
+        }
+        let id = self.next_job;
+        self.next_job += 1;
+        if self.jobs.is_empty() {
+            self.next_look = sys::now() + LOOK;
+        }
+        self.by_cookie.insert(job.cookie, id);
+        self.jobs.insert(id, job);
+        self.settle(id, stand);
+        Ok(id)
+    }
+
+    /// Show the placeholder of a job to the loop.
+    pub fn watch_placeholder(&mut self, id: u64, cookie: u64, wake: Fd) {
+        self.by_cookie.insert(cookie, id);
+        let _ = sys::epoll_set(
+            self.epoll.fd(),
+            libc::EPOLL_CTL_ADD,
+            wake,
+            0,
+            Token::Deserted(id).pack(),
+        );
+    }
+
+    /// Let a job go on.
+    pub fn step(&mut self, id: u64, how: impl FnOnce(&mut Job) -> Stand) {
+        let Some(mut job) = self.jobs.remove(&id) else {
+            return;
+        };
+        self.deadlines.remove(&(job.deadline, id));
+        let stand = match job.end {
+            None => how(&mut job),
+            // It waited for somebody to take what was made.
+            Some(_) => {
+                self.jobs.insert(id, job);
+                return;
+            }
+        };
+        self.note_opened(&mut job);
+        self.jobs.insert(id, job);
+        self.settle(id, stand);
+    }
+
+    /// The connection to the proxy is there: from now on getpeername(2) says where it leads.
+    fn note_opened(&self, job: &mut Job) {
+        let dialled = job.dialled;
+        if let Some(socket) = job.driver().and_then(|driver| driver.take_opened()) {
+            if let Some(cookie) = sys::cookie(socket) {
+                self.router.names().remember_peer(cookie, dialled);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: u64, stand: Stand) {
+        match stand {
+            Stand::Wait {
+                fd,
+                events,
+                deadline,
+            } => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.deadline = deadline;
+                    self.deadlines.insert((deadline, id));
+                    let watched = (events != 0).then_some(fd);
+                    if job.watched != watched {
+                        if let Some(before) = job.watched {
+                            let _ = sys::epoll_remove(self.epoll.fd(), before);
+                        }
+                        job.watched = watched;
+                    }
+                    if events != 0 {
+                        let events = events as u32 | libc::EPOLLONESHOT as u32;
+                        self.watch(fd, events, Token::Socket(id));
+                    }
+                }
+            }
+            Stand::LimitOver => self.limit_over(id),
+            Stand::Finished(result) => self.finish(id, result),
+        }
+    }
+
+    fn watch(&self, fd: Fd, events: u32, token: Token) {
+        let word = token.pack();
+        let changed = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_MOD, fd, events, word);
+        if changed == Err(Errno::ENOENT) {
+            let _ = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, fd, events, word);
+        }
+    }
+
+    /// Its caller is told that it goes on; connect(2) says EALREADY from now on.
+    fn limit_over(&mut self, id: u64) {
+        let Some(mut job) = self.jobs.remove(&id) else {
+            return;
+        };
+        for waiter in job.waiters.drain(..) {
+            self.listener
+                .answer(waiter.call, Reply::Fail(Errno::EINPROGRESS));
+        }
+        job.told = true;
+        let is_kernels = matches!(job.engine, crate::job::Engine::Kernel { .. });
+        self.jobs.insert(id, job);
+        if is_kernels {
+            // The kernel goes on without us.
+            drop(self.remove(id));
+            return;
+        }
+        if let Some(job) = self.jobs.remove(&id) {
+            let mut job = job.go_on_meanwhile();
+            let waiting = job.driver().map(|driver| driver.waiting());
+            self.jobs.insert(id, job);
+            if let Some(progress) = waiting {
+                self.settle(id, crate::job::of_progress(progress));
+            }
+        }
+    }
+
+    /// Take a job out of all books.
+    pub fn remove(&mut self, id: u64) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        self.deadlines.remove(&(job.deadline, id));
+        self.by_cookie.retain(|_, other| *other != id);
+        if let Some(fd) = job.watched {
+            let _ = sys::epoll_remove(self.epoll.fd(), fd);
+        }
+        Some(job)
+    }
+
+    /// What the next call that asks is told of the socket with this cookie.
+    pub fn leave_untold(&mut self, cookie: u64, result: Result<(), Errno>) {
+        if self.untold.len() >= MOST_UNTOLD {
+            self.untold.clear();
+        }
+        self.untold.insert(cookie, result);
+    }
+
+    /// End what nobody waits for: the program closed its socket, or is gone.
+    fn drop_unwanted(&mut self, now: Duration) {
+        let old = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| now.saturating_sub(job.began) >= LOOK);
+        let unwanted: Vec<u64> = old
+            .filter(|(_, job)| !self.is_wanted(job))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unwanted {
+            drop(self.remove(id));
+        }
+    }
+
+    fn is_wanted(&self, job: &Job) -> bool {
+        let waits = |waiter: &crate::job::Waiter| self.listener.is_waiting(waiter.call);
+        job.waiters.iter().any(waits) || crate::held::is_held(job)
+    }
+}

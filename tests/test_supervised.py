@@ -1,0 +1,430 @@
+"""Programs that no preload reaches, under a supervisor: static ones, Go's, and any whose LD_PRELOAD is taken away."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import paths
+from support.clients import go
+from support.need import need
+from support.probe import script
+from support.proxy import Mood
+from support.run import finish, run_under, start
+
+BARE_PYTHON = ["-u", "LD_PRELOAD", sys.executable, "-c"]
+
+
+def python(program, *args, conf, **options):
+    """A Python program that is not preloaded, under a supervisor."""
+    return run_under("env", [*BARE_PYTHON, program, *args], conf=conf, via="supervised", **options)
+
+
+def run_go(*args, conf, **options):
+    return run_under(go("go_dial"), args, conf=conf, **options)
+
+
+# -- Go
+
+
+def test_a_go_program_connects_through_the_proxy(conf, proxy, echo):
+    result = run_go("echo", f"127.0.0.1:{echo.port}", conf=conf([proxy])).ok()
+    assert result.out == "1 answered\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+    assert len(result.chains) == 1 and "supervising" in result.err
+
+
+def test_its_resolver_gets_names_from_the_proxy(conf, make_proxy, web_port):
+    proxy = make_proxy(names={"www.example": ("127.0.0.1", web_port)})
+    result = run_go("get", f"http://www.example:{web_port}/", conf=conf([proxy], "proxy_dns")).ok()
+    assert result.out
+    assert proxy.targets == [("www.example", web_port)]
+
+
+def test_it_sees_the_address_that_it_dialled(conf, proxy, echo):
+    result = run_go("peer", f"127.0.0.1:{echo.port}", conf=conf([proxy])).ok()
+    assert result.out == f"127.0.0.1:{echo.port}\n"
+
+
+def test_a_thousand_dials_at_once_are_all_answered(conf, make_proxy, make_echo):
+    echo, proxy = make_echo(keep=False), make_proxy(Mood(delay=0.2))
+    result = run_go("echo", f"127.0.0.1:{echo.port}", 1000, conf=conf([proxy], "quiet_mode")).ok()
+    assert result.out == "1000 answered\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 1000
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"), [(5, "connection refused"), (3, "network is unreachable"), (4, "no route to host")]
+)
+def test_go_is_told_why_a_connect_failed(conf, make_proxy, reply, text):
+    result = run_go("echo", "192.0.2.1:80", conf=conf([make_proxy(Mood(reply=reply))]))
+    assert result.code == 1
+    assert result.out.endswith(f"connect: {text}\n")
+
+
+def test_go_is_told_of_a_proxy_that_never_answers(conf, make_proxy):
+    proxy = make_proxy(Mood(instead={"request": "silence"}))
+    result = run_go("echo", "192.0.2.1:80", conf=conf([proxy], "tcp_read_time_out 300"))
+    assert result.out.endswith("connect: connection timed out\n")
+
+
+def test_a_deadline_of_gos_own_ends_the_dial(conf, make_proxy):
+    proxy = make_proxy(Mood(instead={"request": "silence"}))
+    result = run_go("cancel", "192.0.2.1:80", 100, conf=conf([proxy], "tcp_read_time_out 60000"))
+    assert result.code == 1 and "i/o timeout" in result.out
+
+
+# -- static programs: the scripts of the preloaded ones
+
+
+def test_a_static_program_that_blocks(conf, proxy, echo):
+    answers = script(
+        "socket inet stream 0",
+        f"connect 127.0.0.1 {echo.port}",
+        f"connect 127.0.0.1 {echo.port}",
+        "peer",
+        "send hello",
+        "recv 5",
+        conf=conf([proxy]),
+        via="supervised",
+    )
+    assert answers[1:] == ["0", "-1 EISCONN", f"127.0.0.1 length 16 port {echo.port}", "5", "5 hello"]
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+@pytest.mark.parametrize("how", ["poll", "select"])
+def test_a_static_program_that_does_not_block(conf, make_proxy, echo, how):
+    proxy = make_proxy(Mood(delay=0.2))
+    answers = script(
+        "socket inet stream 0 nonblock",
+        f"connect 127.0.0.1 {echo.port}",
+        f"ready {how} IN+OUT 0",
+        f"connect 127.0.0.1 {echo.port}",
+        f"ready {how} IN+OUT 20000",
+        "get SOL_SOCKET SO_ERROR",
+        f"connect 127.0.0.1 {echo.port}",
+        f"connect 127.0.0.1 {echo.port}",
+        "send hello",
+        "ready poll IN 20000",
+        "recv 5",
+        conf=conf([proxy]),
+        via="supervised",
+    )
+    # The kernel says 0 to the first connect after the end, EISCONN to the next.
+    expected = ["-1 EINPROGRESS", "nothing", "-1 EALREADY", "OUT", "0", "0", "-1 EISCONN", "5", "IN", "5 hello"]
+    assert answers[1:] == expected
+
+
+@pytest.mark.parametrize("mode", ["OUT", "OUT+ET", "IN+OUT+ET"])
+@pytest.mark.parametrize("registered", ["before", "after"])
+def test_epoll_knows_the_socket_again(conf, make_proxy, echo, mode, registered):
+    proxy = make_proxy(Mood(delay=0.2))
+    connect, register = f"connect 127.0.0.1 {echo.port}", f"ctl 0 add {mode}"
+    first = [connect, register] if registered == "after" else [register, "ready epoll 0 1000", connect]
+    answers = script(
+        "epoll 0",
+        "socket inet stream 0 nonblock",
+        *first,
+        "ready epoll 0 0",
+        "ready epoll 0 20000",
+        "get SOL_SOCKET SO_ERROR",
+        "ready epoll 0 20000",
+        "ctl 0 mod IN",
+        "send hello",
+        "ready epoll 0 20000",
+        "recv 5",
+        conf=conf([proxy]),
+        via="supervised",
+    )
+    assert [answer.split(":")[-1] for answer in answers[-8:]] == [
+        "nothing", "OUT", "0", "OUT", "0", "5", "IN", "5 hello",
+    ]  # fmt: skip
+
+
+FAILURES = [(5, "ECONNREFUSED"), (3, "ENETUNREACH"), (4, "EHOSTUNREACH"), (2, "EACCES")]
+
+
+@pytest.mark.parametrize(("reply", "name"), FAILURES)
+def test_a_static_program_is_told_why(conf, make_proxy, reply, name):
+    config = conf([make_proxy(Mood(reply=reply))])
+    connect = "connect 192.0.2.1 80"
+    blocking = script("socket inet stream 0", connect, conf=config, via="supervised")
+    assert blocking[1] == f"-1 {name}"
+    waiting = script(
+        "socket inet stream 0 nonblock", connect, "ready poll OUT 20000", "get SOL_SOCKET SO_ERROR",
+        "get SOL_SOCKET SO_ERROR", conf=config, via="supervised",
+    )  # fmt: skip
+    assert waiting[1] == "-1 EINPROGRESS" and "ERR" in waiting[2]
+    assert waiting[3:] == [str(getattr(errno, name)), "0"]
+
+
+def test_what_is_direct_is_as_bare(conf, proxy, echo, refusing):
+    config = conf([proxy], "localnet 127.0.0.0/8")
+    operations = [
+        "socket inet stream 0", f"connect 127.0.0.1 {refusing}", f"connect 127.0.0.1 {echo.port}", "peer",
+        "send hello", "recv 5", "connect unspec", "connect 300.1.1.1 1",
+    ][:6]  # fmt: skip
+    bare = script(*operations, via="bare")
+    assert script(*operations, conf=config, via="supervised") == bare
+    assert proxy.targets == []
+
+
+# -- names and datagrams
+
+RESOLVER = """
+import socket, struct, sys
+port = int(sys.argv[1])
+question = b"".join(bytes([len(part)]) + part for part in sys.argv[2].encode().split(b".")) + bytes([0, 0, 1, 0, 1])
+query = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + question
+asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asked.settimeout(20)
+asked.connect(("192.0.2.53", 53))
+asked.send(query)
+answer = asked.recv(512)
+print(answer[3] & 15)
+if not answer[3] & 15:
+    address = socket.inet_ntoa(answer[-4:])
+    print(socket.create_connection((address, port)).getpeername()[0] == address)
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for call in [lambda: other.sendto(b"x", (address, 9)), lambda: other.connect((address, 9)),
+                 lambda: other.sendmsg([b"x"], [], 0, (address, 9))]:
+        try:
+            call()
+            print("sent")
+        except OSError as error:
+            print(error.errno)
+"""
+
+
+def test_a_resolver_of_its_own_is_answered_and_udp_to_a_fake_ip_is_refused(conf, make_proxy, echo):
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
+    config = conf([proxy], "proxy_dns")
+    result = python(RESOLVER, echo.port, "db.example", conf=config).ok()
+    assert result.out.split() == ["0", "True"] + [str(errno.EHOSTUNREACH)] * 3
+    assert proxy.targets == [("db.example", echo.port)]
+
+
+def test_what_cannot_be_answered_is_refused_not_sent(conf, proxy):
+    program = """
+import socket
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for call in [lambda: one.sendto(b"query", ("127.0.0.1", 53)), lambda: one.sendmsg([b"query"], [], 0, ("127.0.0.1", 53)),
+             lambda: socket.create_connection(("127.0.0.1", 53))]:
+    try:
+        call()
+        print("sent")
+    except OSError as error:
+        print(error.errno)
+"""
+    result = python(program, conf=conf([proxy], "proxy_dns", "localnet 127.0.0.0/8")).ok()
+    assert result.out.split() == [str(errno.ECONNREFUSED)] * 3
+
+
+def test_a_name_that_is_local_is_asked_of_the_server(conf, proxy):
+    """Where no server is, no answer comes; the proxy is not asked."""
+    program = RESOLVER.replace("settimeout(20)", "settimeout(0.3)").replace("192.0.2.53", "127.0.0.1")
+    result = python(program, 1, "db.internal", conf=conf([proxy], "proxy_dns", "localdomain .internal"))
+    assert "TimeoutError" in result.err
+    assert proxy.targets == []
+
+
+# -- fail closed
+
+CONNECTS_WHEN_TOLD = """
+import errno, socket, sys
+print("ready", flush=True)
+sys.stdin.readline()
+for kind in [socket.SOCK_STREAM, socket.SOCK_STREAM | socket.SOCK_NONBLOCK]:
+    print(errno.errorcode[socket.socket(socket.AF_INET, kind).connect_ex(("127.0.0.1", int(sys.argv[1])))])
+"""
+
+
+def supervisor_of(process):
+    """The pid of the supervisor: a child of the program."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    named = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "tailchain\n"]
+    assert len(named) == 1, children
+    return named[0]
+
+
+def test_without_its_supervisor_nothing_connects(conf, proxy, echo):
+    arguments = [*BARE_PYTHON, CONNECTS_WHEN_TOLD, echo.port]
+    process = start("env", arguments, conf=conf([proxy]), via="supervised", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    os.kill(supervisor_of(process), signal.SIGKILL)
+    result = finish(process, input=b"go\n").ok()
+    assert result.out.split() == ["ENOSYS"] * 2
+    assert proxy.targets == [] and echo.received == []
+
+
+def test_memory_that_cannot_be_read_is_an_errno(conf, proxy):
+    program = """
+import ctypes, socket
+libc = ctypes.CDLL(None, use_errno=True)
+one = socket.socket()
+for address, length in [(8, 16), (0, 16), (8, -1), (8, 1000)]:
+    libc.connect(one.fileno(), ctypes.c_void_p(address), length)
+    print(ctypes.get_errno())
+libc.connect(999, ctypes.c_void_p(8), 16)
+print(ctypes.get_errno())
+libc.connect(0, ctypes.c_void_p(8), 16)
+print(ctypes.get_errno())
+"""
+    bare = run_under(sys.executable, ["-c", program], via="bare").ok().out
+    result = python(program, conf=conf([proxy])).ok()
+    assert result.out == bare
+    assert proxy.targets == []
+
+
+def test_fast_open_and_io_uring_are_no_ways_around(conf, proxy, echo):
+    program = """
+import ctypes, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+one = socket.socket()
+try:
+    one.sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", int(sys.argv[1])))
+except OSError as error:
+    print(error.errno)
+libc.syscall(425, 8, ctypes.create_string_buffer(120))
+print(ctypes.get_errno())
+"""
+    result = python(program, echo.port, conf=conf([proxy])).ok()
+    assert result.out.split() == [str(errno.EOPNOTSUPP), str(errno.ENOSYS)]
+    assert echo.received == []
+
+
+# -- the process
+
+
+def test_status_and_signals_are_the_programs(conf, proxy):
+    config = conf([proxy])
+    assert run_under("sh", ["-c", "exit 7"], conf=config, via="supervised").code == 7
+    assert run_under("sh", ["-c", "kill -TERM $$"], conf=config, via="supervised").code == -signal.SIGTERM
+
+
+def test_ctrl_c_ends_a_blocked_connect(conf, make_proxy):
+    proxy = make_proxy(Mood(instead={"request": "silence"}))
+    program = 'import socket; print("ready", flush=True); socket.create_connection(("192.0.2.1", 80))'
+    config = conf([proxy], "tcp_read_time_out 60000")
+    process = start("env", [*BARE_PYTHON, program], conf=config, via="supervised")
+    assert process.stdout.readline() == b"ready\n"
+    deadline = time.monotonic() + 20
+    while not proxy.targets and time.monotonic() < deadline:
+        time.sleep(0.01)
+    supervisor = supervisor_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+    result = finish(process, timeout=20)
+    assert "KeyboardInterrupt" in result.err
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{supervisor}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{supervisor}").exists()
+
+
+def test_signals_that_restart_calls_do_not_make_new_connections(conf, make_proxy, echo):
+    program = """
+import signal, socket, sys
+caught = []
+signal.signal(signal.SIGALRM, lambda *_: caught.append(1))
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+one = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+signal.setitimer(signal.ITIMER_REAL, 0)
+one.sendall(b"hello")
+print(one.recv(5).decode(), bool(caught))
+"""
+    proxy = make_proxy(Mood(delay=0.3))
+    result = python(program, echo.port, conf=conf([proxy])).ok()
+    assert result.out == "hello True\n"
+    assert len(proxy.targets) == 1
+
+
+def test_the_supervisor_is_no_child_that_wait_sees(conf, proxy):
+    program = """
+import os
+try:
+    os.waitpid(-1, 0)
+except ChildProcessError:
+    print("none")
+"""
+    assert python(program, conf=conf([proxy])).ok().out == "none\n"
+
+
+def test_children_and_grandchildren_are_supervised(conf, proxy, echo):
+    inner = f"import socket; print(socket.create_connection(('127.0.0.1', {echo.port})).getpeername()[1])"
+    program = "import subprocess, sys; subprocess.run(['env', '-u', 'LD_PRELOAD', sys.executable, '-c', sys.argv[1]])"
+    result = python(program, inner, conf=conf([proxy])).ok()
+    assert result.out == f"{echo.port}\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_a_preloaded_program_under_a_supervisor_uses_the_proxy_once(conf, proxy, echo):
+    program = f"import socket; print(socket.create_connection(('127.0.0.1', {echo.port})).getpeername()[1])"
+    result = run_under(sys.executable, ["-c", program], conf=conf([proxy]), via="supervised").ok()
+    assert result.out == f"{echo.port}\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_a_unix_socket_is_the_kernels(conf, proxy, tmp_path):
+    """Its path is the program's, and so are its credentials."""
+    program = """
+import os, socket, struct, sys
+os.chdir(sys.argv[1])
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("here")
+listener.listen()
+one = socket.socket(socket.AF_UNIX)
+one.connect("here")
+peer = listener.accept()[0].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+print(struct.unpack("iii", peer)[0] == os.getpid())
+"""
+    assert python(program, tmp_path, conf=conf([proxy])).ok().out == "True\n"
+
+
+# -- when, and when not
+
+
+def test_never_and_nested_are_said(conf, proxy, echo):
+    config = conf([proxy])
+    program = go("go_dial")
+    refused = run_under(program, ["x", "y"], conf=config, options=["--supervise", "never", "--strict"])
+    assert refused.code == 1 and "Go program" in refused.err
+    inner = ["-f", str(config), "--strict", str(program), "echo", f"127.0.0.1:{echo.port}"]
+    nested = run_under(paths.LAUNCHER, inner, conf=config, via="supervised")
+    assert nested.code == 1 and "another supervisor" in nested.err
+    assert echo.received == []
+
+
+def test_the_directive_and_the_option(conf, proxy, echo):
+    config = conf([proxy], "supervise never")
+    arguments = ["echo", f"127.0.0.1:{echo.port}"]
+    assert "go around the proxy" in run_under(go("go_dial"), arguments, conf=config).err
+    assert proxy.targets == []
+    run_under(go("go_dial"), arguments, conf=config, options=["--supervise", "auto"]).ok()
+    assert len(proxy.targets) == 1
+    assert run_under("true", conf=config, options=["--supervise", "sometimes"]).code == 1
+
+
+def test_where_it_is_not_permitted_it_says_so(conf, proxy):
+    """A container's profile that has no pidfd_getfd: the program is not started with `always`."""
+    sandbox = Path(__file__).parent / "support" / "without_call.py"
+    arguments = [str(sandbox), "pidfd_getfd", paths.LAUNCHER, "-f", conf([proxy])]
+    refused = run_under(sys.executable, [*arguments, "--supervise", "always", "true"], via="bare")
+    assert refused.code == 1 and "pidfd_getfd is not permitted (EPERM)" in refused.err
+    warned = run_under(sys.executable, [*arguments, go("go_dial"), "echo", "127.0.0.1:1"], via="bare")
+    assert "pidfd_getfd is not permitted" in warned.err and "will go around the proxy" in warned.err
+
+
+def test_busybox(conf, make_proxy, web_port):
+    busybox = need("busybox")
+    proxy = make_proxy()
+    url = f"http://127.0.0.1:{web_port}/"
+    result = run_under("env", ["-u", "LD_PRELOAD", busybox, "wget", "-q", "-O", "-", url], conf=conf([proxy]),
+                       via="supervised").ok()  # fmt: skip
+    assert result.out
+    assert proxy.targets == [("127.0.0.1", web_port)]
