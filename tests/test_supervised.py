@@ -420,6 +420,19 @@ def test_where_it_is_not_permitted_it_says_so(conf, proxy):
     assert "pidfd_getfd is not permitted" in warned.err and "will go around the proxy" in warned.err
 
 
+def test_doctor_says_whether_programs_can_be_supervised(conf, proxy):
+    arguments = ["doctor", "-f", conf([proxy]), go("go_dial")]
+    said = run_under(paths.COMMAND, arguments, via="bare").ok()
+    assert "ok       supervisor: static and Go programs can be supervised" in said.out
+    assert f"ok       program: {go('go_dial')} runs under a supervisor" in said.out
+    sandbox = Path(__file__).parent / "support" / "without_call.py"
+    for call in ["pidfd_getfd", "process_vm_readv", "seccomp"]:
+        refused = run_under(sys.executable, [sandbox, call, paths.COMMAND, *arguments], via="bare")
+        assert refused.code == 1
+        assert "?        supervisor: static and Go programs cannot be supervised here:" in refused.out
+        assert f"PROBLEM  program: {go('go_dial')}" in refused.out
+
+
 def test_busybox(conf, make_proxy, web_port):
     busybox = need("busybox")
     proxy = make_proxy()

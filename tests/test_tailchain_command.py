@@ -160,7 +160,8 @@ def test_explain_refuses_what_is_no_host(config):
 
 def test_doctor_finds_nothing_where_all_is_well(conf, proxy):
     said = tailchain("doctor", "-f", conf([proxy]), "sh").ok()
-    lines = said.out.splitlines()
+    # Whether programs can be supervised is for the place to say.
+    lines = [line for line in said.out.splitlines() if "supervisor:" not in line]
     assert len(lines) == 4 and all(line.startswith("ok ") for line in lines), said.out
     assert proxy.targets == []
 

@@ -6,7 +6,7 @@ use crate::configuration::{self, described};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use tailchain_core::config::{ChainKind, Config, Proxy};
+use tailchain_core::config::{ChainKind, Config, Proxy, Supervise};
 use tailchain_diagnostics::names;
 use tailchain_diagnostics::probe::{self, Answer};
 use tailchain_diagnostics::report;
@@ -30,6 +30,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> ExitCode {
     let mut findings = Findings(0);
+    let mut supervised = false;
     match configuration::load(args.file.as_deref()) {
         Ok(loaded) => {
             findings.fine(format!("configuration: {}", loaded.config.source));
@@ -41,6 +42,7 @@ pub fn run(args: &Args) -> ExitCode {
                     "proxies: not used, because TAILCHAIN_BYPASS is set ({reason}); programs connect directly"
                 ));
             }
+            supervised = check_supervisor(&loaded.config, &findings);
             check_proxies(&loaded.config, &mut findings);
             if let Some(socket) = &loaded.config.tailscale_socket {
                 check_names(socket, &mut findings);
@@ -48,7 +50,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => findings.problem(format!("configuration: {error}")),
     }
-    check_library(args.program.as_deref(), &mut findings);
+    check_library(args.program.as_deref(), supervised, &mut findings);
     match findings.0 {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -109,7 +111,22 @@ fn check_names(socket: &Path, findings: &mut Findings) {
     }
 }
 
-fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
+/// Whether static and Go programs would be supervised.
+fn check_supervisor(config: &Config, findings: &Findings) -> bool {
+    if config.supervise == Supervise::Never || config.bypass.is_some() {
+        return false;
+    }
+    let checked = tailchain_supervisor::check(config, |name| std::env::var_os(name));
+    match &checked {
+        Ok(()) => findings.fine("supervisor: static and Go programs can be supervised".to_owned()),
+        Err(why) => findings.unknown(format!(
+            "supervisor: static and Go programs cannot be supervised here: {why}"
+        )),
+    }
+    checked.is_ok()
+}
+
+fn check_library(given: Option<&OsStr>, supervised: bool, findings: &mut Findings) {
     let own = std::env::current_exe().ok();
     let path = std::env::var_os("PATH");
     let given = given.map(OsStr::to_os_string);
@@ -140,6 +157,9 @@ fn check_library(given: Option<&OsStr>, findings: &mut Findings) {
     let file = subject.map_or(file, |subject| subject.file);
     if let Some(reason) = reason {
         let file = file.display();
+        if supervised && reason.can_be_supervised() {
+            return findings.fine(format!("program: {file} runs under a supervisor: {reason}"));
+        }
         return findings.problem(format!(
             "program: {file} goes around the proxy: {reason}; {}",
             reason.remedy()

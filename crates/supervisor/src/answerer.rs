@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// More sockets than are ever asking at once.
 const MOST_CLIENTS: usize = 16 * 1024;
 const MOST_FORWARDED: usize = 512;
+/// Queries that are answered before anything else is looked at.
+const MOST_AT_ONCE: usize = 64;
 
 /// Response codes (RFC 1035 section 4.1.1).
 const SERVER_FAILURE: u8 = 2;
@@ -160,19 +162,24 @@ impl Answerer {
         self.forwarded.retain(|_, query| query.until > now);
     }
 
-    /// Take one query.
+    /// Take what queries there are: a socket does not hold many, and drops the rest.
     fn serve(&mut self, own: usize) {
+        for _ in 0..MOST_AT_ONCE {
+            if self.serve_one(own).is_none() {
+                return;
+            }
+        }
+    }
+
+    fn serve_one(&mut self, own: usize) -> Option<()> {
         let mut buffer = [0; LARGEST];
-        let Some(socket) = self.sockets.get(own).map(|own| own.socket.fd()) else {
-            return;
-        };
-        let Ok((length, client)) = own_sys::receive_from(socket, &mut buffer) else {
-            return;
-        };
+        let socket = self.sockets.get(own)?.socket.fd();
+        let (length, client) = own_sys::receive_from(socket, &mut buffer).ok()?;
         let message = buffer.get(..length).unwrap_or_default();
         if let Some(answer) = self.answer(message, canonical(client), own) {
             let _ = own_sys::send_to(socket, &answer, 0, Some(&client.into()));
         }
+        Some(())
     }
 
     /// The answer; `None`: it comes later.

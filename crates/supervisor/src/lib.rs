@@ -55,4 +55,4 @@ mod supervisor;
 mod sys;
 
 pub use filter::Extent;
-pub use start::{start, Failure, Obstacle, Step};
+pub use start::{check, start, Failure, Obstacle, Step};

@@ -123,13 +123,44 @@ pub fn start(
     ask(&ours, listener.fd()).map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))
 }
 
+/// Try all of it in a child: whether programs can be supervised here.
+///
+/// # Errors
+/// What is in the way.
+pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Result<(), Obstacle> {
+    let obstacle = |(step, errno)| Obstacle { step, errno };
+    let not_started = |errno| obstacle((Step::Start, errno));
+    let (ours, theirs) = own_sys::channel().map_err(not_started)?;
+    match own_sys::fork_unseen().map_err(not_started)? {
+        Fork::Child => {
+            drop(ours);
+            let result = start(config, env, Extent::Any).map_err(|failure| match failure {
+                Failure::NotPossible(why) | Failure::Lost(why) => (why.step, why.errno),
+            });
+            let _ = tell(&theirs, result);
+            own_sys::end();
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let heard = hear(&ours);
+            own_sys::reap(child);
+            heard.map_err(obstacle)
+        }
+    }
+}
+
 /// In the place of a listener's fd: try what is needed.
 const PROBE: i32 = -1;
 
 /// Have the supervisor do something; 0 is success.
 fn ask(channel: &OwnFd, what: i32) -> Result<(), (Step, Errno)> {
+    own_sys::tell(channel, what).map_err(|errno| (Step::HandOver, errno))?;
+    hear(channel)
+}
+
+/// What [`tell`] tells.
+fn hear(channel: &OwnFd) -> Result<(), (Step, Errno)> {
     let lost = |errno| (Step::HandOver, errno);
-    own_sys::tell(channel, what).map_err(lost)?;
     let step = own_sys::hear(channel).map_err(lost)?;
     let errno = own_sys::hear(channel).map_err(lost)?;
     match (
