@@ -31,7 +31,7 @@ from support.tailnet import KEY, LOGGED_OUT, binary
 from support.web import PAGE
 from test_buildpack_compile import ARCHIVE, PROFILE, STARTS
 from test_documents import python_in
-from test_tailnet import dial
+from test_tailnet import dial, wait_for_address
 
 PROCFILE_CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 
@@ -123,7 +123,8 @@ def bypassed(result):
 def test_the_release_phase_without_a_key_runs_straight_through(dyno, project):
     """To the database that everybody reaches."""
     result = dyno.run(RELEASE, **project, TAILSCALE_AUTH_KEY=None).ok()
-    assert bypassed(result) == ["[proxychains] TAILSCALE_AUTH_KEY is not set: the program runs without a proxy"]
+    reason = "TAILSCALE_AUTH_KEY is not set: the program runs without a proxy"
+    assert bypassed(result) == [f"[proxychains] {reason}; TAILCHAIN_BYPASS is set, -f has no effect"]
 
 
 def test_the_release_phase_with_a_key_migrates_the_database_in_the_tailnet(dyno, project):
@@ -377,6 +378,7 @@ def test_a_peer_reaches_the_app_but_not_its_proxy(dyno, tailnet, web_port, host,
     process = dyno.start("bash -c 'tailscale ip -4; read line'", stdin=subprocess.PIPE, TAILSCALE_SOCKS5_HOST=host)
     try:
         address = process.stdout.readline().decode().strip()
+        wait_for_address(tailnet.db, address)
         reached = [dial(tailnet.db, address, int(at)) for at in [web_port, port]]
         assert [client is not None for client in reached] == [True, is_open]
     finally:

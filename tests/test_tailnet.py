@@ -411,12 +411,24 @@ def dial(through, host, port):
     return None
 
 
+def wait_for_address(node, address):
+    """Until `node` knows a machine with it."""
+    limit = time.monotonic() + PATIENCE
+    while not any(address in peer["TailscaleIPs"] for peer in peers_of(node).values()):
+        assert time.monotonic() < limit, f"{node.name} does not hear of {address}"
+        time.sleep(0.05)
+
+
+def peers_of(node):
+    return json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}
+
+
 def wait_until_known(node, socket_path):
     """Until `node` has the key of the machine behind this socket: it hears of a new one from the control server."""
     words = [binary("tailscale"), f"--socket={socket_path}", "status", "--json", "--peers=false"]
     own = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["Self"]["PublicKey"]
     limit = time.monotonic() + PATIENCE
-    while own not in (json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}):
+    while own not in peers_of(node):
         assert time.monotonic() < limit, f"{node.name} does not hear of {own}"
         time.sleep(0.05)
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// For the exit node to be among the peers.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What the official container puts the machine's name in place of.
 const DOMAIN: &str = "${TS_CERT_DOMAIN}";
 
@@ -39,6 +39,14 @@ impl Node<'_> {
         until: Option<Instant>,
     ) -> Result<(), StartError> {
         let limit = Instant::now() + PATIENCE;
+        let limit = until.map_or(limit, |until| until.min(limit));
+        let refused = |reason: &str| {
+            let variable = table::EXIT_NODE.name;
+            failed(format_args!(
+                "cannot leave by {name} ({variable}): {reason}"
+            ))
+        };
+        let mut refusal = "tailscaled does not answer `tailscale set`".to_owned();
         loop {
             let words = ["set".into(), format!("--exit-node={name}").into()];
             let mut client = self.client(&words, Vec::new())?;
@@ -46,18 +54,15 @@ impl Node<'_> {
                 self.step(events, &mut [&mut client], limit)?;
                 if client.ended.is_none() && is_over(Some(limit)) {
                     self.end_client(client, events)?;
-                    return Err(failed("tailscaled does not answer `tailscale set`"));
+                    return Err(refused(&refusal));
                 }
             }
             if client.ended.is_some_and(|status| status.success()) {
                 return Ok(());
             }
-            if is_over(Some(limit)) || is_over(until) {
-                return Err(failed(format_args!(
-                    "cannot leave by {name} ({}): {}",
-                    table::EXIT_NODE.name,
-                    client.output().trim()
-                )));
+            refusal = client.output().trim().to_owned();
+            if is_over(Some(limit)) {
+                return Err(refused(&refusal));
             }
             self.pause(events)?;
         }
