@@ -515,7 +515,10 @@ def test_the_exit_node_of_the_settings_is_taken(run_settings, tailnet, tmp_path)
     ask = [binary("tailscale"), f"--socket={path}", "status", "--json"]
     with tailnet.net.node("exit") as node:
         node.tailscale("set", "--advertise-exit-node")
-        assert tailnet.net.command("routes", "exit") == 1
+        limit = time.monotonic() + PATIENCE
+        while tailnet.net.command("routes", "exit") != 1:
+            assert time.monotonic() < limit, "it does not advertise its routes"
+            time.sleep(0.05)
         result = run_under(paths.COMMAND, ["run", "--", *ask], via="bare", env=environment, cwd=tmp_path).ok()
         status = json.loads(result.out)
         assert f"{node.ipv4}/32" in status["ExitNodeStatus"]["TailscaleIPs"]

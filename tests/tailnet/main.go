@@ -67,7 +67,7 @@ func main() {
 // command does what an admin does to the machines of a name, and says to how many.
 //
 //	expire NAME   its key is no longer valid
-//	routes NAME   all routes that it advertises are approved
+//	routes NAME   all routes that it advertises are approved, once it does
 //
 // or to the DNS of the tailnet, and says how many machines hear of it:
 //
@@ -93,15 +93,19 @@ func command(control *testcontrol.Server, words []string) int {
 		if node.Hostinfo.Hostname() != words[1] {
 			continue
 		}
-		count++
 		switch words[0] {
 		case "expire":
 			node.KeyExpiry = time.Now().Add(-time.Minute)
 			control.UpdateNode(node)
 			go renew(control, node)
 		case "routes":
-			control.SetSubnetRoutes(node.Key, node.Hostinfo.RoutableIPs().AsSlice())
+			routes := node.Hostinfo.RoutableIPs().AsSlice()
+			if len(routes) == 0 {
+				continue // it was told to advertise them, and has yet to say so here
+			}
+			control.SetSubnetRoutes(node.Key, routes)
 		}
+		count++
 	}
 	return count
 }
