@@ -176,6 +176,21 @@ def test_what_is_direct_is_as_bare(conf, proxy, echo, refusing):
 
 # -- names and datagrams
 
+MUSL_DIAL = """
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+int main(int count, char **words)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+    int error = count < 3 ? 1 : getaddrinfo(words[1], words[2], &hints, &found);
+    if (error)
+        return printf("%s\\n", gai_strerror(error)), 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    return connect(fd, found->ai_addr, found->ai_addrlen) ? perror("connect"), 1 : puts("connected") < 0;
+}
+"""
+
 RESOLVER = """
 import socket, struct, sys
 port = int(sys.argv[1])
@@ -209,11 +224,39 @@ def test_a_resolver_of_its_own_is_answered_and_udp_to_a_fake_ip_is_refused(conf,
     assert proxy.targets == [("db.example", echo.port)]
 
 
+@pytest.mark.parametrize("receive", ["recvfrom(512)", "recvmsg(512)[::3]"])
+def test_an_answer_comes_from_the_address_that_was_asked(conf, proxy, receive):
+    """As dnspython and musl's resolver look at it."""
+    program = """
+import select, socket, struct
+asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asked.setblocking(False)
+for id in range(2):
+    question = b"\\x02db\\x07example\\0\\0\\x01\\0\\x01"
+    asked.sendto(struct.pack("!HHHHHH", id, 0x100, 1, 0, 0, 0) + question, (f"192.0.2.{id}", 53))
+    select.select([asked], [], [], 20)
+    answer, server = asked.RECEIVE
+    print(answer[0] << 8 | answer[1], answer[3] & 15, server)
+""".replace("RECEIVE", receive)
+    result = python(program, conf=conf([proxy], "proxy_dns")).ok()
+    assert result.out.splitlines() == [f"{id} 0 ('192.0.2.{id}', 53)" for id in range(2)]
+
+
+def test_musls_resolver_gets_names_from_the_proxy(conf, make_proxy, echo, tmp_path):
+    source, program = tmp_path / "dial.c", tmp_path / "dial"
+    source.write_text(MUSL_DIAL)
+    subprocess.run([need("musl-gcc"), "-static", source, "-o", program], check=True)
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
+    result = run_under(program, ["db.example", echo.port], conf=conf([proxy], "proxy_dns")).ok()
+    assert result.out == "connected\n"
+    assert proxy.targets == [("db.example", echo.port)]
+
+
 def test_what_cannot_be_answered_is_refused_not_sent(conf, proxy):
     program = """
 import socket
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for call in [lambda: one.sendto(b"query", ("127.0.0.1", 53)), lambda: one.sendmsg([b"query"], [], 0, ("127.0.0.1", 53)),
+for call in [lambda: one.sendto(b"", ("127.0.0.1", 53)), lambda: one.sendmsg([b"query"], [], 0, ("127.0.0.1", 53)),
              lambda: socket.create_connection(("127.0.0.1", 53))]:
     try:
         call()

@@ -45,6 +45,8 @@ pub struct Answerer {
     sockets: Vec<Own>,
     /// Which server a client means, by the client's own address.
     servers: HashMap<SocketAddr, SocketAddr>,
+    /// Which server a socket that is not connected means, by SO_COOKIE and the query's id, as the program wrote it.
+    unconnected: HashMap<(u64, [u8; 2]), SockAddr>,
     forwarded: HashMap<u64, Forwarded>,
     next: u64,
     search: Vec<String>,
@@ -93,6 +95,7 @@ impl Answerer {
             next: FIRST_FORWARDED,
             sockets,
             servers: HashMap::new(),
+            unconnected: HashMap::new(),
             forwarded: HashMap::new(),
             search: search_domains(),
         })
@@ -121,6 +124,54 @@ impl Answerer {
             }
         }
         Err(last)
+    }
+
+    /// Send a query of a socket that is not connected to us instead of to `server`.
+    pub fn send(
+        &mut self,
+        cookie: u64,
+        socket: Fd,
+        query: &[u8],
+        server: &SockAddr,
+    ) -> Result<usize, Errno> {
+        let inet = server.inet().ok_or(Errno::EAFNOSUPPORT)?;
+        let ours = self.addresses_for(inet).into_iter().next();
+        let ours = ours.ok_or(Errno::ECONNREFUSED)?;
+        let id = query.first_chunk().ok_or(Errno::ECONNREFUSED)?;
+        let sent = own_sys::send_to(socket, query, 0, Some(&ours.into()))?;
+        let local = sys::local_address(socket)?.inet();
+        let mut local = canonical(local.ok_or(Errno::EAFNOSUPPORT)?);
+        if local.ip().is_unspecified() {
+            local.set_ip(canonical(ours).ip());
+        }
+        self.remember(local, inet);
+        if self.unconnected.len() >= MOST_CLIENTS {
+            self.unconnected.clear();
+        }
+        self.unconnected.insert((cookie, *id), *server);
+        Ok(sent)
+    }
+
+    pub fn has_unconnected(&self) -> bool {
+        !self.unconnected.is_empty()
+    }
+
+    /// Our answer, if that is the next datagram of a socket that is not connected; and the address that it is to come from.
+    pub fn take_answer(&mut self, cookie: u64, socket: Fd) -> Option<(Vec<u8>, SockAddr)> {
+        if !self.unconnected.keys().any(|(known, _)| *known == cookie) {
+            return None;
+        }
+        let mut bytes = crate::receive::buffer();
+        let (length, from) = own_sys::peek_from(socket, &mut bytes).ok()?;
+        let is_ours = |own: &Own| canonical(own.address) == canonical(from);
+        if !self.sockets.iter().any(is_ours) {
+            return None;
+        }
+        let id = bytes.first_chunk::<2>()?;
+        let server = self.unconnected.get(&(cookie, *id)).copied()?;
+        sys::receive(socket, &mut [0], false).ok()?;
+        bytes.truncate(length);
+        Some((bytes, server))
     }
 
     /// Ours, as a socket of the server's family reaches them.

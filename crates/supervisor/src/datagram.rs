@@ -67,6 +67,10 @@ impl Supervisor {
             return Reply::Later;
         }
         let sent = read.and_then(|(address, bytes)| {
+            if address.inet().is_some_and(|to| self.answerer.is_for(to)) {
+                let socket = of.socket.fd();
+                return self.answerer.send(of.cookie, socket, &bytes, &address);
+            }
             self.send(of.socket.fd(), &bytes, call.argument(3), Some(&address))
         });
         match sent {
@@ -89,7 +93,7 @@ impl Supervisor {
         });
         if let Some(to) = inet {
             if self.answerer.is_for(to) {
-                // The answer would have to come from the server's address.
+                // Resolvers use sendto, or connect: a message would need its control data looked at.
                 return Err(tailchain_core::route::RAW_DNS_ERROR);
             }
             if let Some((errno, _)) = self.router.refusal_of_datagram(to) {

@@ -76,11 +76,13 @@ impl Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Always,
+    /// This argument, a pointer, is not NULL.
+    Pointer(u32),
     /// Never: it fails.
     Fails(c_int),
     /// These two arguments, as 32 bits, have these values.
     Arguments([(u32, c_int); 2]),
-    /// This argument, a pointer, is not NULL; and it fails with MSG_FASTOPEN in that one.
+    /// This argument, a pointer, is not NULL; and the call fails with MSG_FASTOPEN in that one.
     Address {
         pointer: u32,
         flags: u32,
@@ -114,6 +116,9 @@ fn rules(extent: Extent) -> Vec<(c_long, Rule)> {
             (libc::SYS_getsockopt, Rule::Always),
             (libc::SYS_setsockopt, Rule::Always),
             (libc::SYS_getsockname, Rule::Always),
+            // For the answers to resolvers that look at where one comes from. Go's does not.
+            (libc::SYS_recvfrom, Rule::Pointer(4)),
+            (libc::SYS_recvmsg, Rule::Always),
             // For the epoll instances of a program to be known; they are not looked for at each connect.
             (libc::SYS_epoll_create1, Rule::Always),
             #[cfg(target_arch = "x86_64")]
@@ -159,10 +164,16 @@ fn block(rule: Rule) -> Vec<Instruction> {
             end(Action::Ask),
             end(Action::Allow),
         ],
-        Rule::Address { pointer, flags } => vec![
-            load(low(flags)),
-            jump(JUMP_IF_ANY_BIT, libc::MSG_FASTOPEN as u32, 0, 1),
-            end(Action::Fail(libc::EOPNOTSUPP)),
+        Rule::Address { pointer, flags } => {
+            let mut block = vec![
+                load(low(flags)),
+                jump(JUMP_IF_ANY_BIT, libc::MSG_FASTOPEN as u32, 0, 1),
+                end(Action::Fail(libc::EOPNOTSUPP)),
+            ];
+            block.extend(self::block(Rule::Pointer(pointer)));
+            block
+        }
+        Rule::Pointer(pointer) => vec![
             load(low(pointer)),
             jump(JUMP_IF_EQUAL, 0, 0, 2),
             load(high(pointer)),
@@ -259,14 +270,18 @@ mod tests {
         for number in [
             libc::SYS_read,
             libc::SYS_write,
-            libc::SYS_recvfrom,
-            libc::SYS_recvmsg,
+            libc::SYS_readv,
+            libc::SYS_writev,
             libc::SYS_epoll_pwait,
             libc::SYS_close,
         ] {
             for extent in BOTH {
                 expect(extent, &call(number, [u64::MAX; 6]), Action::Allow);
             }
+        }
+        let received = call(libc::SYS_recvfrom, [3, 0x7000, 5, 0x4000, 0, 0]);
+        for extent in BOTH {
+            expect(extent, &received, Action::Allow);
         }
         let connected = call(libc::SYS_sendto, [3, 0x7000, 5, 0x4000, 0, 0]);
         for extent in BOTH {

@@ -21,7 +21,8 @@
 //! # Names
 //!
 //! A datagram socket that is connected to port 53 is connected to the `answerer` instead, which gives fake IPs from the
-//! table that all processes of the user share.
+//! table that all processes of the user share. What is sent there with an address goes to it too; the answer is given
+//! to the program with the address of the server (`receive`).
 //!
 //! # Fail closed
 //!
@@ -49,6 +50,7 @@ mod job;
 mod listener;
 mod options;
 mod placeholder;
+mod receive;
 mod registrations;
 mod start;
 mod supervisor;

@@ -202,6 +202,8 @@ impl Supervisor {
             libc::SYS_getpeername => self.peer_name(call),
             libc::SYS_getsockname => self.local_name(call),
             libc::SYS_sendto => self.send_to(call),
+            libc::SYS_recvfrom => self.receive_from(call),
+            libc::SYS_recvmsg => self.receive_message(call),
             libc::SYS_sendmsg => self.send_message(call),
             libc::SYS_sendmmsg => self.send_messages(call),
             libc::SYS_epoll_create1 => self.epoll_is_made(),

@@ -297,6 +297,15 @@ pub fn hear(channel: &OwnFd) -> Result<i32, Errno> {
 
 /// recvfrom(2), never blocking: the length of the datagram, and from where.
 pub fn receive_from(fd: Fd, buffer: &mut [u8]) -> Result<(usize, std::net::SocketAddr), Errno> {
+    look(fd, buffer, 0)
+}
+
+/// The same, and the datagram stays.
+pub fn peek_from(fd: Fd, buffer: &mut [u8]) -> Result<(usize, std::net::SocketAddr), Errno> {
+    look(fd, buffer, libc::MSG_PEEK)
+}
+
+fn look(fd: Fd, buffer: &mut [u8], flags: c_int) -> Result<(usize, std::net::SocketAddr), Errno> {
     let mut from = [0u8; size_of::<libc::sockaddr_storage>()];
     let mut length = from.len() as libc::socklen_t;
     let read = syscall!(
@@ -304,7 +313,7 @@ pub fn receive_from(fd: Fd, buffer: &mut [u8]) -> Result<(usize, std::net::Socke
         fd,
         buffer.as_mut_ptr(),
         buffer.len(),
-        libc::MSG_DONTWAIT,
+        flags | libc::MSG_DONTWAIT,
         from.as_mut_ptr(),
         &raw mut length
     )?;

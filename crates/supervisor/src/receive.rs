@@ -1,0 +1,126 @@
+//! recvfrom(2) and recvmsg(2) on a datagram socket that asked a name server without being connected to it: the answer is
+//! the answerer's, and resolvers (musl's, dnspython) take it only from the server's own address.
+
+#![forbid(unsafe_code)]
+
+use crate::connect::Borrowed;
+use crate::listener::{Call, Reply};
+use crate::supervisor::Supervisor;
+use core::mem::offset_of;
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::SockAddr;
+
+/// An answer of ours is never larger.
+const LARGEST: usize = 4096;
+
+/// Where a program wants a datagram.
+struct Place {
+    /// Address and length of each buffer.
+    buffers: Vec<(u64, usize)>,
+    name: u64,
+    name_length: u64,
+    /// Where further fields of struct msghdr are.
+    message: Option<u64>,
+}
+
+impl Supervisor {
+    pub fn receive_from(&mut self, call: &Call) -> Reply {
+        self.receive(call, |call, _| {
+            Ok(Place {
+                buffers: vec![(call.pointer(1), call.pointer(2) as usize)],
+                name: call.pointer(4),
+                name_length: call.pointer(5),
+                message: None,
+            })
+        })
+    }
+
+    pub fn receive_message(&mut self, call: &Call) -> Reply {
+        self.receive(call, Place::of_message)
+    }
+
+    fn receive(
+        &mut self,
+        call: &Call,
+        place: fn(&Call, &Borrowed) -> Result<Place, Errno>,
+    ) -> Reply {
+        if !self.answerer.has_unconnected() {
+            return Reply::Pass;
+        }
+        let Ok(of) = self.borrow(call) else {
+            return Reply::Pass;
+        };
+        // Where nothing is of ours, the kernel makes the call: no memory was read.
+        let Some((bytes, server)) = self.answerer.take_answer(of.cookie, of.socket.fd()) else {
+            return Reply::Pass;
+        };
+        let given = place(call, &of).and_then(|place| place.fill(&of, &bytes, &server));
+        match given {
+            Ok(length) => Reply::Value(length as i64),
+            Err(errno) => Reply::Fail(errno),
+        }
+    }
+}
+
+impl Place {
+    fn of_message(call: &Call, of: &Borrowed) -> Result<Place, Errno> {
+        let at = call.pointer(1);
+        let word = |address: u64| {
+            let mut bytes = [0; 8];
+            of.caller.read(address, &mut bytes)?;
+            Ok(u64::from_ne_bytes(bytes))
+        };
+        let field = |offset: usize| at.wrapping_add(offset as u64);
+        let vectors = word(field(offset_of!(libc::msghdr, msg_iov)))?;
+        let count = of
+            .caller
+            .read_int(field(offset_of!(libc::msghdr, msg_iovlen)))?;
+        if !(0..=libc::UIO_MAXIOV).contains(&count) {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut buffers = Vec::new();
+        for index in 0..count as u64 {
+            let vector = vectors.wrapping_add(16 * index);
+            buffers.push((word(vector)?, word(vector.wrapping_add(8))? as usize));
+        }
+        Ok(Place {
+            buffers,
+            name: word(field(offset_of!(libc::msghdr, msg_name)))?,
+            name_length: field(offset_of!(libc::msghdr, msg_namelen)),
+            message: Some(at),
+        })
+    }
+
+    /// As recvmsg(2) does: how much of it was taken.
+    fn fill(&self, of: &Borrowed, bytes: &[u8], server: &SockAddr) -> Result<usize, Errno> {
+        let mut rest = bytes;
+        for &(address, room) in &self.buffers {
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            if !now.is_empty() {
+                of.caller.write(address, now)?;
+            }
+            rest = later;
+        }
+        if self.name != 0 {
+            of.caller
+                .write_sized(self.name, self.name_length, server.as_bytes())?;
+        }
+        if let Some(at) = self.message {
+            let flags = match rest.is_empty() {
+                true => 0,
+                false => libc::MSG_TRUNC,
+            };
+            let field = |offset: usize| at.wrapping_add(offset as u64);
+            let controls = field(offset_of!(libc::msghdr, msg_controllen));
+            of.caller.write(controls, &0i32.to_ne_bytes())?;
+            let place = field(offset_of!(libc::msghdr, msg_flags));
+            of.caller.write(place, &flags.to_ne_bytes())?;
+        }
+        Ok(bytes.len() - rest.len())
+    }
+}
+
+/// Room for one.
+pub fn buffer() -> Vec<u8> {
+    vec![0; LARGEST]
+}
