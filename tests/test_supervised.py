@@ -146,6 +146,23 @@ def test_epoll_knows_the_socket_again(conf, make_proxy, echo, mode, registered):
     ]  # fmt: skip
 
 
+def test_a_dup_is_connected_with_its_original(conf, make_proxy, echo):
+    program = """
+import select, socket, sys
+one = socket.socket()
+one.setblocking(False)
+one.connect_ex(("127.0.0.1", int(sys.argv[1])))
+copy = one.dup()
+select.select([], [copy], [], 20)
+print(one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+one.send(b"hello")
+select.select([copy], [], [], 20)
+print(copy.recv(5).decode())
+"""
+    proxy = make_proxy(Mood(delay=0.2))
+    assert python(program, echo.port, conf=conf([proxy])).ok().out.split() == ["0", "hello"]
+
+
 FAILURES = [(5, "ECONNREFUSED"), (3, "ENETUNREACH"), (4, "EHOSTUNREACH"), (2, "EACCES")]
 
 

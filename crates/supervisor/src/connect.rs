@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::caller::{self, Caller};
+use crate::held;
 use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
@@ -269,6 +270,18 @@ impl Supervisor {
 
     /// Give the program its socket under `fd`, where its placeholder is, with the flags that it has set meanwhile.
     pub fn put_back(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
+        self.put_back_one(call, job, fd)?;
+        if let Face::Placeholder(placeholder) = &job.face {
+            if !placeholder.is_deserted() {
+                for dup in held::fds_of(call.thread, placeholder.file) {
+                    let _ = self.put_back_one(call, job, dup);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_back_one(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
         let caller = Caller::open(call.thread).map_err(|_| Errno::EACCES)?;
         let now = caller.borrow(fd)?;
         let socket = job.final_socket();
@@ -303,6 +316,12 @@ impl Supervisor {
                 false => Errno::EINPROGRESS,
             };
             return Reply::Fail(errno);
+        }
+        if !job.waiters.is_empty() || !matches!(job.face, Face::Own) {
+            // Nobody keeps the time of a further wait.
+            if sys::send_timeout(job.socket.fd()) != Ok(None) {
+                return Reply::Fail(Errno::EALREADY);
+            }
         }
         job.waiters.push(Waiter {
             call: call.id,

@@ -4,10 +4,11 @@
 
 use crate::caller::Caller;
 use crate::job::{Face, Job};
+use libc::pid_t;
 use std::fs;
 use std::path::Path;
 use tailchain_core::errno::Errno;
-use tailchain_core::sys;
+use tailchain_core::sys::{self, Fd, FileId};
 
 /// Whether the program of the job holds its socket, or its placeholder. True also where it cannot be told.
 pub fn is_held(job: &Job) -> bool {
@@ -36,10 +37,17 @@ fn has_other_fd(job: &Job) -> bool {
     let Ok(file) = file else {
         return true;
     };
-    let name = format!("socket:[{}]", file.inode());
-    let Ok(fds) = fs::read_dir(format!("/proc/{}/fd", job.thread)) else {
-        return false;
+    !fds_of(job.thread, file).is_empty()
+}
+
+/// The fds of a thread's process that lead to a socket.
+pub fn fds_of(thread: pid_t, socket: FileId) -> Vec<Fd> {
+    let name = format!("socket:[{}]", socket.inode());
+    let Ok(fds) = fs::read_dir(format!("/proc/{thread}/fd")) else {
+        return Vec::new();
     };
     fds.flatten()
-        .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == Path::new(&name)))
+        .filter(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == Path::new(&name)))
+        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
+        .collect()
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, FileId, OwnFd};
 
@@ -31,6 +32,14 @@ impl Placeholder {
 
     pub fn wake_fd(&self) -> Option<i32> {
         self.wake.as_ref().map(OwnFd::fd)
+    }
+
+    /// Whether no fd leads to it any more. Not to be told once the connect has failed.
+    pub fn is_deserted(&self) -> bool {
+        // No event is asked for: POLLHUP is always told.
+        self.wake
+            .as_ref()
+            .is_some_and(|wake| sys::poll_one(wake.fd(), 0, Some(Duration::ZERO)) == Ok(true))
     }
 
     /// Writable from now on, as a connected socket. What is written to it fails rather than be lost.
