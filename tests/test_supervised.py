@@ -259,6 +259,22 @@ for id in range(2):
     assert result.out.splitlines() == [f"{id} 0 ('192.0.2.{id}', 53)" for id in range(2)]
 
 
+def test_c_ares_gets_names_from_the_proxy(conf, make_proxy, echo):
+    """Node's dns.resolve, which asks name servers itself and looks at who answers."""
+    program = """
+require('dns').resolve4('db.example', (error, found) => {
+    if (error) throw error;
+    const one = require('net').connect(process.argv[1], found[0], () => one.write('hello'));
+    one.on('data', data => { console.log(String(data), one.remoteAddress === found[0]); one.end(); });
+});
+"""
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
+    arguments = ["-u", "LD_PRELOAD", need("node"), "-e", program, echo.port]
+    result = run_under("env", arguments, conf=conf([proxy], "proxy_dns"), via="supervised").ok()
+    assert result.out == "hello true\n"
+    assert proxy.targets == [("db.example", echo.port)]
+
+
 def test_musls_resolver_gets_names_from_the_proxy(conf, make_proxy, echo, tmp_path):
     source, program = tmp_path / "dial.c", tmp_path / "dial"
     source.write_text(MUSL_DIAL)

@@ -47,6 +47,8 @@ pub struct Answerer {
     servers: HashMap<SocketAddr, SocketAddr>,
     /// Which server a socket that is not connected means, by SO_COOKIE and the query's id, as the program wrote it.
     unconnected: HashMap<(u64, [u8; 2]), SockAddr>,
+    /// The same for those that are connected, by SO_COOKIE.
+    connected: HashMap<u64, SocketAddr>,
     forwarded: HashMap<u64, Forwarded>,
     next: u64,
     search: Vec<String>,
@@ -96,6 +98,7 @@ impl Answerer {
             sockets,
             servers: HashMap::new(),
             unconnected: HashMap::new(),
+            connected: HashMap::new(),
             forwarded: HashMap::new(),
             search: search_domains(),
         })
@@ -111,13 +114,17 @@ impl Answerer {
     }
 
     /// Connect a program's datagram socket to us instead of to `server`.
-    pub fn adopt(&mut self, socket: Fd, server: SocketAddr) -> Result<(), Errno> {
+    pub fn adopt(&mut self, cookie: u64, socket: Fd, server: SocketAddr) -> Result<(), Errno> {
         let mut last = Errno::ECONNREFUSED;
         for address in self.addresses_for(server) {
             match sys::connect(socket, &address.into()) {
                 Ok(()) => {
                     let local = sys::local_address(socket)?.inet();
                     self.remember(local.ok_or(Errno::EAFNOSUPPORT)?, server);
+                    if self.connected.len() >= MOST_CLIENTS {
+                        self.connected.clear();
+                    }
+                    self.connected.insert(cookie, server);
                     return Ok(());
                 }
                 Err(errno) => last = errno,
@@ -152,23 +159,39 @@ impl Answerer {
         Ok(sent)
     }
 
-    pub fn has_unconnected(&self) -> bool {
-        !self.unconnected.is_empty()
+    /// Whether there is a socket that may get an answer of ours.
+    pub fn has_clients(&self) -> bool {
+        !self.unconnected.is_empty() || !self.connected.is_empty()
+    }
+
+    /// The server that a socket, which is connected to us, is to be connected to.
+    pub fn server_of(&self, cookie: u64, socket: Fd) -> Option<SocketAddr> {
+        let server = self.connected.get(&cookie)?;
+        let peer = sys::peer_address(socket).ok()?.inet()?;
+        self.is_own(peer).then_some(*server)
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        let is_it = |own: &Own| canonical(own.address) == canonical(address);
+        self.sockets.iter().any(is_it)
     }
 
     /// Our answer, if that is the next datagram of a socket that is not connected; and the address that it is to come from.
     pub fn take_answer(&mut self, cookie: u64, socket: Fd) -> Option<(Vec<u8>, SockAddr)> {
-        if !self.unconnected.keys().any(|(known, _)| *known == cookie) {
+        let connected = self.connected.get(&cookie).copied();
+        if connected.is_none() && !self.unconnected.keys().any(|(known, _)| *known == cookie) {
             return None;
         }
         let mut bytes = crate::receive::buffer();
         let (length, from) = own_sys::peek_from(socket, &mut bytes).ok()?;
-        let is_ours = |own: &Own| canonical(own.address) == canonical(from);
-        if !self.sockets.iter().any(is_ours) {
+        if !self.is_own(from) {
             return None;
         }
         let id = bytes.first_chunk::<2>()?;
-        let server = self.unconnected.get(&(cookie, *id)).copied()?;
+        let server = match self.unconnected.get(&(cookie, *id)) {
+            Some(server) => *server,
+            None => connected?.into(),
+        };
         sys::receive(socket, &mut [0], false).ok()?;
         bytes.truncate(length);
         Some((bytes, server))

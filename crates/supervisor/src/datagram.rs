@@ -23,7 +23,7 @@ impl Supervisor {
             return sys::connect(socket, address).into();
         };
         if self.answerer.is_for(to) {
-            return self.answerer.adopt(socket, to).into();
+            return self.answerer.adopt(of.cookie, socket, to).into();
         }
         match self.router.refusal_of_datagram(to) {
             Some((errno, _)) => Reply::Fail(errno),

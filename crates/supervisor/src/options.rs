@@ -121,7 +121,9 @@ impl Supervisor {
             },
             Ok(About::Other(of)) => of,
         };
-        match self.router.dialled_on(of.socket.fd()) {
+        let socket = of.socket.fd();
+        let server = self.answerer.server_of(of.cookie, socket);
+        match server.or_else(|| self.router.dialled_on(socket)) {
             Some(dialled) => tell_address(call, &of, &SockAddr::from(dialled)),
             None => Reply::Pass,
         }

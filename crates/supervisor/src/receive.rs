@@ -1,5 +1,5 @@
-//! recvfrom(2) and recvmsg(2) on a datagram socket that asked a name server without being connected to it: the answer is
-//! the answerer's, and resolvers (musl's, dnspython) take it only from the server's own address.
+//! recvfrom(2) and recvmsg(2) on a datagram socket that asked a name server: the answer is the answerer's, and resolvers
+//! (musl's, c-ares, dnspython) take it only from the server's own address.
 
 #![forbid(unsafe_code)]
 
@@ -44,7 +44,7 @@ impl Supervisor {
         call: &Call,
         place: fn(&Call, &Borrowed) -> Result<Place, Errno>,
     ) -> Reply {
-        if !self.answerer.has_unconnected() {
+        if !self.answerer.has_clients() {
             return Reply::Pass;
         }
         let Ok(of) = self.borrow(call) else {
