@@ -91,6 +91,10 @@ pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
 
 /// The process of a thread.
 pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
+    // Most connects are made by the first thread, and procfs takes its time.
+    if sys::open_process(thread).is_ok() {
+        return Ok(thread);
+    }
     let status = fs::read_to_string(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
     status
         .lines()
