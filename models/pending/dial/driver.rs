@@ -1,8 +1,8 @@
 //! A driver whose tunnel takes a number of steps. It makes sure that its socket is there at each of them.
 
 use crate::errno::Errno;
-use crate::sync::atomic::AtomicI32;
 use crate::own_fds::RegisteredFd;
+use crate::sync::atomic::AtomicI32;
 use crate::sys::{self, Fd};
 use std::marker::PhantomData;
 use std::sync::Arc;
