@@ -384,6 +384,15 @@ def test_getaddrinfo_a_heeds_its_flags(make_island, remote):
     assert island.queries == []
 
 
+def test_getaddrinfo_a_fails_no_request_but_that_of_a_name_that_no_host_can_have(make_island, remote):
+    operations = ["getaddrinfo_a a..b 10.1.2.3"]
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
+    assert "10.1.2.3" in bare[0] and "NONAME" in bare[0]
+    assert answers(island.run(probe("resolve"), operations, conf=remote), operations) == bare
+    assert island.queries == []
+
+
 # -- Names that are not ASCII.
 
 IDN = [

@@ -720,7 +720,7 @@ def test_a_child_has_connects_of_its_own(both, made):
 
 
 def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_its_own(conf, proxy, echo):
-    """Its copy of a lock of ours may be held, by a thread that it has not. Of a lock of libc's malloc, too, which nobody
+    """Its copy of a lock of ours may be held, by a thread that it has not. Of one of libc's malloc, too, which nobody
     can mend (docs/limits.md): then the child's own helper thread waits for ever, but not the child."""
     connect = [SOCKET, f"connect 127.0.0.1 {echo.port}"]
     child = ["clone", *connect, "ready poll OUT 1000", ERROR, *TALK, "end"]

@@ -4,7 +4,7 @@ use super::addrinfo::{answer_in_dns_form, asks, share_of_libc, Share};
 use super::{digits, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::glibc::real;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, CStr};
 use libc::addrinfo;
 use tailchain_core::errno::Errno;
 
@@ -19,6 +19,9 @@ pub struct Gaicb {
 
 /// getaddrinfo_a(3): the call returns when all requests are done.
 const GAI_WAIT: c_int = 0;
+
+/// What libc finds no host for (EAI_NONAME, of that request alone) and asks no server about: a label is empty.
+const NO_HOST: &CStr = c"a..b";
 
 /// The body of the hook. Each name that the proxy is to resolve is replaced by its fake address in the request
 /// itself, which libc reads now or later on a thread of its own.
@@ -53,11 +56,11 @@ pub unsafe fn getaddrinfo_a(
             Ok(Answer::Local | Answer::Watched(_)) | Err(_) => continue,
             Ok(Answer::Known(_, host)) => match share_of_libc(host, family, flags) {
                 Share::All => continue,
-                Share::None => Err(libc::EAI_NONAME),
+                Share::None => Ok(NO_HOST.into()),
                 Share::Address(ip) => Ok(digits(ip)),
             },
             Ok(Answer::NoRoom) => Err(libc::EAI_AGAIN),
-            Ok(Answer::NoName) => Err(libc::EAI_NONAME),
+            Ok(Answer::NoName) => Ok(NO_HOST.into()),
             Ok(Answer::Fake(host)) => Ok(host.digits(family)),
         };
         // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
