@@ -27,7 +27,13 @@ pub fn run(input: &[u8]) {
     );
     let ahead = KnownNames::parse(&[first, b"\n", second].concat());
     let behind = KnownNames::parse(&[second, b"\n", first].concat());
-    assert_eq!(ahead, behind, "the order of lines");
+    for name in input
+        .split(|byte| *byte == b'\n')
+        .flat_map(|line| read_line(line).1)
+    {
+        // The first line decides about addresses, not about what is listed.
+        assert_eq!(ahead.contains(&name), behind.contains(&name), "{name}");
+    }
 }
 
 /// A second reading of hosts(5), on each word of the file.
@@ -43,13 +49,10 @@ fn check_every_word(file: &[u8], known: &KnownNames) {
         }
         if let Some(address) = address {
             let named = |(its, names): &(Option<IpAddr>, Vec<HostName>)| {
-                *its == Some(*address) && !names.is_empty()
+                names.first().filter(|_| *its == Some(*address)).cloned()
             };
-            assert_eq!(
-                known.has_address(*address),
-                lines.iter().any(named),
-                "{address}"
-            );
+            let first = lines.iter().find_map(named);
+            assert_eq!(known.name_of(*address), first.as_ref(), "{address}");
         }
     }
 }

@@ -4,7 +4,8 @@
 //! whose tunnel takes a few steps (`dial`). The checker runs random orders of the same seed each time: those of a
 //! helper and three threads are too many for all.
 
-#![allow(dead_code)]
+// Of the shipped files, what the models do not use.
+#![allow(dead_code, unused_imports)]
 
 mod dial;
 #[path = "../../crates/core/src/errno.rs"]
