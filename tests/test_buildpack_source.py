@@ -83,6 +83,7 @@ SOURCES = {
     "cbindgen.toml": "",
     "src/lib.rs": "",
     "crates/core/src/lib.rs": "",
+    "conf/proxychains.conf": "",
 }
 
 
@@ -175,12 +176,24 @@ def test_sources_that_do_not_compile_leave_the_app_as_it_was(build, repository):
     assert " !     tailchain could not be built; the reason is above." in done.stderr
 
 
-def test_a_changed_source_is_built_anew(build, repository, tmp_path):
+@pytest.mark.parametrize("changed", ["src/lib.rs", "conf/proxychains.conf"])
+def test_a_changed_source_is_built_anew(build, repository, changed):
+    """The command has the shipped config in it."""
     build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository(SOURCES))
     build.ok()
     assert "building it" not in build.ok()
-    repository({"src/lib.rs": "// more\n"})
+    repository({changed: "# more\n"})
     assert "building it" in build.ok()
+
+
+def test_what_cargo_read_is_what_a_change_is_looked_for_in():
+    """cargo's own list of what the commands and the library were made of."""
+    script = f". {paths.ROOT}/lib/build/tailchain.sh; cd {paths.ROOT}; source_files | tr '\\0' '\\n'"
+    known = subprocess.run([need("bash"), "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    for name in ["proxychains4", "tailchain", "libtailchain"]:
+        _, _, read = (paths.RELEASE / f"{name}.d").read_text().partition(": ")
+        used = {os.path.relpath(os.path.realpath(file), paths.ROOT) for file in read.split()}
+        assert used and used - set(known) == set()
 
 
 def test_a_setting_that_is_not_understood_ends_the_build_before_anything_is_fetched(build):

@@ -132,9 +132,13 @@ tailchain_from_source() {
 source_key() {
     {
         echo "${STACK:-} $(uname -m) $DYNO_PREFIX"
-        cd "$1" &&
-            find Cargo.toml Cargo.lock build.rs cbindgen.toml src crates -type f -print0 | sort -z | xargs -0 sha256sum
+        cd "$1" && source_files | sort -z | xargs -0 sha256sum
     } | sha256sum | cut -d' ' -f1
+}
+
+# What cargo reads of the current folder.
+source_files() {
+    find Cargo.toml Cargo.lock build.rs cbindgen.toml conf src crates -type f -print0
 }
 
 # build_tailchain SOURCE SCRATCH: into SCRATCH/new. TAILCHAIN_BUILD_TARGET_DIR saves tests of this
