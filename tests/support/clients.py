@@ -1,10 +1,14 @@
 """The client programs of tests/clients, made ready to run: each function gives the words of a command line."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
+
+import pytest
 
 from . import paths
 from .need import need
@@ -67,3 +71,36 @@ def go(name):
             subprocess.run([need("go"), "build", "-o", new, source], env=environment, check=True)
             new.replace(built)
     return built
+
+
+def go_module(name):
+    """The static program of the module in tests/clients/NAME. Its dependencies come by Go's own ways."""
+    source, built = SOURCES / name, paths.PROBES / f"{name}_module"
+    newest = max(path.stat().st_mtime for path in source.iterdir())
+    with _building:
+        if not built.exists() or built.stat().st_mtime < newest:
+            paths.PROBES.mkdir(parents=True, exist_ok=True)
+            new = built.with_name(f"{built.name}.{os.getpid()}")
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
+            options = {"cwd": source, "env": environment, "check": True}
+            try:
+                subprocess.run([need("go"), "mod", "download"], **options)
+            except subprocess.CalledProcessError:
+                pytest.skip("Go could not fetch the modules of tests/clients/go")
+            # Without debug information, which takes a while to write.
+            subprocess.run(["go", "build", "-ldflags=-s -w", "-o", new, "."], **options)
+            new.replace(built)
+    return built
+
+
+def static_rust(name):
+    """The program of that name in tests/clients/static; with musl, where Rust has its standard library for it."""
+    sysroot = subprocess.run([need("rustc"), "--print", "sysroot"], check=True, capture_output=True, text=True)
+    targets = [f"{platform.machine()}-unknown-linux-{libc}" for libc in ["musl", "gnu"]]
+    installed = Path(sysroot.stdout.strip(), "lib", "rustlib")
+    target = next(target for target in targets if (installed / target).exists())
+    folder = paths.TARGET / "static"
+    environment = clean_environment({"CARGO_TARGET_DIR": folder, "RUSTFLAGS": "-C target-feature=+crt-static"})
+    command = [need("cargo"), "build", "--quiet", "--locked", "--bin", name, "--target", target]
+    subprocess.run(command, cwd=SOURCES / "static", env=environment, check=True)
+    return folder / target / "debug" / name

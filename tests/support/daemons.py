@@ -136,6 +136,7 @@ UsePAM no
 PidFile none
 PermitRootLogin yes
 PasswordAuthentication no
+Subsystem sftp internal-sftp
 """
 
 
