@@ -289,8 +289,7 @@ def test_what_cannot_be_answered_is_refused_not_sent(conf, proxy):
     program = """
 import socket
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for call in [lambda: one.sendto(b"", ("127.0.0.1", 53)), lambda: one.sendmsg([b"query"], [], 0, ("127.0.0.1", 53)),
-             lambda: socket.create_connection(("127.0.0.1", 53))]:
+for call in [lambda: one.sendto(b"", ("127.0.0.1", 53)), lambda: one.sendmsg([b"query"], [], 0, ("127.0.0.1", 53))]:
     try:
         call()
         print("sent")
@@ -298,7 +297,7 @@ for call in [lambda: one.sendto(b"", ("127.0.0.1", 53)), lambda: one.sendmsg([b"
         print(error.errno)
 """
     result = python(program, conf=conf([proxy], "proxy_dns", "localnet 127.0.0.0/8")).ok()
-    assert result.out.split() == [str(errno.ECONNREFUSED)] * 3
+    assert result.out.split() == [str(errno.ECONNREFUSED)] * 2
 
 
 def test_a_name_that_is_local_is_asked_of_the_server(conf, proxy):

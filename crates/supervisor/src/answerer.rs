@@ -1,11 +1,12 @@
 //! The name server of programs that have a resolver of their own: what they would ask a server on port 53 is asked here,
 //! on the loopback, and answered from the table of names.
 //!
-//! A name that libc would resolve (`localdomain`, what is on no allow-list) is asked of the server that the program
+//! Queries come as datagrams, or by TCP ([`Streams`]). A name that libc would resolve (`localdomain`, what is on no allow-list) is asked of the server that the program
 //! meant. What can neither be answered nor be asked is refused.
 
 #![forbid(unsafe_code)]
 
+use crate::streams::Streams;
 use crate::sys as own_sys;
 use std::collections::HashMap;
 use std::fs;
@@ -26,6 +27,8 @@ const DNS_PORT: u16 = 53;
 const LARGEST: usize = 4096;
 /// Fits into every path's datagram.
 const LARGEST_ANSWER: usize = 1232;
+/// What a message over TCP may hold.
+const LARGEST_BY_TCP: usize = 65_535;
 /// A resolver has given up by then, or asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More sockets than are ever asking at once.
@@ -43,6 +46,7 @@ pub struct Answerer {
     epoll: OwnFd,
     /// One for each family; IPv6 may be off.
     sockets: Vec<Own>,
+    streams: Streams,
     /// Which server a client means, by the client's own address.
     servers: HashMap<SocketAddr, SocketAddr>,
     /// Which server a socket that is not connected means, by SO_COOKIE and the query's id, as the program wrote it.
@@ -63,9 +67,19 @@ struct Own {
 struct Forwarded {
     socket: OwnFd,
     name: Option<HostName>,
-    client: SocketAddr,
-    own: usize,
+    asker: Asker,
     until: Duration,
+}
+
+/// Who asked, and so where the answer goes.
+#[derive(Clone, Copy)]
+enum Asker {
+    /// A socket, by a datagram to one of ours.
+    Datagram {
+        own: usize,
+        client: SocketAddr,
+    },
+    Stream(u64),
 }
 
 impl Answerer {
@@ -94,8 +108,9 @@ impl Answerer {
         Ok(Answerer {
             router,
             epoll,
-            next: FIRST_FORWARDED,
+            next: FIRST_NUMBER,
             sockets,
+            streams: Streams::default(),
             servers: HashMap::new(),
             unconnected: HashMap::new(),
             connected: HashMap::new(),
@@ -133,6 +148,20 @@ impl Answerer {
         Err(last)
     }
 
+    /// Where a program's TCP socket is to be connected instead of to `server`.
+    pub fn stream_for(&mut self, server: SocketAddr) -> Result<SockAddr, Errno> {
+        let place = self.streams.stand_for(server)?;
+        if let Some((index, fd)) = place.new {
+            self.watch(fd, FIRST_LISTENER + index as u64)?;
+        }
+        Ok(place.address.into())
+    }
+
+    fn watch(&self, fd: Fd, word: u64) -> Result<(), Errno> {
+        let input = libc::EPOLLIN as u32;
+        sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, fd, input, word)
+    }
+
     /// Send a query of a socket that is not connected to us instead of to `server`.
     pub fn send(
         &mut self,
@@ -166,9 +195,14 @@ impl Answerer {
 
     /// The server that a socket, which is connected to us, is to be connected to.
     pub fn server_of(&self, cookie: u64, socket: Fd) -> Option<SocketAddr> {
-        let server = self.connected.get(&cookie)?;
+        if self.connected.is_empty() && self.streams.is_empty() {
+            return None;
+        }
         let peer = sys::peer_address(socket).ok()?.inet()?;
-        self.is_own(peer).then_some(*server)
+        match self.connected.get(&cookie) {
+            Some(server) if self.is_own(peer) => Some(*server),
+            _ => self.streams.server_at(peer),
+        }
     }
 
     fn is_own(&self, address: SocketAddr) -> bool {
@@ -221,19 +255,27 @@ impl Answerer {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
         let ready = sys::epoll_wait(self.epoll.fd(), &mut events, Some(Duration::ZERO));
         for event in events.iter().take(ready.unwrap_or(0)) {
-            match event.u64 {
-                FIRST_FORWARDED.. => self.come_back(event.u64),
+            let word = event.u64;
+            match word {
+                id @ FIRST_NUMBER.. if self.forwarded.contains_key(&id) => self.come_back(id),
+                id @ FIRST_NUMBER.. => self.serve_stream(id),
+                listener @ FIRST_LISTENER.. => self.accept((listener - FIRST_LISTENER) as usize),
                 own => self.serve(own as usize),
             }
         }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        self.forwarded.values().map(|query| query.until).min()
+        let forwarded = self.forwarded.values().map(|query| query.until).min();
+        [forwarded, self.streams.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn expire(&mut self, now: Duration) {
         self.forwarded.retain(|_, query| query.until > now);
+        self.streams.expire(now);
     }
 
     /// Take what queries there are: a socket does not hold many, and drops the rest.
@@ -250,14 +292,68 @@ impl Answerer {
         let socket = self.sockets.get(own)?.socket.fd();
         let (length, client) = own_sys::receive_from(socket, &mut buffer).ok()?;
         let message = buffer.get(..length).unwrap_or_default();
-        if let Some(answer) = self.answer(message, canonical(client), own) {
-            let _ = own_sys::send_to(socket, &answer, 0, Some(&client.into()));
+        let server = self.servers.get(&canonical(client)).copied();
+        let asker = Asker::Datagram { own, client };
+        if let Some(answer) = self.answer(message, asker, server) {
+            self.reply(asker, &answer);
         }
         Some(())
     }
 
+    fn accept(&mut self, listener: usize) {
+        let id = self.next;
+        self.next += 1;
+        let accepted = self.streams.accept(listener, id, sys::now() + PATIENCE);
+        if accepted.and_then(|fd| self.watch(fd, id)).is_err() {
+            self.streams.close(id);
+        }
+    }
+
+    fn serve_stream(&mut self, id: u64) {
+        let Some(client) = self.streams.client(id) else {
+            return;
+        };
+        let server = Some(canonical(client.server));
+        match client.read(sys::now() + PATIENCE) {
+            Ok(messages) => {
+                for message in messages {
+                    if let Some(answer) = self.answer(&message, Asker::Stream(id), server) {
+                        self.reply(Asker::Stream(id), &answer);
+                    }
+                }
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(_) => self.streams.close(id),
+        }
+    }
+
+    fn reply(&mut self, asker: Asker, message: &[u8]) {
+        match asker {
+            Asker::Datagram { own, client } => {
+                if let Some(own) = self.sockets.get(own) {
+                    let _ = own_sys::send_to(own.socket.fd(), message, 0, Some(&client.into()));
+                }
+            }
+            Asker::Stream(id) => {
+                let client = self.streams.client(id);
+                if client.is_some_and(|client| client.write(message).is_err()) {
+                    self.streams.close(id);
+                }
+            }
+        }
+    }
+
     /// The answer; `None`: it comes later.
-    fn answer(&mut self, message: &[u8], client: SocketAddr, own: usize) -> Option<Vec<u8>> {
+    fn answer(
+        &mut self,
+        message: &[u8],
+        asker: Asker,
+        server: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        let room = match asker {
+            Asker::Datagram { .. } => LARGEST_ANSWER,
+            Asker::Stream(_) => LARGEST_BY_TCP,
+        };
         let Ok(query) = Query::parse(message) else {
             return failure(message, REFUSED);
         };
@@ -266,16 +362,15 @@ impl Answerer {
             .as_ref()
             .is_some_and(|name| self.is_search_attempt(name))
         {
-            return query.answer(&Answer::NoSuchName, LARGEST_ANSWER);
+            return query.answer(&Answer::NoSuchName, room);
         }
         match self.router.answer_query(&query.question) {
-            QueryAnswer::Here(answer) => query.answer(&answer, LARGEST_ANSWER),
+            QueryAnswer::Here(answer) => query.answer(&answer, room),
             QueryAnswer::NoRoom => failure(message, SERVER_FAILURE),
             QueryAnswer::Server => {
                 let is_remote = name.as_ref().is_none_or(|name| self.is_remote(name));
-                let server = self.servers.get(&client).copied();
                 match server.filter(|_| !is_remote) {
-                    Some(server) => match self.forward(message, name, client, own, server) {
+                    Some(server) => match self.forward(message, name, asker, server) {
                         Ok(()) => None,
                         Err(_) => failure(message, SERVER_FAILURE),
                     },
@@ -306,8 +401,7 @@ impl Answerer {
         &mut self,
         message: &[u8],
         name: Option<HostName>,
-        client: SocketAddr,
-        own: usize,
+        asker: Asker,
         server: SocketAddr,
     ) -> Result<(), Errno> {
         if self.forwarded.len() >= MOST_FORWARDED {
@@ -322,14 +416,12 @@ impl Answerer {
         sys::send(socket.fd(), message)?;
         let id = self.next;
         self.next += 1;
-        let input = libc::EPOLLIN as u32;
-        sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, socket.fd(), input, id)?;
+        self.watch(socket.fd(), id)?;
         let until = sys::now() + PATIENCE;
         let query = Forwarded {
             socket,
             name,
-            client,
-            own,
+            asker,
             until,
         };
         self.forwarded.insert(id, query);
@@ -351,14 +443,14 @@ impl Answerer {
                 self.router.remember(address, name);
             }
         }
-        if let Some(own) = self.sockets.get(query.own) {
-            let _ = own_sys::send_to(own.socket.fd(), message, 0, Some(&query.client.into()));
-        }
+        self.reply(query.asker, message);
     }
 }
 
-/// Tokens below it are our own sockets.
-const FIRST_FORWARDED: u64 = 16;
+/// Tokens below it are our own sockets for datagrams.
+const FIRST_LISTENER: u64 = 16;
+/// Tokens from here on are streams, and queries that a server was asked.
+const FIRST_NUMBER: u64 = 1024;
 
 impl Own {
     fn new(ip: IpAddr) -> Result<Own, Errno> {

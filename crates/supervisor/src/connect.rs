@@ -13,7 +13,7 @@ use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode};
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
-use tailchain_core::host::Target;
+use tailchain_core::host::{Host, Target};
 use tailchain_core::own_fds::{OwnFds, RegisteredFd};
 use tailchain_core::pending::make_error_socket;
 use tailchain_core::route;
@@ -101,10 +101,16 @@ impl Supervisor {
         let kind = kind_of(of.socket.fd());
         let length = address.as_bytes().len() as libc::socklen_t;
         match self.router.way(of.socket.fd(), kind, dialled, length) {
-            // It would ask for names past the table; over TCP nobody answers here.
+            // It would ask for names past the table.
             Way::Real | Way::Elsewhere(_) if self.answerer.is_for(dialled) => {
-                Reply::Fail(route::RAW_DNS_ERROR)
+                self.connect_resolver(call, of, dialled)
             }
+            Way::Tunnel(
+                dialled,
+                Target {
+                    host: Host::Ip(_), ..
+                },
+            ) if self.answerer.is_for(dialled) => self.connect_resolver(call, of, dialled),
             Way::Real => self.connect_directly(call, of, *address, Some(dialled)),
             Way::Elsewhere(to) => self.connect_directly(call, of, to, Some(dialled)),
             Way::Refused(errno) | Way::Fails(errno) => Reply::Fail(errno),
@@ -112,6 +118,14 @@ impl Supervisor {
             Way::Tunnel(dialled, target) => self
                 .connect_through(call, of, dialled, target)
                 .unwrap_or_else(Reply::Fail),
+        }
+    }
+
+    /// DNS over TCP is answered here.
+    fn connect_resolver(&mut self, call: &Call, of: Borrowed, server: SocketAddr) -> Reply {
+        match self.answerer.stream_for(server) {
+            Ok(address) => self.connect_directly(call, of, address, Some(server)),
+            Err(_) => Reply::Fail(route::RAW_DNS_ERROR),
         }
     }
 

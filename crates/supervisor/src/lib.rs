@@ -22,7 +22,8 @@
 //!
 //! A datagram socket that is connected to port 53 is connected to the `answerer` instead, which gives fake IPs from the
 //! table that all processes of the user share. What is sent there with an address goes to it too; the answer is given
-//! to the program with the address of the server (`receive`).
+//! to the program with the address of the server (`receive`). A stream to port 53 of an address is connected to the
+//! answerer as well (`streams`).
 //!
 //! # Fail closed
 //!
@@ -53,6 +54,7 @@ mod placeholder;
 mod receive;
 mod registrations;
 mod start;
+mod streams;
 mod supervisor;
 mod sys;
 

@@ -325,6 +325,18 @@ fn look(fd: Fd, buffer: &mut [u8], flags: c_int) -> Result<(usize, std::net::Soc
     Ok((read as usize, from))
 }
 
+/// listen(2).
+pub fn listen(fd: Fd) -> Result<(), Errno> {
+    syscall!(SYS_listen, fd, libc::SOMAXCONN).map(drop)
+}
+
+/// accept4(2), non-blocking and close-on-exec.
+pub fn accept(listener: Fd) -> Result<OwnFd, Errno> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let none = ptr::null_mut::<libc::sockaddr>();
+    syscall!(SYS_accept4, listener, none, none, flags).map(|fd| OwnFd::adopt(fd as Fd))
+}
+
 /// sendto(2), never blocking and never raising SIGPIPE.
 pub fn send_to(fd: Fd, bytes: &[u8], flags: c_int, to: Option<&SockAddr>) -> Result<usize, Errno> {
     let to = to.map_or(&[][..], |to| to.as_bytes());
