@@ -22,7 +22,11 @@ def remote(conf):
     return conf([PROXY], "proxy_dns", ON_LOOPBACK)
 
 
-@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofamily", "v6"])
+WAYS = ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofamily", "v6"]
+ODD_WAYS = ["longmsg", "longmmsg", "flagged", "flaggednofamily", "flaggedconnected"]
+
+
+@pytest.mark.parametrize("how", WAYS + ODD_WAYS)
 def test_a_datagram_to_a_fake_ip_is_refused(how, remote):
     answers, err = told(how, conf=remote)
     assert answers == {how: "-1 EHOSTUNREACH", "arrived": "0"}
@@ -40,6 +44,35 @@ def test_a_raw_packet_to_a_fake_ip_is_refused(remote):
 def test_sendmmsg_sends_what_comes_before(remote):
     assert told("together", conf=remote)[0] == {"together": "1", "arrived": "0"}
     assert told("together", conf=None, via="bare")[0] == {"together": "2", "arrived": "1"}
+
+
+def test_fast_open_is_nothing_to_datagrams(remote):
+    assert told("flaggedmany", conf=remote)[0] == {"flaggedmany": "1", "arrived": "0"}
+    assert told("flaggedmany", conf=None, via="bare")[0] == {"flaggedmany": "2", "arrived": "1"}
+
+
+MANY = {
+    "many:40:99": 40,
+    "many:16:99": 16,
+    "many:17:16": 16,
+    "many:40:31": 31,
+    "many:40:32": 32,
+    "many:1500:1023": 1023,
+}
+
+
+def test_sendmmsg_sends_up_to_a_fake_ip_however_many_there_are(remote):
+    assert told(*MANY, conf=remote)[0] == {**{how: str(sent) for how, sent in MANY.items()}, "arrived": "0"}
+
+
+@pytest.mark.parametrize(
+    "how", ["many:0:9", "many:1:9", "many:1024:9999", "many:1500:1024", "many:1500:9999", "constant"]
+)
+def test_sendmmsg_takes_as_many_as_the_kernel(remote, how):
+    """No more than 1,024 in one call: a fake IP behind these is none of this call's."""
+    bare = told(how, conf=None, via="bare")[0]
+    assert told(how, conf=remote)[0] == bare
+    assert bare["arrived"] == "0" and bare[how] in ["0", "1", "1024", "-1 EFAULT"]
 
 
 BYPASSES = ["connected", "dissolved", "stream", "unix", "bad", "closed", "wild", "null", "short"]

@@ -141,13 +141,18 @@ fn next(name: &[u8]) -> *mut c_void {
 
 /// `resumes` names the argument of a body that may sleep: what it knows when it is called again, `None` at first.
 ///
+/// `reads` names what an argument points to, for a body that decides about that: the body gets it before the arguments,
+/// and the real function, which is called by the expression after `real`, gets what the body has read.
+///
 /// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
 /// it. It is one that most calls take, so it may look at atomics and arguments, and can neither panic nor allocate.
 macro_rules! hooks {
     (find $find:path; $(
         $(#[$attribute:meta])*
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
-            = $body:path, fails $fails:expr $(, resumes $resumed:ident)? $(, idle $idle:expr)?;
+            = $body:path, fails $fails:expr
+            $(, resumes $resumed:ident)? $(, reads $given:ident: $content:ty = $begin:expr, real $real:expr)?
+            $(, idle $idle:expr)?;
     )*) => {
         /// The names of everything that is interposed.
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
@@ -196,16 +201,19 @@ macro_rules! hooks {
             #[allow(unknown_lints, invalid_runtime_symbol_definitions)]
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
+                $(let mut $given: $content = $begin;)?
                 // A test of the boundary wants every body to run.
                 let idle = !cfg!(feature = "panic-probe") && (false $(|| $idle)?);
                 if idle {
                     // SAFETY: the arguments are passed on untouched.
-                    if let Some(value) = unsafe { real::$name($($argument),*) } {
+                    if let Some(value) = unsafe {
+                        $crate::hook::boundary::first!({$($real)?} {real::$name($($argument),*)})
+                    } {
                         return value;
                     }
                 }
                 // SAFETY: as above.
-                unsafe { handled::$name($($argument),*) }
+                unsafe { handled::$name($(&mut $given,)? $($argument),*) }
             }
         )*
 
@@ -216,11 +224,11 @@ macro_rules! hooks {
             use $crate::hook::boundary::{guard, Verdict};
             $(
                 #[inline(never)]
-                pub unsafe fn $name($($argument: $type),*) -> $return {
+                pub unsafe fn $name($($given: &mut $content,)? $($argument: $type),*) -> $return {
                     $(let mut $resumed = None;)?
                     loop {
                         // SAFETY: the arguments are the program's own, and the body keeps the function's contract.
-                        match guard(|| unsafe { $body($($resumed,)? $($argument),*) }) {
+                        match guard(|| unsafe { $body($($resumed,)? $(&mut *$given,)? $($argument),*) }) {
                             Verdict::Return(value) => return value,
                             Verdict::Fail(errno) => {
                                 tailchain_core::sys::set_errno(errno.raw());
@@ -229,7 +237,9 @@ macro_rules! hooks {
                             // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
                             // the real function (pthreads(7)), and then this frame is unwound.
                             // SAFETY: the arguments are passed on untouched.
-                            Verdict::Real => match unsafe { real::$name($($argument),*) } {
+                            Verdict::Real => match unsafe {
+                                $crate::hook::boundary::first!({$($real)?} {real::$name($($argument),*)})
+                            } {
                                 Some(value) => return value,
                                 None => {
                                     tailchain_core::sys::set_errno(libc::ENOSYS);
@@ -249,3 +259,14 @@ macro_rules! hooks {
     };
 }
 pub(crate) use hooks;
+
+/// The first of two expressions that is there.
+macro_rules! first {
+    ({} {$other:expr}) => {
+        $other
+    };
+    ({$first:expr} {$other:expr}) => {
+        $first
+    };
+}
+pub(crate) use first;

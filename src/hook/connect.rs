@@ -3,6 +3,7 @@
 use super::attempt::{self, Place};
 use super::boundary::Verdict;
 use super::datagram;
+use super::given::GivenAddress;
 use super::sleep::Resumed;
 use super::waited::WAITED;
 use crate::counters::{count, Counter};
@@ -27,30 +28,30 @@ pub use tailchain_core::router::connect::{forget_association, may_be_tcp, Way};
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn connect(
     resumed: Option<Resumed>,
+    given: &mut GivenAddress,
     fd: c_int,
-    address: *const sockaddr,
-    length: socklen_t,
+    _address: *const sockaddr,
+    _length: socklen_t,
 ) -> Verdict<c_int> {
     let verdict = match resumed {
         Some(resumed) => attempt::resume(resumed, fd),
         // SAFETY: passed on.
-        None => unsafe { begin(fd, address, length) },
+        None => unsafe { begin(fd, given) },
     };
     verdict.map(|()| Verdict::Return(0))
 }
 
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
-unsafe fn begin(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdict<()> {
-    const UNSPECIFIED: sa_family_t = libc::AF_UNSPEC as sa_family_t;
+unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     attempt::detach(fd);
     if PENDING.has_news() {
         // SAFETY: passed on.
-        match unsafe { family_given(address, length) } {
+        match unsafe { family_of(given) } {
             // The kernel says so of a placeholder, too, and what is owed stays owed.
             None => return Verdict::Real,
             // It dissolves what there is, also an attempt.
-            Some(UNSPECIFIED) => {
+            Some(libc::AF_UNSPEC) => {
                 PENDING.cut_short(fd);
                 // How the attempt ended is of no interest to the next.
                 let _ = PENDING.owed_error(fd);
@@ -62,14 +63,15 @@ unsafe fn begin(fd: c_int, address: *const sockaddr, length: socklen_t) -> Verdi
     match earlier_attempt(fd) {
         Some(verdict) => verdict,
         // SAFETY: passed on.
-        None => along(fd, unsafe { route_of(fd, address, length) }),
+        None => along(fd, unsafe { route_of(fd, given) }),
     }
 }
 
 /// Connect again, as a call that the kernel restarts does, to what it was found to be for at first.
 pub fn connect_anew(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
     let decision = match kind_of(fd) {
-        Kind::NotTcp => Way::Real,
+        // Another thread has closed the fd, and opened something else there.
+        Kind::NotTcp => Way::Fails(Errno::EBADF),
         Kind::TcpInUse => Way::InUse,
         Kind::Tcp | Kind::TcpUsed => Way::Tunnel(dialled, target),
     };
@@ -101,40 +103,36 @@ fn connect_in_use(fd: Fd) -> Result<(), Errno> {
 ///
 /// # Safety
 /// As connect(2), but a bad pointer is no error.
-unsafe fn family_given(address: *const sockaddr, length: socklen_t) -> Option<sa_family_t> {
-    let length = length as usize;
-    let taken = (size_of::<sa_family_t>()..=size_of::<libc::sockaddr_storage>()).contains(&length)
-        && sys::is_readable(address.cast(), length);
-    // SAFETY: its first and last bytes were read by the kernel just now.
-    taken.then(|| unsafe { address.cast::<sa_family_t>().read_unaligned() })
+unsafe fn family_of(given: &mut GivenAddress) -> Option<c_int> {
+    if (given.length() as usize) < size_of::<sa_family_t>() {
+        return None;
+    }
+    // SAFETY: what is bad is not read.
+    unsafe { given.read(sys::is_readable) }.map(SockAddr::family)
 }
 
 /// Decide about a socket and an address.
 ///
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
-pub unsafe fn route_of(fd: Fd, address: *const sockaddr, length: socklen_t) -> Way {
+pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Way {
     /// The shortest address that can be ours, a sockaddr_in.
     const SHORTEST: usize = size_of::<libc::sockaddr_in>();
+    let length = given.length();
     if (length as usize) < SHORTEST {
         return Way::Real;
     }
     let kind = kind_of(fd);
     if kind == Kind::NotTcp {
         // SAFETY: passed on.
-        return match unsafe { datagram::refused_connect(fd, address, length) } {
+        return match unsafe { datagram::refused_connect(fd, given) } {
             Some(errno) => Way::Refused(errno),
             None => Way::Real,
         };
     }
-    if !sys::is_readable(address.cast(), SHORTEST.max((length as usize).min(128))) {
-        return Way::Real;
-    }
-    // SAFETY: its first and last bytes were read by the kernel just now.
-    let Some(copy) = (unsafe { SockAddr::copy_from(address, length) }) else {
-        return Way::Real;
-    };
-    let Some(dialled) = copy.inet() else {
+    // SAFETY: what is bad is not read.
+    let address = unsafe { given.read(sys::is_readable) };
+    let Some(dialled) = address.and_then(SockAddr::inet) else {
         return Way::Real;
     };
     let way = state().way(fd, kind, dialled, length);

@@ -13,11 +13,12 @@
 //! on every receive, or a thread that lives as long as the socket.
 
 use super::connect::may_be_tcp;
+use super::given::GivenAddress;
 use crate::state::{state, State};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
-use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use libc::sockaddr_in;
+use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
@@ -26,10 +27,10 @@ use tailchain_core::sys::{self, Fd};
 /// system call, but for a page that it sees for the first time.
 ///
 /// # Safety
-/// `address` is NULL, or a pointer of the program's; it may be a bad one.
-pub unsafe fn may_be_refused(state: &State, address: *const sockaddr, length: socklen_t) -> bool {
+/// The address is NULL, or a pointer of the program's; it may be a bad one.
+pub unsafe fn may_be_refused(state: &State, given: &mut GivenAddress) -> bool {
     // SAFETY: passed on.
-    unsafe { destination(address, length) }.is_some_and(|to| is_watched(state, to.address))
+    unsafe { destination(given) }.is_some_and(|to| is_watched(state, to.address))
 }
 
 /// The errno for a send to this address that is refused; the log says why. What is no internet address, or not
@@ -37,22 +38,18 @@ pub unsafe fn may_be_refused(state: &State, address: *const sockaddr, length: so
 ///
 /// # Safety
 /// As [`may_be_refused`].
-pub unsafe fn refused_send(fd: Fd, address: *const sockaddr, length: socklen_t) -> Option<Errno> {
+pub unsafe fn refused_send(fd: Fd, given: &mut GivenAddress) -> Option<Errno> {
     // SAFETY: passed on.
-    refused(fd, unsafe { destination(address, length) }?)
+    refused(fd, unsafe { destination(given) }?)
 }
 
 /// The same for connect(2), to which AF_UNSPEC is no address.
 ///
 /// # Safety
 /// As [`may_be_refused`].
-pub unsafe fn refused_connect(
-    fd: Fd,
-    address: *const sockaddr,
-    length: socklen_t,
-) -> Option<Errno> {
+pub unsafe fn refused_connect(fd: Fd, given: &mut GivenAddress) -> Option<Errno> {
     // SAFETY: passed on.
-    let to = unsafe { destination(address, length) }?;
+    let to = unsafe { destination(given) }?;
     (to.family != libc::AF_UNSPEC)
         .then(|| refused(fd, to))
         .flatten()
@@ -65,42 +62,19 @@ struct Destination {
 
 /// # Safety
 /// As [`may_be_refused`].
-unsafe fn destination(address: *const sockaddr, length: socklen_t) -> Option<Destination> {
-    // The kernel accepts a sockaddr_in6 without its scope (SIN6_LEN_RFC2133).
-    const SHORTEST_V6: usize = size_of::<sockaddr_in6>() - size_of::<u32>();
-    let length = length as usize;
-    let plausible =
-        (size_of::<sockaddr_in>()..=size_of::<libc::sockaddr_storage>()).contains(&length);
-    if address.is_null()
-        || !plausible
-        || !sys::was_readable(address.cast(), length.min(SHORTEST_V6))
-    {
+unsafe fn destination(given: &mut GivenAddress) -> Option<Destination> {
+    if (given.length() as usize) < size_of::<sockaddr_in>() {
         return None;
     }
-    // SAFETY: as many bytes as a sockaddr_in are readable.
-    let family = c_int::from(unsafe { address.cast::<sa_family_t>().read_unaligned() });
+    // SAFETY: passed on.
+    let address = unsafe { given.read(sys::was_readable) }?;
+    let family = address.family();
     let address = match family {
         // To udp(7) and raw(7), AF_UNSPEC is AF_INET.
-        libc::AF_INET | libc::AF_UNSPEC => {
-            // SAFETY: as above.
-            let v4 = unsafe { address.cast::<sockaddr_in>().read_unaligned() };
-            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            SocketAddr::new(ip.into(), u16::from_be(v4.sin_port))
-        }
-        libc::AF_INET6 if length >= SHORTEST_V6 => {
-            // SAFETY: readable up to the scope, which is not read.
-            let (port, ip) = unsafe {
-                let v6 = address.cast::<sockaddr_in6>();
-                (
-                    (&raw const (*v6).sin6_port).read_unaligned(),
-                    (&raw const (*v6).sin6_addr.s6_addr).read_unaligned(),
-                )
-            };
-            SocketAddr::new(Ipv6Addr::from(ip).into(), u16::from_be(port))
-        }
-        _ => return None,
+        libc::AF_UNSPEC => address.inet_as(libc::AF_INET),
+        _ => address.inet(),
     };
-    Some(Destination { family, address })
+    address.map(|address| Destination { family, address })
 }
 
 fn is_watched(state: &State, to: SocketAddr) -> bool {

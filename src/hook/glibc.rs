@@ -1,6 +1,7 @@
 //! The hooks of functions that glibc has and musl does not: the rest of the table, see [`super::table`].
 
 use super::boundary::{current, hooks};
+use super::given::GivenAddress;
 use super::resolve::{addrinfo_a, query};
 use super::{connect, fd};
 use crate::pending::PENDING;
@@ -14,7 +15,8 @@ hooks! {
     ///
     /// Async-signal-safe, after fork and vfork: as connect.
     fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = connect::connect, fails -1, resumes resumed;
+        = connect::connect, fails -1, resumes resumed,
+        reads given: GivenAddress = GivenAddress::new(address, length), real real::__connect(fd, given.pointer(), length);
 
     /// The other name that glibc exports close(2) by.
     ///

@@ -12,6 +12,7 @@ mod connect;
 mod datagram;
 mod epoll;
 mod fd;
+mod given;
 #[cfg(target_env = "gnu")]
 mod glibc;
 #[cfg(target_env = "gnu")]

@@ -2,6 +2,7 @@
 //! vfork. What musl has no function for is in [`super::glibc`].
 
 use super::boundary::{current, hooks};
+use super::given::{GivenAddress, GivenMessage, GivenMessages};
 use super::resolve::{addrinfo, hostent, nameinfo, query};
 use super::{connect, epoll, fd, namespace, peer, send, sockopt};
 use crate::pending::PENDING;
@@ -20,31 +21,37 @@ hooks! {
     /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
     /// non-blocking connect blocks.
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = connect::connect, fails -1, resumes resumed;
+        = connect::connect, fails -1, resumes resumed,
+        reads given: GivenAddress = GivenAddress::new(address, length), real real::connect(fd, given.pointer(), length);
 
     /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
     /// port 53; everything else is libc's.
     ///
     /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
     fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
-        = send::sendto, fails -1, resumes resumed, idle {
+        = send::sendto, fails -1, resumes resumed,
+        reads given: GivenAddress = GivenAddress::new(address, address_length),
+        real real::sendto(fd, buffer, length, flags, given.pointer(), address_length),
+        idle {
             // SAFETY: the program's own arguments.
-            unsafe { send::is_idle(flags, address, address_length) }
+            unsafe { send::is_idle(flags, &mut given) }
         };
 
     /// sendmsg(2), as sendto.
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
-        = send::sendmsg, fails -1, resumes resumed, idle {
+        = send::sendmsg, fails -1, resumes resumed,
+        reads given: GivenMessage = GivenMessage::new(message), real real::sendmsg(fd, given.pointer(), flags),
+        idle {
             // SAFETY: the program's own arguments.
-            unsafe { send::is_idle_message(flags, message) }
+            unsafe { send::is_idle_message(flags, &mut given) }
         };
 
     /// sendmmsg(2), as sendto.
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
-        = send::sendmmsg, fails -1, resumes resumed, idle {
-            // SAFETY: the program's own arguments.
-            unsafe { send::are_idle_messages(flags, messages, count) }
-        };
+        = send::sendmmsg, fails -1, resumes resumed,
+        reads given: GivenMessages = GivenMessages::new(messages, count),
+        real given.send(fd, flags, send::refused_by(fd)),
+        idle send::are_idle_messages(flags);
 
     /// getpeername(2): the address that the program dialled, not the proxy's.
     ///

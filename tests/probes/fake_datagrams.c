@@ -6,6 +6,12 @@
  *   nofamily           sendto, with the family AF_UNSPEC, which UDP takes for AF_INET
  *   v6                 to the IPv6 address for NAME
  *   together           sendmmsg: a byte to ::1 before it
+ *   longmsg longmmsg   sendmsg and sendmmsg, with a msg_namelen beyond all addresses
+ *   flagged flaggednofamily flaggedmany    with MSG_FASTOPEN, which is nothing to UDP: sendto, nofamily, together
+ *   flaggedconnected   the same as flagged, on a socket that is connected to another
+ *   many:COUNT:AT      sendmmsg of COUNT messages: one, the AT-th from 0, to the fake IP, the others to ::1; -2 if their
+ *                      lengths are not told of those that were sent, and of no other
+ *   constant           sendmmsg whose headers cannot be written to
  *   connected          sendto without an address, on a socket that is connected to ::1
  *   dissolved          connect, with the family AF_UNSPEC
  *   stream             sendto on a TCP socket that is not connected
@@ -29,7 +35,7 @@ static struct address resolved(const char *name, int family)
     return found;
 }
 
-static long send_message(int fd, struct address *to, int many)
+static long send_message(int fd, struct address *to, int many, int flags)
 {
     struct iovec byte = {"x", 1};
     struct mmsghdr messages[2] = {0};
@@ -37,7 +43,33 @@ static long send_message(int fd, struct address *to, int many)
     struct address *all[2] = {many == 2 ? &here : to, to};
     for (int i = 0; i < 2; i++)
         messages[i].msg_hdr = (struct msghdr){.msg_name = &all[i]->any, .msg_namelen = all[i]->length, .msg_iov = &byte, .msg_iovlen = 1};
-    return many ? sendmmsg(fd, messages, (unsigned)many, 0) : sendmsg(fd, &messages[0].msg_hdr, 0);
+    return many ? sendmmsg(fd, messages, (unsigned)many, flags) : sendmsg(fd, &messages[0].msg_hdr, flags);
+}
+
+static long send_many(int count, int at, struct address *to)
+{
+    static struct mmsghdr messages[2000];
+    struct iovec byte = {"x", 1};
+    struct address here = address_of("::1", "9");
+    for (int i = 0; i < count; i++)
+        messages[i] = (struct mmsghdr){
+            .msg_hdr = {.msg_name = i == at ? &to->any : &here.any, .msg_namelen = here.length, .msg_iov = &byte, .msg_iovlen = 1},
+            .msg_len = 77,
+        };
+    long sent = sendmmsg(socket(AF_INET6, SOCK_DGRAM, 0), messages, (unsigned)count, 0);
+    for (int i = 0; i < count; i++)
+        if (messages[i].msg_len != (i < sent ? 1u : 77u))
+            return -2;
+    return sent;
+}
+
+static long send_constant(struct address *to)
+{
+    struct iovec byte = {"x", 1};
+    struct mmsghdr *messages = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    messages->msg_hdr = (struct msghdr){.msg_name = &to->any, .msg_namelen = to->length, .msg_iov = &byte, .msg_iovlen = 1};
+    mprotect(messages, 4096, PROT_READ);
+    return sendmmsg(socket(to->any.sa_family, SOCK_DGRAM, 0), messages, 1, 0);
 }
 
 static long attempt(const char *how)
@@ -50,11 +82,36 @@ static long attempt(const char *how)
     if (strcmp(how, "sendto") == 0)
         return sendto(fd, "x", 1, 0, &to.any, to.length);
     if (strcmp(how, "sendmsg") == 0)
-        return send_message(fd, &to, 0);
+        return send_message(fd, &to, 0, 0);
     if (strcmp(how, "sendmmsg") == 0)
-        return send_message(fd, &to, 1);
+        return send_message(fd, &to, 1, 0);
     if (strcmp(how, "together") == 0)
-        return send_message(socket(AF_INET6, SOCK_DGRAM, 0), &six, 2);
+        return send_message(socket(AF_INET6, SOCK_DGRAM, 0), &six, 2, 0);
+    if (strncmp(how, "long", 4) == 0) {
+        to.length = 200;
+        return send_message(fd, &to, strcmp(how, "longmmsg") == 0, 0);
+    }
+    if (strcmp(how, "flagged") == 0)
+        return sendto(fd, "x", 1, MSG_FASTOPEN, &to.any, to.length);
+    if (strcmp(how, "flaggednofamily") == 0) {
+        to.any.sa_family = AF_UNSPEC;
+        return sendto(fd, "x", 1, MSG_FASTOPEN, &to.any, to.length);
+    }
+    if (strcmp(how, "flaggedmany") == 0)
+        return send_message(socket(AF_INET6, SOCK_DGRAM, 0), &six, 2, MSG_FASTOPEN);
+    if (strcmp(how, "flaggedconnected") == 0) {
+        struct address here = address_of("::1", "9");
+        fd = socket(AF_INET6, SOCK_DGRAM, 0);
+        connect(fd, &here.any, here.length);
+        return sendto(fd, "x", 1, MSG_FASTOPEN, &six.any, six.length);
+    }
+    int count, at;
+    if (sscanf(how, "many:%d:%d", &count, &at) == 2)
+        return send_many(count, at, &six);
+    if (strcmp(how, "constant") == 0) {
+        struct address here = address_of("::1", "9");
+        return send_constant(&here);
+    }
     if (strcmp(how, "connect") == 0)
         return connect(fd, &to.any, to.length) == 0 ? send(fd, "x", 1, 0) : -1;
     if (strcmp(how, "raw") == 0)

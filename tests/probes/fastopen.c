@@ -1,5 +1,5 @@
 /* fastopen HOW HOST PORT TEXT: connect and send in one call, then print what comes back.
- * HOW: sendto, sendmsg, sendmmsg (with MSG_FASTOPEN), option (TCP_FASTOPEN_CONNECT, then connect and write). */
+ * HOW: sendto, sendmsg, sendmmsg (with MSG_FASTOPEN), longmsg, longmmsg (with a msg_namelen beyond all addresses), option (TCP_FASTOPEN_CONNECT, then connect and write). */
 #include "probe.h"
 
 int main(int count, char **words)
@@ -19,11 +19,13 @@ int main(int count, char **words)
     };
     long sent = -1;
     size_t back = length;
+    if (strncmp(how, "long", 4) == 0)
+        message[0].msg_hdr.msg_namelen = 200;
     if (strcmp(how, "sendto") == 0) {
         sent = sendto(fd, text, length, MSG_FASTOPEN | MSG_NOSIGNAL, &to.any, to.length);
-    } else if (strcmp(how, "sendmsg") == 0) {
+    } else if (strcmp(how, "sendmsg") == 0 || strcmp(how, "longmsg") == 0) {
         sent = sendmsg(fd, &message[0].msg_hdr, MSG_FASTOPEN | MSG_NOSIGNAL);
-    } else if (strcmp(how, "sendmmsg") == 0) {
+    } else if (strcmp(how, "sendmmsg") == 0 || strcmp(how, "longmmsg") == 0) {
         sent = sendmmsg(fd, message, 1, MSG_FASTOPEN | MSG_NOSIGNAL);
         printf("lengths %u\n", sent > 0 ? message[0].msg_len : 0);
     } else if (strcmp(how, "option") == 0) {

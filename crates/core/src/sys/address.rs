@@ -106,6 +106,11 @@ impl SockAddr {
         all.get(..self.length as usize).unwrap_or_default()
     }
 
+    /// For libc: as long as [`SockAddr::as_bytes`].
+    pub fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+
     /// Give it to a program the way getpeername(2) does: as much as fits, and the full length.
     ///
     /// # Safety
@@ -129,8 +134,13 @@ impl SockAddr {
 
     /// As an internet address, when it is one of full length.
     pub fn inet(&self) -> Option<SocketAddr> {
+        self.inet_as(self.family())
+    }
+
+    /// The same, as if it were of `family`.
+    pub fn inet_as(&self, family: c_int) -> Option<SocketAddr> {
         let storage = &raw const self.storage;
-        match self.family() {
+        match family {
             libc::AF_INET if self.length as usize >= mem::size_of::<libc::sockaddr_in>() => {
                 // SAFETY: storage is larger than, and aligned for, a sockaddr_in; any bytes are valid.
                 let part = unsafe { storage.cast::<libc::sockaddr_in>().read() };

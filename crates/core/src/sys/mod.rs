@@ -43,7 +43,7 @@ pub use fd::*;
 pub use file::*;
 pub use futex::*;
 pub use option::*;
-pub use readable::{is_readable, was_readable};
+pub use readable::{is_readable, was_readable, was_writable};
 pub use reserve::ReservingAllocator;
 pub use signals::{uncancelled, SignalsBlocked};
 pub use socket::*;

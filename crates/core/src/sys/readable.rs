@@ -20,10 +20,24 @@ pub fn is_readable(address: *const u8, length: usize) -> bool {
 /// system call: for calls that many programs make many times. Who takes such a page away and then names it gets SIGSEGV
 /// where the kernel gives EFAULT.
 pub fn was_readable(address: *const u8, length: usize) -> bool {
+    static KNOWN: KnownPages = [const { AtomicUsize::new(0) }; 64];
     pages(address, length).is_some_and(|(first, last)| {
-        was_readable_page(first) && (first == last || was_readable_page(last))
+        let was_readable = |page| was_found(&KNOWN, page, is_readable_page);
+        was_readable(first) && (first == last || was_readable(last))
     })
 }
+
+/// As [`was_readable`]: whether memory that can be read can be written to.
+pub fn was_writable(address: *const u8, length: usize) -> bool {
+    static KNOWN: KnownPages = [const { AtomicUsize::new(0) }; 64];
+    pages(address, length).is_some_and(|(first, last)| {
+        let was_writable = |page| was_found(&KNOWN, page, is_writable_page);
+        was_writable(first) && (first == last || was_writable(last))
+    })
+}
+
+/// Each page in the place that its number gives.
+type KnownPages = [AtomicUsize; 64];
 
 /// The starts of the pages of the first and the last byte. `None`: beyond the end of all memory.
 fn pages(address: *const u8, length: usize) -> Option<(usize, usize)> {
@@ -32,20 +46,18 @@ fn pages(address: *const u8, length: usize) -> Option<(usize, usize)> {
     Some((first & !(PAGE - 1), last & !(PAGE - 1)))
 }
 
-fn was_readable_page(page: usize) -> bool {
-    /// Pages, each in the place that its number gives.
-    static KNOWN: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
-    let Some(place) = KNOWN.get(page / PAGE % KNOWN.len()) else {
-        return is_readable_page(page);
+fn was_found(known: &KnownPages, page: usize, look: fn(usize) -> bool) -> bool {
+    let Some(place) = known.get(page / PAGE % known.len()) else {
+        return look(page);
     };
     if page != 0 && place.load(Ordering::Relaxed) == page {
         return true;
     }
-    let readable = is_readable_page(page);
-    if readable {
+    let found = look(page);
+    if found {
         place.store(page, Ordering::Relaxed);
     }
-    readable
+    found
 }
 
 /// madvise(2) with MADV_POPULATE_READ does what a read would do, and says EFAULT or ENOMEM where a read would end in a
@@ -56,6 +68,13 @@ fn is_readable_page(page: usize) -> bool {
         Err(Errno::EFAULT | Errno::ENOMEM) => false,
         Err(_) => is_copied(page),
     }
+}
+
+/// madvise(2) with MADV_POPULATE_WRITE gives EINVAL where nothing may be written, and before Linux 5.14. There memory that
+/// can be read is taken to be writable.
+fn is_writable_page(page: usize) -> bool {
+    let can = |advice: c_int| syscall!(SYS_madvise, page, PAGE, advice).is_ok();
+    can(libc::MADV_POPULATE_WRITE) || !can(libc::MADV_POPULATE_READ)
 }
 
 /// rt_sigprocmask(2) copies 8 bytes before it finds that the request is none. (It takes NULL for no set at all, and does

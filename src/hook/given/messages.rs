@@ -1,0 +1,190 @@
+//! The headers of many messages, a few at a time: copies of all that one call may have would not fit on every stack, and
+//! where they could be had from malloc, there would be a hook on data that allocates.
+
+use super::{nowhere, GivenAddress};
+use crate::hook::boundary::{guard, Verdict};
+use crate::hook::table::real;
+use core::ffi::{c_int, c_uint};
+use core::mem::MaybeUninit;
+use core::ptr;
+use libc::mmsghdr;
+use tailchain_core::errno::Errno;
+use tailchain_core::sys::{self, Fd};
+
+/// How many the kernel is given at a time.
+const AT_ONCE: usize = 16;
+
+/// The `struct mmsghdr *` and its length, of sendmmsg(2).
+pub struct GivenMessages {
+    messages: *mut mmsghdr,
+    count: usize,
+    /// How many were looked at, the copies among them.
+    read: usize,
+    headers: [MaybeUninit<mmsghdr>; AT_ONCE],
+    names: [MaybeUninit<GivenAddress>; AT_ONCE],
+    copied: usize,
+    end: End,
+}
+
+/// What comes after the copies.
+#[derive(Clone, Copy)]
+enum End {
+    /// More of them; before the first look, all.
+    More,
+    Last,
+    /// One that the kernel cannot read, or write the length into.
+    Unreadable,
+    Refused(Errno),
+}
+
+impl GivenMessages {
+    pub fn new(messages: *mut mmsghdr, count: c_uint) -> GivenMessages {
+        GivenMessages {
+            messages,
+            // The kernel looks at no more of them in one call.
+            count: count.min(libc::UIO_MAXIOV as c_uint) as usize,
+            read: 0,
+            headers: [const { MaybeUninit::uninit() }; AT_ONCE],
+            names: [const { MaybeUninit::uninit() }; AT_ONCE],
+            copied: 0,
+            end: End::More,
+        }
+    }
+
+    /// Copy the next of them, up to the first that is refused.
+    ///
+    /// # Safety
+    /// The pointer is the program's own; it may be a bad one.
+    pub unsafe fn read(&mut self, refused: impl Fn(&mut GivenAddress) -> Option<Errno>) {
+        self.copied = 0;
+        for (header, name) in self.headers.iter_mut().zip(&mut self.names) {
+            if self.read >= self.count {
+                self.end = End::Last;
+                return;
+            }
+            let message = self.messages.wrapping_add(self.read);
+            if !sys::was_readable(message.cast(), size_of::<mmsghdr>())
+                || !sys::was_writable(message.cast(), size_of::<mmsghdr>())
+            {
+                self.end = End::Unreadable;
+                return;
+            }
+            // SAFETY: readable.
+            let copy = unsafe { message.read_unaligned() };
+            let given = &copy.msg_hdr;
+            let name = name.write(GivenAddress::of_message(
+                given.msg_name.cast(),
+                given.msg_namelen,
+            ));
+            if let Some(errno) = refused(name) {
+                self.end = End::Refused(errno);
+                return;
+            }
+            header.write(copy);
+            self.read += 1;
+            self.copied += 1;
+        }
+    }
+
+    /// The address in the first message, once they were read.
+    pub fn first_name(&mut self) -> Option<&mut GivenAddress> {
+        if self.copied == 0 {
+            return None;
+        }
+        // SAFETY: written when it was read.
+        let first = |name: &mut MaybeUninit<GivenAddress>| unsafe { name.as_mut_ptr().as_mut() };
+        self.names.first_mut().and_then(first)
+    }
+
+    /// The errno of the call, when the very first message is refused.
+    pub fn refusal(&self) -> Option<Errno> {
+        match self.end {
+            End::Refused(errno) if self.read == 0 => Some(errno),
+            _ => None,
+        }
+    }
+
+    /// The real call, in parts where they were read. It ends at the first message that cannot be sent, and fails only
+    /// when that is the very first. Not to be called within the boundary, since a thread may be cancelled here.
+    ///
+    /// # Safety
+    /// As sendmmsg(2).
+    pub unsafe fn send(
+        &mut self,
+        fd: Fd,
+        flags: c_int,
+        refused: impl Fn(&mut GivenAddress) -> Option<Errno>,
+    ) -> Option<c_int> {
+        if self.read == 0 && self.copied == 0 && matches!(self.end, End::More | End::Last) {
+            // SAFETY: the program's own arguments.
+            return unsafe { real::sendmmsg(fd, self.messages, self.count as c_uint, flags) };
+        }
+        let before = sys::errno();
+        let mut total = 0;
+        loop {
+            if self.copied > 0 {
+                // SAFETY: the copies; what they point to is the program's.
+                let sent = unsafe { self.send_copies(fd, flags) }?;
+                total += sent.max(0);
+                if sent < self.copied as c_int {
+                    return Some(told(total, sent, before));
+                }
+            }
+            match self.end {
+                End::More => {}
+                End::Last => return Some(total),
+                End::Unreadable if total == 0 => {
+                    let unreadable = nowhere::<mmsghdr>().cast_mut();
+                    // SAFETY: the kernel refuses the pointer.
+                    return unsafe { real::sendmmsg(fd, unreadable, 1, flags) };
+                }
+                End::Refused(errno) if total == 0 => {
+                    sys::set_errno(errno.raw());
+                    return Some(-1);
+                }
+                End::Unreadable | End::Refused(_) => return Some(total),
+            }
+            let next = guard(|| {
+                // SAFETY: the caller's contract.
+                unsafe { self.read(&refused) };
+                Verdict::Return(())
+            });
+            if !matches!(next, Verdict::Return(())) {
+                return Some(total);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As sendmmsg(2).
+    unsafe fn send_copies(&mut self, fd: Fd, flags: c_int) -> Option<c_int> {
+        let copies = self.headers.as_mut_ptr().cast::<mmsghdr>();
+        for (index, name) in self.names.iter().take(self.copied).enumerate() {
+            // SAFETY: so many of both were written.
+            unsafe {
+                let name = name.assume_init_ref().pointer();
+                (*copies.add(index)).msg_hdr.msg_name = name.cast_mut().cast();
+            }
+        }
+        // SAFETY: so many of them were written.
+        let sent = unsafe { real::sendmmsg(fd, copies, self.copied as c_uint, flags) }?;
+        let first = self.messages.wrapping_add(self.read - self.copied);
+        for index in 0..usize::try_from(sent).unwrap_or(0) {
+            // SAFETY: within the copies, and their originals, which are writable.
+            unsafe {
+                let length = (*copies.add(index)).msg_len;
+                ptr::addr_of_mut!((*first.wrapping_add(index)).msg_len).write_unaligned(length);
+            }
+        }
+        Some(sent)
+    }
+}
+
+/// What the call returns that has sent `total`, and then `last`.
+fn told(total: c_int, last: c_int, errno_before: c_int) -> c_int {
+    if total == 0 {
+        return last;
+    }
+    sys::set_errno(errno_before);
+    total
+}
