@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use tailchain_core::announcement::{self, Announcement};
 use tailchain_core::config::bypass;
 use tailchain_core::load;
+use tailchain_core::supervised::Pass;
 use tailchain_core::sys;
 
 /// Everything that the hooks look at.
@@ -43,6 +44,9 @@ fn load() -> State {
         Announcement::Done => &[],
         _ => &[&loaded.passed_over, &loaded.warnings],
     };
+    if let Some(pass) = Pass::of(&variable) {
+        sys::show_pass(pass);
+    }
     let state = State::new(loaded.config, variable);
     for warning in warnings.iter().copied().flatten() {
         state.log.message(&format!("warning: {warning}"));

@@ -37,6 +37,7 @@ pub mod resolutions;
 pub mod route;
 pub mod router;
 pub mod shared_names;
+pub mod supervised;
 mod sync;
 pub mod sys;
 pub mod trust;

@@ -27,6 +27,7 @@ use tailchain_core::load::{
     self, LoadError, Loaded, BYPASS_VARIABLE, FILE_VARIABLE, FOUND_VARIABLE, QUIET_VARIABLE,
     URL_EXCEPTIONS, URL_VARIABLE,
 };
+use tailchain_core::supervised;
 use tailchain_core::sys::Stderr;
 use tailchain_launcher::options::{self, Options, Request};
 use tailchain_preflight::subject::Subject;
@@ -104,9 +105,12 @@ fn run(options: &Options) -> libc::c_int {
     } else if !is_quiet(options, &environment) && is_news(&environment, &loaded) {
         tell_source(options, &loaded);
     }
-    let supervised = supervision::prepare(options, config, quiet, subject.as_ref(), &found.library);
-    if let Err(status) = supervised {
-        return status;
+    let supervision =
+        supervision::prepare(options, config, quiet, subject.as_ref(), &found.library);
+    match supervision {
+        Ok(Some(pass)) => environment.set(supervised::VARIABLE, pass.to_string().into()),
+        Ok(None) => {}
+        Err(status) => return status,
     }
     prepare(&mut environment, options, &loaded, &found.preload);
     become_program(options, &environment)

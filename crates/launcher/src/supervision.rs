@@ -7,6 +7,7 @@ use crate::{fail, say};
 use std::ffi::OsString;
 use std::path::Path;
 use tailchain_core::config::{Config, Supervise};
+use tailchain_core::supervised::Pass;
 use tailchain_preflight::obstacle::{self, Obstacle};
 use tailchain_preflight::subject::Subject;
 use tailchain_supervisor::{Extent, Failure};
@@ -19,7 +20,7 @@ struct Seen<'s> {
     reason: Option<Obstacle>,
 }
 
-/// Look at the program, and put this process under a supervisor where it needs one.
+/// Look at the program, and put this process under a supervisor where it needs one. The pass is for the library.
 ///
 /// # Errors
 /// The exit status: the program must not be started.
@@ -29,7 +30,7 @@ pub fn prepare(
     quiet: bool,
     subject: Option<&Subject>,
     library: &Path,
-) -> Result<(), libc::c_int> {
+) -> Result<Option<Pass>, libc::c_int> {
     let reason = subject.and_then(|subject| obstacle::find(subject, library));
     let seen = subject.map(|subject| Seen {
         file: &subject.file,
@@ -41,27 +42,65 @@ pub fn prepare(
         extent(mode, seen.as_ref()),
         reason == Some(Obstacle::OtherLibc),
     ) else {
-        return warn(options, quiet, seen.as_ref(), None);
+        return warn(options, quiet, seen.as_ref(), None).map(|()| None);
     };
     let mut config = config.clone();
     config.quiet = quiet;
     match tailchain_supervisor::start(&config, variable, extent) {
-        Ok(()) => {
+        Ok(pass) => {
             if let (false, Some(seen)) = (quiet, &seen) {
                 announce(seen);
             }
-            Ok(())
+            Ok(Some(pass))
+        }
+        Err(Failure::NotPossible(why)) if why.is_another_supervisor() && is_ours() => {
+            stay_under_outer(options, quiet, seen.as_ref(), why).map(|()| None)
         }
         Err(Failure::NotPossible(why)) if mode == Supervise::Always => Err(fail(format_args!(
             "the program is not started because it cannot be supervised: {why}"
         ))),
         Err(Failure::NotPossible(why)) => {
-            warn(options, quiet, seen.as_ref(), Some(&why.to_string()))
+            warn(options, quiet, seen.as_ref(), Some(&why.to_string())).map(|()| None)
         }
         Err(Failure::Lost(why)) => Err(fail(format_args!(
             "the program is not started because its supervisor is lost: {why}"
         ))),
     }
+}
+
+/// Whether the supervisor that is there already was started by a launcher, as was this one.
+fn is_ours() -> bool {
+    Pass::of(&variable).is_some()
+}
+
+/// One tree of processes has one supervisor, which knows the outer launcher's proxies. A preloaded program uses those that
+/// this launcher names all the same.
+fn stay_under_outer(
+    options: &Options,
+    quiet: bool,
+    seen: Option<&Seen<'_>>,
+    why: tailchain_supervisor::Obstacle,
+) -> Result<(), libc::c_int> {
+    let Some(seen) = seen else {
+        return Ok(());
+    };
+    let is_preloaded = seen.reason.is_none();
+    if options.source().is_some() && !is_preloaded {
+        let file = seen.file.display();
+        if options.strict {
+            return Err(fail(format_args!(
+                "{file} is not started because it would use the proxies of the outer proxychains4: {why}"
+            )));
+        }
+        if !quiet {
+            say(format_args!(
+                "warning: {file} uses the proxies of the outer proxychains4: {why} (--strict refuses to start it)"
+            ));
+        }
+    } else if !quiet && !is_preloaded {
+        announce(seen);
+    }
+    Ok(())
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -84,6 +123,9 @@ fn extent(mode: Supervise, seen: Option<&Seen<'_>>) -> Option<Extent> {
 fn announce(seen: &Seen<'_>) {
     let file = seen.file.display();
     match seen.reason {
+        Some(reason @ (Obstacle::SetId | Obstacle::Capabilities)) => say(format_args!(
+            "supervising {file}, which gains no rights then: {reason}"
+        )),
         Some(reason) => say(format_args!("supervising {file}: {reason}")),
         None => say(format_args!("supervising {file}")),
     }

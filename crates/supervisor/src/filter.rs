@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use libc::{c_int, c_long};
+use tailchain_core::supervised::Pass;
 
 /// One instruction of BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +73,15 @@ impl Action {
     }
 }
 
+/// The argument after those of connect(2).
+const PASS: u32 = 3;
+
 /// When the supervisor is asked about a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Always,
+    /// Unless this argument has this value.
+    Unless(u32, u64),
     /// This argument, a pointer, is not NULL.
     Pointer(u32),
     /// Never: it fails.
@@ -94,9 +100,9 @@ enum Rule {
 const SOCKET_ERROR: Rule = Rule::Arguments([(1, libc::SOL_SOCKET), (2, libc::SO_ERROR)]);
 
 /// The system calls that are not let through at once.
-fn rules(extent: Extent) -> Vec<(c_long, Rule)> {
+fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
     let mut rules = vec![
-        (libc::SYS_connect, Rule::Always),
+        (libc::SYS_connect, Rule::Unless(PASS, pass.word())),
         (libc::SYS_getpeername, Rule::Always),
         (
             libc::SYS_sendto,
@@ -129,7 +135,7 @@ fn rules(extent: Extent) -> Vec<(c_long, Rule)> {
 }
 
 /// The filter as the kernel takes it.
-pub fn program(extent: Extent) -> Vec<Instruction> {
+pub fn program(extent: Extent, pass: Pass) -> Vec<Instruction> {
     let mut program = vec![
         load(ARCH),
         jump(JUMP_IF_EQUAL, ARCHITECTURE, 1, 0),
@@ -141,7 +147,7 @@ pub fn program(extent: Extent) -> Vec<Instruction> {
         jump(JUMP_IF_AT_LEAST, X32, 0, 1),
         end(Action::Fail(libc::ENOSYS)),
     ]);
-    for (number, rule) in rules(extent) {
+    for (number, rule) in rules(extent, pass) {
         let block = block(rule);
         let length = u8::try_from(block.len()).unwrap_or(u8::MAX);
         program.push(jump(JUMP_IF_EQUAL, number as u32, 0, length));
@@ -155,6 +161,14 @@ pub fn program(extent: Extent) -> Vec<Instruction> {
 fn block(rule: Rule) -> Vec<Instruction> {
     match rule {
         Rule::Always => vec![end(Action::Ask)],
+        Rule::Unless(argument, value) => vec![
+            load(low(argument)),
+            jump(JUMP_IF_EQUAL, value as u32, 0, 3),
+            load(high(argument)),
+            jump(JUMP_IF_EQUAL, (value >> 32) as u32, 0, 1),
+            end(Action::Allow),
+            end(Action::Ask),
+        ],
         Rule::Fails(errno) => vec![end(Action::Fail(errno))],
         Rule::Arguments([(one, value), (other, other_value)]) => vec![
             load(low(one)),
@@ -258,8 +272,14 @@ mod tests {
         }
     }
 
+    const WORD: u64 = 0x1234_5678_9abc_def0;
+
+    fn pass() -> Pass {
+        Pass::of(&|_| Some(format!("{WORD:x}").into())).unwrap()
+    }
+
     fn expect(extent: Extent, call: &Call, action: Action) {
-        let got = run(&program(extent), call);
+        let got = run(&program(extent, pass()), call);
         assert_eq!(got, action.value(), "{extent:?} {}", call.number);
     }
 
@@ -299,6 +319,19 @@ mod tests {
             for extent in BOTH {
                 expect(extent, &call, Action::Ask);
             }
+        }
+    }
+
+    #[test]
+    fn a_connect_with_the_pass_is_let_through() {
+        let connect = |word| call(libc::SYS_connect, [3, 0x7000, 16, word, 0, 0]);
+        for extent in BOTH {
+            expect(extent, &connect(WORD), Action::Allow);
+            for other in [0, u64::MAX, WORD & 0xffff_ffff, WORD ^ 1, WORD ^ 1 << 63] {
+                expect(extent, &connect(other), Action::Ask);
+            }
+            let elsewhere = call(libc::SYS_getpeername, [3, 0x7000, 16, WORD, 0, 0]);
+            expect(extent, &elsewhere, Action::Ask);
         }
     }
 

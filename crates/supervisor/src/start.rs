@@ -17,6 +17,7 @@ use libc::pid_t;
 use tailchain_core::config::Config;
 use tailchain_core::errno::Errno;
 use tailchain_core::router::Router;
+use tailchain_core::supervised::Pass;
 use tailchain_core::sys::{self, OwnFd};
 
 /// Why programs cannot be supervised here.
@@ -49,6 +50,13 @@ impl Step {
         Step::Filter,
         Step::HandOver,
     ];
+}
+
+impl Obstacle {
+    /// Whether the kernel refused a second listener in one tree of processes.
+    pub fn is_another_supervisor(self) -> bool {
+        self.step == Step::Filter && self.errno == Errno::EBUSY
+    }
 }
 
 impl fmt::Display for Obstacle {
@@ -85,7 +93,7 @@ pub enum Failure {
 }
 
 /// Put this process, which has no other thread, and whatever it starts, under a supervisor. It is to become the program
-/// next.
+/// next, and what it starts that is preloaded connects with the pass.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -93,7 +101,8 @@ pub fn start(
     config: &Config,
     env: fn(&str) -> Option<std::ffi::OsString>,
     extent: Extent,
-) -> Result<(), Failure> {
+) -> Result<Pass, Failure> {
+    let pass = Pass::new();
     let not_possible = |step, errno| Failure::NotPossible(Obstacle { step, errno });
     let (ours, theirs) = own_sys::channel().map_err(|errno| not_possible(Step::Start, errno))?;
     let child = match own_sys::fork_unseen().map_err(|errno| not_possible(Step::Start, errno))? {
@@ -112,7 +121,7 @@ pub fn start(
         own_sys::reap(child);
         return Err(not_possible(step, errno));
     }
-    let listener = match own_sys::install_filter(&filter::program(extent)) {
+    let listener = match own_sys::install_filter(&filter::program(extent, pass)) {
         Ok(listener) => listener,
         Err(errno) => {
             drop(ours);
@@ -120,7 +129,8 @@ pub fn start(
             return Err(not_possible(Step::Filter, errno));
         }
     };
-    ask(&ours, listener.fd()).map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))
+    ask(&ours, listener.fd()).map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))?;
+    Ok(pass)
 }
 
 /// Try all of it in a child: whether programs can be supervised here.
@@ -137,7 +147,7 @@ pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Re
             let result = start(config, env, Extent::Any).map_err(|failure| match failure {
                 Failure::NotPossible(why) | Failure::Lost(why) => (why.step, why.errno),
             });
-            let _ = tell(&theirs, result);
+            let _ = tell(&theirs, result.map(drop));
             own_sys::end();
         }
         Fork::Parent(child) => {

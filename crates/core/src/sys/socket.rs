@@ -2,8 +2,10 @@
 
 use super::{errno, get_option, Fd, OwnFd, SockAddr};
 use crate::errno::Errno;
+use crate::supervised::Pass;
 use core::ffi::c_int;
 use core::mem;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// socket(2), close-on-exec.
@@ -12,9 +14,25 @@ pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> Result<OwnFd, Errn
     Ok(OwnFd::adopt(fd as Fd))
 }
 
-/// connect(2).
+/// What [`connect`] shows to a supervisor's filter; 0: nothing.
+static PASS: AtomicU64 = AtomicU64::new(0);
+
+/// Have [`connect`] pass the supervisor of this process.
+pub fn show_pass(pass: Pass) {
+    PASS.store(pass.word(), Ordering::Relaxed);
+}
+
+/// connect(2). The kernel does not look at the argument after its own.
 pub fn connect(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
-    syscall!(SYS_connect, fd, &raw const address.storage, address.length).map(drop)
+    let pass = PASS.load(Ordering::Relaxed);
+    syscall!(
+        SYS_connect,
+        fd,
+        &raw const address.storage,
+        address.length,
+        pass
+    )
+    .map(drop)
 }
 
 /// What the kernel has yet to tell of an earlier connect on a TCP socket that is closed, told as connect(2) tells it:
