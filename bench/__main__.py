@@ -93,7 +93,7 @@ def main():
     if options.plot:
         from . import plot  # matplotlib takes a second to load
 
-        plot.draw(results, options.plot)
+        plot.chain_seed(results, options.plot)
 
 
 if __name__ == "__main__":

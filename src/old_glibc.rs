@@ -235,14 +235,14 @@ unsafe extern "C" fn lstat(path: *const c_char, status: *mut libc::stat64) -> c_
 }
 
 unsafe extern "C" fn statx(
-    folder: c_int,
+    directory: c_int,
     path: *const c_char,
     flags: c_int,
     mask: c_uint,
     status: *mut libc::statx,
 ) -> c_int {
     // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_statx, folder, path, flags, mask, status) as c_int }
+    unsafe { libc::syscall(libc::SYS_statx, directory, path, flags, mask, status) as c_int }
 }
 
 unsafe extern "C" fn getrandom(buffer: *mut c_void, size: size_t, flags: c_uint) -> ssize_t {

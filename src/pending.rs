@@ -5,15 +5,15 @@ use crate::hook::peer;
 use crate::state::state;
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
-use tailchain_core::pending::{Ends, Pending};
+use tailchain_core::pending::{ConnectObserver, Pending};
 use tailchain_core::sys::Fd;
 
 pub static PENDING: Pending = Pending::new();
 
 /// Keeps the accounts of the tunnels, and of what was dialled on their sockets.
-pub struct Accounts;
+pub struct ConnectStats;
 
-impl Ends for Accounts {
+impl ConnectObserver for ConnectStats {
     fn opened(&self, socket: Fd, dialled: SocketAddr) {
         let _ = peer::remember(state(), socket, dialled);
     }

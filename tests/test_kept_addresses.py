@@ -10,7 +10,7 @@ import pytest
 from support import paths
 from support.run import finish, run_under, start
 
-# As in shared_names::layout and fake.
+# As in name_table::layout and fake.
 TICKET, SLOTS, IDS = 64, 131_072, 254 << 16
 
 RESOLVE = (
@@ -106,5 +106,5 @@ def test_a_kept_address_has_its_name_back(conf, table):
 
 def test_the_layout_is_the_one_that_this_file_knows():
     """Else the tests above would see nothing."""
-    text = (Path(paths.ROOT) / "crates/core/src/shared_names/layout.rs").read_text()
+    text = (Path(paths.ROOT) / "crates/core/src/name_table/layout.rs").read_text()
     assert f"TICKET: usize = {TICKET};" in text

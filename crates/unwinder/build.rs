@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     if let Some(archive) = of_rust().or_else(of_compiler) {
-        let folder = env::var("OUT_DIR")?;
-        let script = PathBuf::from(&folder).join("libgcc_s.so");
+        let directory = env::var("OUT_DIR")?;
+        let script = PathBuf::from(&directory).join("libgcc_s.so");
         fs::write(script, format!("INPUT(\"{}\")\n", archive.display()))?;
-        println!("cargo::rustc-link-search=native={folder}");
+        println!("cargo::rustc-link-search=native={directory}");
     }
     Ok(())
 }

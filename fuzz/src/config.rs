@@ -1,6 +1,6 @@
 //! Config files.
 
-use tailchain_core::config::{parse, ChainKind, Config, ConfigError, Finding, Source, Warning};
+use tailchain_core::config::{parse, ChainKind, Config, ConfigError, Diagnostic, Source, Warning};
 
 type Parsed = Result<(Config, Vec<Warning>), ConfigError>;
 
@@ -9,11 +9,11 @@ pub fn run(input: &[u8]) {
     let parsed = read(input);
     let lines = 1 + input.iter().filter(|byte| **byte == b'\n').count();
     match &parsed {
-        Err(error) => check_finding(&error.0, lines),
+        Err(error) => check_diagnostic(&error.0, lines),
         Ok((config, warnings)) => {
             check_config(config);
             for warning in warnings {
-                check_finding(&warning.0, lines);
+                check_diagnostic(&warning.0, lines);
             }
         }
     }
@@ -45,14 +45,14 @@ fn check_config(config: &Config) {
 }
 
 /// A remark names a line that is there; it is short and fit for a terminal.
-fn check_finding(finding: &Finding, lines: usize) {
-    if let Some(line) = finding.line {
+fn check_diagnostic(diagnostic: &Diagnostic, lines: usize) {
+    if let Some(line) = diagnostic.line {
         assert!(
             (1..=lines).contains(&(line as usize)),
-            "{finding:?} of {lines} lines"
+            "{diagnostic:?} of {lines} lines"
         );
     }
-    let message = finding.to_string();
+    let message = diagnostic.to_string();
     assert!(message.len() < 1000, "{message}");
     assert!(!message.chars().any(char::is_control), "{message:?}");
 }

@@ -12,9 +12,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use tailchain_core::fake::FakeId;
+use tailchain_core::fake_ip::FakeId;
 use tailchain_core::host::HostName;
-use tailchain_core::shared_names::{Place, SharedNames};
+use tailchain_core::name_table::{NameTable, Place};
 
 /// Layout of version 2: header, index, peers, names.
 const SIZE: u64 = 4096 + 32_768 * 64 + 65_536 * 40 + 131_072 * 34 * 8;
@@ -30,8 +30,8 @@ pub fn run(input: &[u8]) {
     let mut cursor = Cursor(input);
     let file = place_file(&mut cursor);
     let before = header(&file);
-    let names = SharedNames::open(&|variable| {
-        (variable == "XDG_RUNTIME_DIR").then(|| OsString::from(folder()))
+    let names = NameTable::open(&|variable| {
+        (variable == "XDG_RUNTIME_DIR").then(|| OsString::from(directory()))
     });
     if *names.place() != Place::File(path()) {
         assert_ne!(before, whole_header(), "a good table was passed by");
@@ -58,7 +58,7 @@ struct Model {
 }
 
 impl Model {
-    fn operate(&mut self, names: &SharedNames, file: &File, cursor: &mut Cursor) {
+    fn operate(&mut self, names: &NameTable, file: &File, cursor: &mut Cursor) {
         match cursor.byte() % 8 {
             0 | 1 => self.assign(names, cursor),
             2 => {
@@ -98,7 +98,7 @@ impl Model {
         self.meddled = true;
     }
 
-    fn assign(&mut self, names: &SharedNames, cursor: &mut Cursor) {
+    fn assign(&mut self, names: &NameTable, cursor: &mut Cursor) {
         let length = usize::from(cursor.byte());
         let Ok(name) = HostName::new(cursor.bytes(length)) else {
             return;
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    fn check(&self, names: &SharedNames) {
+    fn check(&self, names: &NameTable) {
         for id in self.names.keys() {
             self.check_name(names, *id);
         }
@@ -138,7 +138,7 @@ impl Model {
         }
     }
 
-    fn check_name(&self, names: &SharedNames, id: FakeId) {
+    fn check_name(&self, names: &NameTable, id: FakeId) {
         let given = self.names.get(&id);
         match names.name_of(id) {
             None => assert!(self.meddled || given.is_none(), "{given:?} is forgotten"),
@@ -169,7 +169,7 @@ fn place_file(cursor: &mut Cursor) -> File {
         .create_new(true)
         .mode(0o600)
         .open(path())
-        .expect("a file in a folder of our own");
+        .expect("a file in a directory of our own");
     let manner = cursor.byte();
     let size = if manner & 1 == 0 {
         SIZE
@@ -210,23 +210,23 @@ fn header(file: &File) -> Vec<u8> {
 fn path() -> PathBuf {
     // SAFETY: geteuid has no arguments and cannot fail.
     let user = unsafe { libc::geteuid() };
-    folder().join(format!("tailchain-{user}/names-2"))
+    directory().join(format!("tailchain-{user}/names-2"))
 }
 
-/// A folder in memory for this process; `fuzz/run` removes what is left of it.
-fn folder() -> &'static PathBuf {
+/// A directory in memory for this process; `fuzz/run` removes what is left of it.
+fn directory() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let base =
             std::env::var_os("TAILCHAIN_FUZZ_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-        let folder = base.join(format!("names-{}", std::process::id()));
+        let directory = base.join(format!("names-{}", std::process::id()));
         // SAFETY: as in `path`.
         let user = unsafe { libc::geteuid() };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(folder.join(format!("tailchain-{user}")))
-            .expect("a folder for the table");
-        folder
+            .create(directory.join(format!("tailchain-{user}")))
+            .expect("a directory for the table");
+        directory
     })
 }

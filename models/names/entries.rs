@@ -1,10 +1,10 @@
 //! One entry: readers see a whole name or none.
 
 use crate::check::{every_case, every_order};
-use crate::fake::{FakeId, SLOTS};
-use crate::shared_names::entry::{Entry, Write};
-use crate::shared_names::layout::NAME_WORDS;
-use crate::shared_names::{seqlock, SEED};
+use crate::fake_ip::{FakeId, SLOTS};
+use crate::name_table::entry::{Entry, Write};
+use crate::name_table::layout::NAME_WORDS;
+use crate::name_table::{seqlock, SEED};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::fuse;
 use loom::thread;

@@ -1,11 +1,11 @@
 //! Which address a socket was dialled to.
 
 use crate::check::{every_case, every_order};
-use crate::shared_names::layout::{PEERS, PEER_COUNT, PEER_WORDS, WORD};
-use crate::shared_names::memory::{Memory, Plan};
-use crate::shared_names::peers::Peers;
-use crate::shared_names::sys::Access;
-use crate::shared_names::SEED;
+use crate::name_table::layout::{PEERS, PEER_COUNT, PEER_WORDS, WORD};
+use crate::name_table::memory::{Memory, Plan};
+use crate::name_table::peers::Peers;
+use crate::name_table::sys::Access;
+use crate::name_table::SEED;
 use crate::sync::atomic::Ordering;
 use crate::sync::fuse;
 use loom::thread;

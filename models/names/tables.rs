@@ -1,14 +1,14 @@
 //! Whole tables: processes that assign names and look them up at once.
 
 use crate::check::{every_case, every_order};
-use crate::fake::{FakeId, SLOTS};
+use crate::fake_ip::{FakeId, SLOTS};
 use crate::host::HostName;
-use crate::shared_names::entry::{Entry, Write};
-use crate::shared_names::index::Index;
-use crate::shared_names::layout::{self, NAMES, NAME_WORDS, WORD};
-use crate::shared_names::memory::{hash_of, Memory, Plan};
-use crate::shared_names::sys::Access;
-use crate::shared_names::{process, SharedNames, SEED};
+use crate::name_table::entry::{Entry, Write};
+use crate::name_table::index::Index;
+use crate::name_table::layout::{self, NAMES, NAME_WORDS, WORD};
+use crate::name_table::memory::{hash_of, Memory, Plan};
+use crate::name_table::sys::Access;
+use crate::name_table::{process, NameTable, SEED};
 use crate::sync::fuse;
 use loom::thread;
 use std::sync::Arc;
@@ -167,13 +167,13 @@ fn table(names: &[&'static str]) -> Memory {
     })
 }
 
-fn assign(process: &SharedNames, name: &str) -> FakeId {
+fn assign(process: &NameTable, name: &str) -> FakeId {
     process
         .assign(&HostName::new(name.as_bytes()).unwrap())
         .unwrap()
 }
 
-fn name_of(process: &SharedNames, id: FakeId) -> Option<String> {
+fn name_of(process: &NameTable, id: FakeId) -> Option<String> {
     process.name_of(id).map(|name| name.as_str().to_owned())
 }
 

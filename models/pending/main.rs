@@ -1,4 +1,4 @@
-//! The books of pending connects and their helper, in many orders of what threads do at once.
+//! The table of pending connects and their helper, in many orders of what threads do at once.
 //!
 //! `pending` and `lock.rs` are the shipped files. Below them is a kernel of the model's (`sys`), beside them a driver
 //! whose tunnel takes a few steps (`dial`). The checker runs random orders of the same seed each time: those of a

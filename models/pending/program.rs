@@ -2,7 +2,7 @@
 
 use crate::dial::driver::Driver;
 use crate::errno::Errno;
-use crate::pending::{Begun, Ends, First, Pending, Start, Waited};
+use crate::pending::{BeginResult, ConnectObserver, FirstStep, Pending, Start, Waited};
 use crate::sys::{self, Fd, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use std::sync::Mutex;
 
 pub struct Program {
     pub pending: &'static Pending,
-    pub ends: &'static Ended,
+    pub observer: &'static Ended,
 }
 
 /// How attempts ended, by the file of their sockets.
 #[derive(Default)]
 pub struct Ended(pub Mutex<BTreeMap<usize, Vec<Result<(), Errno>>>>);
 
-impl Ends for Ended {
+impl ConnectObserver for Ended {
     fn opened(&self, _: Fd, _: SocketAddr) {}
 
     fn ended(&self, socket: Fd, _: SocketAddr, result: Result<(), Errno>) {
@@ -31,7 +31,7 @@ impl Program {
         sys::boot();
         let program: &'static Program = Box::leak(Box::new(Program {
             pending: Box::leak(Box::new(Pending::new())),
-            ends: Box::leak(Box::default()),
+            observer: Box::leak(Box::default()),
         }));
         program.pending.guard_forks();
         body(program);
@@ -40,7 +40,9 @@ impl Program {
         assert_eq!(program.pending.count(), 0);
         // SAFETY: they were leaked above, and all threads have ended.
         unsafe {
-            drop(Box::from_raw(core::ptr::from_ref(program.ends).cast_mut()));
+            drop(Box::from_raw(
+                core::ptr::from_ref(program.observer).cast_mut(),
+            ));
             drop(Box::from_raw(
                 core::ptr::from_ref(program.pending).cast_mut(),
             ));
@@ -49,7 +51,7 @@ impl Program {
     }
 
     /// connect(2) of a non-blocking socket, which takes so many waits.
-    pub fn connect(&self, fd: Fd, waits: Option<usize>) -> Result<Begun, Errno> {
+    pub fn connect(&self, fd: Fd, waits: Option<usize>) -> Result<BeginResult, Errno> {
         self.connect_to(fd, waits, Ok(()))
     }
 
@@ -58,7 +60,7 @@ impl Program {
         fd: Fd,
         waits: Option<usize>,
         result: Result<(), Errno>,
-    ) -> Result<Begun, Errno> {
+    ) -> Result<BeginResult, Errno> {
         self.pending
             .begin(&SignalsBlocked::new(), fd, self.start(), |own| {
                 Driver::new(own, waits, result)
@@ -72,13 +74,13 @@ impl Program {
         let result = loop {
             sys::expect_socket(waited.socket());
             match left {
-                _ if waited.is_cut() => break Err(Errno::ECONNRESET),
+                _ if waited.is_aborted() => break Err(Errno::ECONNRESET),
                 Some(0) => break Ok(()),
                 Some(waits) => left = Some(waits - 1),
                 None => shuttle::thread::yield_now(),
             }
         };
-        self.ends.ended(waited.socket(), dialled(), result);
+        self.observer.ended(waited.socket(), dialled(), result);
         self.pending.end_waited(waited, None, result);
         result
     }
@@ -94,8 +96,8 @@ impl Program {
     fn start(&self) -> Start {
         Start {
             dialled: dialled(),
-            ends: self.ends,
-            first: First::Here,
+            observer: self.observer,
+            first: FirstStep::Inline,
         }
     }
 
@@ -107,7 +109,7 @@ impl Program {
             let last = self.pending.closing(fd);
             sys::program_close(fd);
             if last {
-                self.pending.release_deserted();
+                self.pending.release_closed();
             }
             return;
         }
@@ -126,21 +128,21 @@ impl Program {
 
     /// F_SETFL without O_NONBLOCK.
     pub fn set_blocking(&self, fd: Fd) {
-        match self.pending.hold(fd) {
+        match self.pending.lock_fd(fd) {
             Some(mut held) => held.set_blocking(fd, true),
             None => sys::set_nonblocking(fd, false).unwrap(),
         }
     }
 
     pub fn dup(&self, fd: Fd) -> Fd {
-        let held = self.pending.hold(fd);
+        let held = self.pending.lock_fd(fd);
         let new = sys::program_dup(fd);
         self.pending.duplicated(held, fd, new);
         new
     }
 
     pub fn ends_of(&self, file: usize) -> Vec<Result<(), Errno>> {
-        self.ends
+        self.observer
             .0
             .lock()
             .unwrap()

@@ -1,7 +1,7 @@
 //! What threads of a program do at once, and how it must end.
 
 use crate::errno::Errno;
-use crate::pending::Begun;
+use crate::pending::BeginResult;
 use crate::program::Program;
 use crate::sys;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -19,7 +19,10 @@ const SEED: u64 = 1;
 pub fn check() {
     orders("a connect, and one who waits for it", |program| {
         let (fd, file) = sys::program_socket();
-        assert!(matches!(program.connect(fd, Some(2)), Ok(Begun::Pending)));
+        assert!(matches!(
+            program.connect(fd, Some(2)),
+            Ok(BeginResult::Pending)
+        ));
         let waiter = thread::spawn(move || {
             program.pending.wait_for(fd);
             assert_eq!(sys::file_of(fd), Some(file), "the socket is not back");
@@ -68,7 +71,7 @@ pub fn check() {
     );
 
     orders(
-        "a close beside the end, and the number in other hands",
+        "a close beside the end, and the fd in other hands",
         |program| {
             let (fd, file) = sys::program_socket();
             assert!(program.connect(fd, Some(1)).is_ok());
@@ -81,7 +84,7 @@ pub fn check() {
             assert_eq!(
                 sys::open_files(),
                 [(again, other)].into(),
-                "a foreign number was taken"
+                "a foreign fd was taken"
             );
         },
     );
@@ -97,21 +100,18 @@ pub fn check() {
         assert_eq!(sys::open_files(), [].into());
     });
 
-    orders(
-        "a number closed under its waiter, another kept",
-        |program| {
-            let (fd, file) = sys::program_socket();
-            assert!(program.connect(fd, None).is_ok());
-            let dup = program.dup(fd);
-            let waiter = thread::spawn(move || program.pending.wait_for(fd));
-            program.close(fd);
-            waiter.join().unwrap();
-            program.close(dup);
-            sys::join_threads();
-            assert_eq!(program.ends_of(file), []);
-            assert_eq!(sys::open_files(), [].into());
-        },
-    );
+    orders("an fd closed under its waiter, another kept", |program| {
+        let (fd, file) = sys::program_socket();
+        assert!(program.connect(fd, None).is_ok());
+        let dup = program.dup(fd);
+        let waiter = thread::spawn(move || program.pending.wait_for(fd));
+        program.close(fd);
+        waiter.join().unwrap();
+        program.close(dup);
+        sys::join_threads();
+        assert_eq!(program.ends_of(file), []);
+        assert_eq!(sys::open_files(), [].into());
+    });
 
     orders("a close past the hooks", |program| {
         let (fd, file) = sys::program_socket();
@@ -124,16 +124,16 @@ pub fn check() {
         assert_eq!(sys::open_files(), [].into());
     });
 
-    orders("a number in other hands past the hooks", |program| {
+    orders("an fd in other hands past the hooks", |program| {
         let (fd, file) = sys::program_socket();
         assert!(program.connect(fd, None).is_ok());
         let dup = program.dup(fd);
         sys::program_close(fd);
         let (again, other) = sys::program_socket();
         assert_eq!(again, fd);
-        let cutter = thread::spawn(move || assert!(program.pending.cut_short(dup)));
+        let aborter = thread::spawn(move || assert!(program.pending.abort(dup)));
         program.pending.wait_for(dup);
-        cutter.join().unwrap();
+        aborter.join().unwrap();
         sys::join_threads();
         assert_eq!(program.ends_of(file), [Err(Errno::ECONNRESET)]);
         assert_eq!(sys::open_files(), [(again, other), (dup, file)].into());
@@ -151,7 +151,7 @@ pub fn check() {
         assert_eq!(sys::open_files(), [(fd, file), (dup, file)].into());
     });
 
-    orders("a dup, and the first number closed", |program| {
+    orders("a dup, and the first fd closed", |program| {
         let (fd, file) = sys::program_socket();
         assert!(program.connect(fd, Some(1)).is_ok());
         let dup = program.dup(fd);
@@ -179,7 +179,7 @@ pub fn check() {
         assert_eq!(
             sys::open_files(),
             [(fd, file), other].into(),
-            "a foreign number was taken"
+            "a foreign fd was taken"
         );
     });
 
@@ -209,7 +209,7 @@ pub fn check() {
     });
 
     orders(
-        "a number closed under a blocking connect, and in other hands",
+        "an fd closed under a blocking connect, and in other hands",
         |program| {
             let (fd, file) = sys::program_socket();
             let waited = program.pending.begin_waited(fd, 0).unwrap();
@@ -222,7 +222,7 @@ pub fn check() {
             assert_eq!(
                 sys::open_files(),
                 [(again, other)].into(),
-                "a foreign number was taken"
+                "a foreign fd was taken"
             );
         },
     );
@@ -231,7 +231,7 @@ pub fn check() {
         let (fd, file) = sys::program_socket();
         let waited = program.pending.begin_waited(fd, 0).unwrap();
         let caller = thread::spawn(move || program.wait_itself(waited, None));
-        assert!(program.pending.cut_short(fd));
+        assert!(program.pending.abort(fd));
         assert_eq!(caller.join().unwrap(), Err(Errno::ECONNRESET));
         sys::join_threads();
         assert_eq!(sys::open_files(), [(fd, file)].into());
@@ -262,9 +262,9 @@ pub fn check() {
         |program| {
             let (fd, file) = sys::program_socket();
             let waited = program.pending.begin_waited(fd, 0).unwrap();
-            let cutter = thread::spawn(move || assert!(program.pending.cut_short(fd)));
+            let aborter = thread::spawn(move || assert!(program.pending.abort(fd)));
             program.hand_over(waited, None);
-            cutter.join().unwrap();
+            aborter.join().unwrap();
             sys::join_threads();
             assert_eq!(program.ends_of(file), [Err(Errno::ECONNRESET)]);
             assert_eq!(sys::open_files(), [(fd, file)].into());
@@ -292,14 +292,14 @@ pub fn check() {
 
     orders("shutdown of a connect that nobody answers", |program| {
         let (fd, file) = sys::program_socket();
-        let cutter = thread::spawn(move || {
-            while !program.pending.cut_short(fd) {
+        let aborter = thread::spawn(move || {
+            while !program.pending.abort(fd) {
                 thread::yield_now();
             }
         });
         assert!(program.connect(fd, None).is_ok());
         program.pending.wait_for(fd);
-        cutter.join().unwrap();
+        aborter.join().unwrap();
         sys::join_threads();
         assert_eq!(program.ends_of(file), [Err(Errno::ECONNRESET)]);
         assert_eq!(sys::open_files(), [(fd, file)].into());
@@ -344,7 +344,7 @@ pub fn check() {
         assert_eq!(sys::open_files(), [].into());
     });
 
-    orders("what looks at a number beside its end", |program| {
+    orders("what looks at an fd beside its end", |program| {
         let (fd, file) = sys::program_socket();
         assert!(program
             .connect_to(fd, Some(1), Err(Errno::ETIMEDOUT))
@@ -353,7 +353,7 @@ pub fn check() {
             let socket = program.pending.socket_of(fd);
             assert!(socket.is_none_or(|socket| sys::file_of(socket.fd()) == Some(file)));
             assert!(!program.pending.is_internal(fd));
-            drop(program.pending.hold(fd));
+            drop(program.pending.lock_fd(fd));
         });
         program.pending.wait_for(fd);
         assert_eq!(program.pending.owed_error(fd), Some(Errno::ETIMEDOUT));

@@ -1,4 +1,4 @@
-//! A kernel of descriptors, sockets, placeholders, epoll and futexes, as far as the books and the helper use it.
+//! A kernel of descriptors, sockets, placeholders, epoll and futexes, as far as the table and the helper use it.
 //!
 //! Each call is one step, and other threads may run before it. What could only be a mistake of ours is written down
 //! (`mistakes`), not panicked about: the helper would catch that.
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 pub type Fd = c_int;
 
-/// Where our own numbers begin.
+/// Where our own fds begin.
 const HIGH: Fd = 1000;
 const FIRST: Fd = 3;
 
 #[derive(Default)]
 struct Kernel {
     step: Arc<AtomicBool>,
-    numbers: BTreeMap<Fd, usize>,
+    fds: BTreeMap<Fd, usize>,
     files: Vec<File>,
     /// Threads that sleep until anything changes.
     waiting: Vec<Thread>,
@@ -115,27 +115,27 @@ impl Kernel {
             nonblocking: true,
         });
         let file = self.files.len() - 1;
-        self.number(file, from)
+        self.fd(file, from)
     }
 
-    fn number(&mut self, file: usize, from: Fd) -> Fd {
+    fn fd(&mut self, file: usize, from: Fd) -> Fd {
         let fd = (from..)
-            .find(|fd| !self.numbers.contains_key(fd))
+            .find(|fd| !self.fds.contains_key(fd))
             .unwrap_or(from);
-        self.numbers.insert(fd, file);
+        self.fds.insert(fd, file);
         fd
     }
 
     fn file(&mut self, fd: Fd) -> Result<usize, Errno> {
-        self.numbers.get(&fd).copied().ok_or(Errno::EBADF)
+        self.fds.get(&fd).copied().ok_or(Errno::EBADF)
     }
 
     fn is_open(&self, file: usize) -> bool {
-        self.numbers.values().any(|&open| open == file)
+        self.fds.values().any(|&open| open == file)
     }
 
     fn close(&mut self, fd: Fd) -> bool {
-        let Some(file) = self.numbers.remove(&fd) else {
+        let Some(file) = self.fds.remove(&fd) else {
             return false;
         };
         if !self.is_open(file) {
@@ -214,29 +214,29 @@ pub fn program_close_at_once(fd: Fd) {
 pub fn program_dup(fd: Fd) -> Fd {
     let mut kernel = enter();
     let file = kernel.file(fd).unwrap();
-    kernel.number(file, FIRST)
+    kernel.fd(file, FIRST)
 }
 
 /// Numbers and files, as the process has them.
 pub fn open_files() -> BTreeMap<Fd, usize> {
-    look().numbers.clone()
+    look().fds.clone()
 }
 
 pub fn file_of(fd: Fd) -> Option<usize> {
-    look().numbers.get(&fd).copied()
+    look().fds.get(&fd).copied()
 }
 
 /// Whether O_NONBLOCK is off.
 pub fn blocks(fd: Fd) -> bool {
     let kernel = look();
-    !kernel.files[kernel.numbers[&fd]].nonblocking
+    !kernel.files[kernel.fds[&fd]].nonblocking
 }
 
 pub fn mistakes() -> Vec<String> {
     look().mistakes.clone()
 }
 
-/// The driver's socket must be under its number, or what took its place when the program closed it.
+/// The driver's socket must be under its fd, or what took its place when the program closed it.
 pub fn expect_socket(fd: Fd) {
     let mut kernel = enter();
     let is_socket = kernel
@@ -312,24 +312,24 @@ pub fn close(fd: Fd) {
     }
 }
 
-pub struct RaisedLimit;
+pub struct NofileGuard;
 
-impl RaisedLimit {
-    pub fn new() -> RaisedLimit {
-        RaisedLimit
+impl NofileGuard {
+    pub fn new() -> NofileGuard {
+        NofileGuard
     }
 
-    pub fn lift(&self) {}
+    pub fn raise(&self) {}
 
-    pub fn lower(&self) {}
+    pub fn restore(&self) {}
 
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let mut kernel = enter();
         let file = kernel.file(fd)?;
-        Ok(OwnFd(kernel.number(file, HIGH)))
+        Ok(OwnFd(kernel.fd(file, HIGH)))
     }
 
-    pub fn raise(&self, fd: OwnFd) -> OwnFd {
+    pub fn move_high(&self, fd: OwnFd) -> OwnFd {
         self.duplicate(fd.0).unwrap_or(fd)
     }
 }
@@ -338,7 +338,7 @@ pub fn replace(from: Fd, to: Fd, _: bool) -> Result<(), Errno> {
     let mut kernel = enter();
     let file = kernel.file(from)?;
     kernel.close(to);
-    kernel.numbers.insert(to, file);
+    kernel.fds.insert(to, file);
     Ok(())
 }
 
@@ -463,9 +463,9 @@ impl From<SocketAddr> for SockAddr {
 pub fn stream_pair() -> Result<(OwnFd, OwnFd), Errno> {
     let mut kernel = enter();
     let next = kernel.files.len();
-    let near = kernel.install(Kind::End { other: next + 1 }, FIRST);
-    let far = kernel.install(Kind::End { other: next }, FIRST);
-    Ok((OwnFd(near), OwnFd(far)))
+    let app_end = kernel.install(Kind::End { other: next + 1 }, FIRST);
+    let wake_end = kernel.install(Kind::End { other: next }, FIRST);
+    Ok((OwnFd(app_end), OwnFd(wake_end)))
 }
 
 pub fn event_counter() -> Result<OwnFd, Errno> {
@@ -610,11 +610,11 @@ pub fn futex_wake(word: &AtomicU32, how_many: i32) {
 }
 
 /// Nobody is cloned here.
-pub struct WipedInChildren;
+pub struct WipedOnFork;
 
-impl WipedInChildren {
-    pub const fn new() -> WipedInChildren {
-        WipedInChildren
+impl WipedOnFork {
+    pub const fn new() -> WipedOnFork {
+        WipedOnFork
     }
 
     pub fn prepare(&self) {}

@@ -2,10 +2,10 @@
 //!
 //! In a process of one thread the tunnel is made on the program's socket where it is. In others it is a pending connect
 //! like that of a non-blocking socket, but for who drives it: while a thread makes the tunnel, the others and their
-//! children see a socket that is connecting, and may close its number and open something else there.
+//! children see a socket that is connecting, and may close its fd and open something else there.
 //!
 //! What is known of it is in a box that nobody owns while its thread sleeps ([`super::sleep`]). When that never comes
-//! back the connect goes on without it, as the kernel's does: on the helper thread, with a placeholder under the number.
+//! back the connect goes on without it, as the kernel's does: on the helper thread, with a placeholder under the fd.
 //! So it does when a signal handler of the thread needs it to ([`detach`]).
 
 use super::asleep::ASLEEP;
@@ -16,7 +16,7 @@ use super::waited::WAITED;
 use super::{peer, signals};
 #[cfg(target_env = "gnu")]
 use crate::old_glibc::is_single_threaded;
-use crate::pending::{Accounts, PENDING};
+use crate::pending::{ConnectStats, PENDING};
 use crate::state::{Libc, State};
 use core::ffi::c_void;
 use std::net::SocketAddr;
@@ -24,11 +24,11 @@ use std::time::Duration;
 use tailchain_core::dial::blocking::{Blocking, Step};
 use tailchain_core::dial::driver::{Driver, Mode};
 use tailchain_core::dial::endpoint::Family;
-use tailchain_core::dial::{fresh, Dial};
+use tailchain_core::dial::{replacement, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
 use tailchain_core::own_fds::RegisteredFd;
-use tailchain_core::pending::{Ends, First, Start, Waited};
+use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
 /// There may be other threads.
@@ -37,7 +37,7 @@ fn is_single_threaded() -> bool {
     false
 }
 
-/// How long a sleep must be that it is asked afterwards whose socket the number is: an answer that is there sooner
+/// How long a sleep must be that it is asked afterwards whose socket the fd is: an answer that is there sooner
 /// costs no call more.
 const LONG: Duration = Duration::from_millis(1);
 
@@ -103,7 +103,7 @@ pub fn begin(
                 Ok(waited) => (Some(waited), Mode::Waiting),
                 // Another thread was first.
                 Err(Errno::EALREADY) => return wait_for_earlier(fd),
-                // Another thread has closed the number.
+                // Another thread has closed the fd.
                 Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => return Verdict::Fail(errno),
                 // No descriptor can be had, or this is between vfork and exec.
                 Err(_) => (None, mode),
@@ -112,10 +112,10 @@ pub fn begin(
         _ => (None, mode),
     };
     let socket = waited.as_ref().map_or(fd, Waited::socket);
-    let dial = Dial::new(&state.config, target, state.draw(), state, now);
+    let dial = Dial::new(&state.config, target, state.chain_seed(), state, now);
     let mut driver = Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds());
     if let Some(waited) = &waited {
-        driver.announce_fresh(waited.fresh());
+        driver.announce_replacement(waited.fresh());
     }
     let mut attempt = Attempt {
         state,
@@ -291,12 +291,12 @@ impl Attempt {
         if (long || slept.is_err()) && !self.is_same() {
             return self.finish(Err(Errno::EBADF));
         }
-        if self.waited.as_ref().is_some_and(Waited::is_cut) {
+        if self.waited.as_ref().is_some_and(Waited::is_aborted) {
             let step = self.dial.abandon(Errno::ECONNRESET);
             return self.go_on(step);
         }
         let step = match slept {
-            Ok(Slept::Ready) => self.dial.ready(),
+            Ok(Slept::Ready) => self.dial.on_ready(),
             Ok(Slept::TimeOver) => self.dial.time_over(),
             // With a time limit, nothing is restarted (signal(7)).
             Err(Errno::EINTR) if signals::restart() && !self.dial.is_limited() => self.dial.again(),
@@ -354,23 +354,25 @@ impl Attempt {
         self.waited.as_ref().map_or(self.fd, Waited::socket)
     }
 
-    /// Whether the number is still the program's socket, where that matters.
+    /// Whether the fd is still the program's socket, where that matters.
     fn is_same(&self) -> bool {
         self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
     }
 
     fn finish(mut self, result: Result<(), Errno>) -> Verdict<()> {
-        let fresh = self.dial.driver.take_fresh();
-        if let (Ok(()), None, Some(cookie)) = (result, &fresh, self.own) {
+        let replacement = self.dial.driver.take_replacement();
+        if let (Ok(()), None, Some(cookie)) = (result, &replacement, self.own) {
             WAITED.note(cookie);
         }
         if let Some(waited) = self.waited.take() {
-            let fresh = fresh.filter(|_| result.is_ok());
-            give_back(waited, self.dialled, fresh, result);
+            let replacement = replacement.filter(|_| result.is_ok());
+            give_back(waited, self.dialled, replacement, result);
             return result.into();
         }
-        let result = match (result, fresh) {
-            (Ok(()), Some(fresh)) if self.is_same() => fresh::install(fresh.fd(), self.fd),
+        let result = match (result, replacement) {
+            (Ok(()), Some(replacement)) if self.is_same() => {
+                replacement::install(replacement.fd(), self.fd)
+            }
             (Ok(()), None) => Ok(()),
             (Err(errno), _) if self.is_same() => Err(errno),
             // Closed meanwhile: what is there now is not ours to change.
@@ -379,7 +381,7 @@ impl Attempt {
         if let Err(errno) = result {
             forget_association(self.fd, errno);
         }
-        Accounts.ended(self.fd, self.dialled, result);
+        ConnectStats.ended(self.fd, self.dialled, result);
         result.into()
     }
 
@@ -395,8 +397,8 @@ impl Attempt {
         let mut driver = dial.driver;
         let start = Start {
             dialled,
-            ends: &Accounts,
-            first: First::Begun,
+            observer: &ConnectStats,
+            first: FirstStep::AlreadyStarted,
         };
         let handed_over = |own| {
             driver.hand_over(own);
@@ -425,7 +427,7 @@ impl Attempt {
             Some(waited) => give_back(waited, dialled, None, Err(errno)),
             None => {
                 forget_association(fd, errno);
-                Accounts.ended(fd, dialled, Err(errno));
+                ConnectStats.ended(fd, dialled, Err(errno));
             }
         }
         errno
@@ -436,12 +438,12 @@ impl Attempt {
 fn give_back(
     waited: Waited,
     dialled: SocketAddr,
-    fresh: Option<RegisteredFd>,
+    replacement: Option<RegisteredFd>,
     result: Result<(), Errno>,
 ) {
     if let Err(errno) = result {
         forget_association(waited.socket(), errno);
     }
-    Accounts.ended(waited.socket(), dialled, result);
-    PENDING.end_waited(waited, fresh, result);
+    ConnectStats.ended(waited.socket(), dialled, result);
+    PENDING.end_waited(waited, replacement, result);
 }

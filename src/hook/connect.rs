@@ -7,7 +7,7 @@ use super::given::GivenAddress;
 use super::sleep::Resumed;
 use super::waited::WAITED;
 use crate::counters::{count, Counter};
-use crate::pending::{Accounts, PENDING};
+use crate::pending::{ConnectStats, PENDING};
 use crate::state::{state, Libc};
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
@@ -16,11 +16,11 @@ use tailchain_core::dial::driver::{Driver, Mode};
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
-use tailchain_core::pending::{Begun, First, Start};
+use tailchain_core::pending::{BeginResult, FirstStep, Start};
 use tailchain_core::router::connect::{kind_of, nowhere, Kind};
 use tailchain_core::sys::{self, Fd, SignalsBlocked, SockAddr};
 
-pub use tailchain_core::router::connect::{forget_association, may_be_tcp, Way};
+pub use tailchain_core::router::connect::{forget_association, may_be_tcp, Decision};
 
 /// The body of the hook.
 ///
@@ -45,14 +45,14 @@ pub unsafe fn connect(
 /// As connect(2), but a bad pointer is an error.
 unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     attempt::detach(fd);
-    if PENDING.has_news() {
+    if PENDING.needs_hooks() {
         // SAFETY: passed on.
         match unsafe { family_of(given) } {
             // The kernel says so of a placeholder, too, and what is owed stays owed.
             None => return Verdict::Real,
             // It dissolves what there is, also an attempt.
             Some(libc::AF_UNSPEC) => {
-                PENDING.cut_short(fd);
+                PENDING.abort(fd);
                 // How the attempt ended is of no interest to the next.
                 let _ = PENDING.owed_error(fd);
                 return Verdict::Real;
@@ -63,7 +63,7 @@ unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     match earlier_attempt(fd) {
         Some(verdict) => verdict,
         // SAFETY: passed on.
-        None => along(fd, unsafe { route_of(fd, given) }),
+        None => execute(fd, unsafe { route_of(fd, given) }),
     }
 }
 
@@ -71,21 +71,23 @@ unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
 pub fn connect_anew(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
     let decision = match kind_of(fd) {
         // Another thread has closed the fd, and opened something else there.
-        Kind::NotTcp => Way::Fails(Errno::EBADF),
-        Kind::TcpInUse => Way::InUse,
-        Kind::Tcp | Kind::TcpUsed => Way::Tunnel(dialled, target),
+        Kind::NotTcp => Decision::Fails(Errno::EBADF),
+        Kind::TcpInUse => Decision::InUse,
+        Kind::Tcp | Kind::TcpUsed => Decision::Tunnel(dialled, target),
     };
-    along(fd, decision)
+    execute(fd, decision)
 }
 
-/// Go the way. `Return`: the socket is connected.
-pub fn along(fd: Fd, way: Way) -> Verdict<()> {
-    match way {
-        Way::Real => Verdict::Real,
-        Way::Elsewhere(address) => sys::connect(fd, &address).into(),
-        Way::InUse => connect_in_use(fd).into(),
-        Way::Refused(errno) | Way::Fails(errno) => Verdict::Fail(errno),
-        Way::Tunnel(dialled, target) => tunnel(fd, dialled, target).unwrap_or_else(Verdict::Fail),
+/// Carry a decision out. `Return`: the socket is connected.
+pub fn execute(fd: Fd, decision: Decision) -> Verdict<()> {
+    match decision {
+        Decision::Real => Verdict::Real,
+        Decision::Elsewhere(address) => sys::connect(fd, &address).into(),
+        Decision::InUse => connect_in_use(fd).into(),
+        Decision::Refused(errno) | Decision::Fails(errno) => Verdict::Fail(errno),
+        Decision::Tunnel(dialled, target) => {
+            tunnel(fd, dialled, target).unwrap_or_else(Verdict::Fail)
+        }
     }
 }
 
@@ -115,33 +117,33 @@ unsafe fn family_of(given: &mut GivenAddress) -> Option<c_int> {
 ///
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
-pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Way {
+pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Decision {
     /// The shortest address that can be ours, a sockaddr_in.
     const SHORTEST: usize = size_of::<libc::sockaddr_in>();
     let length = given.length();
     if (length as usize) < SHORTEST {
-        return Way::Real;
+        return Decision::Real;
     }
     let kind = kind_of(fd);
     if kind == Kind::NotTcp {
         // SAFETY: passed on.
         return match unsafe { datagram::refused_connect(fd, given) } {
-            Some(errno) => Way::Refused(errno),
-            None => Way::Real,
+            Some(errno) => Decision::Refused(errno),
+            None => Decision::Real,
         };
     }
     // SAFETY: what is bad is not read.
     let address = unsafe { given.read(sys::is_readable) };
     let Some(dialled) = address.and_then(SockAddr::inet) else {
-        return Way::Real;
+        return Decision::Real;
     };
-    let way = state().way(fd, kind, dialled, length);
-    match way {
-        Way::Real | Way::Elsewhere(_) => count(Counter::Direct),
-        Way::Refused(_) => count(Counter::Refused),
-        Way::Fails(_) | Way::InUse | Way::Tunnel(..) => {}
+    let decision = state().decide(fd, kind, dialled, length);
+    match decision {
+        Decision::Real | Decision::Elsewhere(_) => count(Counter::Direct),
+        Decision::Refused(_) => count(Counter::Refused),
+        Decision::Fails(_) | Decision::InUse | Decision::Tunnel(..) => {}
     }
-    way
+    decision
 }
 
 /// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
@@ -155,7 +157,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     // no signal may wait for that, unless the helper does it.
     let may_look_up = state.may_look_up();
     let signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
-    // The file is opened here, not by the helper: a number that the program is about to get would be taken.
+    // The file is opened here, not by the helper: an fd that the program is about to get would be taken.
     state.names();
     let place = Place {
         fd,
@@ -168,10 +170,10 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     }
     let start = Start {
         dialled,
-        ends: &Accounts,
+        observer: &ConnectStats,
         first: match may_look_up {
-            true => First::Helper,
-            false => First::Here,
+            true => FirstStep::Deferred,
+            false => FirstStep::Inline,
         },
     };
     let signals = signals.unwrap_or_default();
@@ -179,7 +181,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
         let dial = Dial::new(
             &state.config,
             place.target.clone(),
-            state.draw(),
+            state.chain_seed(),
             state,
             sys::now(),
         );
@@ -193,8 +195,8 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
         )
     });
     match begun {
-        Ok(Begun::Pending) => Err(Errno::EINPROGRESS),
-        Ok(Begun::Ended(result)) => {
+        Ok(BeginResult::Pending) => Err(Errno::EINPROGRESS),
+        Ok(BeginResult::Ended(result)) => {
             result.inspect_err(|&errno| forget_association(fd, errno))?;
             Ok(Verdict::Return(()))
         }
@@ -215,7 +217,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
 /// it waits for the end.
 pub fn earlier_attempt(fd: Fd) -> Option<Verdict<()>> {
     if PENDING.count() > 0 {
-        if let Some(Some(Err(errno))) = PENDING.orphan_end(fd) {
+        if let Some(Some(Err(errno))) = PENDING.poll_inherited(fd) {
             return Some(Verdict::Fail(errno));
         }
         match PENDING.blocks(fd) {

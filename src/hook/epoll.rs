@@ -1,5 +1,5 @@
 //! epoll_ctl(2) and its instances: only to remember what is registered, for the exchange of the file under a
-//! number.
+//! fd.
 
 use super::boundary::Verdict;
 use super::table::real;
@@ -21,14 +21,14 @@ pub unsafe fn epoll_ctl(
     event: *mut epoll_event,
 ) -> Verdict<c_int> {
     // What the kernel does and what is noted belong together: no exchange may come between.
-    let _held = PENDING.hold(fd);
+    let _held = PENDING.lock_fd(fd);
     // SAFETY: the program's own arguments.
     match unsafe { real::epoll_ctl(epoll, operation, fd, event) } {
         Some(0) => {}
         Some(_) => return Verdict::Fail(Errno::from_raw(sys::errno())),
         None => return Verdict::Fail(Errno::ENOSYS),
     }
-    PENDING.look_for_birth();
+    PENDING.detect_fork();
     if operation == libc::EPOLL_CTL_DEL {
         PENDING.registrations.remove(epoll, fd);
     } else {
@@ -70,7 +70,7 @@ fn made(result: Option<c_int>) -> Verdict<c_int> {
     match result {
         Some(-1) => Verdict::Fail(Errno::from_raw(sys::errno())),
         Some(epoll) => {
-            PENDING.look_for_birth();
+            PENDING.detect_fork();
             PENDING.registrations.rings.epoll_made(epoll);
             Verdict::Return(epoll)
         }

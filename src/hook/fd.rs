@@ -1,4 +1,4 @@
-//! The life of descriptors: what the books of pending connects must hear of. Not one of these does anything
+//! The life of descriptors: what the table of pending connects must hear of. Not one of these does anything
 //! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
 
 use super::boundary::Verdict;
@@ -14,15 +14,15 @@ use tailchain_core::sys;
 /// # Safety
 /// As close(2).
 pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
-    if PENDING.is_busy() {
+    if PENDING.needs_close_tracking() {
         if PENDING.is_internal(fd) {
-            // Not the program's: to it, the number is not open. A daemon that closes everything goes on.
+            // Not the program's: to it, the fd is not open. A daemon that closes everything goes on.
             return Verdict::Fail(Errno::EBADF);
         }
         if PENDING.closing(fd) {
             // SAFETY: the program's own argument.
             let verdict = returned(unsafe { real::close(fd) });
-            PENDING.release_deserted();
+            PENDING.release_closed();
             return verdict;
         }
     }
@@ -71,27 +71,30 @@ fn making_way(
     flags: c_int,
     real: impl FnOnce() -> Option<c_int>,
 ) -> Verdict<c_int> {
-    if !PENDING.is_busy() || flags & !libc::O_CLOEXEC != 0 || sys::status_flags(old).is_err() {
+    if !PENDING.needs_close_tracking()
+        || flags & !libc::O_CLOEXEC != 0
+        || sys::status_flags(old).is_err()
+    {
         return duplicating(old, real);
     }
     if PENDING.is_internal(new) {
         return Verdict::Fail(Errno::EBUSY);
     }
-    // A number that was opened before the limit was lowered is open, but cannot be the new one.
+    // An fd that was opened before the limit was lowered is open, but cannot be the new one.
     if new >= sys::room() {
         return Verdict::Real;
     }
     let last = PENDING.closing(new);
     let verdict = duplicating(old, real);
     if last {
-        PENDING.release_deserted();
+        PENDING.release_closed();
     }
     verdict
 }
 
 /// A placeholder may not be exchanged between the call and the note of it.
 fn duplicating(old: c_int, real: impl FnOnce() -> Option<c_int>) -> Verdict<c_int> {
-    let held = PENDING.hold(old);
+    let held = PENDING.lock_fd(old);
     let verdict = returned(real());
     if let Verdict::Return(new) = verdict {
         PENDING.duplicated(held, old, new);
@@ -107,12 +110,12 @@ fn returned(value: Option<c_int>) -> Verdict<c_int> {
     }
 }
 
-/// Whether fcntl has nothing to do here: nothing is pending, and no number is made.
+/// Whether fcntl has nothing to do here: nothing is pending, and no fd is made.
 pub fn is_idle_fcntl(command: c_int) -> bool {
-    !matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && !PENDING.has_news()
+    !matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && !PENDING.needs_hooks()
 }
 
-/// The body of the hooks fcntl and fcntl64. The third argument is passed on as it came, a number or a pointer.
+/// The body of the hooks fcntl and fcntl64. The third argument is passed on as it came, an fd or a pointer.
 ///
 /// # Safety
 /// As fcntl(2).
@@ -122,7 +125,7 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
             // SAFETY: the program's own arguments.
             duplicating(fd, || unsafe { real::fcntl(fd, command, argument) })
         }
-        libc::F_GETFL => match PENDING.hold(fd) {
+        libc::F_GETFL => match PENDING.lock_fd(fd) {
             Some(mut held) => {
                 // SAFETY: the program's own arguments.
                 let flags = returned(unsafe { real::fcntl(fd, command, argument) });
@@ -140,7 +143,7 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
             unsafe { real::fcntl(fd, command, argument | libc::O_NONBLOCK as c_ulong) }
         }),
         // The exchange carries the flag over: not while it is being changed.
-        libc::F_SETFD => match PENDING.hold(fd) {
+        libc::F_SETFD => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => returned(unsafe { real::fcntl(fd, command, argument) }),
             None => Verdict::Real,
@@ -150,15 +153,15 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
 }
 
 /// A connecting socket is made blocking or non-blocking by `real`, which leaves its placeholder non-blocking: see
-/// `Held::set_blocking`.
+/// `FdLock::set_blocking`.
 fn changing_mode(
     fd: c_int,
     blocking: bool,
     real: impl FnOnce() -> Option<c_int>,
 ) -> Verdict<c_int> {
     // What a child inherited may be over: then it is put back, and the call is for the socket.
-    let _ = PENDING.orphan_end(fd);
-    let Some(mut held) = PENDING.hold(fd) else {
+    let _ = PENDING.poll_inherited(fd);
+    let Some(mut held) = PENDING.lock_fd(fd) else {
         return Verdict::Real;
     };
     let verdict = returned(real());
@@ -180,7 +183,7 @@ pub fn is_idle_ioctl(request: Ioctl) -> bool {
         libc::TIOCOUTQ,
         SIOCOUTQNSD,
     ];
-    !OF_SOCKETS.contains(&request) || !PENDING.has_news()
+    !OF_SOCKETS.contains(&request) || !PENDING.needs_hooks()
 }
 
 /// The body of the hook. FIONBIO is what F_SETFL is to fcntl.
@@ -200,18 +203,18 @@ pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_i
             changing_mode(fd, blocking, || Some(0))
         }
         // The program has sent nothing; what its placeholder holds is ours.
-        libc::TIOCOUTQ | SIOCOUTQNSD if PENDING.hold(fd).is_some() => {
+        libc::TIOCOUTQ | SIOCOUTQNSD if PENDING.lock_fd(fd).is_some() => {
             // A placeholder knows the first of the two alone.
             // SAFETY: the program's own arguments.
             let verdict = returned(unsafe { real::ioctl(fd, libc::TIOCOUTQ, argument) });
             if let Verdict::Return(0) = verdict {
-                // SAFETY: the kernel has just written a number there.
+                // SAFETY: the kernel has just written an fd there.
                 unsafe { (argument as *mut c_int).write_unaligned(0) };
             }
             verdict
         }
         // As F_SETFD of fcntl: not while the exchange carries the flag over.
-        libc::FIOCLEX | libc::FIONCLEX => match PENDING.hold(fd) {
+        libc::FIOCLEX | libc::FIONCLEX => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => returned(unsafe { real::ioctl(fd, request, argument) }),
             None => Verdict::Real,
@@ -239,7 +242,7 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
 fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     // CLOSE_RANGE_CLOEXEC closes nothing, and with flags that the kernel does not know it does nothing.
     let closes = flags as c_uint & !libc::CLOSE_RANGE_UNSHARE == 0;
-    if !PENDING.is_busy() || first > last || !closes {
+    if !PENDING.needs_close_tracking() || first > last || !closes {
         return Verdict::Real;
     }
     if !sys::has_close_range() {
@@ -249,7 +252,7 @@ fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     let deserts = PENDING.closing_range(first, last);
     let verdict = closing_around_ours(first, last, flags);
     if deserts {
-        PENDING.release_deserted();
+        PENDING.release_closed();
     }
     verdict
 }
@@ -282,7 +285,7 @@ fn closing_around_ours(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_i
 #[cfg(target_env = "gnu")]
 pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
     let first = first.max(0);
-    if PENDING.is_busy() && !sys::has_close_range() {
+    if PENDING.needs_close_tracking() && !sys::has_close_range() {
         close_each(first);
         return Verdict::Return(());
     }
@@ -305,6 +308,6 @@ fn close_each(first: c_int) {
         }
     }
     if deserts {
-        PENDING.release_deserted();
+        PENDING.release_closed();
     }
 }

@@ -22,7 +22,7 @@ hooks! {
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn __close(fd: c_int) -> c_int
-        = fd::close, fails -1, idle !PENDING.has_news();
+        = fd::close, fails -1, idle !PENDING.needs_hooks();
 
     /// The other name that glibc exports dup2(2) by.
     ///
@@ -46,7 +46,7 @@ hooks! {
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn closefrom(first: c_int) -> ()
-        = fd::closefrom, fails (), idle !PENDING.has_news();
+        = fd::closefrom, fails (), idle !PENDING.needs_hooks();
 
     /// getaddrinfo_a(3): as getaddrinfo.
     ///

@@ -6,7 +6,7 @@
 
 use super::attempt;
 use super::boundary::Verdict;
-use super::connect::{along, earlier_attempt, may_be_tcp, route_of};
+use super::connect::{earlier_attempt, execute, may_be_tcp, route_of};
 use super::datagram;
 use super::given::{GivenAddress, GivenMessage, GivenMessages};
 use super::sleep::Resumed;
@@ -72,7 +72,7 @@ pub unsafe fn sendto(
     _address_length: socklen_t,
 ) -> Verdict<ssize_t> {
     if resumed.is_none() && !connects(fd, flags) {
-        if !given.is_null() && PENDING.hold(fd).is_some() {
+        if !given.is_null() && PENDING.lock_fd(fd).is_some() {
             // To a connecting socket the address is nothing; to its placeholder, which is connected, an error.
             let nobody = core::ptr::null();
             // SAFETY: the program's own arguments.
@@ -170,7 +170,7 @@ pub fn refused_by(fd: Fd) -> impl Fn(&mut GivenAddress) -> Option<Errno> {
 
 /// Whether a call with these flags connects: to sockets other than TCP's, MSG_FASTOPEN is nothing.
 fn connects(fd: Fd, flags: c_int) -> bool {
-    flags & libc::MSG_FASTOPEN != 0 && (may_be_tcp(fd) || PENDING.hold(fd).is_some())
+    flags & libc::MSG_FASTOPEN != 0 && (may_be_tcp(fd) || PENDING.lock_fd(fd).is_some())
 }
 
 /// The connect that MSG_FASTOPEN implies. `Return`: the tunnel stands.
@@ -189,7 +189,7 @@ unsafe fn connect_first(resumed: Option<Resumed>, fd: Fd, given: &mut GivenAddre
         return Verdict::Real;
     }
     // SAFETY: passed on.
-    along(fd, unsafe { route_of(fd, given) })
+    execute(fd, unsafe { route_of(fd, given) })
 }
 
 fn plain(flags: c_int) -> c_int {

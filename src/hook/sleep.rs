@@ -7,7 +7,7 @@ use core::mem;
 use core::ptr;
 use std::time::Duration;
 use tailchain_core::errno::Errno;
-use tailchain_core::sys::{self, Departure, Fd};
+use tailchain_core::sys::{self, CancelCleanup, Fd};
 
 /// A sleep until there is an event on a descriptor, or a time has come.
 #[derive(Clone, Copy)]
@@ -72,14 +72,14 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
     }
     let mask = rest.mask.as_ref().map_or(ptr::null(), ptr::from_ref);
     #[cfg(target_env = "gnu")]
-    let mut place = Departure::place();
+    let mut place = CancelCleanup::place();
     // musl's longjmp(3) leaves the entry in the list, which is gone through when the thread ends: it must be there then.
     #[cfg(not(target_env = "gnu"))]
-    let mut place = mem::ManuallyDrop::new(Box::new(Departure::place()));
+    let mut place = mem::ManuallyDrop::new(Box::new(CancelCleanup::place()));
     let has_state = !rest.state.is_null();
     if has_state {
         // SAFETY: popped below, or by libc when the frame is left; the rest is the caller's contract.
-        unsafe { Departure::push(&mut place, rest.left, rest.state) };
+        unsafe { CancelCleanup::push(&mut place, rest.left, rest.state) };
     }
     // SAFETY: a pollfd and a timespec of this frame. No other frame of ours than those of the hook is below, and
     // neither has anything to drop.
@@ -87,7 +87,7 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
     let error = sys::errno();
     if has_state {
         // SAFETY: pushed above.
-        unsafe { Departure::pop(&mut place) };
+        unsafe { CancelCleanup::pop(&mut place) };
     }
     #[cfg(not(target_env = "gnu"))]
     drop(mem::ManuallyDrop::into_inner(place));

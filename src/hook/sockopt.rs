@@ -29,7 +29,7 @@ pub unsafe fn getsockopt(
         };
     }
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the number.
+        // SAFETY: the program's own arguments, but for the fd.
         Some(socket) => {
             // SAFETY: as above.
             let result = unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) };
@@ -58,7 +58,7 @@ unsafe fn show_connecting(info: *mut u8, length: socklen_t) {
 /// that failed.
 fn pending_error(fd: Fd) -> Option<c_int> {
     if PENDING.count() > 0 {
-        match PENDING.orphan_end(fd) {
+        match PENDING.poll_inherited(fd) {
             Some(None) => return Some(0),
             Some(Some(result)) => return Some(result.err().map_or(0, Errno::raw)),
             None => {}
@@ -105,7 +105,7 @@ pub unsafe fn setsockopt(
     length: socklen_t,
 ) -> Verdict<c_int> {
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the number.
+        // SAFETY: the program's own arguments, but for the fd.
         Some(socket) => {
             // SAFETY: as above.
             done(unsafe { sys::raw_set_option(socket.fd(), level, name, value, length) })
@@ -124,7 +124,7 @@ pub unsafe fn getsockname(
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the number.
+        // SAFETY: the program's own arguments, but for the fd.
         Some(socket) => done(unsafe { sys::raw_local_address(socket.fd(), address, length) }),
         None => Verdict::Real,
     }
@@ -132,7 +132,7 @@ pub unsafe fn getsockname(
 
 /// Whether shutdown has nothing to do here: nothing is pending, and no thread sleeps in a connect.
 pub fn is_idle_shutdown() -> bool {
-    !PENDING.has_news() && !ASLEEP.any()
+    !PENDING.needs_hooks() && !ASLEEP.any()
 }
 
 /// The body of the hook.
@@ -141,7 +141,7 @@ pub fn is_idle_shutdown() -> bool {
 /// As shutdown(2).
 pub unsafe fn shutdown(fd: c_int, _how: c_int) -> Verdict<c_int> {
     attempt::detach(fd);
-    if PENDING.cut_short(fd) {
+    if PENDING.abort(fd) {
         return Verdict::Return(0);
     }
     Verdict::Real

@@ -64,19 +64,19 @@ hooks! {
     /// Async-signal-safe. After fork: a child learns what became of a connect that its parent began. After
     /// vfork: libc's.
     fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
-        = sockopt::getsockopt, fails -1, idle !PENDING.has_news();
+        = sockopt::getsockopt, fails -1, idle !PENDING.needs_hooks();
 
     /// setsockopt(2): options of a connecting socket.
     ///
     /// Async-signal-safe. After fork: as before. After vfork: libc's.
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int
-        = sockopt::setsockopt, fails -1, idle !PENDING.has_news();
+        = sockopt::setsockopt, fails -1, idle !PENDING.needs_hooks();
 
     /// getsockname(2): of a connecting socket.
     ///
     /// Async-signal-safe. After fork: as before. After vfork: libc's.
     fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = sockopt::getsockname, fails -1, idle !PENDING.has_news();
+        = sockopt::getsockname, fails -1, idle !PENDING.needs_hooks();
 
     /// shutdown(2): on a connecting socket it ends the attempt.
     ///
@@ -106,10 +106,10 @@ hooks! {
 
     /// close(2): a pending connect ends with its last number.
     ///
-    /// Async-signal-safe: signals are blocked while the books are open. After fork: as before. After vfork:
+    /// Async-signal-safe: signals are blocked while the table is open. After fork: as before. After vfork:
     /// libc's.
     fn close(fd: c_int) -> c_int
-        = fd::close, fails -1, idle !PENDING.has_news();
+        = fd::close, fails -1, idle !PENDING.needs_hooks();
 
     /// dup(2): one more number for a pending connect.
     ///
@@ -148,7 +148,7 @@ hooks! {
     ///
     /// Async-signal-safe, after fork and vfork: as close.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
-        = fd::close_range, fails -1, idle !PENDING.has_news();
+        = fd::close_range, fails -1, idle !PENDING.needs_hooks();
 
     /// unshare(2): a process of two threads cannot have all that one of one thread can, and an fd table of its own would
     /// be without our helper.

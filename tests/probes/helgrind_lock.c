@@ -8,7 +8,7 @@
  * Nor does helgrind know an atomic store: on x86-64 it is an ordinary one. To suppress its reports by function would
  * hide all else that the function does, and depend on what the compiler inlines. So they are prevented by address; it
  * is told not to look at
- *  - what the library maps. That is two things (shared_names::Memory, Registrations), both tables of atomic words and
+ *  - what the library maps. That is two things (name_table::Memory, Registrations), both tables of atomic words and
  *    nothing else: their types give no other access.
  *  - the library's static variables. What they hold is an atomic word, or is under one of our locks, or was made before
  *    there were threads. The locks guard maps and lists, and those live on the heap, where helgrind does look.

@@ -154,20 +154,20 @@ async fn run_curl(launcher: &Path, config: &Path, curl: &Path) -> Result<Output,
     }
 }
 
-/// A config in a folder that only this user can enter, gone with this value.
+/// A config in a directory that only this user can enter, gone with this value.
 struct PrivateConfig {
-    folder: PathBuf,
+    directory: PathBuf,
     file: PathBuf,
 }
 
 impl PrivateConfig {
     fn write(proxy: SocketAddr) -> io::Result<PrivateConfig> {
-        let folder = std::env::temp_dir().join(format!("tailchain-demo-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("tailchain-demo-{}", std::process::id()));
         // Fails when something of that name exists, so nobody can have prepared it.
-        DirBuilder::new().mode(0o700).create(&folder)?;
+        DirBuilder::new().mode(0o700).create(&directory)?;
         let config = PrivateConfig {
-            file: folder.join("proxychains.conf"),
-            folder,
+            file: directory.join("proxychains.conf"),
+            directory,
         };
         let text = format!(
             "strict_chain\nproxy_dns\n\n[ProxyList]\nsocks5 {} {}\n",
@@ -181,6 +181,6 @@ impl PrivateConfig {
 
 impl Drop for PrivateConfig {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -8,10 +8,10 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tailchain_core::config::{Config, Dns};
-use tailchain_core::fake::FakeNet;
+use tailchain_core::fake_ip::FakeNet;
 use tailchain_core::host::{Host, HostName};
+use tailchain_core::name_table::NameTable;
 use tailchain_core::route::{self, NamePolicy};
-use tailchain_core::shared_names::SharedNames;
 use tailchain_diagnostics::report;
 
 /// Print the addresses that a program gets for a name, one a line
@@ -117,6 +117,6 @@ pub fn name_behind(config: &Config, ip: IpAddr) -> Option<HostName> {
     table().name_of(id)
 }
 
-fn table() -> SharedNames {
-    SharedNames::open(&|name| std::env::var_os(name))
+fn table() -> NameTable {
+    NameTable::open(&|name| std::env::var_os(name))
 }

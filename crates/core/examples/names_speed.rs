@@ -4,12 +4,12 @@
 
 use std::time::Instant;
 use tailchain_core::host::HostName;
-use tailchain_core::shared_names::SharedNames;
+use tailchain_core::name_table::NameTable;
 
 fn main() {
-    let folder = std::env::args_os().nth(1);
+    let directory = std::env::args_os().nth(1);
     let start = Instant::now();
-    let names = SharedNames::open(&|_| folder.clone());
+    let names = NameTable::open(&|_| directory.clone());
     println!("open: {:?}, in {}", start.elapsed(), names.place());
     for count in [1, 1_000, 100_000] {
         let all: Vec<_> = (0..count)

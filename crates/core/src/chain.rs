@@ -6,7 +6,7 @@ use crate::config::{ChainKind, Proxy};
 
 /// What makes one connection's path differ from another's. The planner has neither a clock nor a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draw {
+pub struct ChainSeed {
     /// How many proxies had their turn before this connection (round robin).
     pub turn: usize,
     /// Any number that the next connection does not have (random).
@@ -42,19 +42,19 @@ pub struct Planner<'c> {
 }
 
 impl<'c> Planner<'c> {
-    pub fn new(kind: ChainKind, proxies: &'c [Proxy], draw: Draw) -> Planner<'c> {
+    pub fn new(kind: ChainKind, proxies: &'c [Proxy], seed: ChainSeed) -> Planner<'c> {
         let mut living: Vec<&Proxy> = proxies.iter().collect();
         let (most, least) = match kind {
             // Least stays what it is while the living become fewer: one failure is final.
             ChainKind::Strict => (living.len(), living.len()),
             ChainKind::Dynamic => (living.len(), 1),
             ChainKind::Random { len } => {
-                shuffle(&mut living, draw.seed);
+                shuffle(&mut living, seed.seed);
                 (len.max(1), len.max(1))
             }
             ChainKind::RoundRobin { len } => {
                 let len = len.max(1);
-                if let Some(start) = draw.turn.checked_rem(living.len()) {
+                if let Some(start) = seed.turn.checked_rem(living.len()) {
                     living.rotate_left(start);
                 }
                 (len, len)
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    const NO_DRAW: Draw = Draw { turn: 0, seed: 0 };
+    const NO_SEED: ChainSeed = ChainSeed { turn: 0, seed: 0 };
 
     /// Proxies that are told apart by their ports: 0, 1, 2, …
     fn proxies(count: u16) -> Vec<Proxy> {
@@ -146,7 +146,7 @@ mod tests {
     fn a_strict_chain_is_tried_once() {
         let proxies = proxies(3);
         for blame in [Blame::Hop(0), Blame::Hop(2), Blame::Target] {
-            let mut planner = Planner::new(ChainKind::Strict, &proxies, NO_DRAW);
+            let mut planner = Planner::new(ChainKind::Strict, &proxies, NO_SEED);
             assert_eq!(ports(planner.next_path()), Some(vec![0, 1, 2]));
             planner.report(blame);
             assert_eq!(planner.next_path(), None);
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_dynamic_chain_goes_on_with_the_living_until_there_are_none() {
         let proxies = proxies(3);
-        let mut planner = Planner::new(ChainKind::Dynamic, &proxies, NO_DRAW);
+        let mut planner = Planner::new(ChainKind::Dynamic, &proxies, NO_SEED);
         assert_eq!(ports(planner.next_path()), Some(vec![0, 1, 2]));
         planner.report(Blame::Hop(1));
         assert_eq!(ports(planner.next_path()), Some(vec![0, 2]));
@@ -174,7 +174,7 @@ mod tests {
             ChainKind::Random { len: 1 },
             ChainKind::RoundRobin { len: 1 },
         ] {
-            let mut planner = Planner::new(kind, &proxies, NO_DRAW);
+            let mut planner = Planner::new(kind, &proxies, NO_SEED);
             assert!(planner.next_path().is_some());
             planner.report(Blame::Target);
             assert_eq!(planner.next_path(), None);
@@ -185,7 +185,7 @@ mod tests {
     fn blame_beyond_the_path_is_final() {
         let proxies = proxies(3);
         let kind = ChainKind::RoundRobin { len: 1 };
-        let mut planner = Planner::new(kind, &proxies, NO_DRAW);
+        let mut planner = Planner::new(kind, &proxies, NO_SEED);
         assert_eq!(ports(planner.next_path()), Some(vec![0]));
         planner.report(Blame::Hop(1));
         assert_eq!(planner.next_path(), None);
@@ -195,7 +195,7 @@ mod tests {
     fn the_same_path_is_given_until_it_is_reported() {
         let proxies = proxies(5);
         let kind = ChainKind::Random { len: 3 };
-        let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed: 7 });
+        let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 0, seed: 7 });
         let path = planner.next_path();
         assert_eq!(planner.next_path(), path);
     }
@@ -204,7 +204,7 @@ mod tests {
     fn a_random_chain_replaces_the_dead_while_enough_live() {
         let proxies = proxies(4);
         let kind = ChainKind::Random { len: 2 };
-        let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed: 42 });
+        let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 0, seed: 42 });
         let mut dead = HashSet::new();
         for _ in 0..3 {
             let path = ports(planner.next_path()).unwrap();
@@ -222,7 +222,7 @@ mod tests {
         let mut drawn = [0_u32; 4];
         for seed in 0..4000 {
             let kind = ChainKind::Random { len: 1 };
-            let mut planner = Planner::new(kind, &proxies, Draw { turn: 0, seed });
+            let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 0, seed });
             drawn[usize::from(ports(planner.next_path()).unwrap()[0])] += 1;
         }
         assert!(
@@ -237,7 +237,7 @@ mod tests {
         let path = |connection: usize| {
             let turn = connection * 2;
             let kind = ChainKind::RoundRobin { len: 2 };
-            ports(Planner::new(kind, &proxies, Draw { turn, seed: 0 }).next_path()).unwrap()
+            ports(Planner::new(kind, &proxies, ChainSeed { turn, seed: 0 }).next_path()).unwrap()
         };
         let turns: Vec<_> = (0..6).map(path).collect();
         assert_eq!(turns, [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4], [0, 1]]);
@@ -247,7 +247,7 @@ mod tests {
     fn round_robin_skips_the_dead_and_gives_up_when_too_few_are_left() {
         let proxies = proxies(4);
         let kind = ChainKind::RoundRobin { len: 2 };
-        let mut planner = Planner::new(kind, &proxies, Draw { turn: 2, seed: 0 });
+        let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 2, seed: 0 });
         assert_eq!(ports(planner.next_path()), Some(vec![2, 3]));
         planner.report(Blame::Hop(0));
         assert_eq!(ports(planner.next_path()), Some(vec![3, 0]));
@@ -268,7 +268,7 @@ mod tests {
             (ChainKind::Random { len: 0 }, &none),
             (ChainKind::RoundRobin { len: 0 }, &none),
         ] {
-            assert_eq!(Planner::new(kind, list, NO_DRAW).next_path(), None);
+            assert_eq!(Planner::new(kind, list, NO_SEED).next_path(), None);
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
             blames in proptest::collection::vec(0_usize..9, 9),
         ) {
             let proxies = proxies(count);
-            let mut planner = Planner::new(kind, &proxies, Draw { turn, seed });
+            let mut planner = Planner::new(kind, &proxies, ChainSeed { turn, seed });
             for blame in blames {
                 match ports(planner.next_path()) {
                     Some(path) => {

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::host::HostName;
-use crate::shared_names::sys;
+use crate::name_table::sys;
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -19,7 +19,9 @@
 
 use crate::config::bypass::bypassing;
 use crate::config::locate::{self, Candidate, Owner};
-use crate::config::{self, environment, tailscaled, Config, ConfigError, Finding, Source, Warning};
+use crate::config::{
+    self, environment, tailscaled, Config, ConfigError, Diagnostic, Source, Warning,
+};
 use crate::sys;
 use crate::trust::{self, Distrust, Links, ReadError};
 use core::fmt;
@@ -140,7 +142,7 @@ impl Loaded {
     /// say which other file is to be appended to.
     fn drop_log_file(&mut self) {
         if let Some(path) = self.config.log_file.take() {
-            self.warnings.push(Warning(Finding {
+            self.warnings.push(Warning(Diagnostic {
                 source: self.config.source.clone(),
                 line: None,
                 text: format!("log_file {}", path.display()),
@@ -267,7 +269,7 @@ fn not_used(path: PathBuf, why: Distrust) -> Warning {
         Distrust::TooLarge => "remove it, or write a smaller one",
         _ => "name it with -f or PROXYCHAINS_CONF_FILE to use it all the same",
     };
-    Warning(Finding {
+    Warning(Diagnostic {
         // Who reads this has to find the file.
         source: Source::File(std::path::absolute(&path).unwrap_or(path)),
         line: None,
@@ -317,7 +319,7 @@ fn is_of_this_machine(host: IpAddr) -> bool {
 
 /// What a config has on this machine is not sent to another one.
 fn foreign(host: IpAddr) -> Warning {
-    Warning(Finding {
+    Warning(Diagnostic {
         source: Source::Variable(tailscaled::HOST_VARIABLE),
         line: None,
         text: host.to_string(),
@@ -457,17 +459,17 @@ mod tests {
 
     const GOOD: &str = "strict_chain\n[ProxyList]\nsocks5 127.0.0.1 1080\n";
 
-    /// A folder of this test alone, removed at its end.
-    struct Folder(PathBuf);
+    /// A directory of this test alone, removed at its end.
+    struct Directory(PathBuf);
 
-    impl Folder {
-        fn new() -> Folder {
+    impl Directory {
+        fn new() -> Directory {
             static NEXT: AtomicU32 = AtomicU32::new(0);
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("tailchain-load-{}-{number}", std::process::id());
             let path = std::env::temp_dir().join(name);
             fs::create_dir(&path).unwrap();
-            Folder(path)
+            Directory(path)
         }
 
         fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -477,7 +479,7 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Directory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -512,15 +514,15 @@ mod tests {
 
     #[test]
     fn the_first_of_the_ways_to_name_a_configuration_wins() {
-        let folder = Folder::new();
-        let [option, variable, found] = ["o", "v", "f"].map(|name| folder.file(name, GOOD));
+        let directory = Directory::new();
+        let [option, variable, found] = ["o", "v", "f"].map(|name| directory.file(name, GOOD));
         let all: Variables<'_> = &[
             ("TAILCHAIN_PROXY", "socks5://h"),
             ("PROXYCHAINS_CONF_FILE", variable.to_str().unwrap()),
             ("ALL_PROXY", "socks5://h"),
             ("all_proxy", "socks5://h"),
         ];
-        let candidates = [Path::new("/nowhere/a.conf"), folder.0.as_path(), &found];
+        let candidates = [Path::new("/nowhere/a.conf"), directory.0.as_path(), &found];
         let from =
             |first: usize, candidates: &[&Path]| find(None, &all[first..], candidates).unwrap();
         let by_option = find(Some(&option), all, &candidates).unwrap();
@@ -553,12 +555,12 @@ mod tests {
 
     #[test]
     fn a_file_that_was_named_and_cannot_be_read_is_an_error_though_others_could() {
-        let folder = Folder::new();
-        let good = folder.file("good", GOOD);
+        let directory = Directory::new();
+        let good = directory.file("good", GOOD);
         for (path, reason) in [
-            (folder.0.join("missing"), "No such file"),
+            (directory.0.join("missing"), "No such file"),
             (
-                folder.0.clone(),
+                directory.0.clone(),
                 "this is a directory; name the config file in it",
             ),
         ] {
@@ -587,12 +589,12 @@ mod tests {
 
     #[test]
     fn a_file_is_read_and_its_errors_name_it() {
-        let folder = Folder::new();
-        let good = read_from(placed(folder.file("good", GOOD)), &[]).unwrap();
+        let directory = Directory::new();
+        let good = read_from(placed(directory.file("good", GOOD)), &[]).unwrap();
         assert_eq!(good.config.proxies.len(), 1);
         assert!(!good.config.quiet && good.warnings.is_empty());
 
-        let bad = folder.file("bad", "chain_len = x\n");
+        let bad = directory.file("bad", "chain_len = x\n");
         let place = format!("{}:1: ", bad.display());
         let error = read_from(placed(bad), &[]).unwrap_err().to_string();
         assert!(error.starts_with(&place), "{error}");
@@ -600,32 +602,32 @@ mod tests {
 
     #[test]
     fn load_finds_and_reads_in_one_step() {
-        let folder = Folder::new();
-        let file = folder.file("good", "quiet_mode\n[ProxyList]\nraw ::1 1\n");
+        let directory = Directory::new();
+        let file = directory.file("good", "quiet_mode\n[ProxyList]\nraw ::1 1\n");
         let loaded = load(Some(&file), &|_| None).unwrap();
         assert_eq!(loaded.config.source, Source::File(file));
-        let missing = load(Some(&folder.0.join("missing")), &|_| None);
+        let missing = load(Some(&directory.0.join("missing")), &|_| None);
         assert!(matches!(missing, Err(LoadError::Unreadable { .. })));
     }
 
     #[test]
     fn quiet_comes_from_the_file_or_from_the_variable() {
-        let folder = Folder::new();
-        let file = placed(folder.file("good", GOOD));
+        let directory = Directory::new();
+        let file = placed(directory.file("good", GOOD));
         for (value, quiet) in [("1", true), ("0", false), ("", false)] {
             let variables = [("PROXYCHAINS_QUIET_MODE", value)];
             let loaded = read_from(file.clone(), &variables).unwrap();
             assert_eq!(loaded.config.quiet, quiet, "{value}");
         }
-        let own = placed(folder.file("own", &format!("quiet_mode\n{GOOD}")));
+        let own = placed(directory.file("own", &format!("quiet_mode\n{GOOD}")));
         assert!(read_from(own, &[]).unwrap().config.quiet);
     }
 
     #[test]
     fn a_bypass_needs_no_configuration_and_keeps_only_how_to_log() {
-        let folder = Folder::new();
-        let quiet = folder.file("quiet", "quiet_mode\nproxy_dns\n[ProxyList]\nraw ::1 1\n");
-        let bad = folder.file("bad", "chain_len = x\n");
+        let directory = Directory::new();
+        let quiet = directory.file("quiet", "quiet_mode\nproxy_dns\n[ProxyList]\nraw ::1 1\n");
+        let bad = directory.file("bad", "chain_len = x\n");
         let with = |file: &Path, reason: &'static str| {
             load(Some(file), &|name| {
                 (name == BYPASS_VARIABLE).then(|| reason.into())
@@ -635,7 +637,7 @@ mod tests {
         assert_eq!(bypassed.bypass.as_deref(), Some("no key?"));
         assert!(bypassed.quiet && bypassed.proxies.is_empty());
         assert_eq!(bypassed.dns, Dns::Local);
-        for other in [&bad, &folder.0.join("missing")] {
+        for other in [&bad, &directory.0.join("missing")] {
             assert!(with(other, "no key").unwrap().config.bypass.is_some());
             assert!(with(other, "").is_err());
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// The list of them.
 pub struct OwnFds {
     /// Taken last of all locks: a descriptor may be dropped under any of them.
-    numbers: Lock<BTreeSet<Fd>>,
+    fds: Lock<BTreeSet<Fd>>,
     /// How many they are, to be seen without the lock.
     count: AtomicUsize,
     any: AtomicBool,
@@ -32,7 +32,7 @@ impl Default for OwnFds {
 impl OwnFds {
     pub const fn new() -> OwnFds {
         OwnFds {
-            numbers: Lock::new(BTreeSet::new()),
+            fds: Lock::new(BTreeSet::new()),
             count: AtomicUsize::new(0),
             any: AtomicBool::new(false),
         }
@@ -40,8 +40,8 @@ impl OwnFds {
 
     /// Put one on the list.
     pub fn adopt(&'static self, own: OwnFd) -> RegisteredFd {
-        let mut numbers = self.numbers.lock();
-        self.insert(&mut numbers, own.release())
+        let mut fds = self.fds.lock();
+        self.insert(&mut fds, own.release())
     }
 
     /// Make one and put it on the list, with no fork in between, whose child would keep it. `make` may take no lock of ours.
@@ -49,20 +49,20 @@ impl OwnFds {
         &'static self,
         make: impl FnOnce() -> Result<OwnFd, Errno>,
     ) -> Result<RegisteredFd, Errno> {
-        let mut numbers = self.numbers.lock();
+        let mut fds = self.fds.lock();
         let fd = make()?.release();
-        Ok(self.insert(&mut numbers, fd))
+        Ok(self.insert(&mut fds, fd))
     }
 
     /// What opens and closes one of ours on the way, with no fork in between. It may take no lock of ours.
     pub fn unforked<T>(&self, body: impl FnOnce() -> T) -> T {
-        let _numbers = self.numbers.lock();
+        let _numbers = self.fds.lock();
         body()
     }
 
-    fn insert(&'static self, numbers: &mut BTreeSet<Fd>, fd: Fd) -> RegisteredFd {
-        numbers.insert(fd);
-        self.count.store(numbers.len(), Ordering::Release);
+    fn insert(&'static self, fds: &mut BTreeSet<Fd>, fd: Fd) -> RegisteredFd {
+        fds.insert(fd);
+        self.count.store(fds.len(), Ordering::Release);
         self.any.store(true, Ordering::Release);
         RegisteredFd {
             fd,
@@ -88,35 +88,35 @@ impl OwnFds {
     }
 
     pub fn has(&self, fd: Fd) -> bool {
-        !self.is_empty() && self.numbers.lock().contains(&fd)
+        !self.is_empty() && self.fds.lock().contains(&fd)
     }
 
-    /// Those between two numbers, in order.
+    /// Those between two fds, in order.
     pub fn between(&self, first: u32, last: u32) -> Vec<Fd> {
         if self.is_empty() {
             return Vec::new();
         }
-        let numbers = self.numbers.lock();
+        let fds = self.fds.lock();
         let in_range = |fd: &Fd| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
-        numbers.iter().copied().filter(in_range).collect()
+        fds.iter().copied().filter(in_range).collect()
     }
 
     /// In a forked child: close all of them but `kept`. Whoever had one there is gone, or will find it closed.
     pub fn keep_only(&self, kept: &BTreeSet<Fd>) {
-        let mut numbers = self.numbers.lock();
-        numbers.retain(|fd| {
+        let mut fds = self.fds.lock();
+        fds.retain(|fd| {
             let stays = kept.contains(fd);
             if !stays {
                 sys::close(*fd);
             }
             stays
         });
-        self.count.store(numbers.len(), Ordering::Release);
+        self.count.store(fds.len(), Ordering::Release);
     }
 
     /// The lock, for the handlers around fork.
     pub fn lock(&self) -> &Lock<BTreeSet<Fd>> {
-        &self.numbers
+        &self.fds
     }
 }
 
@@ -128,12 +128,12 @@ impl RegisteredFd {
 
 impl Drop for RegisteredFd {
     fn drop(&mut self) {
-        let mut numbers = self.listed_in.numbers.lock();
-        // In a forked child it may be closed already, and the number another's.
-        if numbers.remove(&self.fd) {
+        let mut fds = self.listed_in.fds.lock();
+        // In a forked child it may be closed already, and the fd another's.
+        if fds.remove(&self.fd) {
             sys::close(self.fd);
         }
-        self.listed_in.count.store(numbers.len(), Ordering::Release);
+        self.listed_in.count.store(fds.len(), Ordering::Release);
     }
 }
 
@@ -149,14 +149,14 @@ mod tests {
     fn a_descriptor_is_listed_while_it_is_open() {
         static LIST: OwnFds = OwnFds::new();
         let (kept, dropped) = (one(&LIST), one(&LIST));
-        let number = dropped.fd();
-        assert!(LIST.has(number) && LIST.between(0, u32::MAX).contains(&kept.fd()));
+        let fd = dropped.fd();
+        assert!(LIST.has(fd) && LIST.between(0, u32::MAX).contains(&kept.fd()));
         assert_eq!(
             LIST.between(kept.fd() as u32, kept.fd() as u32),
             [kept.fd()]
         );
         drop(dropped);
-        assert!(!LIST.has(number) && !LIST.is_empty());
+        assert!(!LIST.has(fd) && !LIST.is_empty());
         drop(kept);
         assert!(LIST.is_empty());
     }
@@ -170,14 +170,14 @@ mod tests {
         // SAFETY: a new fd, adopted at once.
         let high = unsafe { libc::fcntl(counter.fd(), libc::F_DUPFD_CLOEXEC, HIGH) };
         let (kept, lost) = (one(&LIST), LIST.adopt(OwnFd::adopt(high)));
-        let number = lost.fd();
+        let fd = lost.fd();
         LIST.keep_only(&[kept.fd()].into());
-        // The number is another's by now.
-        let other = sys::RaisedLimit::as_it_is().duplicate(kept.fd()).unwrap();
-        sys::replace(other.fd(), number, true).unwrap();
+        // The fd is another's by now.
+        let other = sys::NofileGuard::as_it_is().duplicate(kept.fd()).unwrap();
+        sys::replace(other.fd(), fd, true).unwrap();
         drop(lost);
-        assert!(sys::file_id(number).is_ok());
-        sys::close(number);
+        assert!(sys::file_id(fd).is_ok());
+        sys::close(fd);
         assert!(LIST.has(kept.fd()));
     }
 }

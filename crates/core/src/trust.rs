@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::name_table::sys::{effective_user, open_at};
 use crate::private_group::is_private;
-use crate::shared_names::sys::{effective_user, open_at};
 use core::fmt;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File, Metadata};

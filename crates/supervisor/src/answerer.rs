@@ -251,7 +251,7 @@ impl Answerer {
     }
 
     /// There is something to read.
-    pub fn ready(&mut self) {
+    pub fn on_ready(&mut self) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
         let ready = sys::epoll_wait(self.epoll.fd(), &mut events, Some(Duration::ZERO));
         for event in events.iter().take(ready.unwrap_or(0)) {
@@ -366,7 +366,7 @@ impl Answerer {
         }
         match self.router.answer_query(&query.question) {
             QueryAnswer::Here(answer) => query.answer(&answer, room),
-            QueryAnswer::NoRoom => failure(message, SERVER_FAILURE),
+            QueryAnswer::TableFull => failure(message, SERVER_FAILURE),
             QueryAnswer::Server => {
                 let is_remote = name.as_ref().is_none_or(|name| self.is_remote(name));
                 match server.filter(|_| !is_remote) {

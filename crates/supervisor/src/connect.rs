@@ -11,14 +11,14 @@ use crate::supervisor::{Over, Supervisor};
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::error_socket;
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
 use tailchain_core::own_fds::{OwnFds, RegisteredFd};
-use tailchain_core::pending::make_error_socket;
 use tailchain_core::route;
 use tailchain_core::router::connect::{
-    forget_association, kind_of, may_be_tcp, nowhere, Kind, Way,
+    forget_association, kind_of, may_be_tcp, nowhere, Decision, Kind,
 };
 use tailchain_core::router::Libc;
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
@@ -100,22 +100,22 @@ impl Supervisor {
         };
         let kind = kind_of(of.socket.fd());
         let length = address.as_bytes().len() as libc::socklen_t;
-        match self.router.way(of.socket.fd(), kind, dialled, length) {
+        match self.router.decide(of.socket.fd(), kind, dialled, length) {
             // It would ask for names past the table.
-            Way::Real | Way::Elsewhere(_) if self.answerer.is_for(dialled) => {
+            Decision::Real | Decision::Elsewhere(_) if self.answerer.is_for(dialled) => {
                 self.connect_resolver(call, of, dialled)
             }
-            Way::Tunnel(
+            Decision::Tunnel(
                 dialled,
                 Target {
                     host: Host::Ip(_), ..
                 },
             ) if self.answerer.is_for(dialled) => self.connect_resolver(call, of, dialled),
-            Way::Real => self.connect_directly(call, of, *address, Some(dialled)),
-            Way::Elsewhere(to) => self.connect_directly(call, of, to, Some(dialled)),
-            Way::Refused(errno) | Way::Fails(errno) => Reply::Fail(errno),
-            Way::InUse => sys::connect(of.socket.fd(), &nowhere()).into(),
-            Way::Tunnel(dialled, target) => self
+            Decision::Real => self.connect_directly(call, of, *address, Some(dialled)),
+            Decision::Elsewhere(to) => self.connect_directly(call, of, to, Some(dialled)),
+            Decision::Refused(errno) | Decision::Fails(errno) => Reply::Fail(errno),
+            Decision::InUse => sys::connect(of.socket.fd(), &nowhere()).into(),
+            Decision::Tunnel(dialled, target) => self
                 .connect_through(call, of, dialled, target)
                 .unwrap_or_else(Reply::Fail),
         }
@@ -171,8 +171,8 @@ impl Supervisor {
         let (socket, now) = (of.socket.fd(), sys::now());
         let flags = sys::status_flags(socket)?;
         let family = self.router.family(socket, dialled)?;
-        let draw = self.router.draw();
-        let dial = Dial::new(&self.router.config, target, draw, self.router, now);
+        let seed = self.router.chain_seed();
+        let dial = Dial::new(&self.router.config, target, seed, self.router, now);
         if flags & libc::O_NONBLOCK == 0 {
             let driver = Driver::new(dial, socket, family, Mode::Blocking(flags), &Libc, &OWN_FDS);
             let engine = Engine::Waited(Box::new(Blocking::new(driver, socket, now)));
@@ -286,7 +286,7 @@ impl Supervisor {
     pub fn put_back(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
         self.put_back_one(call, job, fd)?;
         if let Face::Placeholder(placeholder) = &job.face {
-            if !placeholder.is_deserted() {
+            if !placeholder.peer_closed() {
                 for dup in held::fds_of(call.thread, placeholder.file) {
                     let _ = self.put_back_one(call, job, dup);
                 }
@@ -427,12 +427,12 @@ impl Supervisor {
             Ok(()) if job.replacement.is_none() => {}
             Ok(()) => {
                 // Whoever waits for the socket that the program has must look.
-                make_error_socket(job.socket.fd());
+                error_socket::make(job.socket.fd());
                 job.end = Some(result);
                 self.keep(id, job);
             }
             Err(errno) => {
-                let told = make_error_socket(job.socket.fd());
+                let told = error_socket::make(job.socket.fd());
                 if !told || errno != Errno::ECONNREFUSED {
                     self.leave_untold(job.cookie, result);
                 }
@@ -489,11 +489,11 @@ impl Supervisor {
 }
 
 fn take_replacement(job: &mut Job, result: Result<(), Errno>) {
-    let replacement = job.driver().and_then(Driver::take_fresh);
+    let replacement = job.driver().and_then(Driver::take_replacement);
     job.replacement = replacement.filter(|_| result.is_ok());
     if let Some(replacement) = &job.replacement {
         // What the program has set meanwhile.
-        let _ = tailchain_core::dial::fresh::copy_options(job.socket.fd(), replacement.fd());
+        let _ = tailchain_core::dial::replacement::copy_options(job.socket.fd(), replacement.fd());
     }
 }
 

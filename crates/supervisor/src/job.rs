@@ -83,7 +83,7 @@ impl Job {
     pub fn begin(&mut self) -> Stand {
         match &mut self.engine {
             Engine::Waited(blocking) => of_step(blocking.begin()),
-            Engine::Meanwhile(driver) => of_progress(driver.go()),
+            Engine::Meanwhile(driver) => of_progress(driver.advance()),
             Engine::Kernel { until } => Stand::Wait {
                 fd: self.socket.fd(),
                 events: libc::POLLOUT,
@@ -92,10 +92,10 @@ impl Job {
         }
     }
 
-    pub fn ready(&mut self) -> Stand {
+    pub fn on_ready(&mut self) -> Stand {
         match &mut self.engine {
-            Engine::Waited(blocking) => of_step(blocking.ready()),
-            Engine::Meanwhile(driver) => of_progress(driver.ready()),
+            Engine::Waited(blocking) => of_step(blocking.on_ready()),
+            Engine::Meanwhile(driver) => of_progress(driver.on_ready()),
             Engine::Kernel { .. } => Stand::Finished(self.ask_kernel()),
         }
     }
@@ -103,7 +103,7 @@ impl Job {
     pub fn expired(&mut self) -> Stand {
         match &mut self.engine {
             Engine::Waited(blocking) => of_step(blocking.time_over()),
-            Engine::Meanwhile(driver) => of_progress(driver.expired()),
+            Engine::Meanwhile(driver) => of_progress(driver.on_timeout()),
             Engine::Kernel { .. } => Stand::LimitOver,
         }
     }

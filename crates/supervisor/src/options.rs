@@ -174,7 +174,7 @@ fn step_if_ready(job: &mut Job) -> Stand {
     match stand {
         Stand::Wait { fd, events, .. } if events != 0 => {
             match sys::poll_one(fd, events, Some(core::time::Duration::ZERO)) {
-                Ok(true) => job.ready(),
+                Ok(true) => job.on_ready(),
                 _ => stand,
             }
         }

@@ -35,7 +35,7 @@ impl Placeholder {
     }
 
     /// Whether no fd leads to it any more. Not to be told once the connect has failed.
-    pub fn is_deserted(&self) -> bool {
+    pub fn peer_closed(&self) -> bool {
         // No event is asked for: POLLHUP is always told.
         self.wake
             .as_ref()

@@ -171,13 +171,13 @@ impl Supervisor {
     fn event(&mut self, token: Token) {
         match token {
             Token::Listener => self.call(),
-            Token::Answerer => self.answerer.ready(),
+            Token::Answerer => self.answerer.on_ready(),
             Token::Program => {
                 // Who waits for the end of its stderr need not wait for those that it left behind.
                 crate::sys::silence(libc::STDERR_FILENO);
                 let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
             }
-            Token::Socket(id) => self.step(id, Job::ready),
+            Token::Socket(id) => self.step(id, Job::on_ready),
             Token::Deserted(id) => drop(self.remove(id)),
         }
     }

@@ -36,21 +36,21 @@ impl Driver<'_> {
         }
     }
 
-    pub fn announce_fresh(&mut self, _: Arc<AtomicI32>) {}
+    pub fn announce_replacement(&mut self, _: Arc<AtomicI32>) {}
 
     pub fn take_opened(&mut self) -> Option<Fd> {
         None
     }
 
-    pub fn take_fresh(&mut self) -> Option<RegisteredFd> {
+    pub fn take_replacement(&mut self) -> Option<RegisteredFd> {
         None
     }
 
     pub fn waiting(&mut self) -> Progress {
-        self.go()
+        self.advance()
     }
 
-    pub fn go(&mut self) -> Progress {
+    pub fn advance(&mut self) -> Progress {
         sys::expect_socket(self.own);
         match self.waits {
             Some(0) => Progress::Finished(self.result),
@@ -66,13 +66,13 @@ impl Driver<'_> {
         }
     }
 
-    pub fn ready(&mut self) -> Progress {
+    pub fn on_ready(&mut self) -> Progress {
         self.waits = self.waits.map(|waits| waits - 1);
-        self.go()
+        self.advance()
     }
 
-    pub fn expired(&mut self) -> Progress {
-        self.go()
+    pub fn on_timeout(&mut self) -> Progress {
+        self.advance()
     }
 
     pub fn abandon(&mut self, errno: Errno) {

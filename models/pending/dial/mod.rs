@@ -1,4 +1,6 @@
-//! What the books and the helper need of `dial`.
+//! What the table and the helper need of `dial`.
 
 pub mod driver;
-pub mod fresh;
+#[path = "../../../crates/core/src/dial/error_socket.rs"]
+pub mod error_socket;
+pub mod replacement;

@@ -44,9 +44,11 @@ pub unsafe fn getaddrinfo(
     };
     let (name, digits) = match host {
         Answer::Local => return Verdict::Real,
-        // SAFETY: as above.
-        Answer::Watched(name) => return unsafe { watched(&name, node, service, hints, result) },
-        Answer::NoRoom => return Verdict::Return(libc::EAI_AGAIN),
+        Answer::DirectName(name) => {
+            // SAFETY: as above.
+            return unsafe { direct_name(&name, node, service, hints, result) };
+        }
+        Answer::TableFull => return Verdict::Return(libc::EAI_AGAIN),
         Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
         Answer::Known(name, host) => match share_of_libc(host, family, flags) {
             Share::All => return Verdict::Real,
@@ -133,7 +135,7 @@ pub unsafe fn answer_in_dns_form(node: *const c_char, flags: c_int) -> Result<An
 ///
 /// # Safety
 /// As getaddrinfo(3).
-unsafe fn watched(
+unsafe fn direct_name(
     name: &HostName,
     node: *const c_char,
     service: *const c_char,

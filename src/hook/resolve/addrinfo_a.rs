@@ -53,13 +53,13 @@ pub unsafe fn getaddrinfo_a(
         let digits = match unsafe { answer_in_dns_form(request.ar_name, flags) } {
             // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
             // What cannot be encoded libc cannot encode either, and says so of the one request.
-            Ok(Answer::Local | Answer::Watched(_)) | Err(_) => continue,
+            Ok(Answer::Local | Answer::DirectName(_)) | Err(_) => continue,
             Ok(Answer::Known(_, host)) => match share_of_libc(host, family, flags) {
                 Share::All => continue,
                 Share::None => Ok(NO_HOST.into()),
                 Share::Address(ip) => Ok(digits(ip)),
             },
-            Ok(Answer::NoRoom) => Err(libc::EAI_AGAIN),
+            Ok(Answer::TableFull) => Err(libc::EAI_AGAIN),
             Ok(Answer::NoName) => Ok(NO_HOST.into()),
             Ok(Answer::Fake(host)) => Ok(host.digits(family)),
         };

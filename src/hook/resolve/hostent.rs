@@ -101,16 +101,16 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
     // SAFETY: passed on.
     match unsafe { numeric(name, family) } {
         Numeric::Local => Verdict::Real,
-        Numeric::Watched(watched) => {
+        Numeric::DirectName(direct_name) => {
             // SAFETY: the program's own argument; libc returns its static hostent.
             let Some(entry) = (unsafe { real::gethostbyname2(name, family) }) else {
                 return Verdict::Fail(Errno::ENOSYS);
             };
             // SAFETY: as above.
-            unsafe { remember(entry, &watched) };
+            unsafe { remember(entry, &direct_name) };
             Verdict::Return(entry)
         }
-        Numeric::NoRoom => {
+        Numeric::TableFull => {
             set_h_errno(TRY_AGAIN);
             Verdict::Return(ptr::null_mut())
         }
@@ -129,7 +129,7 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
     }
 }
 
-/// Remember the addresses of a name: `Answer::Watched`.
+/// Remember the addresses of a name: `Answer::DirectName`.
 ///
 /// # Safety
 /// `entry` is NULL or a hostent that libc filled.
@@ -157,8 +157,8 @@ unsafe fn remember(entry: *mut hostent, name: &HostName) {
 
 enum Numeric {
     Local,
-    Watched(HostName),
-    NoRoom,
+    DirectName(HostName),
+    TableFull,
     NoName,
     Fake(HostName, CString),
 }
@@ -174,8 +174,8 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
         Answer::Local => Numeric::Local,
         Answer::Known(_, host) if host.has(family) => Numeric::Local,
         Answer::Known(..) => Numeric::NoName,
-        Answer::Watched(name) => Numeric::Watched(name),
-        Answer::NoRoom => Numeric::NoRoom,
+        Answer::DirectName(name) => Numeric::DirectName(name),
+        Answer::TableFull => Numeric::TableFull,
         Answer::NoName => Numeric::NoName,
         Answer::Fake(host) => {
             let digits = host.digits(family);
@@ -186,7 +186,7 @@ unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
 
 /// The arguments that all `_r` functions end with.
 #[derive(Clone, Copy)]
-struct Room {
+struct OutBuf {
     entry: *mut hostent,
     buffer: *mut c_char,
     size: size_t,
@@ -194,7 +194,7 @@ struct Room {
     h_errno: *mut c_int,
 }
 
-impl Room {
+impl OutBuf {
     /// Have libc fill it for an address in digits, and put the name in front.
     ///
     /// # Safety
@@ -275,7 +275,7 @@ pub unsafe fn gethostbyname2_r(
     result: *mut *mut hostent,
     h_errno: *mut c_int,
 ) -> Verdict<c_int> {
-    let room = Room {
+    let out = OutBuf {
         entry,
         buffer,
         size,
@@ -285,14 +285,14 @@ pub unsafe fn gethostbyname2_r(
     // SAFETY: passed on.
     match unsafe { numeric(name, family) } {
         Numeric::Local => Verdict::Real,
-        Numeric::Watched(watched) => {
+        Numeric::DirectName(direct_name) => {
             // SAFETY: the program's own arguments.
             let code = unsafe {
                 real::gethostbyname2_r(name, family, entry, buffer, size, result, h_errno)
             };
             if code == Some(0) {
                 // SAFETY: libc wrote it just now.
-                unsafe { remember(*result, &watched) };
+                unsafe { remember(*result, &direct_name) };
             }
             match code {
                 Some(code) => Verdict::Return(code),
@@ -300,11 +300,11 @@ pub unsafe fn gethostbyname2_r(
             }
         }
         // SAFETY: the program's own arguments.
-        Numeric::NoRoom => unsafe { room.fail(libc::EAGAIN, TRY_AGAIN) },
+        Numeric::TableFull => unsafe { out.fail(libc::EAGAIN, TRY_AGAIN) },
         // SAFETY: as above. 0 with a NULL result: not found, gethostbyname(3).
-        Numeric::NoName => unsafe { room.fail(0, HOST_NOT_FOUND) },
+        Numeric::NoName => unsafe { out.fail(0, HOST_NOT_FOUND) },
         // SAFETY: as above.
-        Numeric::Fake(name, digits) => unsafe { room.fill(&name, &digits, family) },
+        Numeric::Fake(name, digits) => unsafe { out.fill(&name, &digits, family) },
     }
 }
 
@@ -380,7 +380,7 @@ pub unsafe fn gethostbyaddr_r(
     let Some(ip) = (unsafe { address(bytes, length, family) }) else {
         return Verdict::Real;
     };
-    let room = Room {
+    let out = OutBuf {
         entry,
         buffer,
         size,
@@ -390,8 +390,8 @@ pub unsafe fn gethostbyaddr_r(
     match state().reverse(ip) {
         Reverse::Local | Reverse::Known(_) => Verdict::Real,
         // SAFETY: the program's own arguments. glibc returns ENOENT-like codes here; the result is NULL.
-        Reverse::Unknown => unsafe { room.fail(libc::ENOENT, HOST_NOT_FOUND) },
+        Reverse::Unknown => unsafe { out.fail(libc::ENOENT, HOST_NOT_FOUND) },
         // SAFETY: as above.
-        Reverse::Name(name) => unsafe { room.fill(&name, &digits(ip), family) },
+        Reverse::Name(name) => unsafe { out.fill(&name, &digits(ip), family) },
     }
 }

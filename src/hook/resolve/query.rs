@@ -31,12 +31,12 @@ extern "C" {
 }
 
 /// Where an answer goes.
-struct Room {
+struct OutBuf {
     buffer: *mut u8,
     size: c_int,
 }
 
-impl Room {
+impl OutBuf {
     /// The length of the message, once it is in the program's buffer.
     ///
     /// # Safety
@@ -59,7 +59,7 @@ unsafe fn answer_query(
     name: &[u8],
     class: c_int,
     qtype: c_int,
-    room: &Room,
+    out: &OutBuf,
 ) -> Verdict<c_int> {
     // libc cuts both to 16 bits as well.
     let (class, qtype) = (class as u16, qtype as u16);
@@ -81,9 +81,9 @@ unsafe fn answer_query(
     match said {
         QueryAnswer::Server => Verdict::Real,
         // SAFETY: the caller's contract.
-        QueryAnswer::NoRoom => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
+        QueryAnswer::TableFull => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
         // SAFETY: the caller's contract.
-        QueryAnswer::Here(answer) => match unsafe { room.put(&query, &answer) } {
+        QueryAnswer::Here(answer) => match unsafe { out.put(&query, &answer) } {
             // The message is in the buffer all the same, as libc leaves it there.
             Ok(_) if answer == dns::Answer::NoSuchName => {
                 // SAFETY: the caller's contract.
@@ -167,7 +167,7 @@ pub unsafe fn res_nquery(
     // SAFETY: the program's own arguments.
     unsafe {
         let name = CStr::from_ptr(name).to_bytes();
-        answer_query(res, name, class, qtype, &Room { buffer, size })
+        answer_query(res, name, class, qtype, &OutBuf { buffer, size })
     }
 }
 
@@ -210,7 +210,7 @@ pub unsafe fn res_nquerydomain(
             whole.push(b'.');
             whole.extend_from_slice(CStr::from_ptr(domain).to_bytes());
         }
-        answer_query(res, &whole, class, qtype, &Room { buffer, size })
+        answer_query(res, &whole, class, qtype, &OutBuf { buffer, size })
     }
 }
 
@@ -241,12 +241,14 @@ pub unsafe fn res_send(
     match state().answer_query(&query.question) {
         QueryAnswer::Server => Verdict::Real,
         // As when no server answers.
-        QueryAnswer::NoRoom => Verdict::Fail(Errno::ETIMEDOUT),
-        // SAFETY: the program's own arguments.
-        QueryAnswer::Here(answer) => match unsafe { Room { buffer, size }.put(&query, &answer) } {
-            Ok(length) => Verdict::Return(length),
-            Err(errno) => Verdict::Fail(errno),
-        },
+        QueryAnswer::TableFull => Verdict::Fail(Errno::ETIMEDOUT),
+        QueryAnswer::Here(answer) => {
+            // SAFETY: the program's own arguments.
+            match unsafe { OutBuf { buffer, size }.put(&query, &answer) } {
+                Ok(length) => Verdict::Return(length),
+                Err(errno) => Verdict::Fail(errno),
+            }
+        }
     }
 }
 

@@ -4,21 +4,21 @@
 
 #![forbid(unsafe_code)]
 
-use super::draft::{Draft, Order};
-use super::error::shown;
+use super::builder::{ConfigBuilder, Order};
+use super::error::sanitized;
 use super::{ChainKind, Config, Source};
 
 /// `reason` is told to the user; `usual` is what the configuration would be, of which only where and whether to
 /// log is kept.
 pub fn bypassing(reason: &[u8], variable: &'static str, usual: Option<Config>) -> Config {
-    let mut config =
-        Draft::new(Order::Strict).configuration(&Source::Variable(variable), ChainKind::Strict);
+    let mut config = ConfigBuilder::new(Order::Strict)
+        .configuration(&Source::Variable(variable), ChainKind::Strict);
     if let Some(usual) = usual {
         config.quiet = usual.quiet;
         config.log_file = usual.log_file;
         config.log_format = usual.log_format;
     }
-    config.bypass = Some(shown(reason));
+    config.bypass = Some(sanitized(reason));
     config
 }
 

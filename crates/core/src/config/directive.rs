@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::draft::{Draft, Order};
+use super::builder::{ConfigBuilder, Order};
 use super::error::Problem;
 use super::proxy_parts::parse_kind;
 use super::rules::{Dnat, Net, Suffix};
-use super::words::{Remark, Words};
+use super::words::{Note, Words};
 use super::{Dns, LogFormat, ProxyDown, RawDns, Supervise};
 use crate::host::HostName;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const TAILNET_DOMAIN: &str = ".ts.net";
 /// Bytes of a path in a sockaddr_un (unix(7)), without the final NUL.
 pub(super) const LONGEST_SOCKET: usize = 107;
 
-type Apply = fn(&mut Draft, &Words<'_>, u32) -> Result<Remark, Problem>;
+type Apply = fn(&mut ConfigBuilder, &Words<'_>, u32) -> Result<Note, Problem>;
 
 /// All that there is to know of a directive: the parser, the shipped config, the man page and the documents take it
 /// from here.
@@ -486,7 +486,7 @@ fn absolute(path: &str) -> Result<PathBuf, Problem> {
         true => Ok(PathBuf::from(path)),
         false => Err(Problem::new(
             "this is not an absolute path",
-            "begin it with /: programs change their folder",
+            "begin it with /: programs change their directory",
         )),
     }
 }
@@ -506,10 +506,14 @@ pub(super) fn is_known(keyword: &str) -> bool {
     PARSERS.iter().any(|(name, _)| *name == keyword)
 }
 
-/// Lets a line work on the draft. A directive that is not known is remarked and changes nothing.
-pub(super) fn apply(draft: &mut Draft, words: &Words<'_>, line: u32) -> Result<Remark, Problem> {
+/// Apply one line to the builder. An unknown directive leaves a note and changes nothing.
+pub(super) fn apply(
+    builder: &mut ConfigBuilder,
+    words: &Words<'_>,
+    line: u32,
+) -> Result<Note, Problem> {
     match PARSERS.iter().find(|(name, _)| *name == words.keyword) {
-        Some((_, apply)) => apply(draft, words, line),
+        Some((_, apply)) => apply(builder, words, line),
         None => Ok(Some(unknown(words.keyword))),
     }
 }

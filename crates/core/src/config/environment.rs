@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::draft::{Draft, Order};
-use super::error::{shown, shown_url, Problem};
+use super::builder::{ConfigBuilder, Order};
+use super::error::{sanitized, sanitized_url, Problem};
 use super::proxy_parts::Listed;
 use super::rules::{Net, Suffix};
 use super::url::{self, Dialect};
@@ -30,10 +30,10 @@ pub fn from_url(
     no_proxy: Option<&str>,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
     let source = Source::Variable(variable);
-    let mut draft = Draft::new(Order::Strict);
+    let mut builder = ConfigBuilder::new(Order::Strict);
     let count = url_list.split(',').count();
     let shown_alone = |url| match count {
-        1 => shown_url(url),
+        1 => sanitized_url(url),
         _ => String::new(),
     };
     for (url, number) in url_list.split(',').map(str::trim).zip(1u32..) {
@@ -44,15 +44,15 @@ pub fn from_url(
             ConfigError(problem.at(&source, None, shown_alone(url)))
         })?;
         if listed.proxy.kind == ProxyKind::Http {
-            draft.dns = Dns::Remote;
+            builder.dns = Dns::Remote;
         }
-        draft.add_proxy(listed, number);
+        builder.add_proxy(listed, number);
     }
     let warnings = match no_proxy {
-        Some(list) => add_exceptions(&mut draft, list),
+        Some(list) => add_exceptions(&mut builder, list),
         None => Vec::new(),
     };
-    let config = draft
+    let config = builder
         .finish(&source)
         .map_err(|(problem, _)| ConfigError(problem.at(&source, None, shown_alone(url_list))))?;
     Ok((config, warnings))
@@ -70,31 +70,35 @@ fn parse_one(url: &str, count: usize) -> Result<Listed, Problem> {
 }
 
 /// The position of an item, counted from 1, stands for its line.
-fn add_exceptions(draft: &mut Draft, list: &str) -> Vec<Warning> {
+fn add_exceptions(builder: &mut ConfigBuilder, list: &str) -> Vec<Warning> {
     let items = list
         .split(|c: char| c == ',' || c.is_ascii_whitespace())
         .filter(|item| !item.is_empty());
     let mut warnings = Vec::new();
     for (item, number) in items.zip(1u32..) {
-        if let Err(problem) = add_exception(draft, item, number) {
+        if let Err(problem) = add_exception(builder, item, number) {
             let source = Source::Variable("NO_PROXY");
-            warnings.push(Warning(problem.at(&source, None, shown(item.as_bytes()))));
+            warnings.push(Warning(problem.at(
+                &source,
+                None,
+                sanitized(item.as_bytes()),
+            )));
         }
     }
     warnings
 }
 
-fn add_exception(draft: &mut Draft, item: &str, number: u32) -> Result<(), Problem> {
+fn add_exception(builder: &mut ConfigBuilder, item: &str, number: u32) -> Result<(), Problem> {
     if item == "*" {
-        draft.local_domains.insert(Suffix::everything(), number);
-        draft
+        builder.local_domains.insert(Suffix::everything(), number);
+        builder
             .local_nets
             .extend(Net::everything().map(|net| (net, number)));
         return Ok(());
     }
     let bare_v6 = item.strip_prefix('[').and_then(|i| i.strip_suffix(']'));
     if let Ok(net) = Net::parse(bare_v6.unwrap_or(item)) {
-        draft.local_nets.push((net, number));
+        builder.local_nets.push((net, number));
         return Ok(());
     }
     if item.contains('/') {
@@ -111,7 +115,7 @@ fn add_exception(draft: &mut Draft, item: &str, number: u32) -> Result<(), Probl
             "write the name without the port",
         ));
     }
-    draft.local_domains.insert(Suffix::parse(item)?, number);
+    builder.local_domains.insert(Suffix::parse(item)?, number);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 /// One remark about a configuration. Displayed as "PLACE:LINE: `TEXT`: what was wrong; what to do".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Diagnostic {
     pub source: Source,
     /// Counted from 1; `None` when the whole of the source is meant.
     pub line: Option<u32>,
@@ -21,11 +21,11 @@ pub struct Finding {
 
 /// The configuration cannot be used: the program must not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(pub Finding);
+pub struct ConfigError(pub Diagnostic);
 
 /// The configuration can be used, but probably does not say what its writer meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning(pub Finding);
+pub struct Warning(pub Diagnostic);
 
 impl std::error::Error for ConfigError {}
 
@@ -41,7 +41,7 @@ impl fmt::Display for Warning {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)?;
         if let Some(line) = self.line {
@@ -78,8 +78,8 @@ impl Problem {
         }
     }
 
-    pub fn at(self, source: &Source, line: Option<u32>, text: String) -> Finding {
-        Finding {
+    pub fn at(self, source: &Source, line: Option<u32>, text: String) -> Diagnostic {
+        Diagnostic {
             source: source.clone(),
             line,
             text,
@@ -93,7 +93,7 @@ impl Problem {
 const SHOWN: usize = 100;
 
 /// Untrusted bytes made fit for a terminal: control characters escaped, long text cut.
-pub(super) fn shown(text: &[u8]) -> String {
+pub(super) fn sanitized(text: &[u8]) -> String {
     // A character is at most 4 bytes: what is cut off here would not be shown.
     let text = String::from_utf8_lossy(text.get(..SHOWN * 4).unwrap_or(text));
     let mut out: String = text
@@ -109,23 +109,23 @@ pub(super) fn shown(text: &[u8]) -> String {
 
 /// A line of the proxy list with whatever may be a password replaced by `***`. A mistyped line is the one
 /// that is printed, so everything that is not surely harmless is hidden.
-pub(super) fn shown_proxy(line: &[u8]) -> String {
+pub(super) fn sanitized_proxy(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     if split_scheme(&text).is_some() {
-        shown_url(&text)
+        sanitized_url(&text)
     } else {
-        shown(masked_words(&text).as_bytes())
+        sanitized(masked_words(&text).as_bytes())
     }
 }
 
-/// As [`shown_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
+/// As [`sanitized_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
 /// a password that holds a comma.
-pub(super) fn shown_url(url: &str) -> String {
+pub(super) fn sanitized_url(url: &str) -> String {
     let out = match split_scheme(url) {
         Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
         None => masked_authority(url),
     };
-    shown(out.as_bytes())
+    sanitized(out.as_bytes())
 }
 
 /// A `://` may also be in the middle of a password: what is before it is a scheme only if it is written like one
@@ -270,7 +270,7 @@ mod tests {
             "socks5 127.0.0.1 99999 user s3cret://x",
             "socks5 127.0.0.1 99999 user x://s3cret",
         ] {
-            let shown = shown_proxy(line.as_bytes());
+            let shown = sanitized_proxy(line.as_bytes());
             assert!(!shown.contains("s3cret"), "{line} -> {shown}");
             assert!(shown.contains("***"), "{line} -> {shown}");
         }
@@ -291,13 +291,13 @@ mod tests {
             "socks5 unix:/run/p.sock",
             "http",
         ] {
-            assert_eq!(shown_proxy(line.as_bytes()), line);
+            assert_eq!(sanitized_proxy(line.as_bytes()), line);
         }
     }
 
     #[test]
     fn shown_text_is_short_and_has_no_control_characters() {
-        let shown = shown(&[b"\x1b[2J".as_slice(), &[b'x'; 5000]].concat());
+        let shown = sanitized(&[b"\x1b[2J".as_slice(), &[b'x'; 5000]].concat());
         assert!(shown.len() < 110 && shown.ends_with("..."));
         assert!(!shown.contains('\x1b'));
     }

@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod allow_list;
+mod builder;
 mod directive;
-mod draft;
 mod error;
 mod parse;
 mod proxy;
@@ -25,7 +25,7 @@ pub mod tailscaled;
 
 pub use allow_list::AllowList;
 pub use directive::{Directive, Section, DIRECTIVES};
-pub use error::{ConfigError, Finding, Warning};
+pub use error::{ConfigError, Diagnostic, Warning};
 pub use parse::parse;
 pub use proxy::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
 pub use rules::{DnatTable, DomainSet, NetSet};

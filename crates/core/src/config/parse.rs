@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::builder::{ConfigBuilder, Order};
 use super::directive;
-use super::draft::{Draft, Order};
-use super::error::{shown, shown_proxy, Finding, Problem};
+use super::error::{sanitized, sanitized_proxy, Diagnostic, Problem};
 use super::words::Words;
 use super::{proxy_line, Config, ConfigError, Source, Warning};
 
@@ -16,7 +16,7 @@ use super::{proxy_line, Config, ConfigError, Source, Warning};
 /// warning, because proxychains-ng skips it.
 pub fn parse(text: &[u8], source: Source) -> Result<(Config, Vec<Warning>), ConfigError> {
     let mut file = File {
-        draft: Draft::new(Order::Dynamic),
+        builder: ConfigBuilder::new(Order::Dynamic),
         warnings: Vec::new(),
         source,
         in_list: false,
@@ -34,7 +34,7 @@ pub fn parse(text: &[u8], source: Source) -> Result<(Config, Vec<Warning>), Conf
 }
 
 struct File {
-    draft: Draft,
+    builder: ConfigBuilder,
     warnings: Vec<Warning>,
     source: Source,
     in_list: bool,
@@ -53,35 +53,36 @@ impl File {
         }
         if self.near_miss.is_none() && resembles_heading(line) {
             // It may go on with a proxy: the password is not shown.
-            self.near_miss = Some((number, shown_proxy(line)));
+            self.near_miss = Some((number, sanitized_proxy(line)));
         }
         self.take_directive(line, number)
     }
 
     fn take_proxy(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
-        let place = |problem: Problem, source| problem.at(source, Some(number), shown_proxy(line));
+        let place =
+            |problem: Problem, source| problem.at(source, Some(number), sanitized_proxy(line));
         let (listed, remark) =
             proxy_line::parse(line).map_err(|p| ConfigError(place(p, &self.source)))?;
         if let Some(remark) = remark {
             self.warnings.push(Warning(place(remark, &self.source)));
         }
-        self.draft.add_proxy(listed, number);
+        self.builder.add_proxy(listed, number);
         Ok(())
     }
 
     fn take_directive(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
         let (words, remark) = Words::split(line);
         let remark = match remark {
-            None => directive::apply(&mut self.draft, &words, number),
+            None => directive::apply(&mut self.builder, &words, number),
             // What stands before the comment counts all the same.
-            Some(remark) => directive::apply(&mut self.draft, &words, number)
+            Some(remark) => directive::apply(&mut self.builder, &words, number)
                 .map(|second| second.or(Some(remark))),
         };
-        let place = |problem: Problem, source: &Source| -> Finding {
+        let place = |problem: Problem, source: &Source| -> Diagnostic {
             let text = match directive::is_known(words.keyword) {
-                true => shown(line),
+                true => sanitized(line),
                 // A proxy may have been written in the wrong place: its password is not shown.
-                false => shown_proxy(line),
+                false => sanitized_proxy(line),
             };
             problem.at(source, Some(number), text)
         };
@@ -97,7 +98,7 @@ impl File {
 
     fn finish(self) -> Result<(Config, Vec<Warning>), ConfigError> {
         let (source, near_miss) = (self.source, self.near_miss);
-        match self.draft.finish(&source) {
+        match self.builder.finish(&source) {
             Ok(config) => Ok((config, self.warnings)),
             Err((_, None)) if !self.in_list => Err(ConfigError(no_list(&source, near_miss))),
             Err((problem, line)) => Err(ConfigError(problem.at(&source, line, String::new()))),
@@ -113,7 +114,7 @@ fn resembles_heading(line: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(HEADING))
 }
 
-fn no_list(source: &Source, near_miss: Option<(u32, String)>) -> Finding {
+fn no_list(source: &Source, near_miss: Option<(u32, String)>) -> Diagnostic {
     match near_miss {
         Some((number, text)) => Problem::new(
             "this heading is not known",

@@ -9,7 +9,7 @@ use std::time::Duration;
 const MS_MAX: u64 = i32::MAX as u64;
 
 /// What is remarked about a line that was understood, if anything.
-pub(super) type Remark = Option<Problem>;
+pub(super) type Note = Option<Problem>;
 
 /// A line before `[ProxyList]`: `KEYWORD VALUE...`, `KEYWORD = VALUE` or `KEYWORD=VALUE`.
 pub(super) struct Words<'l> {
@@ -20,7 +20,7 @@ pub(super) struct Words<'l> {
 
 impl<'l> Words<'l> {
     /// The words, and a remark when a comment was cut off behind them.
-    pub fn split(line: &'l [u8]) -> (Words<'l>, Remark) {
+    pub fn split(line: &'l [u8]) -> (Words<'l>, Note) {
         let end = line
             .iter()
             .position(|b| b.is_ascii_whitespace() || *b == b'=')
@@ -55,7 +55,7 @@ impl<'l> Words<'l> {
             .ok_or_else(|| Problem::new("the line is not UTF-8", "save the file as UTF-8"))
     }
 
-    pub fn flag(&self, set: impl FnOnce()) -> Result<Remark, Problem> {
+    pub fn flag(&self, set: impl FnOnce()) -> Result<Note, Problem> {
         match self.values()? {
             [] => {
                 set();

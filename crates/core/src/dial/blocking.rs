@@ -54,13 +54,13 @@ impl<'c> Blocking<'c> {
     }
 
     pub fn begin(&mut self) -> Step {
-        let progress = self.driver.go();
+        let progress = self.driver.advance();
         self.step(progress)
     }
 
     /// There is an event.
-    pub fn ready(&mut self) -> Step {
-        let progress = self.driver.ready();
+    pub fn on_ready(&mut self) -> Step {
+        let progress = self.driver.on_ready();
         self.step(progress)
     }
 
@@ -70,7 +70,7 @@ impl<'c> Blocking<'c> {
         if matches!(self.limit, Limit::Until(Some(until)) if over(until)) {
             return Step::LimitOver;
         }
-        let progress = self.driver.expired();
+        let progress = self.driver.on_timeout();
         self.step(progress)
     }
 
@@ -83,7 +83,7 @@ impl<'c> Blocking<'c> {
     /// It can go on no more.
     pub fn abandon(&mut self, errno: Errno) -> Step {
         self.driver.abandon(errno);
-        let progress = self.driver.go();
+        let progress = self.driver.advance();
         self.step(progress)
     }
 

@@ -1,9 +1,9 @@
 //! Carries out a [`Dial`] on a socket without ever sleeping: between two waits it does all the I/O that is
 //! possible at once. Who waits, and how, is the caller's: [`super::blocking`] polls one, `pending` many.
 
-use super::endpoint::{reach, Family, Reach, Resolver};
-use super::fresh;
+use super::endpoint::{reach, ConnectVia, Family, Resolver};
 use super::machine::{Action, Dial, Outcome};
+use super::replacement;
 use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::host::Target;
@@ -60,7 +60,7 @@ enum Late {
 /// Where the driver stands.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress {
-    /// Call [`Driver::ready`] when one of `events` is there, or [`Driver::expired`] after `deadline`.
+    /// Call [`Driver::on_ready`] when one of `events` is there, or [`Driver::on_timeout`] after `deadline`.
     Wait {
         fd: Fd,
         events: c_short,
@@ -84,10 +84,10 @@ pub struct Driver<'c> {
     family: Family,
     own: Fd,
     /// The socket that takes the place of the program's in the end, where families differ.
-    fresh: Option<RegisteredFd>,
+    replacement: Option<RegisteredFd>,
     own_fds: &'static OwnFds,
     /// Further addresses of the endpoint that is being connected to.
-    addresses: std::vec::IntoIter<Reach>,
+    addresses: std::vec::IntoIter<ConnectVia>,
     awaiting: Awaiting,
     /// The connection to tailscaled's LocalAPI, and what it has answered so far.
     lookup: Option<(OwnFd, Vec<u8>)>,
@@ -132,7 +132,7 @@ impl<'c> Driver<'c> {
             mode,
             family,
             own,
-            fresh: None,
+            replacement: None,
             own_fds,
             addresses: Vec::new().into_iter(),
             awaiting: Awaiting::Nothing,
@@ -159,7 +159,7 @@ impl<'c> Driver<'c> {
         self.wait(self.awaiting)
     }
 
-    /// From now on the program's socket has this number and O_NONBLOCK, and nobody waits for it here.
+    /// From now on the program's socket has this fd and O_NONBLOCK, and nobody waits for it here.
     pub fn hand_over(&mut self, own: Fd) {
         for option in &mut self.suspended {
             if option.socket == self.own {
@@ -171,23 +171,23 @@ impl<'c> Driver<'c> {
     }
 
     /// The socket that the tunnel was made on, when it is not the program's own.
-    pub fn take_fresh(&mut self) -> Option<RegisteredFd> {
-        let fresh = self.fresh.take()?;
+    pub fn take_replacement(&mut self) -> Option<RegisteredFd> {
+        let replacement = self.replacement.take()?;
         self.announce(-1);
-        Some(fresh)
+        Some(replacement)
     }
 
     /// Keep the number of that socket there, which says -1, from now on.
-    pub fn announce_fresh(&mut self, number: Arc<AtomicI32>) {
-        self.fresh_number = Some(number);
-        if let Some(fresh) = &self.fresh {
-            self.announce(fresh.fd());
+    pub fn announce_replacement(&mut self, fd: Arc<AtomicI32>) {
+        self.fresh_number = Some(fd);
+        if let Some(replacement) = &self.replacement {
+            self.announce(replacement.fd());
         }
     }
 
-    fn announce(&self, number: Fd) {
+    fn announce(&self, fd: Fd) {
         if let Some(place) = &self.fresh_number {
-            place.store(number, Ordering::Release);
+            place.store(fd, Ordering::Release);
         }
     }
 
@@ -203,12 +203,12 @@ impl<'c> Driver<'c> {
     }
 
     fn fd(&self) -> Fd {
-        self.fresh.as_ref().map_or(self.own, RegisteredFd::fd)
+        self.replacement.as_ref().map_or(self.own, RegisteredFd::fd)
     }
 
     /// Begin, or go on after anything but a wait.
-    pub fn go(&mut self) -> Progress {
-        let progress = self.go_until_it_waits();
+    pub fn advance(&mut self) -> Progress {
+        let progress = self.advance_until_it_waits();
         self.step_taken(progress)
     }
 
@@ -258,7 +258,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    fn go_until_it_waits(&mut self) -> Progress {
+    fn advance_until_it_waits(&mut self) -> Progress {
         loop {
             let now = sys::now();
             match self.dial.action() {
@@ -340,7 +340,7 @@ impl<'c> Driver<'c> {
     fn begin_lookup(&mut self, address: &SockAddr) -> Result<(), Errno> {
         let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
         let socket = sys::socket(libc::AF_UNIX, kind, 0)?;
-        let socket = sys::RaisedLimit::as_it_is().raise(socket);
+        let socket = sys::NofileGuard::as_it_is().move_high(socket);
         // At once or not at all (unix(7)).
         sys::connect(socket.fd(), address)?;
         let request = self.dial.lookup_request();
@@ -389,7 +389,7 @@ impl<'c> Driver<'c> {
     }
 
     /// One of the awaited events is there.
-    pub fn ready(&mut self) -> Progress {
+    pub fn on_ready(&mut self) -> Progress {
         if self.awaiting == Awaiting::Connection && !self.try_greeting() {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
             if let Some(progress) = self.connect_ended(match error {
@@ -400,7 +400,7 @@ impl<'c> Driver<'c> {
                 return self.step_taken(progress);
             }
         }
-        self.go()
+        self.advance()
     }
 
     /// A caller that waits need not ask first whether the connection is there: the greeting tells. On the loopback it
@@ -423,7 +423,7 @@ impl<'c> Driver<'c> {
     }
 
     /// The deadline has passed.
-    pub fn expired(&mut self) -> Progress {
+    pub fn on_timeout(&mut self) -> Progress {
         let now = sys::now();
         if let Late::At(at) = self.late {
             // That was the end of this wait; the clock is not asked, for it may stand still (libfaketime).
@@ -441,8 +441,8 @@ impl<'c> Driver<'c> {
             return self.step_taken(Progress::Finished(Err(Errno::ETIMEDOUT)));
         }
         self.end_lookup();
-        self.dial.expired(now);
-        self.go()
+        self.dial.on_timeout(now);
+        self.advance()
     }
 
     /// End it here and now.
@@ -560,7 +560,7 @@ impl<'c> Driver<'c> {
                 }
                 Err(Errno::EINPROGRESS) if self.try_greeting() => return None,
                 Err(Errno::EINPROGRESS) => return Some(self.wait(Awaiting::Connection)),
-                Err(errno) if self.fresh.is_none() && says_of_the_socket(errno) => {
+                Err(errno) if self.replacement.is_none() && says_of_the_socket(errno) => {
                     self.dial.abandon(errno);
                     return None;
                 }
@@ -584,14 +584,14 @@ impl<'c> Driver<'c> {
     }
 
     /// Make the socket fit for a connect to `address`.
-    fn prepare(&mut self, address: Reach) -> Result<SockAddr, Errno> {
+    fn prepare(&mut self, address: ConnectVia) -> Result<SockAddr, Errno> {
         // Of the socket that was tried before, which may be another one.
         self.put_flags_back();
         self.put_options_back();
         self.late = Late::NotYet;
         let address = match address {
-            Reach::Own(address) => {
-                drop(self.take_fresh());
+            ConnectVia::Own(address) => {
+                drop(self.take_replacement());
                 if self.used {
                     sys::disconnect(self.own)?;
                 }
@@ -604,14 +604,14 @@ impl<'c> Driver<'c> {
                 }
                 address
             }
-            Reach::Fresh(family, address) => {
-                let fresh = self.own_fds.make(|| {
-                    let fresh = fresh::like(self.own, family)?;
-                    Ok(sys::RaisedLimit::as_it_is().raise(fresh))
+            ConnectVia::Replacement(family, address) => {
+                let replacement = self.own_fds.make(|| {
+                    let replacement = replacement::new_like(self.own, family)?;
+                    Ok(sys::NofileGuard::as_it_is().move_high(replacement))
                 })?;
-                sys::set_nonblocking(fresh.fd(), true)?;
-                self.announce(fresh.fd());
-                self.fresh = Some(fresh);
+                sys::set_nonblocking(replacement.fd(), true)?;
+                self.announce(replacement.fd());
+                self.replacement = Some(replacement);
                 address
             }
         };
@@ -633,7 +633,7 @@ impl<'c> Driver<'c> {
     }
 
     fn connect_once(&mut self, fd: Fd, address: &SockAddr) -> Result<(), Errno> {
-        if let (Mode::Blocking(flags), None, false) = (self.mode, &self.fresh, self.flagged) {
+        if let (Mode::Blocking(flags), None, false) = (self.mode, &self.replacement, self.flagged) {
             sys::set_status_flags(fd, flags | libc::O_NONBLOCK)?;
             self.flagged = true;
         }

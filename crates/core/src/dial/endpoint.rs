@@ -18,11 +18,11 @@ pub enum Family {
 }
 
 /// How to reach an endpoint from a socket of some family.
-pub enum Reach {
+pub enum ConnectVia {
     /// On the program's own socket.
     Own(SockAddr),
     /// Only from a socket of this other family (invariant 2's exception).
-    Fresh(c_int, SockAddr),
+    Replacement(c_int, SockAddr),
 }
 
 /// Who resolves a proxy's host name; it may block.
@@ -35,11 +35,11 @@ pub fn reach(
     endpoint: &Endpoint,
     family: Family,
     resolver: &dyn Resolver,
-) -> Result<Vec<Reach>, Errno> {
+) -> Result<Vec<ConnectVia>, Errno> {
     let target = match endpoint {
         Endpoint::Unix(path) => {
             let address = SockAddr::unix(path).ok_or(Errno::EINVAL)?;
-            return Ok(vec![Reach::Fresh(libc::AF_UNIX, address)]);
+            return Ok(vec![ConnectVia::Replacement(libc::AF_UNIX, address)]);
         }
         Endpoint::Tcp(target) => target,
     };
@@ -47,26 +47,28 @@ pub fn reach(
         Host::Ip(ip) => vec![reach_address(SocketAddr::new(*ip, target.port), family)],
         Host::Name(name) => {
             let addresses = resolver.resolve(name.as_str(), target.port)?;
-            let mut ways: Vec<Reach> = addresses
+            let mut ways: Vec<ConnectVia> = addresses
                 .into_iter()
                 .map(|address| reach_address(address, family))
                 .collect();
             // Those that the program's own socket can reach come first.
-            ways.sort_by_key(|way| matches!(way, Reach::Fresh(..)));
+            ways.sort_by_key(|way| matches!(way, ConnectVia::Replacement(..)));
             ways
         }
     })
 }
 
-fn reach_address(address: SocketAddr, family: Family) -> Reach {
+fn reach_address(address: SocketAddr, family: Family) -> ConnectVia {
     match (family, address.ip()) {
         (Family::Inet, IpAddr::V4(_)) | (Family::Inet6 | Family::Inet6Only, IpAddr::V6(_)) => {
-            Reach::Own(address.into())
+            ConnectVia::Own(address.into())
         }
         (Family::Inet6, IpAddr::V4(ip)) => {
-            Reach::Own(SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()).into())
+            ConnectVia::Own(SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()).into())
         }
-        (Family::Inet, IpAddr::V6(_)) => Reach::Fresh(libc::AF_INET6, address.into()),
-        (Family::Inet6Only, IpAddr::V4(_)) => Reach::Fresh(libc::AF_INET, address.into()),
+        (Family::Inet, IpAddr::V6(_)) => ConnectVia::Replacement(libc::AF_INET6, address.into()),
+        (Family::Inet6Only, IpAddr::V4(_)) => {
+            ConnectVia::Replacement(libc::AF_INET, address.into())
+        }
     }
 }

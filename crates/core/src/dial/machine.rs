@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::chain::{Blame, Draw, Planner};
+use crate::chain::{Blame, ChainSeed, Planner};
 use crate::config::{ChainKind, Config, Endpoint, Proxy, ProxyDown};
 use crate::errno::Errno;
 use crate::host::{Host, HostName, Target};
@@ -127,11 +127,11 @@ impl<'c> Dial<'c> {
     pub fn new(
         config: &'c Config,
         target: Target,
-        draw: Draw,
+        seed: ChainSeed,
         report: &'c (dyn Report + Sync),
         now: Duration,
     ) -> Dial<'c> {
-        let mut planner = Planner::new(config.chain, &config.proxies, draw);
+        let mut planner = Planner::new(config.chain, &config.proxies, seed);
         let path = planner.next_path();
         let mut dial = Dial {
             config,
@@ -362,7 +362,7 @@ impl<'c> Dial<'c> {
     }
 
     /// The deadline has passed.
-    pub fn expired(&mut self, now: Duration) {
+    pub fn on_timeout(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::LookUp(..) => self.cannot_look_up(LookupFailure::TimedOut, now),
             Phase::Connect => self.refused(Errno::ETIMEDOUT, now),

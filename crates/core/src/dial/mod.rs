@@ -10,6 +10,7 @@ mod machine;
 pub mod blocking;
 pub mod driver;
 pub mod endpoint;
-pub mod fresh;
+pub mod error_socket;
+pub mod replacement;
 
 pub use machine::{Action, Attempt, AttemptEnd, Dial, Outcome, Report};

@@ -1,5 +1,5 @@
 //! Errors that failed sockets have yet to tell their programs, where they are not the ECONNREFUSED that
-//! [`super::dead_end::make`] can leave on a socket itself.
+//! [`super::error_socket::make`] can leave on a socket itself.
 
 use crate::errno::Errno;
 use crate::lock::Lock;

@@ -1,13 +1,13 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
-use super::books::Books;
-use super::connects::{Ends, Ours, Pending};
+use super::connects::{ConnectObserver, Ours, Pending};
 use super::deferred_errors::DeferredError;
-use super::placeholder::FarEnd;
+use super::placeholder::WakeEnd;
+use super::table::PendingTable;
 use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
-use crate::sys::{self, Fd, RaisedLimit};
+use crate::sys::{self, Fd, NofileGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -19,7 +19,7 @@ const STACK: usize = 256 * 1024;
 /// Events taken at once.
 const BATCH: usize = 64;
 
-/// How to reach the helper: the number of a descriptor that it owns. Valid while it stands in the books.
+/// How to reach the helper: an fd that it owns. Valid while it stands in the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
     pub wake: Fd,
@@ -29,38 +29,38 @@ pub struct Address {
 pub struct Job {
     pub id: u64,
     pub socket: Arc<RegisteredFd>,
-    /// The far end of the placeholder: deserted when the program has closed its last number.
-    pub far: Arc<FarEnd>,
+    /// The wake end of the placeholder: deserted when the program has closed its last fd.
+    pub wake_end: Arc<WakeEnd>,
     pub driver: Driver<'static>,
     /// Where the driver stands; `None` when it has not begun.
     pub progress: Option<Progress>,
     pub dialled: SocketAddr,
-    pub ends: &'static dyn Ends,
+    pub observer: &'static dyn ConnectObserver,
     /// The program ended it, by shutdown(2).
     pub aborted: bool,
 }
 
-/// Have a helper. Called with the books locked and so with all signals blocked, which its thread inherits.
+/// Have a helper. Called with the table locked and so with all signals blocked, which its thread inherits.
 pub fn call(
-    books: &mut Books,
+    table: &mut PendingTable,
     pending: &'static Pending,
-    limit: &RaisedLimit,
+    limit: &NofileGuard,
 ) -> Result<(), Errno> {
-    if books.helper.is_some() {
+    if table.helper.is_some() {
         return Ok(());
     }
     let helper = Helper::new(pending, limit)?;
     let wake = helper.wake.fd();
-    if books.parking > 0 {
-        books.parked = Some(helper);
+    if table.parking > 0 {
+        table.parked = Some(helper);
     } else {
         start(helper).map_err(|(errno, _)| errno)?;
     }
-    books.helper = Some(Address { wake });
+    table.helper = Some(Address { wake });
     Ok(())
 }
 
-/// Start the thread of a helper, with the books locked; an error brings the helper back.
+/// Start the thread of a helper, with the table locked; an error brings the helper back.
 pub fn start(helper: Box<Helper>) -> Result<(), (Errno, Box<Helper>)> {
     let kept = Arc::new(Mutex::new(Some(helper)));
     let given = kept.clone();
@@ -80,7 +80,7 @@ enum Token {
     Wake,
     /// The socket of a job.
     Socket(u64),
-    /// The far end of a placeholder that somebody still sleeps on: deserted.
+    /// The wake end of a placeholder that somebody still sleeps on: deserted.
     Deserted(u64),
     /// The program's socket, for such a sleeper: there is something to read.
     Readable(u64),
@@ -133,23 +133,23 @@ fn run(mut helper: Box<Helper>) {
         }
     }));
     if let Ok(Turn::Park) = ended {
-        let mut books = pending.lock();
-        books.leaving.add_this();
-        books.parked = Some(helper);
+        let mut table = pending.lock();
+        table.exiting.add_this();
+        table.parked = Some(helper);
         return;
     }
     if ended.is_err() {
         // Whatever it was: no program may wait for ever.
-        let mut books = pending.lock();
-        books.helper = None;
-        books.sleepers.clear();
-        books.leaving.add_this();
-        let ours = books
+        let mut table = pending.lock();
+        table.helper = None;
+        table.sleepers.clear();
+        table.exiting.add_this();
+        let ours = table
             .entries
             .values()
             .filter(|entry| entry.caller.is_none());
         let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
-        drop(books);
+        drop(table);
         helper.jobs.clear();
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED.into());
@@ -160,12 +160,12 @@ fn run(mut helper: Box<Helper>) {
 }
 
 impl Helper {
-    fn new(pending: &'static Pending, limit: &RaisedLimit) -> Result<Box<Helper>, Errno> {
-        let own = |fd| pending.own_fds.adopt(limit.raise(fd));
+    fn new(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Helper>, Errno> {
+        let own = |fd| pending.own_fds.adopt(limit.move_high(fd));
         let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
-        limit.lift();
+        limit.raise();
         let (epoll, wake) = (own(epoll), own(wake));
-        limit.lower();
+        limit.restore();
         sys::epoll_set(
             epoll.fd(),
             libc::EPOLL_CTL_ADD,
@@ -208,46 +208,46 @@ impl Helper {
             if deadline > now {
                 break;
             }
-            self.step(id, Driver::expired);
+            self.step(id, Driver::on_timeout);
         }
         Turn::Again
     }
 
-    /// Look into the books. At its end it is no longer in them.
+    /// One turn with the table. When it ends the helper, the table no longer names it.
     fn take_in(&mut self) -> Turn {
         if self.retire() {
             return Turn::End;
         }
-        let (jobs, cut, unwatched) = {
-            let mut books = self.pending.lock();
-            if books.parking > 0 {
+        let (jobs, aborts, unwatched) = {
+            let mut table = self.pending.lock();
+            if table.parking > 0 {
                 return Turn::Park;
             }
             (
-                std::mem::take(&mut books.inbox),
-                std::mem::take(&mut books.cut),
-                std::mem::take(&mut books.unwatched),
+                std::mem::take(&mut table.inbox),
+                std::mem::take(&mut table.aborts),
+                std::mem::take(&mut table.unwatched),
             )
         };
-        for (id, far, fd) in unwatched {
-            self.watch(far.fd(), 0, Token::Deserted(id));
-            self.watch_sleeper(id, far, fd);
+        for (id, wake_end, fd) in unwatched {
+            self.watch(wake_end.fd(), 0, Token::Deserted(id));
+            self.watch_sleeper(id, wake_end, fd);
         }
         for job in jobs {
             self.accept(job);
         }
-        for id in cut {
+        for id in aborts {
             if let Some((job, _)) = self.jobs.get_mut(&id) {
                 job.aborted = true;
                 self.step(id, |driver| {
                     driver.abandon(Errno::ECONNRESET);
-                    driver.go()
+                    driver.advance()
                 });
             } else {
                 // Its caller has not handed it in yet: look again when it has.
-                let mut books = self.pending.lock();
-                if books.entries.contains_key(&id) {
-                    books.cut.push(id);
+                let mut table = self.pending.lock();
+                if table.entries.contains_key(&id) {
+                    table.aborts.push(id);
                 }
             }
         }
@@ -258,17 +258,17 @@ impl Helper {
         }
     }
 
-    /// Strike this thread from the books if there is nothing left to do; whether there was not.
+    /// Remove this thread from the table if nothing is left to do; returns whether it was removed.
     fn retire(&self) -> bool {
         if !self.jobs.is_empty() {
             return false;
         }
-        let mut books = self.pending.lock();
-        let over = books.is_helper_idle();
+        let mut table = self.pending.lock();
+        let over = table.is_helper_idle();
         if over {
-            books.sleepers.clear();
-            books.helper = None;
-            books.leaving.add_this();
+            table.sleepers.clear();
+            table.helper = None;
+            table.exiting.add_this();
         }
         over
     }
@@ -276,21 +276,21 @@ impl Helper {
     fn accept(&mut self, job: Job) {
         let id = job.id;
         let progress = job.progress;
-        self.watch(job.far.fd(), 0, Token::Deserted(id));
+        self.watch(job.wake_end.fd(), 0, Token::Deserted(id));
         self.jobs.insert(id, (job, Duration::ZERO));
         match progress {
             Some(progress) => self.settle(id, progress),
-            None => self.step(id, Driver::go),
+            None => self.step(id, Driver::advance),
         }
     }
 
     fn event(&mut self, token: Token) {
         match token {
             Token::Wake => sys::clear_event(self.wake.fd()),
-            Token::Socket(id) => self.step(id, Driver::ready),
+            Token::Socket(id) => self.step(id, Driver::on_ready),
             Token::Deserted(id) => {
                 self.forget_sleeper(id);
-                // The program closed the last number: that ends the attempt.
+                // The program closed the last fd: that ends the attempt.
                 if self.remove(id).is_some() {
                     self.pending.abandoned(id);
                 }
@@ -309,7 +309,7 @@ impl Helper {
             self.deadlines.remove(&(*deadline, id));
             let progress = how(&mut job.driver);
             if let Some(socket) = job.driver.take_opened() {
-                job.ends.opened(socket, job.dialled);
+                job.observer.opened(socket, job.dialled);
             }
             self.settle(id, progress);
         }
@@ -350,7 +350,7 @@ impl Helper {
         let Some(job) = self.remove(id) else {
             return;
         };
-        if result.is_err() && job.far.is_deserted() {
+        if result.is_err() && job.wake_end.peer_closed() {
             // The program closed it, and this is what came of that.
             return self.pending.abandoned(id);
         }
@@ -361,28 +361,28 @@ impl Helper {
             ..
         } = job;
         let _ = sys::epoll_remove(self.epoll.fd(), socket.fd());
-        let fresh = driver.take_fresh().filter(|_| result.is_ok());
-        if let Some(fresh) = &fresh {
+        let replacement = driver.take_replacement().filter(|_| result.is_ok());
+        if let Some(replacement) = &replacement {
             // What the program has set meanwhile.
-            self.pending.copy_options(socket.fd(), fresh.fd());
+            self.pending.copy_options(socket.fd(), replacement.fd());
         }
-        let ours = Ours::new(socket, fresh);
+        let ours = Ours::new(socket, replacement);
         if let Err(errno) = result {
             let by_program = aborted && errno == Errno::ECONNRESET;
             let error = DeferredError { errno, by_program };
             self.pending.leave_error(ours.fd(), error);
         }
-        job.ends.ended(ours.fd(), job.dialled, result);
-        if let Some((far, fd)) = self.pending.put_back(id, ours, result) {
-            self.watch_sleeper(id, far, fd);
+        job.observer.ended(ours.fd(), job.dialled, result);
+        if let Some((wake_end, fd)) = self.pending.put_back(id, ours, result) {
+            self.watch_sleeper(id, wake_end, fd);
         }
     }
 
-    /// The far end is watched already.
-    fn watch_sleeper(&mut self, id: u64, far: Arc<FarEnd>, fd: Fd) {
+    /// The wake end is watched already.
+    fn watch_sleeper(&mut self, id: u64, wake_end: Arc<WakeEnd>, fd: Fd) {
         let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
         self.watch(fd, readable, Token::Readable(id));
-        self.pending.lock().sleepers.insert(id, far);
+        self.pending.lock().sleepers.insert(id, wake_end);
     }
 
     fn remove(&mut self, id: u64) -> Option<Job> {
@@ -397,16 +397,16 @@ impl Helper {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
-            job.ends
+            job.observer
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
             let ours = Ours::new(job.socket, None);
             let _ = self.pending.put_back(id, ours, Err(Errno::ECONNABORTED));
         }
         self.deadlines.clear();
-        let mut books = self.pending.lock();
-        books.helper = None;
-        books.sleepers.clear();
-        books.leaving.add_this();
+        let mut table = self.pending.lock();
+        table.helper = None;
+        table.sleepers.clear();
+        table.exiting.add_this();
     }
 
     /// As [`Helper::give_up`], on the thread of a program that can have no further one.

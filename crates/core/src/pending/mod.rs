@@ -1,16 +1,16 @@
 //! Connects that are being made while their programs go on: the non-blocking connect.
 //!
-//! While a tunnel is made on the program's socket, a `placeholder` stands under the socket's number: neither
+//! While a tunnel is made on the program's socket, a `placeholder` stands under the socket's fd: neither
 //! readable nor writable, so the program waits as it would for any connecting socket. One helper thread
-//! (`helper`) drives all tunnels; when one stands, the socket is put back under its number and whoever
+//! (`helper`) drives all tunnels; when one stands, the socket is put back under its fd and whoever
 //! sleeps on the placeholder is woken. When one fails, the socket is put back carrying an error.
 //!
 //! A blocking connect of one of several threads is here, too, so that the other threads see a socket that is connecting.
 //! Its caller makes the tunnel itself, and leaves it to the helper when it is interrupted.
 //!
-//! # The books
+//! # The table
 //!
-//! `Books` says which numbers of the program are placeholders. One lock guards it, `Pending::lock`, which
+//! `PendingTable` says which fds of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
 //! `registrations`, `rings` and `deferred_errors`, and last that of `own_fds`. All signals are blocked while one is
 //! held, for a handler may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook
@@ -19,22 +19,20 @@
 //! # fork, vfork
 //!
 //! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken; one of clone(2), for which no
-//! handlers run, makes the locks anew. In the child no helper runs; see `orphans`. Between vfork and exec the child
+//! handlers run, makes the locks anew. In the child no helper runs; see `inherited`. Between vfork and exec the child
 //! shares this memory but not the descriptors: nothing here is looked up or changed when the caller is not the process
-//! that owns the books. What epoll_ctl notes in `registrations` is a hint, and the kernel is asked whether it is true
+//! that owns the table. What epoll_ctl notes in `registrations` is a hint, and the kernel is asked whether it is true
 //! before it is used.
 
-mod absence;
-mod books;
 mod connects;
-mod dead_end;
 mod deferred_errors;
+mod fork;
 mod helper;
-mod orphans;
+mod helper_exit;
+mod io_uring;
 mod placeholder;
-mod rings;
+mod table;
 
 pub mod registrations;
 
-pub use connects::{Begun, Ends, First, Pending, Start, Waited};
-pub use dead_end::make as make_error_socket;
+pub use connects::{BeginResult, ConnectObserver, FirstStep, Pending, Start, Waited};

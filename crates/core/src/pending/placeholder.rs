@@ -1,4 +1,4 @@
-//! The placeholder: what stands under the program's number while its socket is being connected.
+//! The placeholder: what stands under the program's fd while its socket is being connected.
 //!
 //! To the program it must look like a connecting TCP socket: a socket, neither readable nor writable, on which
 //! a premature write or read gives EAGAIN. A unix stream whose send buffer is full is all that, and no hook on
@@ -6,56 +6,56 @@
 
 use crate::errno::Errno;
 use crate::own_fds::{OwnFds, RegisteredFd};
-use crate::sys::{self, Fd, FileId, OwnFd, RaisedLimit, SockAddr};
+use crate::sys::{self, Fd, FileId, NofileGuard, OwnFd, SockAddr};
 use std::time::Duration;
 
 pub struct Placeholder {
     /// The end that the program sees.
-    pub near: OwnFd,
+    pub app_end: OwnFd,
     /// The end that wakes it.
-    pub far: FarEnd,
+    pub wake_end: WakeEnd,
     pub id: FileId,
 }
 
 /// Our end of a placeholder.
-pub struct FarEnd(RegisteredFd);
+pub struct WakeEnd(RegisteredFd);
 
 impl Placeholder {
-    /// The limit stays raised: the caller has a number to make as well.
-    pub fn new(limit: &RaisedLimit, own_fds: &'static OwnFds) -> Result<Placeholder, Errno> {
-        let (near, far) = sys::stream_pair()?;
+    /// The limit stays raised: the caller has an fd to make as well.
+    pub fn new(limit: &NofileGuard, own_fds: &'static OwnFds) -> Result<Placeholder, Errno> {
+        let (app_end, wake_end) = sys::stream_pair()?;
         // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
-        sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
+        sys::set_option(app_end.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
         // One call fills it: the kernel takes what it can.
-        sys::send(near.fd(), &[0; 16 * 1024])?;
-        let id = sys::file_id(near.fd())?;
-        limit.lift();
+        sys::send(app_end.fd(), &[0; 16 * 1024])?;
+        let id = sys::file_id(app_end.fd())?;
+        limit.raise();
         Ok(Placeholder {
-            near,
-            far: FarEnd(own_fds.adopt(limit.raise(far))),
+            app_end,
+            wake_end: WakeEnd(own_fds.adopt(limit.move_high(wake_end))),
             id,
         })
     }
 }
 
-impl FarEnd {
+impl WakeEnd {
     pub fn fd(&self) -> Fd {
         self.0.fd()
     }
 
-    /// The socket is back under its number: wake who sleeps in poll(2) or select(2) for writing. They look
-    /// the number up again and see it. A write that began before that must fail rather than get lost here.
+    /// The socket is back under its fd: wake who sleeps in poll(2) or select(2) for writing. They look
+    /// the fd up again and see it. A write that began before that must fail rather than get lost here.
     pub fn wake_writers(&self) {
         let _ = sys::shutdown(self.fd(), libc::SHUT_RD);
         let mut buffer = [0; 8 * 1024];
         while matches!(sys::receive(self.fd(), &mut buffer, false), Ok(1..)) {}
     }
 
-    /// Tell forked children how it ended: their copies of the number still refer to the placeholder. 0 is success.
+    /// Tell forked children how it ended: their copies of the fd still refer to the placeholder. 0 is success.
     ///
-    /// The word is the far end's own name, which getpeername(2) gives at the near end: what was sent as data, a
+    /// The word is the wake end's own name, which getpeername(2) gives at the app end: what was sent as data, a
     /// program would read.
-    pub fn tell(&self, errno: i32) {
+    pub fn publish(&self, errno: i32) {
         if let Some(name) = SockAddr::unix_abstract(&self.word(errno)) {
             let _ = sys::bind(self.fd(), &name);
         }
@@ -64,14 +64,14 @@ impl FarEnd {
     /// Names of unix sockets are unique on a machine (unix(7)), and so are cookies.
     fn word(&self, errno: i32) -> [u8; 12] {
         let mut word = [0; 12];
-        let (cookie, number) = word.split_at_mut(8);
+        let (cookie, fd) = word.split_at_mut(8);
         cookie.copy_from_slice(&sys::cookie(self.fd()).unwrap_or(0).to_ne_bytes());
-        number.copy_from_slice(&errno.to_ne_bytes());
+        fd.copy_from_slice(&errno.to_ne_bytes());
         word
     }
 
-    /// Whether nobody refers to the near end any more: no sleeper, no child, no other number.
-    pub fn is_deserted(&self) -> bool {
+    /// Whether nobody refers to the app end any more: no sleeper, no child, no other fd.
+    pub fn peer_closed(&self) -> bool {
         // No event is asked for: POLLHUP is always told.
         matches!(sys::poll_one(self.fd(), 0, Some(Duration::ZERO)), Ok(true))
     }
@@ -79,36 +79,36 @@ impl FarEnd {
 
 /// What a child that was forked meanwhile can learn from its copy of a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    NotYet,
+pub enum ParentStatus {
+    Dialling,
     Ended(Result<(), Errno>),
     /// The parent is gone without a word.
-    Nothing,
+    Gone,
 }
 
-/// Look at what the far end said.
-pub fn told(near: Fd) -> Told {
+/// Look at what the wake end said.
+pub fn parent_status(app_end: Fd) -> ParentStatus {
     for _ in 0..WORD_LOOKS {
         // Asked in this order: the word may come in between.
-        let is_over = sys::poll_one(near, libc::POLLOUT, Some(Duration::ZERO)) != Ok(false);
-        let name = sys::peer_address(near).ok();
+        let is_over = sys::poll_one(app_end, libc::POLLOUT, Some(Duration::ZERO)) != Ok(false);
+        let name = sys::peer_address(app_end).ok();
         let word = name.as_ref().and_then(SockAddr::abstract_name);
         if let Some([.., a, b, c, d]) = word {
-            return Told::Ended(match i32::from_ne_bytes([*a, *b, *c, *d]) {
+            return ParentStatus::Ended(match i32::from_ne_bytes([*a, *b, *c, *d]) {
                 0 => Ok(()),
                 errno => Err(Errno::from_raw(errno)),
             });
         }
         if !is_over {
-            return Told::NotYet;
+            return ParentStatus::Dialling;
         }
-        if sys::receive(near, &mut [0], true) != Err(Errno::EAGAIN) {
-            return Told::Nothing;
+        if sys::receive(app_end, &mut [0], true) != Err(Errno::EAGAIN) {
+            return ParentStatus::Gone;
         }
         // A parent that did not know of this child finds out just after it has woken everybody.
         sys::pause(Duration::from_millis(1));
     }
-    Told::Nothing
+    ParentStatus::Gone
 }
 
 /// Looks for the word once the placeholder is writable, a millisecond apart.
@@ -121,26 +121,33 @@ mod tests {
     static OWN_FDS: OwnFds = OwnFds::new();
 
     fn placeholder() -> Placeholder {
-        Placeholder::new(&RaisedLimit::new(), &OWN_FDS).unwrap()
+        Placeholder::new(&NofileGuard::new(), &OWN_FDS).unwrap()
     }
 
     #[test]
     fn a_child_is_told_without_a_byte_of_data() {
         for (errno, ended) in [(0, Ok(())), (libc::EACCES, Err(Errno::EACCES))] {
-            let Placeholder { near, far, .. } = placeholder();
-            assert_eq!(told(near.fd()), Told::NotYet);
-            far.tell(errno);
-            assert_eq!(told(near.fd()), Told::Ended(ended));
-            assert_eq!(sys::receive(near.fd(), &mut [0], false), Err(Errno::EAGAIN));
-            drop(far);
-            assert_eq!(told(near.fd()), Told::Ended(ended));
+            let Placeholder {
+                app_end, wake_end, ..
+            } = placeholder();
+            assert_eq!(parent_status(app_end.fd()), ParentStatus::Dialling);
+            wake_end.publish(errno);
+            assert_eq!(parent_status(app_end.fd()), ParentStatus::Ended(ended));
+            assert_eq!(
+                sys::receive(app_end.fd(), &mut [0], false),
+                Err(Errno::EAGAIN)
+            );
+            drop(wake_end);
+            assert_eq!(parent_status(app_end.fd()), ParentStatus::Ended(ended));
         }
     }
 
     #[test]
     fn a_parent_that_is_gone_without_a_word_is_noticed() {
-        let Placeholder { near, far, .. } = placeholder();
-        drop(far);
-        assert_eq!(told(near.fd()), Told::Nothing);
+        let Placeholder {
+            app_end, wake_end, ..
+        } = placeholder();
+        drop(wake_end);
+        assert_eq!(parent_status(app_end.fd()), ParentStatus::Gone);
     }
 }

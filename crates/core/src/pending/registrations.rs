@@ -1,18 +1,18 @@
 //! Which descriptors are registered with which epoll instance, as far as epoll_ctl(2) was called through libc.
 //!
-//! epoll belongs to the pair of open file and number, so an exchange of the file under a number loses
+//! epoll belongs to the pair of open file and fd, so an exchange of the file under an fd loses
 //! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
 //! EPOLL_CTL_DEL on the old file says whether it is still true.
 //!
 //! What an io_uring registered is not in this table: see `super::rings`.
 //!
-//! One slot for each descriptor number in a sparse table; reading and writing one takes no lock. A number in
+//! One slot for each descriptor fd in a sparse table; reading and writing one takes no lock. An fd in
 //! two or more epoll instances is rare: the others are in a small list.
 
-use super::rings::{self, Rings};
+use super::io_uring::{self, IoUrings};
 use crate::errno::Errno;
 use crate::lock::Lock;
-use crate::sys::{self, Fd, RaisedLimit};
+use crate::sys::{self, Fd, NofileGuard};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 use std::collections::BTreeMap;
@@ -48,11 +48,11 @@ const CHUNKS: usize = 1024;
 /// have no epoll instance, and a static of that size spreads what is written over more pages.
 pub struct Registrations {
     chunks: OnceBox<[AtomicPtr<Slot>; CHUNKS]>,
-    /// By number and epoll instance, for a number that was once in one instance and then in another stays here: nobody
+    /// By fd and epoll instance, for an fd that was once in one instance and then in another stays here: nobody
     /// says when it was closed in between.
     others: Lock<BTreeMap<(Fd, Fd), Registration>>,
     other_count: AtomicUsize,
-    pub rings: Rings,
+    pub rings: IoUrings,
 }
 
 fn no_chunks() -> Box<[AtomicPtr<Slot>; CHUNKS]> {
@@ -71,7 +71,7 @@ impl Registrations {
             chunks: OnceBox::new(),
             others: Lock::new(BTreeMap::new()),
             other_count: AtomicUsize::new(0),
-            rings: Rings::new(),
+            rings: IoUrings::new(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Registrations {
         Some(unsafe { &*slots.add(index % CHUNK) })
     }
 
-    /// epoll_ctl MOD succeeded. Where the only registration that is known was made by another number, the two numbers
+    /// epoll_ctl MOD succeeded. Where the only registration that is known was made by another fd, the two fds
     /// are of one instance.
     pub fn change(&self, new: Registration) {
         if let [known] = self.of(new.fd)[..] {
@@ -167,7 +167,7 @@ impl Registrations {
         found
     }
 
-    /// Make the number `fd` refer to the open file of `new`, with the same FD_CLOEXEC and in the same epoll
+    /// Make the fd `fd` refer to the open file of `new`, with the same FD_CLOEXEC and in the same epoll
     /// instances as before.
     pub fn exchange(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
         let ringed = self.rings.instances();
@@ -185,21 +185,21 @@ impl Registrations {
         }
         // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
         // Where no descriptor is left, that last look is done without.
-        let old = RaisedLimit::new().duplicate(fd).ok();
+        let old = NofileGuard::new().duplicate(fd).ok();
         let inode = sys::file_id(fd)?.inode();
-        let mut there = rings::registered(&ringed, fd, inode);
+        let mut there = io_uring::registered(&ringed, fd, inode);
         there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
         there.extend(self.take_out(fd));
         let replaced = Self::replace(new, fd);
         self.put_back(&there);
         if replaced.is_ok() {
-            self.put_back(&rings::registered(&ringed, fd, inode));
+            self.put_back(&io_uring::registered(&ringed, fd, inode));
         }
         drop(old);
         replaced
     }
 
-    /// The epoll instances whose one-shot registration of this number has fired, and is to stay as it is. Only the kernel
+    /// The epoll instances whose one-shot registration of this fd has fired, and is to stay as it is. Only the kernel
     /// knows, and tells at a price (see `super::rings`), which is paid for one-shot registrations alone.
     fn fired(&self, fd: Fd) -> Vec<Fd> {
         let mut one_shot = self.of(fd);
@@ -211,7 +211,7 @@ impl Registrations {
             return Vec::new();
         };
         let has_fired = |r: &Registration| {
-            let told = rings::registered(&[r.epoll], fd, file.inode());
+            let told = io_uring::registered(&[r.epoll], fd, file.inode());
             told.first().is_some_and(|told| told.events & !UNASKED == 0)
         };
         one_shot.retain(has_fired);
@@ -221,10 +221,10 @@ impl Registrations {
     fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {
         let on_exec = sys::closes_on_exec(fd)?;
         match sys::replace(new, fd, on_exec) {
-            // The program lowered its limit while it had this number: that is open, but dup3(2) will not have it.
+            // The program lowered its limit while it had this fd: that is open, but dup3(2) will not have it.
             Err(Errno::EBADF) => {
-                let limit = RaisedLimit::new();
-                limit.lift();
+                let limit = NofileGuard::new();
+                limit.raise();
                 sys::replace(new, fd, on_exec)
             }
             other => other,
@@ -244,7 +244,7 @@ impl Registrations {
         found
     }
 
-    /// Put the file that is now under the number in again.
+    /// Put the file that is now under the fd in again.
     fn put_back(&self, registrations: &[Registration]) {
         for r in registrations {
             let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
@@ -320,17 +320,17 @@ mod tests {
 
     #[test]
     fn numbers_that_were_in_another_instance_once_do_not_make_the_rest_slow() {
-        // The time for 1000 changes, where so many numbers are in a second instance.
-        let time = |numbers: Fd| {
+        // The time for 1000 changes, where so many fds are in a second instance.
+        let time = |fds: Fd| {
             let table = Registrations::new();
-            for fd in 0..numbers {
+            for fd in 0..fds {
                 table.set(registration(30_001, fd, 1));
                 table.set(registration(30_002, fd, 2));
             }
             let rounds = (0..5).map(|_| {
                 let start = std::time::Instant::now();
                 for i in 0..1000 {
-                    table.set(registration(30_002, i % numbers, 3));
+                    table.set(registration(30_002, i % fds, 3));
                 }
                 start.elapsed()
             });

@@ -12,7 +12,7 @@ use libc::socklen_t;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where a connect of a program's socket goes.
-pub enum Way {
+pub enum Decision {
     /// Not ours: untouched.
     Real,
     /// Direct, to the address that dnat gave.
@@ -43,25 +43,25 @@ impl Router {
     }
 
     /// Decide about a TCP socket of `kind` and the address that it is to be connected to, which was `length` bytes long.
-    pub fn way(&self, fd: Fd, kind: Kind, dialled: SocketAddr, length: socklen_t) -> Way {
+    pub fn decide(&self, fd: Fd, kind: Kind, dialled: SocketAddr, length: socklen_t) -> Decision {
         match self.route(dialled) {
-            Route::Direct { to: None, .. } => Way::Real,
-            Route::Direct { to: Some(to), .. } => Way::Elsewhere(to.into()),
+            Route::Direct { to: None, .. } => Decision::Real,
+            Route::Direct { to: Some(to), .. } => Decision::Elsewhere(to.into()),
             Route::Refuse(errno, refusal) => {
                 self.log
                     .message(&format!("{dialled} refused ({errno}): {refusal}"));
-                Way::Refused(errno)
+                Decision::Refused(errno)
             }
-            Route::Chain(_) if kind == Kind::TcpInUse => Way::InUse,
+            Route::Chain(_) if kind == Kind::TcpInUse => Decision::InUse,
             Route::Chain(_) if is_long_ipv4_on_ipv6(fd, dialled, length) => {
-                Way::Fails(Errno::EAFNOSUPPORT)
+                Decision::Fails(Errno::EAFNOSUPPORT)
             }
             Route::Chain(target) => {
                 // Else it would be taken for the proxy's answer.
                 let used = kind == Kind::TcpUsed;
                 match used.then(|| sys::untold_error(fd)).flatten() {
-                    Some(errno) => Way::Fails(errno),
-                    None => Way::Tunnel(dialled, target),
+                    Some(errno) => Decision::Fails(errno),
+                    None => Decision::Tunnel(dialled, target),
                 }
             }
         }

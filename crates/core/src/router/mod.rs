@@ -7,20 +7,20 @@
 pub mod connect;
 pub mod names;
 
-use crate::chain::Draw;
+use crate::chain::ChainSeed;
 use crate::config::{ChainKind, Config, Dns, Endpoint, Proxy, ProxyDown, RawDns, Source};
 use crate::dial::endpoint::Resolver;
 use crate::dial::{Attempt, Report};
 use crate::errno::Errno;
-use crate::fake::{FakeId, FakeNet};
+use crate::fake_ip::{FakeId, FakeNet};
 use crate::host::{Host, HostName};
 use crate::hosts::{own_name, HostsFile, KnownHost};
 use crate::local_addresses::LocalAddresses;
 use crate::local_api::{Failure, Resolution, Unanswered};
 use crate::log::Log;
+use crate::name_table::{KeptNames, NameTable};
 use crate::resolutions::Resolutions;
 use crate::route::{self, Dialled, Refusal, Route};
-use crate::shared_names::{KeptNames, SharedNames};
 use crate::sys;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use once_cell::race::OnceBox;
@@ -38,7 +38,7 @@ pub struct Router {
     /// The same for the host names in the proxy list.
     proxy_addresses: LocalAddresses,
     local_proxies: OnceBox<Vec<IpAddr>>,
-    names: OnceBox<SharedNames>,
+    names: OnceBox<NameTable>,
     kept: KeptNames,
     /// What tailscaled said of names (`tailscale_socket`).
     resolutions: Resolutions,
@@ -75,9 +75,9 @@ impl Router {
     }
 
     /// The names table, opened on first use.
-    pub fn names(&self) -> &SharedNames {
+    pub fn names(&self) -> &NameTable {
         self.names
-            .get_or_init(|| Box::new(SharedNames::open(&self.env)))
+            .get_or_init(|| Box::new(NameTable::open(&self.env)))
     }
 
     /// The address that stands for `name`, which it then does for as long as this process lives. `None`: the table cannot
@@ -125,14 +125,14 @@ impl Router {
     }
 
     /// Numbers for the planner of one connection: those that its kind of chain asks for.
-    pub fn draw(&self) -> Draw {
-        let mut draw = Draw { turn: 0, seed: 0 };
+    pub fn chain_seed(&self) -> ChainSeed {
+        let mut chain_seed = ChainSeed { turn: 0, seed: 0 };
         match self.config.chain {
             ChainKind::Strict | ChainKind::Dynamic => {}
-            ChainKind::RoundRobin { len } => draw.turn = self.names().take_turns(len),
-            ChainKind::Random { .. } => draw.seed = seed(),
+            ChainKind::RoundRobin { len } => chain_seed.turn = self.names().take_turns(len),
+            ChainKind::Random { .. } => chain_seed.seed = seed(),
         }
-        draw
+        chain_seed
     }
 
     /// Whether `address` is where one of the proxies listens.

@@ -20,11 +20,11 @@ pub enum Answer {
     /// It is in /etc/hosts: libc resolves it, if it finds an address of the family there. Else it would ask a server.
     Known(HostName, KnownHost),
     /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
-    Watched(HostName),
+    DirectName(HostName),
     /// The proxy does: the program is told this address.
     Fake(FakeHost),
     /// The table cannot take it: fail, for libc would ask a name server.
-    NoRoom,
+    TableFull,
     /// No host can be called so, and libc might ask a name server all the same.
     NoName,
 }
@@ -63,7 +63,7 @@ pub enum QueryAnswer {
     Server,
     Here(dns::Answer),
     /// The table cannot take the name.
-    NoRoom,
+    TableFull,
 }
 
 impl KnownHost {
@@ -98,9 +98,9 @@ impl Router {
     /// The name itself where the proxy resolves it.
     fn local_answer(&self, name: HostName) -> Result<Answer, HostName> {
         match route::name_policy(&self.config, &name, &mut |name| self.knows(name)) {
-            NamePolicy::Local(NameReason::LocalDomain(_)) => Ok(Answer::Watched(name)),
+            NamePolicy::Local(NameReason::LocalDomain(_)) => Ok(Answer::DirectName(name)),
             NamePolicy::Local(_) if route::names_a_proxy(&self.config, &name) => {
-                Ok(Answer::Watched(name))
+                Ok(Answer::DirectName(name))
             }
             NamePolicy::Local(NameReason::KnownLocally) => {
                 // The machine's own name may be in no file, and then it is for libc's other modules.
@@ -121,7 +121,7 @@ impl Router {
                 v6: self.fakes.address_v6(id),
                 name,
             }),
-            None => Answer::NoRoom,
+            None => Answer::TableFull,
         }
     }
 
@@ -165,9 +165,9 @@ impl Router {
             return QueryAnswer::Here(dns::Answer::NoSuchName);
         };
         match self.answer_for(name) {
-            Answer::Local | Answer::Watched(_) => QueryAnswer::Server,
+            Answer::Local | Answer::DirectName(_) => QueryAnswer::Server,
             Answer::Known(_, host) => QueryAnswer::Here(address_of(host, question.qtype)),
-            Answer::NoRoom => QueryAnswer::NoRoom,
+            Answer::TableFull => QueryAnswer::TableFull,
             Answer::NoName => QueryAnswer::Here(dns::Answer::NoSuchName),
             Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
                 QueryAnswer::Here(dns::Answer::Address(host.v6.into()))

@@ -1,4 +1,4 @@
-//! Descriptors: owning, duplicating, exchanging, their flags and numbers.
+//! Descriptors: owning, duplicating, exchanging, their flags and fds.
 
 use super::{errno, Fd};
 use crate::errno::Errno;
@@ -21,7 +21,7 @@ impl OwnFd {
         self.0
     }
 
-    /// Forget it without closing: the number now belongs to somebody else.
+    /// Forget it without closing: the fd now belongs to somebody else.
     pub fn release(self) -> Fd {
         let fd = self.0;
         mem::forget(self);
@@ -35,44 +35,44 @@ impl Drop for OwnFd {
     }
 }
 
-/// close(2). Its error is nobody's: the number is free afterwards in any case on Linux.
+/// close(2). Its error is nobody's: the fd is free afterwards in any case on Linux.
 pub fn close(fd: Fd) {
     let _ = syscall!(SYS_close, fd);
 }
 
-/// Gives descriptors numbers beyond what the program may use.
+/// Gives descriptors fds beyond what the program may use.
 ///
-/// RLIMIT_NOFILE (getrlimit(2)) bounds the numbers that are handed out, not those that are open. So the soft limit
+/// RLIMIT_NOFILE (getrlimit(2)) bounds the fds that are handed out, not those that are open. So the soft limit
 /// is raised for an instant where the hard one allows, and our descriptors are put above it: there they take
 /// nothing from the program's allowance, and a daemon that closes all that it could have opened does not meet
 /// them. Only one thread may do this at a time: the caller holds a lock.
 ///
 /// The instant is short, for a child that another thread spawns meanwhile keeps the limit that it finds.
-pub struct RaisedLimit {
+pub struct NofileGuard {
     /// What to raise the limit to; `None` where it cannot be raised.
     raised: Option<libc::rlimit>,
     /// What it was, while it is raised.
     before: Cell<Option<libc::rlimit>>,
-    /// Where our numbers begin.
+    /// Where our fds begin.
     base: libc::rlim_t,
 }
 
-/// How far up. The kernel allocates one bit for each number, and two words, as they are used.
+/// How far up. The kernel allocates one bit for each fd, and two words, as they are used.
 const HEADROOM: libc::rlim_t = 1 << 16;
-/// Where the limit cannot be raised: at least out of the way of those who expect the lowest free number.
+/// Where the limit cannot be raised: at least out of the way of those who expect the lowest free fd.
 const HIGH: libc::rlim_t = 512;
 
-impl RaisedLimit {
-    pub fn new() -> RaisedLimit {
+impl NofileGuard {
+    pub fn new() -> NofileGuard {
         let Ok(now) = limit_open_files(None) else {
-            return RaisedLimit::as_it_is();
+            return NofileGuard::as_it_is();
         };
         let raised = libc::rlimit {
             rlim_cur: now.rlim_max.min(now.rlim_cur.saturating_add(HEADROOM)),
             rlim_max: now.rlim_max,
         };
         let can_be_raised = raised.rlim_cur > now.rlim_cur;
-        RaisedLimit {
+        NofileGuard {
             raised: can_be_raised.then_some(raised),
             before: Cell::new(None),
             base: if can_be_raised {
@@ -84,23 +84,23 @@ impl RaisedLimit {
     }
 
     /// Without raising anything, for those who hold no lock.
-    pub fn as_it_is() -> RaisedLimit {
-        RaisedLimit {
+    pub fn as_it_is() -> NofileGuard {
+        NofileGuard {
             raised: None,
             before: Cell::new(None),
             base: HIGH,
         }
     }
 
-    /// Raise the limit until [`RaisedLimit::lower`], or until this is dropped: for several numbers at once.
-    pub fn lift(&self) {
+    /// Raise the limit until [`NofileGuard::lower`], or until this is dropped: for several fds at once.
+    pub fn raise(&self) {
         if let (Some(raised), None) = (&self.raised, self.before.get()) {
             self.before.set(limit_open_files(Some(raised)).ok());
         }
     }
 
     /// The limit as it was; or, where the program set another one meanwhile, that one.
-    pub fn lower(&self) {
+    pub fn restore(&self) {
         let (Some(raised), Some(before)) = (&self.raised, self.before.take()) else {
             return;
         };
@@ -112,17 +112,17 @@ impl RaisedLimit {
         }
     }
 
-    /// A close-on-exec duplicate with a high number, fcntl(2) F_DUPFD_CLOEXEC. The limit is raised for just this,
+    /// A close-on-exec duplicate with a high fd, fcntl(2) F_DUPFD_CLOEXEC. The limit is raised for just this,
     /// unless it is already.
     pub fn duplicate(&self, fd: Fd) -> Result<OwnFd, Errno> {
         let at_or_above = |base: libc::rlim_t| {
             syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
         };
         let lifted = self.before.get().is_some();
-        self.lift();
+        self.raise();
         let mut made = at_or_above(self.base);
         if !lifted {
-            self.lower();
+            self.restore();
         }
         // Full up there, or the limit could not be raised.
         for base in [HIGH.min(self.base / 2), 0] {
@@ -133,21 +133,21 @@ impl RaisedLimit {
         made
     }
 
-    /// The same open file under a high number.
-    pub fn raise(&self, fd: OwnFd) -> OwnFd {
+    /// The same open file under a high fd.
+    pub fn move_high(&self, fd: OwnFd) -> OwnFd {
         self.duplicate(fd.0).unwrap_or(fd)
     }
 }
 
-impl Default for RaisedLimit {
-    fn default() -> RaisedLimit {
-        RaisedLimit::new()
+impl Default for NofileGuard {
+    fn default() -> NofileGuard {
+        NofileGuard::new()
     }
 }
 
-impl Drop for RaisedLimit {
+impl Drop for NofileGuard {
     fn drop(&mut self) {
-        self.lower();
+        self.restore();
     }
 }
 
@@ -162,7 +162,7 @@ fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
     Ok(before)
 }
 
-/// The soft limit: no file can be put under this number or a higher one.
+/// The soft limit: no file can be put under this fd or a higher one.
 pub fn room() -> Fd {
     limit_open_files(None).map_or(Fd::MAX, |limit| {
         Fd::try_from(limit.rlim_cur).unwrap_or(Fd::MAX)
@@ -246,7 +246,7 @@ pub fn close_range(first: u32, last: u32, flags: c_int) -> Result<(), Errno> {
     syscall!(SYS_close_range, first, last, flags).map(drop)
 }
 
-/// Whether this kernel has close_range(2) and lets us call it: asked with a range in which no number can be open.
+/// Whether this kernel has close_range(2) and lets us call it: asked with a range in which no fd can be open.
 pub fn has_close_range() -> bool {
     close_range(u32::MAX, u32::MAX, 0).is_ok()
 }

@@ -24,13 +24,13 @@ pub fn descriptors() -> Result<Vec<Fd>, Errno> {
 fn listed_descriptors() -> Result<Vec<Fd>, Errno> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     let path = c"/proc/self/fd".as_ptr();
-    let folder = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path, flags)? as Fd);
+    let directory = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path, flags)? as Fd);
     let mut found = Vec::new();
     let mut buffer = [0u8; 4096];
     loop {
         let length = syscall!(
             SYS_getdents64,
-            folder.fd(),
+            directory.fd(),
             buffer.as_mut_ptr(),
             buffer.len()
         )?;
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn every_open_descriptor_is_found_either_way_and_its_file_is_told_from_others() {
         let expected = b"anon_inode:[eventpoll]";
-        let epoll = sys::RaisedLimit::new().raise(sys::epoll().unwrap());
+        let epoll = sys::NofileGuard::new().move_high(sys::epoll().unwrap());
         let (socket, _other) = sys::stream_pair().unwrap();
         for found in [descriptors().unwrap(), listed_descriptors().unwrap()] {
             assert!(found.contains(&epoll.fd()) && found.contains(&socket.fd()));

@@ -22,8 +22,7 @@ macro_rules! syscall {
 }
 
 mod address;
-mod birth;
-mod departure;
+mod cancel_cleanup;
 mod fd;
 mod file;
 mod futex;
@@ -35,10 +34,10 @@ mod socket;
 mod stderr;
 mod thread;
 mod wait;
+mod wipe_on_fork;
 
 pub use address::SockAddr;
-pub use birth::WipedInChildren;
-pub use departure::Departure;
+pub use cancel_cleanup::CancelCleanup;
 pub use fd::*;
 pub use file::*;
 pub use futex::*;
@@ -52,6 +51,7 @@ pub use thread::{
     at_fork, has_thread, measure_thread_stacks, start_thread, this_thread, thread_id,
 };
 pub use wait::*;
+pub use wipe_on_fork::WipedOnFork;
 
 /// A file descriptor number that somebody else owns. Ours are [`OwnFd`].
 pub type Fd = c_int;

@@ -2,7 +2,7 @@
 
 use super::errno;
 #[cfg(target_env = "gnu")]
-use super::Departure;
+use super::CancelCleanup;
 use crate::errno::Errno;
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
@@ -99,17 +99,17 @@ pub fn uncancelled<T>(body: impl FnOnce() -> T) -> T {
     unsafe { pthread_setcancelstate(DISABLE, &mut before) };
     let state = core::ptr::without_provenance_mut(before as usize);
     #[cfg(target_env = "gnu")]
-    let mut place = Departure::place();
+    let mut place = CancelCleanup::place();
     // SAFETY: `place` is popped in this frame, which nothing leaves but a jump.
     #[cfg(target_env = "gnu")]
     unsafe {
-        Departure::push(&mut place, restore, state)
+        CancelCleanup::push(&mut place, restore, state)
     };
     let result = body();
     // SAFETY: pushed above.
     #[cfg(target_env = "gnu")]
     unsafe {
-        Departure::pop(&mut place)
+        CancelCleanup::pop(&mut place)
     };
     // SAFETY: `restore` takes the state before.
     unsafe { restore(state) };

@@ -1,4 +1,4 @@
-//! What the tests of the shared table have in common: folders, child processes, mount namespaces.
+//! What the tests of the shared table have in common: directories, child processes, mount namespaces.
 #![allow(dead_code)]
 
 use std::ffi::{CString, OsString};
@@ -7,49 +7,49 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tailchain_core::host::HostName;
-use tailchain_core::shared_names::SharedNames;
+use tailchain_core::name_table::NameTable;
 
 pub fn name(text: &str) -> HostName {
     HostName::new(text.as_bytes()).unwrap()
 }
 
-/// A folder that stands for `$XDG_RUNTIME_DIR` and goes away with the test.
+/// A directory that stands for `$XDG_RUNTIME_DIR` and goes away with the test.
 pub struct Runtime(pub PathBuf);
 
 impl Runtime {
     pub fn new() -> Runtime {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("tailchain-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(folder);
+        let directory = format!("tailchain-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(directory);
         std::fs::create_dir(&path).unwrap();
         Runtime(path)
     }
 
-    pub fn open(&self) -> SharedNames {
+    pub fn open(&self) -> NameTable {
         open_in(&self.0)
     }
 
-    /// Our folder in it.
-    pub fn folder(&self) -> PathBuf {
+    /// Our directory in it.
+    pub fn directory(&self) -> PathBuf {
         // SAFETY: geteuid cannot fail.
         let user = unsafe { libc::geteuid() };
         self.0.join(format!("tailchain-{user}"))
     }
 
-    pub fn make_folder(&self) -> PathBuf {
+    pub fn make_directory(&self) -> PathBuf {
         let mut builder = std::fs::DirBuilder::new();
-        builder.mode(0o700).create(self.folder()).unwrap();
-        self.folder()
+        builder.mode(0o700).create(self.directory()).unwrap();
+        self.directory()
     }
 
     pub fn table(&self) -> PathBuf {
-        self.folder().join("names-2")
+        self.directory().join("names-2")
     }
 
     /// Puts a file where the table belongs, closed to others as a table is.
     pub fn put(&self, content: &[u8]) {
-        self.make_folder();
+        self.make_directory();
         std::fs::write(self.table(), content).unwrap();
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(self.table(), private).unwrap();
@@ -62,8 +62,8 @@ impl Drop for Runtime {
     }
 }
 
-pub fn open_in(folder: &Path) -> SharedNames {
-    SharedNames::open(&|variable| (variable == "XDG_RUNTIME_DIR").then(|| OsString::from(folder)))
+pub fn open_in(directory: &Path) -> NameTable {
+    NameTable::open(&|variable| (variable == "XDG_RUNTIME_DIR").then(|| OsString::from(directory)))
 }
 
 /// A forked child, which runs `work` and says by its exit code whether it panicked.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 
 /// The epoll instances that may be served by an io_uring.
-pub struct Rings {
+pub struct IoUrings {
     suspects: Lock<Suspects>,
     any: AtomicBool,
 }
@@ -42,15 +42,15 @@ struct Line {
     inode: u64,
 }
 
-impl Default for Rings {
-    fn default() -> Rings {
-        Rings::new()
+impl Default for IoUrings {
+    fn default() -> IoUrings {
+        IoUrings::new()
     }
 }
 
-impl Rings {
-    pub const fn new() -> Rings {
-        Rings {
+impl IoUrings {
+    pub const fn new() -> IoUrings {
+        IoUrings {
             suspects: Lock::new(Suspects::new()),
             any: AtomicBool::new(false),
         }
@@ -65,7 +65,7 @@ impl Rings {
     }
 
     /// Look at the process if there are instances that were made since the last look. Best before there are descriptors
-    /// of ours, whose high numbers make room for many.
+    /// of ours, whose high fds make room for many.
     pub(super) fn look(&self) {
         let _ = self.instances();
     }
@@ -91,7 +91,7 @@ impl Rings {
     }
 }
 
-/// What these instances know of the number `fd` while it stood for the open file with this inode.
+/// What these instances know of the fd `fd` while it stood for the open file with this inode.
 pub(super) fn registered(instances: &[Fd], fd: Fd, inode: u64) -> Vec<Registration> {
     let mut found = Vec::new();
     for &epoll in instances {
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_registered_can_be_read_back() {
         let epoll = sys::epoll().unwrap();
-        let (near, far) = sys::stream_pair().unwrap();
+        let (near, wake_end) = sys::stream_pair().unwrap();
         sys::epoll_set(
             epoll.fd(),
             libc::EPOLL_CTL_ADD,
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!((found[0].fd, found[0].data), (near.fd(), u64::MAX));
         assert_eq!(found[0].events & libc::EPOLLIN as u32, libc::EPOLLIN as u32);
         assert_eq!(
-            registered(&[epoll.fd()], near.fd(), inode(&far)),
+            registered(&[epoll.fd()], near.fd(), inode(&wake_end)),
             [],
             "another file"
         );
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_process_without_an_io_uring_is_not_looked_at_again() {
-        let rings = Rings::new();
+        let rings = IoUrings::new();
         let epoll = sys::epoll().unwrap();
         rings.epoll_made(epoll.fd());
         assert_eq!(rings.instances(), []);

@@ -7,7 +7,7 @@ use super::peers::Peers;
 use super::place::{self, Found, Place};
 use super::sys::{Access, Backing};
 use super::{hash, layout};
-use crate::fake::{FakeId, SLOTS};
+use crate::fake_ip::{FakeId, SLOTS};
 use crate::host::HostName;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ const LOOKUPS_PER_GLANCE: usize = 64;
 const ATTEMPTS: usize = 64;
 
 /// The shared table.
-pub struct SharedNames {
+pub struct NameTable {
     place: Place,
     memory: Option<Memory>,
     /// This process's own index, before the shared one: saves the check of a page (see `memory`).
@@ -38,15 +38,15 @@ pub struct SharedNames {
     own_turn: AtomicUsize,
 }
 
-impl SharedNames {
-    /// Never fails: [`SharedNames::place`] says what was found. `env` reads an environment variable.
-    pub fn open(env: &dyn Fn(&str) -> Option<OsString>) -> SharedNames {
-        SharedNames::of(place::find(env))
+impl NameTable {
+    /// Never fails: [`NameTable::place`] says what was found. `env` reads an environment variable.
+    pub fn open(env: &dyn Fn(&str) -> Option<OsString>) -> NameTable {
+        NameTable::of(place::find(env))
     }
 
-    pub(super) fn of(found: Found) -> SharedNames {
+    pub(super) fn of(found: Found) -> NameTable {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let names = SharedNames {
+        let names = NameTable {
             place: found.place,
             memory: found.memory,
             own_index: Memory::map(Backing::Private, layout::INDEX_SIZE).ok(),
@@ -70,7 +70,7 @@ impl SharedNames {
         self.assign_ticket(name).map(FakeId::of_ticket)
     }
 
-    /// As [`SharedNames::assign`], with more than its address tells: the ticket, which is never given out again.
+    /// As [`NameTable::assign`], with more than its address tells: the ticket, which is never given out again.
     pub fn assign_ticket(&self, name: &HostName) -> Option<u64> {
         let text = name.as_str().as_bytes();
         let hash = hash::hash(self.seed, hash::words(text));
@@ -105,14 +105,14 @@ impl SharedNames {
         self.holder_of(id).map(|(_, name)| name)
     }
 
-    /// As [`SharedNames::name_of`], with the ticket.
+    /// As [`NameTable::name_of`], with the ticket.
     pub fn holder_of(&self, id: FakeId) -> Option<(u64, HostName)> {
         let mut buffer = [0; HostName::MAX];
         let (ticket, name) = self.read(id, &mut buffer)?;
         Some((ticket, HostName::new(name.as_bytes()).ok()?))
     }
 
-    /// As [`SharedNames::name_of`], without allocating.
+    /// As [`NameTable::name_of`], without allocating.
     pub fn read_name<'b>(&self, id: FakeId, buffer: &'b mut Text) -> Option<&'b str> {
         self.read(id, buffer).map(|(_, name)| name)
     }

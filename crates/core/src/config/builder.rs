@@ -23,7 +23,7 @@ pub(super) enum Order {
 }
 
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct ConfigBuilder {
     pub order: Order,
     /// `chain_len` and its line.
     pub chain_len: (usize, Option<u32>),
@@ -54,10 +54,10 @@ pub(super) struct Draft {
 /// What is wrong with the whole, and the line that it comes from if it is one.
 pub(super) type Misfit = (Problem, Option<u32>);
 
-impl Draft {
+impl ConfigBuilder {
     /// The defaults of proxychains-ng; what is tailchain's own is off.
-    pub fn new(order: Order) -> Draft {
-        Draft {
+    pub fn new(order: Order) -> ConfigBuilder {
+        ConfigBuilder {
             order,
             chain_len: (1, None),
             quiet: false,

@@ -7,7 +7,7 @@ use super::layout::{
 };
 use super::sys::{Access, Backing};
 use super::SEED;
-use crate::fake::FakeId;
+use crate::fake_ip::FakeId;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::sync::{Arc, Mutex};

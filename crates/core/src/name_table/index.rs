@@ -12,7 +12,7 @@
 use super::layout::{NEAR_SETS, SETS, SET_SIZE, WAYS};
 use super::memory::Memory;
 use super::sys::Access;
-use crate::fake::{FakeId, SLOTS};
+use crate::fake_ip::{FakeId, SLOTS};
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// An index at byte `offset` of a mapping.

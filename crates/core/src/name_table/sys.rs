@@ -35,37 +35,38 @@ pub fn host_name() -> Option<Vec<u8>> {
     (!name.is_empty()).then(|| name.to_vec())
 }
 
-/// openat(2) below `folder`, or from the root for an absolute path. O_CLOEXEC is added.
+/// openat(2) below `directory`, or from the root for an absolute path. O_CLOEXEC is added.
 pub fn open_at(
-    folder: Option<BorrowedFd>,
+    directory: Option<BorrowedFd>,
     path: &CStr,
     flags: libc::c_int,
     mode: libc::mode_t,
 ) -> io::Result<OwnedFd> {
-    let folder = folder.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
+    let directory = directory.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
     // SAFETY: `path` is NUL-terminated and lives through the call; the mode is given whatever the flags are.
-    let fd = check(unsafe { libc::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    let fd =
+        check(unsafe { libc::openat(directory, path.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
     // SAFETY: the descriptor is new and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// mkdirat(2).
-pub fn make_folder(parent: BorrowedFd, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
+pub fn make_directory(parent: BorrowedFd, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
     // SAFETY: `name` is NUL-terminated and lives through the call.
     check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
 }
 
-/// linkat(2) within one folder: fails with EEXIST when `new` is there, and never replaces it.
-pub fn link(folder: BorrowedFd, old: &CStr, new: &CStr) -> io::Result<()> {
-    let fd = folder.as_raw_fd();
+/// linkat(2) within one directory: fails with EEXIST when `new` is there, and never replaces it.
+pub fn link(directory: BorrowedFd, old: &CStr, new: &CStr) -> io::Result<()> {
+    let fd = directory.as_raw_fd();
     // SAFETY: both names are NUL-terminated and live through the call.
     check(unsafe { libc::linkat(fd, old.as_ptr(), fd, new.as_ptr(), 0) }).map(drop)
 }
 
 /// unlinkat(2) of a file.
-pub fn unlink(folder: BorrowedFd, name: &CStr) -> io::Result<()> {
+pub fn unlink(directory: BorrowedFd, name: &CStr) -> io::Result<()> {
     // SAFETY: `name` is NUL-terminated and lives through the call.
-    check(unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
 /// Bytes that a user may still write to the file system of `fd`: fstatvfs(3).

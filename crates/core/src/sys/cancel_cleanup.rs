@@ -9,34 +9,34 @@ use core::mem::MaybeUninit;
 /// This is what pthread_cleanup_push(3) was before compilers knew exceptions, and libc keeps it for good. What that is
 /// today costs a setjmp, and longjmp does not heed it.
 #[repr(C)]
-pub struct Departure {
+pub struct CancelCleanup {
     routine: unsafe extern "C" fn(*mut c_void),
     argument: *mut c_void,
     cancel_type: c_int,
-    previous: *mut Departure,
+    previous: *mut CancelCleanup,
 }
 
 extern "C" {
     fn _pthread_cleanup_push(
-        buffer: *mut Departure,
+        buffer: *mut CancelCleanup,
         routine: unsafe extern "C" fn(*mut c_void),
         argument: *mut c_void,
     );
-    fn _pthread_cleanup_pop(buffer: *mut Departure, execute: c_int);
+    fn _pthread_cleanup_pop(buffer: *mut CancelCleanup, execute: c_int);
 }
 
-impl Departure {
-    pub const fn place() -> MaybeUninit<Departure> {
+impl CancelCleanup {
+    pub const fn place() -> MaybeUninit<CancelCleanup> {
         MaybeUninit::zeroed()
     }
 
     /// From now on, `routine` is called with `argument` when the calling frame is left.
     ///
     /// # Safety
-    /// `place` is a variable of that frame, which does not return, unwind or move it before [`Departure::pop`]. `routine`
+    /// `place` is a variable of that frame, which does not return, unwind or move it before [`CancelCleanup::pop`]. `routine`
     /// may be called with `argument` at any time until then.
     pub unsafe fn push(
-        place: &mut MaybeUninit<Departure>,
+        place: &mut MaybeUninit<CancelCleanup>,
         routine: unsafe extern "C" fn(*mut c_void),
         argument: *mut c_void,
     ) {
@@ -48,7 +48,7 @@ impl Departure {
     ///
     /// # Safety
     /// It was pushed by this frame, and all that were pushed later are popped.
-    pub unsafe fn pop(place: &mut MaybeUninit<Departure>) {
+    pub unsafe fn pop(place: &mut MaybeUninit<CancelCleanup>) {
         // SAFETY: the caller's contract.
         unsafe { _pthread_cleanup_pop(place.as_mut_ptr(), 0) };
     }

@@ -3,11 +3,11 @@
 //! A helper that has nothing left to do ends by itself, but the kernel takes a moment to forget a thread. Some calls
 //! fail in a process of two threads, such as unshare(2) of the user namespace and setns(2); others would part the
 //! helper from the program, such as unshare(2) of the fd table. Before these, a helper with work to do puts itself
-//! aside (`Books::parked`), and another thread takes it up afterwards.
+//! aside (`PendingTable::parked`), and another thread takes it up afterwards.
 
-use super::books::Books;
 use super::connects::Pending;
 use super::helper::{self, Helper};
+use super::table::PendingTable;
 use crate::sys;
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ const LOOKS: u32 = 20_000;
 const LOOKS_BEFORE_FORK: u32 = 1_000;
 
 /// The helpers that ended last: threads that the kernel may not have forgotten yet.
-pub(super) struct Leaving {
+pub(super) struct ExitingHelpers {
     threads: [libc::pid_t; 8],
     next: usize,
 }
 
-impl Leaving {
-    pub const fn new() -> Leaving {
-        Leaving {
+impl ExitingHelpers {
+    pub const fn new() -> ExitingHelpers {
+        ExitingHelpers {
             threads: [0; 8],
             next: 0,
         }
@@ -54,7 +54,7 @@ impl Leaving {
 
     /// In a forked child: none of them is there.
     pub fn clear(&mut self) {
-        *self = Leaving::new();
+        *self = ExitingHelpers::new();
     }
 }
 
@@ -70,12 +70,12 @@ impl Pending {
             return call();
         }
         {
-            let mut books = self.lock();
-            books.parking += 1;
-            books.call_helper();
+            let mut table = self.lock();
+            table.parking += 1;
+            table.call_helper();
         }
-        self.wait_until(LOOKS, |books| {
-            (books.helper.is_none() || books.parked.is_some()) && books.leaving.all_gone()
+        self.wait_until(LOOKS, |table| {
+            (table.helper.is_none() || table.parked.is_some()) && table.exiting.all_gone()
         });
         let result = call();
         if let Some(helper) = self.take_up() {
@@ -87,12 +87,12 @@ impl Pending {
     /// Have the helper go on that was put aside, if this was the last reason for it. Where no thread can be had any
     /// more, it is returned.
     fn take_up(&'static self) -> Option<Box<Helper>> {
-        let mut books = self.lock();
-        books.parking -= 1;
-        if books.parking > 0 {
+        let mut table = self.lock();
+        table.parking -= 1;
+        if table.parking > 0 {
             return None;
         }
-        let helper = books.parked.take()?;
+        let helper = table.parked.take()?;
         helper::start(helper).err().map(|(_, helper)| helper)
     }
 
@@ -100,14 +100,14 @@ impl Pending {
     /// counts its threads takes it for one of its own (Python 3.12 warns of a fork with threads).
     pub(super) fn let_helper_end(&self) {
         if self.had_helper() && self.is_owner() {
-            self.wait_until(LOOKS_BEFORE_FORK, |books| match books.is_helper_idle() {
-                true => books.helper.is_none() && books.leaving.all_gone(),
+            self.wait_until(LOOKS_BEFORE_FORK, |table| match table.is_helper_idle() {
+                true => table.helper.is_none() && table.exiting.all_gone(),
                 false => true,
             });
         }
     }
 
-    fn wait_until(&self, looks: u32, is_so: impl Fn(&mut Books) -> bool) {
+    fn wait_until(&self, looks: u32, is_so: impl Fn(&mut PendingTable) -> bool) {
         for _ in 0..looks {
             if is_so(&mut self.lock()) {
                 return;

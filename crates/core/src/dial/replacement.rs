@@ -1,4 +1,4 @@
-//! A fresh socket in place of the program's, where the families of the two do not fit (invariant 2).
+//! The socket that replaces the program's where its family does not fit the proxy's (invariant 2).
 
 use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd};
@@ -30,15 +30,15 @@ const INTEGERS: &[(c_int, c_int)] = &[
 const BUFFERS: &[c_int] = &[libc::SO_RCVBUF, libc::SO_SNDBUF];
 
 /// A stream socket of `family` with every option of `model` that can be read, close-on-exec, blocking.
-pub fn like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
-    let fresh = sys::socket(family, libc::SOCK_STREAM, 0)?;
-    copy_options(model, fresh.fd())?;
-    Ok(fresh)
+pub fn new_like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
+    let replacement = sys::socket(family, libc::SOCK_STREAM, 0)?;
+    copy_options(model, replacement.fd())?;
+    Ok(replacement)
 }
 
 /// Set on `fresh` every option that `model` has and a new socket has not.
-pub fn copy_options(model: Fd, fresh: Fd) -> Result<(), Errno> {
-    let family = sys::get_option(fresh, SOL_SOCKET, libc::SO_DOMAIN)?;
+pub fn copy_options(model: Fd, replacement: Fd) -> Result<(), Errno> {
+    let family = sys::get_option(replacement, SOL_SOCKET, libc::SO_DOMAIN)?;
     let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
     // One of the same family takes the place of a socket that was tried already, and TCP_MAXSEG is what came of that.
     let was_tried = sys::get_option(model, SOL_SOCKET, libc::SO_DOMAIN) == Ok(family);
@@ -46,37 +46,37 @@ pub fn copy_options(model: Fd, fresh: Fd) -> Result<(), Errno> {
         if was_tried && name == libc::TCP_MAXSEG && level == IPPROTO_TCP {
             continue;
         }
-        copy(model, &plain, fresh, level, name, 1);
+        copy(model, &plain, replacement, level, name, 1);
     }
     for &name in BUFFERS {
-        copy(model, &plain, fresh, SOL_SOCKET, name, 2);
+        copy(model, &plain, replacement, SOL_SOCKET, name, 2);
     }
     for name in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         if let Ok(time) = sys::get_option::<libc::timeval>(model, SOL_SOCKET, name) {
-            let _ = sys::set_option(fresh, SOL_SOCKET, name, &time);
+            let _ = sys::set_option(replacement, SOL_SOCKET, name, &time);
         }
     }
     if let Ok(linger) = sys::get_option::<libc::linger>(model, SOL_SOCKET, libc::SO_LINGER) {
-        let _ = sys::set_option(fresh, SOL_SOCKET, libc::SO_LINGER, &linger);
+        let _ = sys::set_option(replacement, SOL_SOCKET, libc::SO_LINGER, &linger);
     }
     Ok(())
 }
 
 /// Copy one option where the program changed it. Options that a new socket has by itself are left alone:
 /// setting SO_RCVBUF to its own default would turn the kernel's auto-tuning off.
-fn copy(model: Fd, plain: &OwnFd, fresh: Fd, level: c_int, name: c_int, scale: c_int) {
+fn copy(model: Fd, plain: &OwnFd, replacement: Fd, level: c_int, name: c_int, scale: c_int) {
     let Ok(value) = sys::get_option::<c_int>(model, level, name) else {
         return;
     };
     if sys::get_option(plain.fd(), level, name) != Ok(value) {
-        let _ = sys::set_option(fresh, level, name, &(value / scale));
+        let _ = sys::set_option(replacement, level, name, &(value / scale));
     }
 }
 
-/// Give the program the fresh socket under the number that it knows, with the flags that the old one has.
-/// Nothing else of the process changes; the old socket is closed unless it has other numbers.
-pub fn install(fresh: Fd, fd: Fd) -> Result<(), Errno> {
+/// Install the replacement at the program's fd, with the old socket's flags.
+/// Nothing else of the process changes; the old socket is closed unless it has other fds.
+pub fn install(replacement: Fd, fd: Fd) -> Result<(), Errno> {
     let flags = sys::status_flags(fd)?;
-    sys::set_nonblocking(fresh, flags & libc::O_NONBLOCK != 0)?;
-    sys::replace(fresh, fd, sys::closes_on_exec(fd)?)
+    sys::set_nonblocking(replacement, flags & libc::O_NONBLOCK != 0)?;
+    sys::replace(replacement, fd, sys::closes_on_exec(fd)?)
 }

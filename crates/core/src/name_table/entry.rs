@@ -18,7 +18,7 @@
 
 use super::hash::{hash, words};
 use super::layout::TEXT_WORDS;
-use crate::fake::{FakeId, SLOTS};
+use crate::fake_ip::{FakeId, SLOTS};
 use crate::sync::atomic::{fence, AtomicU64, Ordering};
 
 /// No honest counter comes near; a word above is garbage.

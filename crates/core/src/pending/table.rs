@@ -1,35 +1,35 @@
-//! The books: which numbers of the program are placeholders, and for what.
+//! The table: which fds of the program are placeholders, and for what.
 
-use super::absence::Leaving;
+use super::fork::InheritedConnect;
 use super::helper::{self, Helper, Job};
-use super::orphans::Orphan;
-use super::placeholder::FarEnd;
+use super::helper_exit::ExitingHelpers;
+use super::placeholder::WakeEnd;
 use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) struct Books {
+pub(super) struct PendingTable {
     pub entries: BTreeMap<u64, Entry>,
-    /// The program's number -> entry; stale where the entry does not name the number.
-    pub numbers: BTreeMap<Fd, u64>,
-    pub orphans: Vec<Orphan>,
+    /// The program's fd -> entry; stale where the entry does not name the fd.
+    pub fds: BTreeMap<Fd, u64>,
+    pub inherited: Vec<InheritedConnect>,
     pub helper: Option<helper::Address>,
     pub inbox: Vec<Job>,
-    /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the number up again when it is woken, but
-    /// sleeps on at the old file. When there is something to read, the far end goes, and with it the sleep. Until then
+    /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the fd up again when it is woken, but
+    /// sleeps on at the old file. When there is something to read, the wake end goes, and with it the sleep. Until then
     /// the helper stays.
-    pub sleepers: BTreeMap<u64, Arc<FarEnd>>,
+    pub sleepers: BTreeMap<u64, Arc<WakeEnd>>,
     /// The helper, put aside while somebody needs the process to be without it; its address stays valid.
     pub parked: Option<Box<Helper>>,
     /// Calls that need the process to be without a helper at this moment.
     pub parking: usize,
-    pub leaving: Leaving,
+    pub exiting: ExitingHelpers,
     /// Entries that are to fail now, by shutdown(2).
-    pub cut: Vec<u64>,
-    /// Those that the helper is still to take in, each with the number that is the socket's again.
-    pub unwatched: Vec<(u64, Arc<FarEnd>, Fd)>,
+    pub aborts: Vec<u64>,
+    /// Those that the helper is still to take in, each with the fd that is the socket's again.
+    pub unwatched: Vec<(u64, Arc<WakeEnd>, Fd)>,
     pub next: u64,
     /// While fork(2) is under way.
     pub forking: Option<SignalsBlocked>,
@@ -37,13 +37,13 @@ pub(super) struct Books {
 
 pub(super) struct Entry {
     pub id: u64,
-    pub numbers: Vec<Number>,
+    pub fds: Vec<ProgramFd>,
     pub placeholder: FileId,
-    pub far: Arc<FarEnd>,
-    /// The program's socket, under a number of ours.
+    pub wake_end: Arc<WakeEnd>,
+    /// The program's socket, under an fd of ours.
     pub socket: Arc<RegisteredFd>,
-    /// The number of the fresh socket that the tunnel is made on instead, or -1.
-    pub fresh: Arc<AtomicI32>,
+    /// The fd of the replacement that the tunnel is made on instead, or -1.
+    pub replacement: Arc<AtomicI32>,
     /// A child was forked meanwhile, and waits for word.
     pub forked: bool,
     /// The caller of connect(2), who waits for it and makes the tunnel itself. `None`: the helper has it.
@@ -59,25 +59,25 @@ pub(super) struct Caller {
     pub abort: Arc<AtomicBool>,
 }
 
-/// A number of the program that was given to a placeholder.
+/// An fd of the program that was given to a placeholder.
 #[derive(Clone, Copy)]
-pub(super) struct Number {
+pub(super) struct ProgramFd {
     pub fd: Fd,
     /// The program has not closed it since.
     pub open: bool,
 }
 
-impl Number {
-    pub fn new(fd: Fd) -> Number {
-        Number { fd, open: true }
+impl ProgramFd {
+    pub fn new(fd: Fd) -> ProgramFd {
+        ProgramFd { fd, open: true }
     }
 }
 
 impl Entry {
-    /// The numbers that are to be exchanged: none that the program has closed and somebody else may have by now.
-    pub fn open_numbers(&self) -> impl Iterator<Item = Fd> + '_ {
-        let open = self.numbers.iter().filter(|number| number.open);
-        open.map(|number| number.fd)
+    /// The fds that are to be exchanged: none that the program has closed and somebody else may have by now.
+    pub fn open_fds(&self) -> impl Iterator<Item = Fd> + '_ {
+        let open = self.fds.iter().filter(|fd| fd.open);
+        open.map(|fd| fd.fd)
     }
 
     /// End the attempt of a caller that waits, and wake it. `false`: it is the helper's.
@@ -86,8 +86,12 @@ impl Entry {
             return false;
         };
         caller.abort.store(true, Ordering::Release);
-        let fresh = self.fresh.load(Ordering::Acquire);
-        let socket = if fresh < 0 { self.socket.fd() } else { fresh };
+        let replacement = self.replacement.load(Ordering::Acquire);
+        let socket = if replacement < 0 {
+            self.socket.fd()
+        } else {
+            replacement
+        };
         // Where it is not connecting, the caller only pauses, and looks soon.
         let _ = sys::shutdown(socket, libc::SHUT_RDWR);
         true
@@ -102,28 +106,28 @@ impl Entry {
     /// The program closes these. Whether there were any, and no other is left.
     pub fn closed(&mut self, which: impl Fn(Fd) -> bool) -> bool {
         let mut any = false;
-        for number in &mut self.numbers {
-            let closes = number.open && which(number.fd);
-            number.open &= !closes;
+        for fd in &mut self.fds {
+            let closes = fd.open && which(fd.fd);
+            fd.open &= !closes;
             any |= closes;
         }
-        any && self.open_numbers().next().is_none()
+        any && self.open_fds().next().is_none()
     }
 }
 
-impl Books {
-    pub const fn new() -> Books {
-        Books {
+impl PendingTable {
+    pub const fn new() -> PendingTable {
+        PendingTable {
             entries: BTreeMap::new(),
-            numbers: BTreeMap::new(),
-            orphans: Vec::new(),
+            fds: BTreeMap::new(),
+            inherited: Vec::new(),
             helper: None,
             inbox: Vec::new(),
             sleepers: BTreeMap::new(),
             parked: None,
             parking: 0,
-            leaving: Leaving::new(),
-            cut: Vec::new(),
+            exiting: ExitingHelpers::new(),
+            aborts: Vec::new(),
             unwatched: Vec::new(),
             next: 1,
             forking: None,
@@ -142,17 +146,17 @@ impl Books {
         let waited = self.entries.values().all(|entry| entry.caller.is_some());
         let nothing_new = self.inbox.is_empty() && self.unwatched.is_empty();
         let mut sleepers = self.sleepers.values();
-        nothing_new && waited && sleepers.all(|far| far.is_deserted())
+        nothing_new && waited && sleepers.all(|wake_end| wake_end.peer_closed())
     }
 
     pub fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(self.numbers.get(&fd)?)?;
+        let entry = self.entries.get_mut(self.fds.get(&fd)?)?;
         let placeholder = entry.placeholder;
-        let mut numbers = entry.numbers.iter_mut();
-        let number = numbers.find(|number| number.fd == fd && number.open)?;
+        let mut open = entry.fds.iter_mut().filter(|one| one.open);
+        let program_fd = open.find(|one| one.fd == fd)?;
         if sys::file_id(fd) != Ok(placeholder) {
-            // Closed past our hooks (syscall(2), fclose(3)): the number is another file's by now.
-            number.open = false;
+            // Closed past our hooks (syscall(2), fclose(3)): the fd is another file's by now.
+            program_fd.open = false;
             return None;
         }
         Some(entry)
@@ -162,40 +166,40 @@ impl Books {
         self.entry_of(fd).is_some()
     }
 
-    /// Take an entry out, with all its numbers that are not another's by now.
-    pub fn strike(&mut self, id: u64) -> Option<Entry> {
+    /// Take an entry out, with all its fds that are not another's by now.
+    pub fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
-        for number in &entry.numbers {
-            if self.numbers.get(&number.fd) == Some(&id) {
-                self.numbers.remove(&number.fd);
+        for fd in &entry.fds {
+            if self.fds.get(&fd.fd) == Some(&id) {
+                self.fds.remove(&fd.fd);
             }
         }
         Some(entry)
     }
 
-    pub fn orphan_of(&mut self, fd: Fd) -> Option<&mut Orphan> {
-        let index = self.orphan_index(fd)?;
-        self.orphans.get_mut(index)
+    pub fn inherited_of(&mut self, fd: Fd) -> Option<&mut InheritedConnect> {
+        let index = self.inherited_index(fd)?;
+        self.inherited.get_mut(index)
     }
 
-    pub fn orphan_index(&mut self, fd: Fd) -> Option<usize> {
+    pub fn inherited_index(&mut self, fd: Fd) -> Option<usize> {
         let index = self
-            .orphans
+            .inherited
             .iter()
-            .position(|orphan| orphan.fds.contains(&fd))?;
-        let placeholder = self.orphans.get(index)?.placeholder;
+            .position(|inherited| inherited.fds.contains(&fd))?;
+        let placeholder = self.inherited.get(index)?.placeholder;
         if sys::file_id(fd) != Ok(placeholder) {
-            // Closed past our hooks: the number is another file's by now.
-            self.forget_orphans(|number| number == fd);
+            // Closed past our hooks: the fd is another file's by now.
+            self.forget_inherited(|closed| closed == fd);
             return None;
         }
         Some(index)
     }
 
-    pub fn forget_orphans(&mut self, closed: impl Fn(Fd) -> bool) {
-        for orphan in &mut self.orphans {
-            orphan.fds.retain(|&fd| !closed(fd));
+    pub fn forget_inherited(&mut self, closed: impl Fn(Fd) -> bool) {
+        for inherited in &mut self.inherited {
+            inherited.fds.retain(|&fd| !closed(fd));
         }
-        self.orphans.retain(|orphan| !orphan.fds.is_empty());
+        self.inherited.retain(|inherited| !inherited.fds.is_empty());
     }
 }

@@ -11,11 +11,11 @@ mod names_support;
 
 use names_support::{name, Child, Random, Runtime};
 use std::collections::HashSet;
-use tailchain_core::fake::{FakeId, SLOTS};
-use tailchain_core::shared_names::SharedNames;
+use tailchain_core::fake_ip::{FakeId, SLOTS};
+use tailchain_core::name_table::NameTable;
 
 /// Enters random names of `count` and checks every address at once: its name, or `unknown_allowed`.
-fn hammer(names: &SharedNames, seed: u64, count: u64, unknown_allowed: bool) {
+fn hammer(names: &NameTable, seed: u64, count: u64, unknown_allowed: bool) {
     let mut random = Random(seed);
     for _ in 0..1000 {
         let name = name(&format!("host-{}.tail1234.ts.net", random.below(count)));

@@ -8,7 +8,7 @@
 //! **When.** Opening costs some system calls, about 50 µs, and belongs to the first name, not to the start of a
 //! program. Keep it in a `once_cell::race::OnceBox`, which has no lock that a fork could leave held.
 //!
-//! **Signals and forks.** Nothing here locks. [`SharedNames::read_name`] and [`SharedNames::peer_of`] allocate
+//! **Signals and forks.** Nothing here locks. [`NameTable::read_name`] and [`NameTable::peer_of`] allocate
 //! nothing either: they may be called in a signal handler, and between vfork and exec. errno may change.
 //! A forked child shares the table with its parent, wherever it is.
 //!
@@ -33,4 +33,4 @@ mod table;
 pub use entry::Text;
 pub use kept::KeptNames;
 pub use place::Place;
-pub use table::SharedNames;
+pub use table::NameTable;

@@ -1,16 +1,16 @@
 //! Pending connects in a child that was forked meanwhile.
 //!
-//! The parent goes on and finishes them; no thread of ours runs in the child. The child's numbers still refer
+//! The parent goes on and finishes them; no thread of ours runs in the child. The child's fds still refer
 //! to the placeholder, which wakes when the parent is done and holds a word from it. A program that waited for
 //! a connect asks for SO_ERROR next, or calls connect again, or makes the socket blocking: when the parent is done by
-//! then, the child puts the socket under its number, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
+//! then, the child puts the socket under its fd, too. One that asks nothing gets an error: EPIPE when it writes, and in the end
 //! an end of file when it reads; nothing hangs.
 
-use super::books::Books;
 use super::connects::Pending;
-use super::dead_end;
-use super::placeholder::{told, Told};
-use super::rings::Suspects;
+use super::io_uring::Suspects;
+use super::placeholder::{parent_status, ParentStatus};
+use super::table::PendingTable;
+use crate::dial::error_socket;
 use crate::errno::Errno;
 use crate::own_fds::{OwnFds, RegisteredFd};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
@@ -19,12 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub struct Orphan {
+pub struct InheritedConnect {
     pub fds: Vec<Fd>,
     /// The file that is under all of them.
     pub placeholder: FileId,
     pub socket: Arc<RegisteredFd>,
-    /// As [`super::books::Entry::blocking`].
+    /// As [`super::table::Entry::blocking`].
     pub blocking: bool,
     /// By this process. The flag is the open file's, and so is shared with the parent.
     pub changed: bool,
@@ -48,12 +48,12 @@ fn guarded() -> Option<&'static Pending> {
 extern "C" fn before() {
     if let Some(pending) = guarded() {
         pending.let_helper_end();
-        let (books, dups) = pending.raw_locks();
+        let (table, dups) = pending.raw_locks();
         // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
         let signals = SignalsBlocked::around_fork();
-        books.seize();
+        table.seize();
         // SAFETY: seized just now, on this thread.
-        let contents = unsafe { books.seized() };
+        let contents = unsafe { table.seized() };
         contents.forking = Some(signals);
         for entry in contents.entries.values_mut() {
             // Its children will wait for word.
@@ -78,12 +78,12 @@ extern "C" fn in_child() {
     }
 }
 
-/// In a child: the books are its own from now on.
+/// In a child: the table is its own from now on.
 fn own(pending: &'static Pending) {
-    let mut books = pending.lock();
+    let mut table = pending.lock();
     pending.set_owner();
-    orphan_all(&mut books, &pending.own_fds);
-    pending.recount(&books);
+    inherit_all(&mut table, &pending.own_fds);
+    pending.recount(&table);
 }
 
 /// What [`Pending::birth`] says: a child found it wiped and has nothing done about it; one of its threads is at it; all
@@ -94,7 +94,7 @@ pub const OWNED: u32 = 2;
 
 fn release() {
     if let Some(pending) = guarded() {
-        let (books, dups) = pending.raw_locks();
+        let (table, dups) = pending.raw_locks();
         // SAFETY: seized by before(), on this thread or on the one that forked it.
         let signals = unsafe {
             pending.own_fds.lock().release();
@@ -102,35 +102,35 @@ fn release() {
             pending.registrations.rings.lock().release();
             pending.registrations.lock().release();
             dups.release();
-            let signals = books.seized().forking.take();
-            books.release();
+            let signals = table.seized().forking.take();
+            table.release();
             signals
         };
         drop(signals);
     }
 }
 
-/// Turn the parent's entries into orphans, and close what belongs to its helper.
-fn orphan_all(books: &mut Books, own_fds: &'static OwnFds) {
-    books.helper = None;
-    books.leaving.clear();
-    books.parking = 0;
+/// Turn the parent's entries into inherited connects, and close what belongs to its helper.
+fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
+    table.helper = None;
+    table.exiting.clear();
+    table.parking = 0;
     // It holds nothing but descriptors, which are closed below, and memory.
-    std::mem::forget(books.parked.take());
-    std::mem::forget(std::mem::take(&mut books.sleepers));
-    std::mem::forget(std::mem::take(&mut books.unwatched));
+    std::mem::forget(table.parked.take());
+    std::mem::forget(std::mem::take(&mut table.sleepers));
+    std::mem::forget(std::mem::take(&mut table.unwatched));
     // The drivers in it hold nothing but memory; the sockets are those of the entries.
-    std::mem::take(&mut books.inbox)
+    std::mem::take(&mut table.inbox)
         .into_iter()
         .for_each(std::mem::forget);
-    books.cut.clear();
-    books.numbers.clear();
+    table.aborts.clear();
+    table.fds.clear();
     let mut kept = BTreeSet::new();
-    for entry in std::mem::take(&mut books.entries).into_values() {
-        let fds: Vec<Fd> = entry.open_numbers().collect();
+    for entry in std::mem::take(&mut table.entries).into_values() {
+        let fds: Vec<Fd> = entry.open_fds().collect();
         if !fds.is_empty() {
             kept.insert(entry.socket.fd());
-            books.orphans.push(Orphan {
+            table.inherited.push(InheritedConnect {
                 fds,
                 placeholder: entry.placeholder,
                 socket: Arc::new(own_fds.take_over(entry.socket.fd())),
@@ -140,16 +140,21 @@ fn orphan_all(books: &mut Books, own_fds: &'static OwnFds) {
         }
         // The helper's references will never be dropped here.
         std::mem::forget(entry.socket);
-        std::mem::forget(entry.far);
+        std::mem::forget(entry.wake_end);
     }
-    kept.extend(books.orphans.iter().map(|orphan| orphan.socket.fd()));
+    kept.extend(
+        table
+            .inherited
+            .iter()
+            .map(|inherited| inherited.socket.fd()),
+    );
     own_fds.keep_only(&kept);
 }
 
 impl Pending {
     /// A child that was made by clone(2) without CLONE_VM has had no handler called. At its first call it makes up for
     /// that: before any lock of ours is taken, for a thread that is not there may hold it.
-    pub fn look_for_birth(&self) {
+    pub fn detect_fork(&self) {
         let is_born = || {
             let word = self.birth.word();
             word.is_some_and(|word| word.load(Ordering::Acquire) != OWNED)
@@ -174,11 +179,11 @@ impl Pending {
             }
             return;
         }
-        let (books, dups) = pending.raw_locks();
+        let (table, dups) = pending.raw_locks();
         // SAFETY: the child's other threads, if there are any by now, wait above; this one holds no lock of ours, as it
         // has called no hook yet.
         unsafe {
-            books.renew(Books::new);
+            table.renew(PendingTable::new);
             dups.renew(BTreeSet::new);
             pending.registrations.lock().renew(BTreeMap::new);
             pending.registrations.rings.lock().renew(Suspects::new);
@@ -188,28 +193,28 @@ impl Pending {
         own(pending);
     }
 
-    /// What the parent said about an orphan by now, with the socket under its numbers once it ended. `None`:
-    /// no orphan. `Some(None)`: still pending.
-    pub fn orphan_end(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
-        let mut books = self.open()?;
-        let index = books.orphan_index(fd)?;
-        let result = match told(fd) {
-            Told::NotYet => return Some(None),
-            Told::Ended(result) => result,
-            Told::Nothing => Err(Errno::ECONNABORTED),
+    /// What the parent has published of an inherited connect; once it ended, its socket is back at its fds.
+    /// `None`: not inherited. `Some(None)`: still pending.
+    pub fn poll_inherited(&self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
+        let mut table = self.open()?;
+        let index = table.inherited_index(fd)?;
+        let result = match parent_status(fd) {
+            ParentStatus::Dialling => return Some(None),
+            ParentStatus::Ended(result) => result,
+            ParentStatus::Gone => Err(Errno::ECONNABORTED),
         };
-        let orphan = books.orphans.swap_remove(index);
-        self.recount(&books);
+        let inherited = table.inherited.swap_remove(index);
+        self.recount(&table);
         let unfinished = result == Err(Errno::ECONNABORTED);
         if unfinished {
             // Nobody finished it: what is half made must not look like a connection.
-            dead_end::make(orphan.socket.fd());
+            error_socket::make(inherited.socket.fd());
         }
-        if orphan.changed || unfinished {
-            let _ = sys::set_nonblocking(orphan.socket.fd(), !orphan.blocking);
+        if inherited.changed || unfinished {
+            let _ = sys::set_nonblocking(inherited.socket.fd(), !inherited.blocking);
         }
-        for &fd in &orphan.fds {
-            self.put_under(orphan.socket.fd(), fd);
+        for &fd in &inherited.fds {
+            self.install_at(inherited.socket.fd(), fd);
         }
         Some(Some(result))
     }

@@ -13,15 +13,15 @@ use names_support::{mount_tmpfs, name, open_in, with_own_mounts, Child, Runtime}
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
 use std::path::Path;
-use tailchain_core::shared_names::{Place, SharedNames};
+use tailchain_core::name_table::{NameTable, Place};
 
-fn assert_works(names: &SharedNames) {
+fn assert_works(names: &NameTable) {
     let db = name("db.tail1234.ts.net");
     let id = names.assign(&db).expect("the table takes a name");
     assert_eq!(names.name_of(id), Some(db));
 }
 
-fn path(names: &SharedNames) -> &Path {
+fn path(names: &NameTable) -> &Path {
     match names.place() {
         Place::File(path) => path,
         place => panic!("not in a file but in {place:?}"),
@@ -50,9 +50,9 @@ fn the_folder_and_the_file_are_closed_to_others_and_no_draft_stays() {
     let runtime = Runtime::new();
     assert_works(&runtime.open());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&runtime.folder()), 0o700);
+    assert_eq!(mode(&runtime.directory()), 0o700);
     assert_eq!(mode(&runtime.table()), 0o600);
-    assert_eq!(fs::read_dir(runtime.folder()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(runtime.directory()).unwrap().count(), 1);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn files_that_are_no_tables_are_left_alone_and_passed_by() {
         runtime.put(content);
         let names = runtime.open();
         assert_works(&names);
-        assert_eq!(path(&names), runtime.folder().join("names-2.1"));
+        assert_eq!(path(&names), runtime.directory().join("names-2.1"));
         assert!(fs::read(runtime.table()).unwrap() == content, "changed");
     }
 }
@@ -85,7 +85,7 @@ fn a_table_that_was_cut_off_is_passed_by() {
         .unwrap();
     let names = runtime.open();
     assert_works(&names);
-    assert_eq!(path(&names), runtime.folder().join("names-2.1"));
+    assert_eq!(path(&names), runtime.directory().join("names-2.1"));
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn symbolic_links_pipes_folders_and_open_files_are_not_used() {
     ];
     for put in puts {
         let runtime = Runtime::new();
-        runtime.make_folder();
+        runtime.make_directory();
         put(&runtime.table());
         let names = runtime.open();
         assert_works(&names);
-        assert_eq!(path(&names), runtime.folder().join("names-2.1"));
+        assert_eq!(path(&names), runtime.directory().join("names-2.1"));
     }
 }
 
@@ -121,22 +121,22 @@ fn symbolic_links_pipes_folders_and_open_files_are_not_used() {
 fn a_folder_that_is_a_link_or_open_to_others_is_not_entered() {
     let elsewhere = Runtime::new();
     let linked = Runtime::new();
-    symlink(elsewhere.make_folder(), linked.folder()).unwrap();
+    symlink(elsewhere.make_directory(), linked.directory()).unwrap();
     let open = Runtime::new();
-    fs::set_permissions(open.make_folder(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(open.make_directory(), Permissions::from_mode(0o755)).unwrap();
     for runtime in [linked, open] {
         let names = runtime.open();
         assert_works(&names);
         assert!(!path(&names).starts_with(&runtime.0), "{}", names.place());
     }
-    assert_eq!(fs::read_dir(elsewhere.folder()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(elsewhere.directory()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_folder_of_another_user_is_not_entered() {
     let runtime = Runtime::new();
-    if std::os::unix::fs::chown(runtime.make_folder(), Some(12345), None).is_err() {
-        eprintln!("skipped: needs root, to give a folder away");
+    if std::os::unix::fs::chown(runtime.make_directory(), Some(12345), None).is_err() {
+        eprintln!("skipped: needs root, to give a directory away");
         return;
     }
     let names = runtime.open();
@@ -310,7 +310,7 @@ fn where_every_folder_is_read_only_the_table_is_in_memory_and_forked_children_sh
         mount_tmpfs(&runtime.0, libc::MS_RDONLY, "");
         mount_tmpfs(Path::new("/dev/shm"), libc::MS_RDONLY, "");
         let names = open_in(&runtime.0);
-        // The last: the folder of the test is in there, too.
+        // The last: the directory of the test is in there, too.
         assert!(!path(&names).starts_with(&runtime.0));
         mount_tmpfs(Path::new("/tmp"), libc::MS_RDONLY, "");
         let names = open_in(&runtime.0);

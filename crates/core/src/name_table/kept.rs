@@ -9,7 +9,7 @@
 
 use super::memory::Memory;
 use super::sys::{Access, Backing};
-use crate::fake::FakeId;
+use crate::fake_ip::FakeId;
 use crate::host::HostName;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;

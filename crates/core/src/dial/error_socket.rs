@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_end_tells_an_error_and_a_hangup() {
+    fn poll_reports_an_error_and_a_hangup() {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let socket = stream(family);
             expect_refusal(socket.fd());

@@ -3,7 +3,7 @@
 use super::layout;
 
 mod hash {
-    pub use crate::shared_names::hash::words;
+    pub use crate::name_table::hash::words;
 
     pub fn hash(_: u64, words: impl IntoIterator<Item = u64>) -> u64 {
         words.into_iter().for_each(drop);
@@ -11,5 +11,5 @@ mod hash {
     }
 }
 
-#[path = "../../../crates/core/src/shared_names/entry.rs"]
+#[path = "../../../crates/core/src/name_table/entry.rs"]
 pub mod entry;

@@ -1,7 +1,7 @@
 //! Finds the table's memory: a file that all processes of the user share, at last memory of our own.
 //!
-//! The folders are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In them `tailchain-UID` must be a
-//! real folder of ours that nobody else may enter: whoever else made one there first (the last two are open to
+//! The directories are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In them `tailchain-UID` must be a
+//! real directory of ours that nobody else may enter: whoever else made one there first (the last two are open to
 //! everybody) is passed by. A file that is not a table of this layout is left alone and the next name is
 //! taken; nothing is ever cut off, replaced or repaired, because others may have it mapped. A new
 //! table gets its name, by link(2), only when its header stands.
@@ -23,7 +23,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// How many file names are tried in a folder when those before hold something else.
+/// How many file names are tried in a directory when those before hold something else.
 const FILES: usize = 4;
 
 /// Where a table is.
@@ -31,7 +31,7 @@ const FILES: usize = 4;
 pub enum Place {
     /// All processes of the user share this file.
     File(PathBuf),
-    /// This process and the children that it forks from now on share it; no folder could be used.
+    /// This process and the children that it forks from now on share it; no directory could be used.
     Memory,
     /// Nowhere: not even memory could be had, and no name can be entered.
     Nowhere,
@@ -59,11 +59,11 @@ pub fn find(env: &dyn Fn(&str) -> Option<OsString>) -> Found {
     let runtime = env("XDG_RUNTIME_DIR").map(PathBuf::from);
     // A relative one is to be ignored: XDG Base Directory Specification.
     let runtime = runtime.filter(|path| path.is_absolute());
-    let folders = runtime
+    let directories = runtime
         .into_iter()
         .chain(["/dev/shm", "/tmp"].map(PathBuf::from));
-    for folder in folders {
-        if let Ok((path, memory, seed)) = in_folder(&folder) {
+    for directory in directories {
+        if let Ok((path, memory, seed)) = in_directory(&directory) {
             return Found {
                 place: Place::File(path),
                 memory: Some(memory),
@@ -87,29 +87,29 @@ pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn in_folder(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
+fn in_directory(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
     let user = sys::effective_user();
     let own_name = c_string(format!("tailchain-{user}"))?;
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     let base_fd = sys::open_at(None, &CString::new(base.as_os_str().as_bytes())?, flags, 0)?;
-    match sys::make_folder(base_fd.as_fd(), &own_name, 0o700) {
+    match sys::make_directory(base_fd.as_fd(), &own_name, 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     let flags = flags | libc::O_NOFOLLOW;
-    let folder = File::from(sys::open_at(Some(base_fd.as_fd()), &own_name, flags, 0)?);
-    check_private(&folder)?;
+    let directory = File::from(sys::open_at(Some(base_fd.as_fd()), &own_name, flags, 0)?);
+    check_private(&directory)?;
     for number in 0..FILES {
         let name = c_string(match number {
             0 => format!("names-{VERSION}"),
             _ => format!("names-{VERSION}.{number}"),
         })?;
-        let table = match open_table(folder.as_fd(), &name) {
+        let table = match open_table(directory.as_fd(), &name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match create_table(folder.as_fd(), &name) {
+                match create_table(directory.as_fd(), &name) {
                     // Another process was faster.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        open_table(folder.as_fd(), &name)
+                        open_table(directory.as_fd(), &name)
                     }
                     created => Ok(created?),
                 }
@@ -118,11 +118,11 @@ fn in_folder(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
         };
         if let Ok((memory, seed)) = table {
             let name = OsString::from_vec(name.into_bytes());
-            let folder = format!("tailchain-{user}");
-            return Ok((base.join(folder).join(name), memory, seed));
+            let directory = format!("tailchain-{user}");
+            return Ok((base.join(directory).join(name), memory, seed));
         }
     }
-    Err(wrong("no file in the folder is a table of this version"))
+    Err(wrong("no file in the directory is a table of this version"))
 }
 
 /// Errors: of another user, or others may read or write it.
@@ -135,10 +135,10 @@ fn check_private(file: &File) -> io::Result<()> {
 }
 
 /// Errors: ENOENT, or it is not a table of ours.
-fn open_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
+fn open_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
     // O_NONBLOCK: somebody may have put a FIFO there.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = File::from(sys::open_at(Some(folder), name, flags, 0)?);
+    let file = File::from(sys::open_at(Some(directory), name, flags, 0)?);
     check_private(&file)?;
     let status = file.metadata()?;
     if !status.is_file() || status.len() != SIZE as u64 {
@@ -156,20 +156,20 @@ fn open_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
 
 /// Errors: EEXIST when the name is taken by now; ENOSPC when the whole table would not fit (a sparse file would
 /// be made gladly, and fail later); what else openat(2), ftruncate(2), pwrite(2) and linkat(2) give.
-fn create_table(folder: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
-    if sys::free_space(folder)? < SIZE as u64 {
+fn create_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
+    if sys::free_space(directory)? < SIZE as u64 {
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
     let seed = random();
     let draft = c_string(format!("new-{}-{:x}", std::process::id(), random()))?;
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    let file = File::from(sys::open_at(Some(folder), &draft, flags, 0o600)?);
+    let file = File::from(sys::open_at(Some(directory), &draft, flags, 0o600)?);
     let made = fill(&file, seed).and_then(|memory| {
-        sys::link(folder, &draft, name)?;
+        sys::link(directory, &draft, name)?;
         Ok((memory, seed))
     });
     // A draft that stays behind takes one page and harms nobody.
-    let _ = sys::unlink(folder, &draft);
+    let _ = sys::unlink(directory, &draft);
     made
 }
 

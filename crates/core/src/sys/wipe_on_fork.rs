@@ -9,18 +9,18 @@ const SIZE: usize = 4096;
 
 /// A word in a page that a child finds zeroed: one that was forked, or made by clone(2) without CLONE_VM, which runs no
 /// handlers of pthread_atfork(3). A child that shares the memory, as after vfork(2), finds it as it is.
-pub struct WipedInChildren(AtomicPtr<AtomicU32>);
+pub struct WipedOnFork(AtomicPtr<AtomicU32>);
 
-impl Default for WipedInChildren {
-    fn default() -> WipedInChildren {
-        WipedInChildren::new()
+impl Default for WipedOnFork {
+    fn default() -> WipedOnFork {
+        WipedOnFork::new()
     }
 }
 
-impl WipedInChildren {
+impl WipedOnFork {
     /// Not yet there.
-    pub const fn new() -> WipedInChildren {
-        WipedInChildren(AtomicPtr::new(ptr::null_mut()))
+    pub const fn new() -> WipedOnFork {
+        WipedOnFork(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Make it, as 0. Before Linux 4.14 there is none.
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_child_with_a_copy_of_the_memory_finds_it_wiped() {
-        let page = WipedInChildren::new();
+        let page = WipedOnFork::new();
         assert!(page.word().is_none());
         page.prepare();
         let word = page.word().unwrap();

@@ -6,7 +6,7 @@
 //! when they are not to be had. That is one madvise(2) of about 0.3 µs (0.65 µs on a slow virtual machine),
 //! small beside the connection that follows. To remember which pages were once present would be cheaper, but a
 //! file that is cut off later would then kill every process that has it mapped. What remains is a file that
-//! is cut off within the nanoseconds between question and access, by its own user: the folder is closed
+//! is cut off within the nanoseconds between question and access, by its own user: the directory is closed
 //! to others. Before Linux 5.14 there is no such question, and a futex operation that changes nothing is tried on each
 //! page instead.
 

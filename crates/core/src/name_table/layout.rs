@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::fake::SLOTS;
+use crate::fake_ip::SLOTS;
 
 pub const VERSION: u64 = 2;
 
