@@ -240,7 +240,7 @@ def test_a_static_tokio_client(conf, make_proxy, make_echo):
 
 @pytest.mark.parametrize("name", ["localhost.example", "127.0.0.1"])
 def test_static_busybox_wget(conf, names, web_port, name):
-    busybox = need("busybox")
+    busybox = clients.static_busybox()
     proxy = names({"localhost.example": web_port})
     words = ["wget", "-q", "-O", "-", f"http://{name}:{web_port}/"]
     assert "Found" in run_under(busybox, words, conf=conf([proxy], "proxy_dns")).ok().out

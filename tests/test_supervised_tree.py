@@ -31,15 +31,25 @@ def python(program, *args, conf, **options):
     return run_under(sys.executable, ["-c", program, *args], conf=conf, via="supervised", **options)
 
 
-def test_dynamic_and_static_programs_by_turns(conf, make_proxy, make_echo):
-    """sh (dynamic) runs busybox's (static), that runs Python (dynamic), that runs a Go program (static)."""
+def test_dynamic_and_static_programs_by_turns(conf, make_proxy, make_echo, tmp_path):
+    """sh (dynamic) runs a static program, that becomes Python (dynamic), that becomes a Go program (static)."""
     proxy, echo = make_proxy(), make_echo()
-    inner = [sys.executable, "-c", STEP, echo.port, clients.go("go_dial"), "echo", f"127.0.0.1:{echo.port}"]
-    words = " ".join(f"'{word}'" for word in inner)
-    script = f'{need("busybox")} sh -c "$0"; echo ended $?'
-    result = run_under("sh", ["-c", script, words], conf=conf([proxy], "quiet_mode"), via="supervised").ok()
-    assert result.out == f"python {echo.port} True\n1 answered\nended 0\n"
-    assert proxy.targets == [("127.0.0.1", echo.port)] * 2
+    static = clients.static_c("connect_then", tmp_path)
+    inner = [
+        static,
+        echo.port,
+        sys.executable,
+        "-c",
+        STEP,
+        echo.port,
+        clients.go("go_dial"),
+        "echo",
+        f"127.0.0.1:{echo.port}",
+    ]
+    script = '"$@"; echo ended $?'
+    result = run_under("sh", ["-c", script, "sh", *inner], conf=conf([proxy], "quiet_mode"), via="supervised").ok()
+    assert result.out == f"static connected\npython {echo.port} True\n1 answered\nended 0\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 3
 
 
 def test_a_launcher_inside_with_proxies_of_its_own(conf, make_proxy, make_echo):

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -91,6 +92,30 @@ def go_module(name):
             subprocess.run(["go", "build", "-ldflags=-s -w", "-o", new, "."], **options)
             new.replace(built)
     return built
+
+
+def static_busybox():
+    """Debian's busybox-static. It cannot be installed beside busybox, which other tests use, so it is only unpacked."""
+    folder = paths.TARGET / "busybox-static"
+    with _building:
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=paths.TARGET) as work:
+                try:
+                    command = [need("apt-get"), "download", "busybox-static"]
+                    subprocess.run(command, cwd=work, check=True, capture_output=True)
+                except subprocess.CalledProcessError as error:
+                    pytest.skip(f"busybox-static cannot be had: {error.stderr.decode(errors='replace')}")
+                (package,) = Path(work).glob("*.deb")
+                subprocess.run(["dpkg-deb", "--extract", package, f"{work}/unpacked"], check=True)
+                Path(work, "unpacked").rename(folder)
+    return folder / "bin" / "busybox"
+
+
+def static_c(name, folder):
+    """The C program of tests/clients/NAME.c, linked statically."""
+    program = folder / name
+    subprocess.run([need("cc"), "-static", "-o", program, SOURCES / f"{name}.c"], check=True)
+    return program
 
 
 def static_rust(name):

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns};
+use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns, Supervise};
 use tailchain_core::load::{self, LoadError, Loaded};
 
 /// What a program started here would get; `file` is what the command line names.
@@ -47,6 +47,7 @@ pub fn summary(config: &Config) -> Vec<String> {
     ));
     lines.extend(rules(config));
     lines.extend(patience(config));
+    lines.extend(supervised(config).map(str::to_owned));
     if config.quiet {
         lines.push("messages: none (quiet_mode)".to_owned());
     }
@@ -95,6 +96,17 @@ fn rules(config: &Config) -> Vec<String> {
         lines.push("dnat: some IPv4 destinations are replaced".to_owned());
     }
     lines
+}
+
+/// What `proxychains4` does with programs that a preload does not reach, where that is not the default.
+fn supervised(config: &Config) -> Option<&'static str> {
+    match config.supervise {
+        Supervise::Auto => None,
+        Supervise::Always => Some("supervised: every program (supervise always)"),
+        Supervise::Never => {
+            Some("supervised: none, so static and Go programs bypass the proxy (supervise never)")
+        }
+    }
 }
 
 fn patience(config: &Config) -> Vec<String> {

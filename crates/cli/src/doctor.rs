@@ -30,7 +30,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> ExitCode {
     let mut findings = Findings(0);
-    let mut supervised = false;
+    let mut supervision = Supervision::None;
     match configuration::load(args.file.as_deref()) {
         Ok(loaded) => {
             findings.fine(format!("configuration: {}", loaded.config.source));
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> ExitCode {
                     "proxies: not used, because TAILCHAIN_BYPASS is set ({reason}); programs connect directly"
                 ));
             }
-            supervised = check_supervisor(&loaded.config, &findings);
+            supervision = check_supervisor(&loaded.config, &mut findings);
             check_proxies(&loaded.config, &mut findings);
             if let Some(socket) = &loaded.config.tailscale_socket {
                 check_names(socket, &mut findings);
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => findings.problem(format!("configuration: {error}")),
     }
-    check_library(args.program.as_deref(), supervised, &mut findings);
+    check_library(args.program.as_deref(), supervision, &mut findings);
     match findings.0 {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -111,22 +111,57 @@ fn check_names(socket: &Path, findings: &mut Findings) {
     }
 }
 
-/// Whether static and Go programs would be supervised.
-fn check_supervisor(config: &Config, findings: &Findings) -> bool {
-    if config.supervise == Supervise::Never || config.bypass.is_some() {
-        return false;
-    }
-    let checked = tailchain_supervisor::check(config, |name| std::env::var_os(name));
-    match &checked {
-        Ok(()) => findings.fine("supervisor: static and Go programs can be supervised".to_owned()),
-        Err(why) => findings.unknown(format!(
-            "supervisor: static and Go programs cannot be supervised here: {why}"
-        )),
-    }
-    checked.is_ok()
+/// Which programs would be supervised.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Supervision {
+    None,
+    /// Those that no library can be preloaded into.
+    Needed,
+    All,
 }
 
-fn check_library(given: Option<&OsStr>, supervised: bool, findings: &mut Findings) {
+fn check_supervisor(config: &Config, findings: &mut Findings) -> Supervision {
+    if config.bypass.is_some() {
+        return Supervision::None;
+    }
+    let (wanted, fine) = match config.supervise {
+        Supervise::Never => {
+            findings.unknown(
+                "supervisor: not used (supervise never); static and Go programs bypass the proxy"
+                    .to_owned(),
+            );
+            return Supervision::None;
+        }
+        Supervise::Auto => (
+            Supervision::Needed,
+            "static and Go programs can be supervised",
+        ),
+        Supervise::Always => (
+            Supervision::All,
+            "programs can be supervised, and all are (supervise always)",
+        ),
+    };
+    match tailchain_supervisor::check(config, |name| std::env::var_os(name)) {
+        Ok(()) => {
+            findings.fine(format!("supervisor: {fine}"));
+            wanted
+        }
+        Err(why) if wanted == Supervision::All => {
+            findings.problem(format!(
+                "supervisor: programs are not started (supervise always), because they cannot be supervised here: {why}"
+            ));
+            Supervision::None
+        }
+        Err(why) => {
+            findings.unknown(format!(
+                "supervisor: static and Go programs cannot be supervised here: {why}"
+            ));
+            Supervision::None
+        }
+    }
+}
+
+fn check_library(given: Option<&OsStr>, supervision: Supervision, findings: &mut Findings) {
     let own = std::env::current_exe().ok();
     let path = std::env::var_os("PATH");
     let given = given.map(OsStr::to_os_string);
@@ -157,8 +192,21 @@ fn check_library(given: Option<&OsStr>, supervised: bool, findings: &mut Finding
     let file = subject.map_or(file, |subject| subject.file);
     if let Some(reason) = reason {
         let file = file.display();
-        if supervised && reason.can_be_supervised() {
-            return findings.fine(format!("program: {file} runs under a supervisor: {reason}"));
+        match supervision {
+            Supervision::Needed | Supervision::All if reason.can_be_supervised() => {
+                return findings.fine(format!("program: {file} runs under a supervisor: {reason}"));
+            }
+            Supervision::All if reason.is_about_rights() => {
+                return findings.fine(format!(
+                    "program: {file} runs under a supervisor, where it gains no rights: {reason}"
+                ));
+            }
+            Supervision::All if reason.is_another_abi() => {
+                return findings.problem(format!(
+                    "program: {file} is not started (supervise always): {reason}"
+                ));
+            }
+            _ => {}
         }
         return findings.problem(format!(
             "program: {file} goes around the proxy: {reason}; {}",

@@ -8,11 +8,13 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tailchain_core::config::{ChainKind, Config, Endpoint, Proxy};
+use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Supervise};
 use tailchain_core::host::{Host, HostName, Target};
 use tailchain_core::hosts::{self, HostsFile};
 use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
 use tailchain_diagnostics::report;
+
+const DNS_PORT: u16 = 53;
 
 /// Say how a connection would be routed, and why
 #[derive(clap::Args)]
@@ -34,11 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let config = &loaded.config;
     let told = |target: Target| match &target.host {
-        Host::Ip(ip) => Ok(vec![of_address(
-            config,
-            SocketAddr::new(*ip, target.port),
-            None,
-        )]),
+        Host::Ip(ip) => {
+            let address = SocketAddr::new(*ip, target.port);
+            let lines = [of_address(config, address, None)].into_iter();
+            Ok(lines.chain(of_resolver(config, address)).collect())
+        }
         Host::Name(name) => of_name(config, name, target.port),
     };
     match destination::host_and_port(&args.host, args.port).and_then(told) {
@@ -69,6 +71,17 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
                 .collect())
         }
     }
+}
+
+/// The supervisor answers what goes to a name server, whichever way that is reached.
+fn of_resolver(config: &Config, address: SocketAddr) -> Option<String> {
+    let is_answered = address.port() == DNS_PORT
+        && config.dns == Dns::Remote
+        && config.supervise != Supervise::Never
+        && !resolve::is_fake(config, address.ip());
+    is_answered.then(|| {
+        format!("{address}: to a program under a supervisor, DNS is answered here (proxy_dns)")
+    })
 }
 
 /// What becomes of a name that is not resolved here.

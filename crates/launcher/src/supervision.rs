@@ -42,8 +42,17 @@ pub fn prepare(
         extent(mode, seen.as_ref()),
         reason == Some(Obstacle::OtherLibc),
     ) else {
-        return warn(options, quiet, seen.as_ref(), None).map(|()| None);
+        let forbidden = (mode == Supervise::Never
+            && reason.is_some_and(Obstacle::can_be_supervised))
+        .then_some("supervise never");
+        return warn(options, quiet, seen.as_ref(), forbidden).map(|()| None);
     };
+    if let (Some(reason), Some(seen)) = (reason.filter(|why| why.is_another_abi()), &seen) {
+        return Err(fail(format_args!(
+            "{} is not started because it cannot be supervised: {reason}",
+            seen.file.display()
+        )));
+    }
     let mut config = config.clone();
     config.quiet = quiet;
     match tailchain_supervisor::start(&config, variable, extent) {
@@ -123,7 +132,7 @@ fn extent(mode: Supervise, seen: Option<&Seen<'_>>) -> Option<Extent> {
 fn announce(seen: &Seen<'_>) {
     let file = seen.file.display();
     match seen.reason {
-        Some(reason @ (Obstacle::SetId | Obstacle::Capabilities)) => say(format_args!(
+        Some(reason) if reason.is_about_rights() => say(format_args!(
             "supervising {file}, which gains no rights then: {reason}"
         )),
         Some(reason) => say(format_args!("supervising {file}: {reason}")),

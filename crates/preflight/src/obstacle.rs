@@ -32,6 +32,16 @@ impl Obstacle {
         matches!(self, Obstacle::Static | Obstacle::Go)
     }
 
+    /// It would run, without the rights that it is to have.
+    pub fn is_about_rights(self) -> bool {
+        matches!(self, Obstacle::SetId | Obstacle::Capabilities)
+    }
+
+    /// Its system calls are not those of this machine's 64-bit programs: under a supervisor they all fail.
+    pub fn is_another_abi(self) -> bool {
+        matches!(self, Obstacle::OtherTarget { program, .. } if program.bits == 32)
+    }
+
     /// What the user can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
