@@ -89,6 +89,12 @@ pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
         .is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
 }
 
+/// Whether the process of a thread has others. True where it cannot be told.
+pub fn has_threads(thread: pid_t) -> bool {
+    let threads = fs::read_dir(format!("/proc/{thread}/task"));
+    threads.map_or(true, |threads| threads.count() != 1)
+}
+
 /// The process of a thread.
 pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
     // Most connects are made by the first thread, and procfs takes its time.

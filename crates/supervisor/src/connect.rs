@@ -7,7 +7,7 @@ use crate::held;
 use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
-use crate::supervisor::{Over, Supervisor};
+use crate::supervisor::{Over, Supervisor, Untold};
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode};
@@ -32,6 +32,20 @@ pub struct Borrowed {
     pub fd: Fd,
     pub socket: OwnFd,
     pub cookie: u64,
+}
+
+/// What became of a connection that is made, and whose program is told of it.
+pub enum Taken {
+    Back(Back),
+    /// The program goes on with its placeholder.
+    Kept(Borrowed),
+}
+
+/// The program has its socket back.
+pub struct Back {
+    pub caller: Caller,
+    pub cookie: u64,
+    pub end: Result<(), Errno>,
 }
 
 impl Supervisor {
@@ -87,12 +101,15 @@ impl Supervisor {
         }
         match untold {
             // The call was interrupted and comes again; or it is a second one.
-            Some(Ok(())) => return Reply::Value(0),
-            Some(Err(errno)) => {
+            Some(Untold { result: Ok(()), .. }) => return Reply::Value(0),
+            Some(Untold {
+                result: Err(errno),
+                by_program: false,
+            }) => {
                 forget_association(of.socket.fd(), errno);
                 return Reply::Fail(errno);
             }
-            None => {}
+            _ => {}
         }
         let Some(dialled) = address.inet() else {
             // The kernel refuses it.
@@ -206,10 +223,7 @@ impl Supervisor {
     /// Go's own socket stays under its fd.
     fn start_gate(&mut self, call: &Call, job: Job) -> Reply {
         match self.start(job) {
-            Ok(id) => {
-                self.told(id);
-                Reply::Fail(Errno::EINPROGRESS)
-            }
+            Ok(id) => self.in_progress(id, call),
             Err(over) => {
                 let Over { mut job, result } = *over;
                 take_replacement(&mut job, result);
@@ -219,19 +233,24 @@ impl Supervisor {
                         Reply::Fail(errno)
                     }
                     (Ok(()), None) => Reply::Value(0),
-                    (Ok(()), Some(_)) => {
-                        let fd = job.fd;
-                        self.put_back(call, &job, fd).into()
-                    }
+                    (Ok(()), Some(_)) => match self.borrow(call) {
+                        Ok(of) => self.put_back(call, &job, of).map(drop).into(),
+                        Err(errno) => Reply::Fail(errno),
+                    },
                 }
             }
         }
     }
 
-    fn told(&mut self, id: u64) {
+    /// EINPROGRESS. Where the call was interrupted, the next is told so.
+    fn in_progress(&mut self, id: u64, call: &Call) -> Reply {
+        let told = self
+            .listener
+            .answer(call.id, Reply::Fail(Errno::EINPROGRESS));
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.told = true;
+            job.told = told;
         }
+        Reply::Later
     }
 
     fn start_behind_placeholder(
@@ -258,6 +277,9 @@ impl Supervisor {
             };
         }
         self.registrations.put(thread, fd, &found);
+        if self.any_duplicates {
+            self.replace_duplicates(call, &of, app_end.fd());
+        }
         drop(app_end);
         let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
         let mut job = new_job(call, of, dialled, engine, Face::Placeholder(placeholder));
@@ -267,8 +289,7 @@ impl Supervisor {
                 if let Some(wake) = wake {
                     self.watch_placeholder(id, cookie, wake);
                 }
-                self.told(id);
-                Ok(Reply::Fail(Errno::EINPROGRESS))
+                Ok(self.in_progress(id, call))
             }
             Err(over) => {
                 let Over { mut job, result } = *over;
@@ -276,31 +297,51 @@ impl Supervisor {
                     forget_association(job.socket.fd(), errno);
                 }
                 take_replacement(&mut job, result);
-                self.put_back(call, &job, fd)?;
+                let of = self.borrow(call)?;
+                self.put_back(call, &job, of)?;
                 Ok(result.into())
             }
         }
     }
 
-    /// Give the program its socket under `fd`, where its placeholder is, with the flags that it has set meanwhile.
-    pub fn put_back(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
-        self.put_back_one(call, job, fd)?;
+    /// The same placeholder under the other fds of a socket.
+    fn replace_duplicates(&mut self, call: &Call, of: &Borrowed, app_end: Fd) {
+        let Ok(file) = sys::file_id(of.socket.fd()) else {
+            return;
+        };
+        for dup in held::fds_of(call.thread, file) {
+            let found = self.registrations.take(call.thread, dup, of.socket.fd());
+            let close_on_exec = caller::closes_on_exec(call.thread, dup);
+            let _ = self.listener.install(call.id, app_end, dup, close_on_exec);
+            self.registrations.put(call.thread, dup, &found);
+        }
+    }
+
+    /// Give the program its socket under its fds, where its placeholder is, with the flags that it has set meanwhile. Nothing is to
+    /// hold the placeholder for longer than this, or nobody would know when it is deserted.
+    fn put_back(&mut self, call: &Call, job: &Job, of: Borrowed) -> Result<Caller, Errno> {
+        let Borrowed {
+            caller, fd, socket, ..
+        } = of;
+        self.put_back_one(call, job, fd, socket)?;
         if let Face::Placeholder(placeholder) = &job.face {
-            if !placeholder.peer_closed() {
+            if self.any_duplicates {
                 for dup in held::fds_of(call.thread, placeholder.file) {
-                    let _ = self.put_back_one(call, job, dup);
+                    if let Ok(file) = caller.borrow(dup) {
+                        let _ = self.put_back_one(call, job, dup, file);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(caller)
     }
 
-    fn put_back_one(&mut self, call: &Call, job: &Job, fd: Fd) -> Result<(), Errno> {
-        let caller = Caller::open(call.thread).map_err(|_| Errno::EACCES)?;
-        let now = caller.borrow(fd)?;
+    /// `now` is what is under `fd`.
+    fn put_back_one(&mut self, call: &Call, job: &Job, fd: Fd, now: OwnFd) -> Result<(), Errno> {
         let socket = job.final_socket();
         sys::set_nonblocking(socket, is_nonblocking(now.fd()))?;
         let found = self.registrations.take(call.thread, fd, now.fd());
+        drop(now);
         let close_on_exec = caller::closes_on_exec(call.thread, fd);
         let installed = self.listener.install(call.id, socket, fd, close_on_exec);
         self.registrations.put(call.thread, fd, &found);
@@ -313,15 +354,10 @@ impl Supervisor {
             return Reply::Fail(Errno::EIO);
         };
         if address.family() == libc::AF_UNSPEC {
-            return self.dissolve(id, call, of.fd);
+            return self.dissolve(id, call, of);
         }
         if job.end.is_some() {
-            let taken = self.take_end(id, call, of.fd);
-            if let (Ok(Ok(())), Ok(socket)) = (&taken, of.caller.borrow(of.fd)) {
-                // To the kernel, this was the connect that saw the end: the next gives EISCONN.
-                let _ = sys::connect(socket.fd(), &nowhere());
-            }
-            return taken.map_or_else(|reply| reply, Reply::from);
+            return self.connect_ended(id, call, of);
         }
         if is_nonblocking(of.socket.fd()) {
             // The first answer may have been lost to a signal.
@@ -345,30 +381,113 @@ impl Supervisor {
         Reply::Later
     }
 
+    fn connect_ended(&mut self, id: u64, call: &Call, of: Borrowed) -> Reply {
+        let fd = of.fd;
+        let is_cut_short = self.jobs.get(&id).is_some_and(|job| job.is_cut_short);
+        match self.take_end(id, call, of) {
+            Ok(Taken::Back(Back {
+                caller,
+                end: Ok(()),
+                ..
+            })) => {
+                if let Ok(socket) = caller.borrow(fd) {
+                    // To the kernel, this was the connect that saw the end: the next gives EISCONN.
+                    let _ = sys::connect(socket.fd(), &nowhere());
+                }
+                Reply::Value(0)
+            }
+            // The kernel clears what shutdown(2) has left, and begins.
+            Ok(Taken::Back(_)) if is_cut_short => self.connect(call),
+            Ok(Taken::Back(Back { cookie, end, .. })) => {
+                if !self.listener.answer(call.id, end.into()) {
+                    self.leave_untold(cookie, end, false);
+                }
+                Reply::Later
+            }
+            Ok(Taken::Kept(..)) => self.jobs.get(&id).map_or(Reply::Fail(Errno::EIO), |job| {
+                sys::connect(job.final_socket(), &nowhere()).into()
+            }),
+            Err(reply) => reply,
+        }
+    }
+
     /// The end of a job whose caller did not wait, with its socket back under its fd.
     ///
     /// # Errors
     /// The call cannot be answered so.
-    pub fn take_end(&mut self, id: u64, call: &Call, fd: Fd) -> Result<Result<(), Errno>, Reply> {
-        let Some(job) = self.remove(id) else {
+    pub fn take_end(&mut self, id: u64, call: &Call, of: Borrowed) -> Result<Taken, Reply> {
+        if !self.is_to_be_put_back(id, call, &of) {
+            return Ok(Taken::Kept(of));
+        }
+        let Some(mut job) = self.remove(id) else {
             return Err(Reply::Fail(Errno::EIO));
         };
         let end = job.end.unwrap_or(Err(Errno::EIO));
         if let Err(errno) = end {
             forget_association(job.socket.fd(), errno);
         }
-        if matches!(job.face, Face::Placeholder(_)) || job.replacement.is_some() {
-            match self.put_back(call, &job, fd) {
-                Ok(()) => {}
-                // Interrupted: the call comes again, and finds all as it was.
-                Err(Errno::ENOENT) => {
-                    self.keep(id, job);
-                    return Err(Reply::Later);
-                }
-                Err(errno) => return Err(Reply::Fail(errno)),
-            }
+        let cookie = sys::cookie(job.final_socket()).unwrap_or(job.cookie);
+        let back = |caller| {
+            Taken::Back(Back {
+                caller,
+                cookie,
+                end,
+            })
+        };
+        if !matches!(job.face, Face::Placeholder(_)) && job.replacement.is_none() {
+            return Ok(back(of.caller));
         }
-        Ok(end)
+        match self.put_back(call, &job, of) {
+            Ok(caller) => {
+                self.leave_to_others(id, job, call);
+                Ok(back(caller))
+            }
+            // Interrupted: the call comes again, and finds all as it was.
+            Err(Errno::ENOENT) => {
+                if let Some(placeholder) = job.placeholder() {
+                    placeholder.go_on();
+                }
+                self.keep(id, job);
+                self.relay_soon(id);
+                Err(Reply::Later)
+            }
+            Err(errno) => Err(Reply::Fail(errno)),
+        }
+    }
+
+    /// A program that has used its placeholder goes on with it while data is on its way, or while a thread may be asleep in
+    /// a read(2) of it.
+    fn is_to_be_put_back(&mut self, id: u64, call: &Call, of: &Borrowed) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return true;
+        };
+        let socket = job.final_socket();
+        if job.end != Some(Ok(())) {
+            return true;
+        }
+        let Some(placeholder) = job.placeholder() else {
+            return true;
+        };
+        let sleeps = !is_nonblocking(of.socket.fd()) && caller::has_threads(call.thread);
+        !sleeps && placeholder.settle(of.socket.fd(), socket)
+    }
+
+    /// Forked children may have copies of the placeholder, and other threads may be asleep in poll(2) on it. The connection is not closed
+    /// before they are.
+    fn leave_to_others(&mut self, id: u64, job: Job, call: &Call) {
+        let Face::Placeholder(placeholder) = &job.face else {
+            return;
+        };
+        // If it is that alone, the program lets go of it when this call returns, and the loop is told so.
+        if job.end != Some(Ok(())) {
+            return;
+        }
+        if caller::has_threads(call.thread) {
+            placeholder.wake_readers();
+        }
+        self.by_cookie.insert(placeholder.cookie, id);
+        self.jobs.insert(id, job);
+        self.relay_soon(id);
     }
 
     fn keep(&mut self, id: u64, job: Job) {
@@ -379,7 +498,7 @@ impl Supervisor {
         self.jobs.insert(id, job);
     }
 
-    fn dissolve(&mut self, id: u64, call: &Call, fd: Fd) -> Reply {
+    fn dissolve(&mut self, id: u64, call: &Call, of: Borrowed) -> Reply {
         let Some(mut job) = self.remove(id) else {
             return Reply::Fail(Errno::EIO);
         };
@@ -390,7 +509,7 @@ impl Supervisor {
         job.replacement = None;
         let _ = sys::disconnect(job.socket.fd());
         match job.face {
-            Face::Placeholder(_) => self.put_back(call, &job, fd).into(),
+            Face::Placeholder(_) => self.put_back(call, &job, of).map(drop).into(),
             _ => Reply::Value(0),
         }
     }
@@ -409,14 +528,13 @@ impl Supervisor {
                     Ok(()) => placeholder.tell_success(),
                     Err(_) => placeholder.tell_failure(),
                 }
-                let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
                 if let Err(errno) = result {
                     forget_association(job.socket.fd(), errno);
                 }
                 job.end = Some(result);
                 self.keep(id, job);
-                if let Some(wake) = wake {
-                    self.watch_placeholder(id, cookie, wake);
+                if result.is_ok() {
+                    self.relay_soon(id);
                 }
             }
         }
@@ -434,7 +552,7 @@ impl Supervisor {
             Err(errno) => {
                 let told = error_socket::make(job.socket.fd());
                 if !told || errno != Errno::ECONNREFUSED {
-                    self.leave_untold(job.cookie, result);
+                    self.leave_untold(job.cookie, result, false);
                 }
             }
         }
@@ -466,7 +584,7 @@ impl Supervisor {
         }
         if !is_told {
             // Interrupted: it comes again.
-            self.leave_untold(job.cookie, result);
+            self.leave_untold(job.cookie, result, false);
         }
     }
 
@@ -517,6 +635,7 @@ fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face:
         deadline: crate::job::NEVER,
         watched: None,
         end: None,
+        is_cut_short: false,
         replacement: None,
         thread: call.thread,
         fd: of.fd,

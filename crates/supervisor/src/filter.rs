@@ -88,6 +88,8 @@ enum Rule {
     Fails(c_int),
     /// These two arguments, as 32 bits, have these values.
     Arguments([(u32, c_int); 2]),
+    /// This argument, as 32 bits, has one of these values.
+    OneOf(u32, &'static [c_int]),
     /// This argument, a pointer, is not NULL; and the call fails with MSG_FASTOPEN in that one.
     Address {
         pointer: u32,
@@ -96,6 +98,12 @@ enum Rule {
     /// Always; and it fails with MSG_FASTOPEN in this argument.
     Flags(u32),
 }
+
+/// Whether a socket blocks, and how much of what was written it still holds (linux/sockios.h).
+pub const IOCTLS: &[c_int] = &[FIONBIO, SIOCOUTQ, SIOCOUTQNSD];
+pub const FIONBIO: c_int = libc::FIONBIO as c_int;
+pub const SIOCOUTQ: c_int = libc::TIOCOUTQ as c_int;
+pub const SIOCOUTQNSD: c_int = 0x894b;
 
 const SOCKET_ERROR: Rule = Rule::Arguments([(1, libc::SOL_SOCKET), (2, libc::SO_ERROR)]);
 
@@ -122,6 +130,18 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
             (libc::SYS_getsockopt, Rule::Always),
             (libc::SYS_setsockopt, Rule::Always),
             (libc::SYS_getsockname, Rule::Always),
+            (libc::SYS_shutdown, Rule::Always),
+            // A program that waits no more makes its socket block: time to give it back.
+            (
+                libc::SYS_fcntl,
+                Rule::OneOf(1, &[libc::F_SETFL, libc::F_DUPFD, libc::F_DUPFD_CLOEXEC]),
+            ),
+            // So that all fds of a socket are known; they are not looked for at each connect.
+            (libc::SYS_dup, Rule::Always),
+            (libc::SYS_dup3, Rule::Always),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_dup2, Rule::Always),
+            (libc::SYS_ioctl, Rule::OneOf(1, IOCTLS)),
             // For the answers to resolvers that look at where one comes from. Go's does not.
             (libc::SYS_recvfrom, Rule::Pointer(4)),
             (libc::SYS_recvmsg, Rule::Always),
@@ -178,6 +198,16 @@ fn block(rule: Rule) -> Vec<Instruction> {
             end(Action::Ask),
             end(Action::Allow),
         ],
+        Rule::OneOf(argument, values) => {
+            let mut block = vec![load(low(argument))];
+            for (index, value) in values.iter().enumerate() {
+                // Past the other comparisons, and the end for those that are none of them.
+                let left = u8::try_from(values.len() - index).unwrap_or(u8::MAX);
+                block.push(jump(JUMP_IF_EQUAL, *value as u32, left, 0));
+            }
+            block.extend([end(Action::Allow), end(Action::Ask)]);
+            block
+        }
         Rule::Address { pointer, flags } => {
             let mut block = vec![
                 load(low(flags)),
@@ -384,6 +414,28 @@ mod tests {
             &get(libc::SOL_SOCKET, libc::SO_TYPE),
             Action::Ask,
         );
+    }
+
+    #[test]
+    fn of_fcntl_and_ioctl_what_is_about_a_pending_socket_is_asked_about() {
+        let asked = |number, value: c_int| call(number, [3, value as u64, 0, 0, 0, 0]);
+        for value in IOCTLS {
+            let call = asked(libc::SYS_ioctl, *value);
+            expect(Extent::Any, &call, Action::Ask);
+            expect(Extent::Go, &call, Action::Allow);
+        }
+        expect(
+            Extent::Any,
+            &asked(libc::SYS_fcntl, libc::F_SETFL),
+            Action::Ask,
+        );
+        for (number, value) in [
+            (libc::SYS_fcntl, libc::F_SETFD),
+            (libc::SYS_fcntl, libc::F_GETFL),
+            (libc::SYS_ioctl, libc::FIONREAD as c_int),
+        ] {
+            expect(Extent::Any, &asked(number, value), Action::Allow);
+        }
     }
 
     #[test]

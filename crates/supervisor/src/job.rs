@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::caller::Caller;
 use crate::placeholder::Placeholder;
 use libc::{c_int, c_short, pid_t};
 use std::net::SocketAddr;
@@ -68,6 +69,8 @@ pub struct Job {
     /// What is watched for it.
     pub watched: Option<Fd>,
     pub end: Option<Result<(), Errno>>,
+    /// The program ended it, by shutdown(2).
+    pub is_cut_short: bool,
     /// The socket that takes the place of the program's, where families differ.
     pub replacement: Option<RegisteredFd>,
     /// Where the connect was called, to see whether anybody still wants it.
@@ -143,6 +146,33 @@ impl Job {
             engine,
             face,
             ..self
+        }
+    }
+
+    pub fn placeholder(&mut self) -> Option<&mut Placeholder> {
+        match &mut self.face {
+            Face::Placeholder(placeholder) => Some(placeholder),
+            _ => None,
+        }
+    }
+
+    /// Whether an event comes when nobody has its placeholder any more.
+    pub fn is_watched_by_placeholder(&self) -> bool {
+        matches!(&self.face, Face::Placeholder(placeholder) if placeholder.wake_fd().is_some())
+    }
+
+    /// The program's end of its placeholder, as the program has it under the fd that it connected.
+    ///
+    /// # Errors
+    /// It has something else there by now, or is gone.
+    pub fn program_end(&self) -> Result<OwnFd, Errno> {
+        let Face::Placeholder(placeholder) = &self.face else {
+            return Err(Errno::EBADF);
+        };
+        let file = Caller::open(self.thread)?.borrow(self.fd)?;
+        match sys::cookie(file.fd()) == Some(placeholder.cookie) {
+            true => Ok(file),
+            false => Err(Errno::EBADF),
         }
     }
 

@@ -53,6 +53,7 @@ mod options;
 mod placeholder;
 mod receive;
 mod registrations;
+mod relay;
 mod start;
 mod streams;
 mod supervisor;

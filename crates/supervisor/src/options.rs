@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use crate::connect::Borrowed;
+use crate::caller::Caller;
+use crate::connect::{Borrowed, Taken};
+use crate::filter;
 use crate::job::{Face, Job, Stand};
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use libc::c_int;
 use tailchain_core::errno::Errno;
-use tailchain_core::router::connect::forget_association;
+use tailchain_core::router::connect::{forget_association, kind_of, Kind};
 use tailchain_core::sys::{self, SockAddr};
 
 /// Options are short; a filter (SO_ATTACH_FILTER) holds pointers and is not for a pending socket.
@@ -31,6 +33,12 @@ impl Supervisor {
         let job = id.and_then(|id| Some((id, self.jobs.get(&id)?)));
         Ok(match job {
             None => About::Other(of),
+            // A duplicate of the socket itself, from before its connect: that was never taken away.
+            Some((_, job))
+                if job.end.is_some() && is_behind_placeholder(job) && of.cookie == job.cookie =>
+            {
+                About::Other(of)
+            }
             Some((id, job)) if job.end.is_some() => About::Ended(id, of),
             Some((id, _)) => About::Pending(id, of),
         })
@@ -48,9 +56,14 @@ impl Supervisor {
         let is_error = call.argument(1) == libc::SOL_SOCKET && call.argument(2) == libc::SO_ERROR;
         match self.about(call) {
             Err(_) => Reply::Pass,
-            Ok(About::Ended(id, of)) => match self.take_end(id, call, of.fd) {
-                Ok(_) if !is_error => Reply::Pass,
-                Ok(end) => tell_error(call, &of, end.err().map_or(0, Errno::raw)),
+            Ok(About::Ended(id, of)) if is_error => match self.take_end(id, call, of) {
+                Ok(Taken::Back(back)) => self.tell_end(call, &back.caller, back.cookie, back.end),
+                Ok(Taken::Kept(of)) => tell_error(call, &of.caller, 0),
+                Err(reply) => reply,
+            },
+            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
+                Ok(Some(of)) => self.on_socket(id, |job| get_on_socket(call, &of, job)),
+                Ok(None) => Reply::Pass,
                 Err(reply) => reply,
             },
             Ok(About::Pending(id, of)) if is_error => self.error_of_pending(id, call, &of),
@@ -58,7 +71,7 @@ impl Supervisor {
                 Some(job) if is_behind_placeholder(job) => get_on_socket(call, &of, job),
                 _ => Reply::Pass,
             },
-            Ok(About::Other(of)) => match self.untold.get(&of.cookie).copied() {
+            Ok(About::Other(of)) => match self.untold.get(&of.cookie).map(|untold| untold.result) {
                 Some(end) if is_error => {
                     self.untold.remove(&of.cookie);
                     // What the kernel has to say of it is less exact.
@@ -67,11 +80,30 @@ impl Supervisor {
                     if let Err(errno) = end {
                         forget_association(of.socket.fd(), errno);
                     }
-                    tell_error(call, &of, end.err().map_or(0, Errno::raw))
+                    self.tell_end(call, &of.caller, of.cookie, end)
                 }
                 _ => Reply::Pass,
             },
         }
+    }
+
+    /// SO_ERROR, and it is told. Where the call was interrupted, it comes again, and asks the socket.
+    fn tell_end(
+        &mut self,
+        call: &Call,
+        caller: &Caller,
+        cookie: u64,
+        end: Result<(), Errno>,
+    ) -> Reply {
+        let reply = tell_error(call, caller, end.err().map_or(0, Errno::raw));
+        if !self.listener.answer(call.id, reply) && end.is_err() {
+            self.leave_untold(cookie, end, false);
+        }
+        Reply::Later
+    }
+
+    fn on_socket(&self, id: u64, ask: impl FnOnce(&Job) -> Reply) -> Reply {
+        self.jobs.get(&id).map_or(Reply::Fail(Errno::EIO), ask)
     }
 
     /// A connecting socket has no error. To Go it is told that it still connects: it waits again.
@@ -86,8 +118,8 @@ impl Supervisor {
             return self.get_option(call);
         }
         match &job.face {
-            Face::Gate { is_go: true } => tell_error(call, of, libc::EINPROGRESS),
-            _ => tell_error(call, of, 0),
+            Face::Gate { is_go: true } => tell_error(call, &of.caller, libc::EINPROGRESS),
+            _ => tell_error(call, &of.caller, 0),
         }
     }
 
@@ -96,8 +128,9 @@ impl Supervisor {
             return Reply::Pass;
         }
         match self.about(call) {
-            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, &of) {
-                Ok(()) => Reply::Pass,
+            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
+                Ok(Some(of)) => self.on_socket(id, |job| set_on_socket(call, &of, job)),
+                Ok(None) => Reply::Pass,
                 Err(reply) => reply,
             },
             Ok(About::Pending(id, of)) => match self.jobs.get(&id) {
@@ -112,8 +145,13 @@ impl Supervisor {
         let of = match self.about(call) {
             Err(_) => return Reply::Pass,
             Ok(About::Pending(..)) => return Reply::Fail(Errno::ENOTCONN),
-            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, &of) {
-                Ok(()) => match self.borrow(call) {
+            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
+                Ok(Some(of)) => {
+                    return self.on_socket(id, |job| {
+                        tell_address(call, &of, &SockAddr::from(job.dialled))
+                    });
+                }
+                Ok(None) => match self.borrow(call) {
                     Ok(of) => of,
                     Err(errno) => return Reply::Fail(errno),
                 },
@@ -134,34 +172,109 @@ impl Supervisor {
             return Reply::Pass;
         }
         match self.about(call) {
-            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, &of) {
-                Ok(()) => Reply::Pass,
+            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
+                Ok(Some(of)) => self.on_socket(id, |job| tell_local(call, &of, job)),
+                Ok(None) => Reply::Pass,
                 Err(reply) => reply,
             },
             Ok(About::Pending(id, of)) => match self.jobs.get(&id) {
-                Some(job) if is_behind_placeholder(job) => {
-                    match sys::local_address(job.socket.fd()) {
-                        Ok(address) => tell_address(call, &of, &address),
-                        Err(errno) => Reply::Fail(errno),
-                    }
-                }
+                Some(job) if is_behind_placeholder(job) => tell_local(call, &of, job),
                 _ => Reply::Pass,
             },
             _ => Reply::Pass,
         }
     }
 
-    /// The program has its socket back, and is yet to be told how the connect ended.
-    fn take_end_for_later(&mut self, id: u64, call: &Call, of: &Borrowed) -> Result<(), Reply> {
-        let cookie = self
-            .jobs
-            .get(&id)
-            .and_then(|job| sys::cookie(job.final_socket()));
-        let end = self.take_end(id, call, of.fd)?;
-        if let (Err(_), Some(cookie)) = (end, cookie) {
-            self.leave_untold(cookie, end);
+    /// shutdown(2): on a connecting socket it ends the attempt, and the kernel leaves ECONNRESET.
+    pub fn shut_down(&mut self, call: &Call) -> Reply {
+        let about = match self.is_idle() {
+            true => return Reply::Pass,
+            false => self.about(call),
+        };
+        match about {
+            Ok(About::Pending(id, _)) => {
+                if !self.jobs.get(&id).is_some_and(is_behind_placeholder) {
+                    return Reply::Pass;
+                }
+                if !matches!(call.argument(1), libc::SHUT_RD..=libc::SHUT_RDWR) {
+                    return Reply::Fail(Errno::EINVAL);
+                }
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.is_cut_short = true;
+                }
+                self.finish(id, Err(Errno::ECONNRESET));
+                Reply::Value(0)
+            }
+            about => self.give_back(call, about),
         }
-        Ok(())
+    }
+
+    /// fcntl(2) with F_SETFL. A program that makes its socket block waits no more in poll(2), and is given it.
+    pub fn set_flags(&mut self, call: &Call) -> Reply {
+        if self.is_idle() {
+            return Reply::Pass;
+        }
+        let about = self.about(call);
+        self.give_back(call, about)
+    }
+
+    /// dup(2) and its relatives. A socket that is connected already is connected under all its fds.
+    pub fn duplicate(&mut self, call: &Call) -> Reply {
+        if !self.any_duplicates {
+            self.any_duplicates = self.borrow(call).is_ok_and(|of| {
+                self.by_cookie.contains_key(&of.cookie)
+                    || matches!(kind_of(of.socket.fd()), Kind::Tcp | Kind::TcpUsed)
+            });
+        }
+        Reply::Pass
+    }
+
+    /// ioctl(2) of a socket.
+    pub fn control(&mut self, call: &Call) -> Reply {
+        if self.is_idle() {
+            return Reply::Pass;
+        }
+        match self.about(call) {
+            Ok(About::Pending(id, of))
+                if call.argument(1) != filter::FIONBIO
+                    && self.jobs.get(&id).is_some_and(is_behind_placeholder) =>
+            {
+                // What fills a placeholder was not written by the program.
+                of.caller.write(call.pointer(2), &0i32.to_ne_bytes()).into()
+            }
+            about => self.give_back(call, about),
+        }
+    }
+
+    /// Give the program its socket back, if it is connected; the kernel makes the call, for which no memory was read.
+    fn give_back(&mut self, call: &Call, about: Result<About, Errno>) -> Reply {
+        match about {
+            Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
+                Ok(_) => Reply::Pass,
+                Err(reply) => reply,
+            },
+            _ => Reply::Pass,
+        }
+    }
+
+    /// The program has its socket back, and is yet to be told how the connect ended. `Some`: it goes on with its
+    /// placeholder.
+    fn take_end_for_later(
+        &mut self,
+        id: u64,
+        call: &Call,
+        of: Borrowed,
+    ) -> Result<Option<Borrowed>, Reply> {
+        let by_program = self.jobs.get(&id).is_some_and(|job| job.is_cut_short);
+        match self.take_end(id, call, of)? {
+            Taken::Kept(of) => Ok(Some(of)),
+            Taken::Back(back) => {
+                if back.end.is_err() {
+                    self.leave_untold(back.cookie, back.end, by_program);
+                }
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -186,8 +299,8 @@ fn is_behind_placeholder(job: &Job) -> bool {
     matches!(job.face, Face::Placeholder(_))
 }
 
-fn tell_error(call: &Call, of: &Borrowed, errno: c_int) -> Reply {
-    of.caller
+fn tell_error(call: &Call, caller: &Caller, errno: c_int) -> Reply {
+    caller
         .write_sized(call.pointer(3), call.pointer(4), &errno.to_ne_bytes())
         .into()
 }
@@ -198,13 +311,26 @@ fn tell_address(call: &Call, of: &Borrowed, address: &SockAddr) -> Reply {
         .into()
 }
 
+fn tell_local(call: &Call, of: &Borrowed, job: &Job) -> Reply {
+    match sys::local_address(job.final_socket()) {
+        Ok(address) => tell_address(call, of, &address),
+        Err(errno) => Reply::Fail(errno),
+    }
+}
+
 fn get_on_socket(call: &Call, of: &Borrowed, job: &Job) -> Reply {
     let asked = || {
         let room =
             usize::try_from(of.caller.read_int(call.pointer(4))?).map_err(|_| Errno::EINVAL)?;
         let mut value = vec![0; room.min(LONGEST_OPTION)];
         let (level, name) = (call.argument(1), call.argument(2));
-        let length = crate::sys::get_option(job.socket.fd(), level, name, &mut value)?;
+        let length = crate::sys::get_option(job.final_socket(), level, name, &mut value)?;
+        if (level, name, job.end) == (libc::IPPROTO_TCP, libc::TCP_INFO, None) {
+            // It is connected to the proxy: the program's connection is not made yet. tcpi_state comes first.
+            if let Some(state) = value.first_mut() {
+                *state = sys::TCP_CONNECTING;
+            }
+        }
         let value = value.get(..length).unwrap_or_default();
         of.caller
             .write_sized(call.pointer(3), call.pointer(4), value)
@@ -222,7 +348,12 @@ fn set_on_socket(call: &Call, of: &Borrowed, job: &Job) -> Reply {
         if length > 0 {
             of.caller.read(call.pointer(3), &mut value)?;
         }
-        crate::sys::set_option(job.socket.fd(), call.argument(1), call.argument(2), &value)
+        crate::sys::set_option(
+            job.final_socket(),
+            call.argument(1),
+            call.argument(2),
+            &value,
+        )
     };
     set().into()
 }

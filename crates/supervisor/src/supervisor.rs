@@ -7,6 +7,7 @@ use crate::caller::Programs;
 use crate::job::{Job, Stand};
 use crate::listener::{Call, Listener, Reply};
 use crate::registrations::Registrations;
+use crate::relay::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
@@ -20,6 +21,12 @@ const BATCH: usize = 64;
 /// How often it is looked whether somebody still wants the connections that are being made.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// What a relay waits for. Each time once: what is there and cannot be moved is no news.
+const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+
+/// SO_SNDBUF of a program that writes to its placeholder.
+const ROOM: i32 = 128 * 1024;
+
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -30,8 +37,8 @@ enum Token {
     Program,
     /// The socket of a job.
     Socket(u64),
-    /// The other end of its placeholder: nobody has it any more.
-    Deserted(u64),
+    /// The other end of its placeholder.
+    Placeholder(u64),
 }
 
 impl Token {
@@ -41,14 +48,14 @@ impl Token {
             Token::Answerer => 4,
             Token::Program => 8,
             Token::Socket(id) => id << 2 | 1,
-            Token::Deserted(id) => id << 2 | 2,
+            Token::Placeholder(id) => id << 2 | 2,
         }
     }
 
     fn unpack(word: u64) -> Token {
         match (word & 3, word) {
             (1, _) => Token::Socket(word >> 2),
-            (2, _) => Token::Deserted(word >> 2),
+            (2, _) => Token::Placeholder(word >> 2),
             (_, 4) => Token::Answerer,
             (_, 8) => Token::Program,
             _ => Token::Listener,
@@ -66,7 +73,9 @@ pub struct Supervisor {
     /// Jobs by SO_COOKIE of their sockets, and of their placeholders.
     pub by_cookie: HashMap<u64, u64>,
     /// How connects ended that nobody was told of yet, by SO_COOKIE.
-    pub untold: HashMap<u64, Result<(), Errno>>,
+    pub untold: HashMap<u64, Untold>,
+    /// A socket was duplicated that was then connected, or is being connected.
+    pub any_duplicates: bool,
     deadlines: BTreeSet<(Duration, u64)>,
     next_job: u64,
     epoll: OwnFd,
@@ -79,6 +88,14 @@ pub struct Supervisor {
 pub struct Over {
     pub job: Job,
     pub result: Result<(), Errno>,
+}
+
+/// How a connect ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Untold {
+    pub result: Result<(), Errno>,
+    /// By shutdown(2): SO_ERROR tells it, but the next connect(2) does not. It begins.
+    pub by_program: bool,
 }
 
 /// More ends than are ever waiting to be told.
@@ -109,6 +126,7 @@ impl Supervisor {
             jobs: BTreeMap::new(),
             by_cookie: HashMap::new(),
             untold: HashMap::new(),
+            any_duplicates: false,
             deadlines: BTreeSet::new(),
             next_job: 1,
             epoll,
@@ -159,7 +177,10 @@ impl Supervisor {
                 break;
             }
             self.deadlines.remove(&(deadline, id));
-            self.step(id, Job::expired);
+            match self.has_ended(id) {
+                true => self.begin_relay(id),
+                false => self.step(id, Job::expired),
+            }
         }
         self.answerer.expire(now);
         if !self.jobs.is_empty() && self.next_look <= now {
@@ -177,8 +198,71 @@ impl Supervisor {
                 crate::sys::silence(libc::STDERR_FILENO);
                 let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
             }
+            Token::Socket(id) if self.has_ended(id) => self.relay(id),
             Token::Socket(id) => self.step(id, Job::on_ready),
-            Token::Deserted(id) => drop(self.remove(id)),
+            Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
+            // Nobody has it any more.
+            Token::Placeholder(id) => drop(self.remove(id)),
+        }
+    }
+
+    fn has_ended(&self, id: u64) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.end.is_some())
+    }
+
+    /// The connection is made, and its program was woken. One that asks has its socket back in a moment; another one
+    /// is to be served where it is.
+    pub fn relay_soon(&mut self, id: u64) {
+        const MOMENT: Duration = Duration::from_millis(1);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.deadline = sys::now() + MOMENT;
+            self.deadlines.insert((job.deadline, id));
+        }
+    }
+
+    /// Move data between a placeholder and its socket, from now on.
+    pub fn begin_relay(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let socket = job.final_socket();
+        let Some(wake) = job
+            .placeholder()
+            .and_then(|placeholder| placeholder.wake_fd())
+        else {
+            return;
+        };
+        let watched = job.watched.replace(socket);
+        if let Some(other) = watched.filter(|other| *other != socket) {
+            let _ = sys::epoll_remove(self.epoll.fd(), other);
+        }
+        // The program waits with the little room that a placeholder has.
+        if let Ok(program) = job.program_end() {
+            let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
+        }
+        self.watch(socket, ALL, Token::Socket(id));
+        self.watch(wake, ALL, Token::Placeholder(id));
+    }
+
+    fn relay(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let socket = job.final_socket();
+        let Some(placeholder) = job.placeholder() else {
+            return;
+        };
+        match placeholder.relay(socket) {
+            Flow::Waits => {}
+            // The events come once more.
+            Flow::GoesOn => self.watch(socket, ALL, Token::Socket(id)),
+            Flow::Over => drop(self.remove(id)),
+            Flow::Reset => {
+                let program = job.program_end();
+                if let (Ok(program), Some(placeholder)) = (program, job.placeholder()) {
+                    placeholder.tell_reset(program.fd());
+                }
+            }
         }
     }
 
@@ -201,6 +285,12 @@ impl Supervisor {
             libc::SYS_setsockopt => self.set_option(call),
             libc::SYS_getpeername => self.peer_name(call),
             libc::SYS_getsockname => self.local_name(call),
+            libc::SYS_shutdown => self.shut_down(call),
+            libc::SYS_fcntl if call.argument(1) == libc::F_SETFL => self.set_flags(call),
+            libc::SYS_fcntl | libc::SYS_dup | libc::SYS_dup3 => self.duplicate(call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_dup2 => self.duplicate(call),
+            libc::SYS_ioctl => self.control(call),
             libc::SYS_sendto => self.send_to(call),
             libc::SYS_recvfrom => self.receive_from(call),
             libc::SYS_recvmsg => self.receive_message(call),
@@ -249,7 +339,7 @@ impl Supervisor {
             libc::EPOLL_CTL_ADD,
             wake,
             0,
-            Token::Deserted(id).pack(),
+            Token::Placeholder(id).pack(),
         );
     }
 
@@ -259,14 +349,7 @@ impl Supervisor {
             return;
         };
         self.deadlines.remove(&(job.deadline, id));
-        let stand = match job.end {
-            None => how(&mut job),
-            // It waited for somebody to take what was made.
-            Some(_) => {
-                self.jobs.insert(id, job);
-                return;
-            }
-        };
+        let stand = how(&mut job);
         self.note_opened(&mut job);
         self.jobs.insert(id, job);
         self.settle(id, stand);
@@ -357,11 +440,11 @@ impl Supervisor {
     }
 
     /// What the next call that asks is told of the socket with this cookie.
-    pub fn leave_untold(&mut self, cookie: u64, result: Result<(), Errno>) {
+    pub fn leave_untold(&mut self, cookie: u64, result: Result<(), Errno>, by_program: bool) {
         if self.untold.len() >= MOST_UNTOLD {
             self.untold.clear();
         }
-        self.untold.insert(cookie, result);
+        self.untold.insert(cookie, Untold { result, by_program });
     }
 
     /// End what nobody waits for: the program closed its socket, or is gone.
@@ -380,6 +463,10 @@ impl Supervisor {
     }
 
     fn is_wanted(&self, job: &Job) -> bool {
+        // The other end of a placeholder tells by itself.
+        if job.is_watched_by_placeholder() {
+            return true;
+        }
         let waits = |waiter: &crate::job::Waiter| self.listener.is_waiting(waiter.call);
         job.waiters.iter().any(waits) || crate::held::is_held(job)
     }

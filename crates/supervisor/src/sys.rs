@@ -195,6 +195,13 @@ fn ioctl(fd: Fd, request: c_ulong, argument: *mut libc::c_void) -> Result<c_long
     syscall!(SYS_ioctl, fd, request, argument)
 }
 
+/// SIOCOUTQ of a unix socket: the memory that what its peer has yet to read takes (unix(7)).
+pub fn unread(fd: Fd) -> Result<usize, Errno> {
+    let mut size: c_int = 0;
+    ioctl(fd, libc::TIOCOUTQ as c_ulong, (&raw mut size).cast())?;
+    Ok(usize::try_from(size).unwrap_or(0))
+}
+
 /// Which side of a fork this is.
 pub enum Fork {
     Parent(pid_t),
