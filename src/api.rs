@@ -158,7 +158,7 @@ pub extern "C" fn tailchain_hooks() -> *const c_char {
     static HOOKS: OnceBox<CString> = OnceBox::new();
     HOOKS
         .get_or_init(|| {
-            let names = hook::NAMES.concat().join(" ");
+            let names = hook::table::NAMES.concat().join(" ");
             Box::new(CString::new(names).unwrap_or_default())
         })
         .as_ptr()

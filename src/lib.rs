@@ -25,7 +25,7 @@ extern "C" fn loaded() {
         ALLOCATOR.prepare();
         #[cfg(target_env = "gnu")]
         old_glibc::bind();
-        hook::bind_all();
+        hook::table::bind_all();
         pending::PENDING.guard_forks();
         hook::attempt::guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));

@@ -16,7 +16,7 @@ def hook_table():
     """The names between `fn` and `(` in the `hooks! { … }` blocks of the library's sources."""
     names = set()
     for source in (paths.ROOT / "src/hook").rglob("*.rs"):
-        for block in re.findall(r"^hooks! \{$(.*?)^\}$", source.read_text(), re.M | re.S):
+        for _, block in re.findall(r"^( *)hooks! \{$(.*?)^\1\}$", source.read_text(), re.M | re.S):
             names.update(re.findall(r"^\s*fn (\w+)\(", block, re.M))
         names.update(re.findall(r"^forward! \{\s*fn (\w+)\(", source.read_text(), re.M))
     return names

@@ -144,34 +144,35 @@ fn next(name: &[u8]) -> *mut c_void {
 /// `reads` names what an argument points to, for a body that decides about that: the body gets it before the arguments,
 /// and the real function, which is called by the expression after `real`, gets what the body has read.
 ///
-/// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once, with no boundary around
-/// it. It is one that most calls take, so it may look at atomics and arguments, and can neither panic nor allocate.
+/// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once,
+/// with no boundary around it. It is one that most calls take, so it may look at atomics and arguments, and can neither
+/// panic nor allocate. `only` is the condition (`cfg`) of a hook that not every libc has.
 macro_rules! hooks {
     (find $find:path; $(
         $(#[$attribute:meta])*
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
             = $body:path, fails $fails:expr
             $(, resumes $resumed:ident)? $(, reads $given:ident: $content:ty = $begin:expr, real $real:expr)?
-            $(, idle $idle:expr)?;
+            $(, idle $idle:expr)? $(, only $cfg:meta)?;
     )*) => {
         /// The names of everything that is interposed.
-        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub const NAMES: &[&str] = &[$($(#[cfg($cfg)])? stringify!($name)),*];
 
         /// Find all real functions.
         #[allow(dead_code)]
         pub fn bind_all() {
-            $(slot::$name.bind(name::$name, $find);)*
+            $($(#[cfg($cfg)])? slot::$name.bind(name::$name, $find);)*
         }
 
         #[allow(non_upper_case_globals)]
         mod slot {
             use crate::hook::boundary::Real;
-            $(pub static $name: Real = Real::new();)*
+            $($(#[cfg($cfg)])? pub static $name: Real = Real::new();)*
         }
 
         #[allow(non_upper_case_globals)]
         mod name {
-            $(pub const $name: &str = concat!(stringify!($name), "\0");)*
+            $($(#[cfg($cfg)])? pub const $name: &str = concat!(stringify!($name), "\0");)*
         }
 
         /// The real functions, for hooks that look at what they return. `None`: libc has no such symbol.
@@ -179,11 +180,12 @@ macro_rules! hooks {
         pub mod real {
             use super::*;
             $(
+                $(#[cfg($cfg)])?
                 pub unsafe fn $name($($argument: $type),*) -> Option<$return> {
                     let address = slot::$name.get(name::$name, $find)?;
                     // SAFETY: the symbol has this type by the man page named at the hook.
                     let function = unsafe {
-                        core::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($type),*) -> $return>(address)
+                        core::mem::transmute::<*mut core::ffi::c_void, unsafe extern "C-unwind" fn($($type),*) -> $return>(address)
                     };
                     // SAFETY: the arguments are the program's own.
                     Some(unsafe { function($($argument),*) })
@@ -199,6 +201,7 @@ macro_rules! hooks {
             // std calls some of these itself, and Rust 1.99 wants them declared as std does, `extern "C"`. The ABI is
             // the same, but ours must let a thread's cancellation unwind it: pthreads(7), "Cancellation points".
             #[allow(unknown_lints, invalid_runtime_symbol_definitions)]
+            $(#[cfg($cfg)])?
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
                 $(let mut $given: $content = $begin;)?
@@ -223,6 +226,7 @@ macro_rules! hooks {
             use super::*;
             use $crate::hook::boundary::{guard, Verdict};
             $(
+                $(#[cfg($cfg)])?
                 #[inline(never)]
                 pub unsafe fn $name($($given: &mut $content,)? $($argument: $type),*) -> $return {
                     $(let mut $resumed = None;)?

@@ -22,6 +22,36 @@ use tailchain_core::sys::{self, Fd, SignalsBlocked, SockAddr};
 
 pub use tailchain_core::router::connect::{forget_association, may_be_tcp, Decision};
 
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::connect;
+    use crate::hook::given::GivenAddress;
+    use core::ffi::c_int;
+    use libc::{sockaddr, socklen_t};
+
+    hooks! {
+        find current;
+
+        /// connect(2): the way in. A TCP connection that is to be proxied is tunnelled on the program's own socket. It is a
+        /// cancellation point while it sleeps (pthreads(7)), and a signal handler may jump out of it then (siglongjmp(3)).
+        ///
+        /// Async-signal-safe where it is not proxied. After fork: as before. After vfork: as before, but a
+        /// non-blocking connect blocks.
+        fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+            = connect::connect, fails -1, resumes resumed,
+            reads given: GivenAddress = GivenAddress::new(address, length), real real::connect(fd, given.pointer(), length);
+
+        /// The other name that glibc exports connect(2) by.
+        ///
+        /// Async-signal-safe, after fork and vfork: as connect.
+        fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+            = connect::connect, fails -1, resumes resumed,
+            reads given: GivenAddress = GivenAddress::new(address, length), real real::__connect(fd, given.pointer(), length),
+            only target_env = "gnu";
+    }
+}
+
 /// The body of the hook.
 ///
 /// # Safety

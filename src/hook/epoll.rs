@@ -2,13 +2,44 @@
 //! fd.
 
 use super::boundary::Verdict;
-use super::table::real;
 use crate::pending::PENDING;
 use core::ffi::c_int;
+use hooks::real;
 use libc::epoll_event;
 use tailchain_core::errno::Errno;
 use tailchain_core::pending::registrations::Registration;
 use tailchain_core::sys;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::epoll;
+    use core::ffi::c_int;
+    use libc::epoll_event;
+
+    hooks! {
+        find current;
+
+        /// epoll_ctl(2): remembers what is registered.
+        ///
+        /// Async-signal-safe but for a number that is in two instances (that allocates). After fork: as before. After
+        /// vfork: as before, and harmless.
+        fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
+            = epoll::epoll_ctl, fails -1;
+
+        /// epoll_create1(2): an instance whose registrations may not pass through libc.
+        ///
+        /// Not async-signal-safe (it allocates). After fork: as before. After vfork: as before, and harmless.
+        fn epoll_create1(flags: c_int) -> c_int
+            = epoll::epoll_create1, fails -1;
+
+        /// epoll_create(2): as epoll_create1.
+        ///
+        /// Not async-signal-safe. After fork: as before. After vfork: as before, and harmless.
+        fn epoll_create(size: c_int) -> c_int
+            = epoll::epoll_create, fails -1;
+    }
+}
 
 /// The body of the hook.
 ///

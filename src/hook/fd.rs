@@ -2,12 +2,106 @@
 //! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
 
 use super::boundary::Verdict;
-use super::table::real;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
+use hooks::real;
 use libc::Ioctl;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::fd;
+    use crate::pending::PENDING;
+    use core::ffi::{c_int, c_uint, c_ulong};
+    use libc::Ioctl;
+
+    hooks! {
+        find current;
+
+        /// close(2): a pending connect ends with its last number.
+        ///
+        /// Async-signal-safe: signals are blocked while the table is open. After fork: as before. After vfork:
+        /// libc's.
+        fn close(fd: c_int) -> c_int
+            = fd::close, fails -1, idle !PENDING.needs_hooks();
+
+        /// dup(2): one more number for a pending connect.
+        ///
+        /// Async-signal-safe but for TCP sockets, whose numbers are noted (that allocates). After fork and vfork: as
+        /// close.
+        fn dup(fd: c_int) -> c_int
+            = fd::dup, fails -1;
+
+        /// dup2(2): closes one number, and makes it one of another socket.
+        ///
+        /// Async-signal-safe, after fork and vfork: as dup.
+        fn dup2(old: c_int, new: c_int) -> c_int
+            = fd::dup2, fails -1;
+
+        /// dup3(2): as dup2.
+        ///
+        /// Async-signal-safe, after fork and vfork: as dup.
+        fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int
+            = fd::dup3, fails -1;
+
+        /// fcntl(2): F_DUPFD as dup; F_GETFL and F_SETFL of a connecting socket. It is
+        /// variadic in C; its one further argument is passed in a register like any other on the machines that
+        /// are supported.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+            = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command);
+
+        /// ioctl(2): FIONBIO, FIOCLEX and FIONCLEX, as fcntl F_SETFL and F_SETFD.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> c_int
+            = fd::ioctl, fails -1, idle fd::is_idle_ioctl(request);
+
+        /// close_range(2): as close, around our own descriptors.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
+            = fd::close_range, fails -1, idle !PENDING.needs_hooks();
+
+        /// The other name that glibc exports close(2) by.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn __close(fd: c_int) -> c_int
+            = fd::close, fails -1, idle !PENDING.needs_hooks(),
+            only target_env = "gnu";
+
+        /// The other name that glibc exports dup2(2) by.
+        ///
+        /// Async-signal-safe, after fork and vfork: as dup2.
+        fn __dup2(old: c_int, new: c_int) -> c_int
+            = fd::dup2, fails -1,
+            only target_env = "gnu";
+
+        /// The other name that glibc exports fcntl(2) by.
+        ///
+        /// Async-signal-safe, after fork and vfork: as fcntl.
+        fn __fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+            = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command),
+            only target_env = "gnu";
+
+        /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
+            = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command),
+            only target_env = "gnu";
+
+        /// closefrom(3): as close_range.
+        ///
+        /// Async-signal-safe, after fork and vfork: as close.
+        fn closefrom(first: c_int) -> ()
+            = fd::closefrom, fails (), idle !PENDING.needs_hooks(),
+            only target_env = "gnu";
+    }
+}
 
 /// The body of the hook.
 ///

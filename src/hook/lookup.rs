@@ -147,7 +147,7 @@ unsafe fn concerns(name: *const c_char, caller: usize) -> bool {
     }
     // SAFETY: the caller's contract.
     let name = unsafe { CStr::from_ptr(name) };
-    let is_hook = super::NAMES
+    let is_hook = super::table::NAMES
         .iter()
         .any(|names| names.iter().any(|hook| hook.as_bytes() == name.to_bytes()));
     is_hook && (is_before_us(caller) || !defines(caller, name))

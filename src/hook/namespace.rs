@@ -2,11 +2,36 @@
 //! are made without our helper. Not one of the two does anything in a process that never had it.
 
 use super::boundary::Verdict;
-use super::table::real;
 use crate::pending::PENDING;
 use core::ffi::c_int;
+use hooks::real;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::namespace;
+    use crate::pending::PENDING;
+    use core::ffi::c_int;
+
+    hooks! {
+        find current;
+
+        /// unshare(2): a process of two threads cannot have all that one of one thread can, and an fd table of its own would
+        /// be without our helper.
+        ///
+        /// Not async-signal-safe where a non-blocking connect was ever proxied. After fork: as before. After vfork: libc's.
+        fn unshare(flags: c_int) -> c_int
+            = namespace::unshare, fails -1, idle !PENDING.had_helper();
+
+        /// setns(2): as unshare.
+        ///
+        /// Async-signal-safe, after fork and vfork: as unshare.
+        fn setns(fd: c_int, kinds: c_int) -> c_int
+            = namespace::setns, fails -1, idle !PENDING.had_helper();
+    }
+}
 
 /// What needs a process of one thread, and what such a thread would be parted from the program by.
 const UNSHARED_ALONE: c_int = libc::CLONE_NEWUSER

@@ -5,14 +5,32 @@
 //! passing a descriptor to another process.
 
 use super::boundary::Verdict;
-use super::table::real;
 use crate::pending::PENDING;
 use crate::state::{state, State};
 use core::ffi::c_int;
+use hooks::real;
 use libc::{sockaddr, socklen_t};
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, SockAddr};
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::peer;
+    use core::ffi::c_int;
+    use libc::{sockaddr, socklen_t};
+
+    hooks! {
+        find current;
+
+        /// getpeername(2): the address that the program dialled, not the proxy's.
+        ///
+        /// Async-signal-safe. After fork and vfork: as before.
+        fn getpeername(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+            = peer::getpeername, fails -1;
+    }
+}
 
 /// Note what was dialled on a socket whose tunnel is being made. Should it fail, the note harms nobody: a socket that
 /// is not connected to a proxy has none asked for. The socket's SO_COOKIE.

@@ -10,13 +10,55 @@ use super::connect::{earlier_attempt, execute, may_be_tcp, route_of};
 use super::datagram;
 use super::given::{GivenAddress, GivenMessage, GivenMessages};
 use super::sleep::Resumed;
-use super::table::real;
 use crate::pending::PENDING;
 use crate::state::{known_state, state, State};
 use core::ffi::{c_int, c_uint, c_void};
+use hooks::real;
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd};
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::given::{GivenAddress, GivenMessage, GivenMessages};
+    use crate::hook::send;
+    use core::ffi::{c_int, c_uint, c_void};
+    use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+
+    hooks! {
+        find current;
+
+        /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
+        /// port 53; everything else is libc's.
+        ///
+        /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
+        fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
+            = send::sendto, fails -1, resumes resumed,
+            reads given: GivenAddress = GivenAddress::new(address, address_length),
+            real real::sendto(fd, buffer, length, flags, given.pointer(), address_length),
+            idle {
+                // SAFETY: the program's own arguments.
+                unsafe { send::is_idle(flags, &mut given) }
+            };
+
+        /// sendmsg(2), as sendto.
+        fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
+            = send::sendmsg, fails -1, resumes resumed,
+            reads given: GivenMessage = GivenMessage::new(message), real real::sendmsg(fd, given.pointer(), flags),
+            idle {
+                // SAFETY: the program's own arguments.
+                unsafe { send::is_idle_message(flags, &mut given) }
+            };
+
+        /// sendmmsg(2), as sendto.
+        fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
+            = send::sendmmsg, fails -1, resumes resumed,
+            reads given: GivenMessages = GivenMessages::new(messages, count),
+            real given.send(fd, flags, send::refused_by(fd)),
+            idle send::are_idle_messages(flags);
+    }
+}
 
 /// Whether it does not matter where a message goes, and the call is libc's. Until the configuration is known, it may.
 ///

@@ -10,6 +10,45 @@ use libc::{sockaddr, socklen_t};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd};
 
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::sockopt;
+    use crate::pending::PENDING;
+    use core::ffi::{c_int, c_void};
+    use libc::{sockaddr, socklen_t};
+
+    hooks! {
+        find current;
+
+        /// getsockopt(2): SO_ERROR of a connect that failed; options of a connecting socket.
+        ///
+        /// Async-signal-safe. After fork: a child learns what became of a connect that its parent began. After
+        /// vfork: libc's.
+        fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
+            = sockopt::getsockopt, fails -1, idle !PENDING.needs_hooks();
+
+        /// setsockopt(2): options of a connecting socket.
+        ///
+        /// Async-signal-safe. After fork: as before. After vfork: libc's.
+        fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: socklen_t) -> c_int
+            = sockopt::setsockopt, fails -1, idle !PENDING.needs_hooks();
+
+        /// getsockname(2): of a connecting socket.
+        ///
+        /// Async-signal-safe. After fork: as before. After vfork: libc's.
+        fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+            = sockopt::getsockname, fails -1, idle !PENDING.needs_hooks();
+
+        /// shutdown(2): on a connecting socket it ends the attempt.
+        ///
+        /// Async-signal-safe but on a connecting socket, unless the handler is of the thread that connects. After fork and
+        /// vfork: libc's.
+        fn shutdown(fd: c_int, how: c_int) -> c_int
+            = sockopt::shutdown, fails -1, idle sockopt::is_idle_shutdown();
+    }
+}
+
 /// The body of the hook.
 ///
 /// # Safety

@@ -3,7 +3,7 @@
 
 use super::{nowhere, GivenAddress};
 use crate::hook::boundary::{guard, Verdict};
-use crate::hook::table::real;
+use crate::hook::send::hooks::real;
 use core::ffi::{c_int, c_uint};
 use core::mem::MaybeUninit;
 use core::ptr;

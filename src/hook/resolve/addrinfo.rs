@@ -1,10 +1,28 @@
 //! getaddrinfo(3).
+use hooks::real;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::resolve::addrinfo;
+    use core::ffi::{c_char, c_int};
+    use libc::addrinfo as AddrInfo;
+
+    hooks! {
+        find current;
+
+        /// getaddrinfo(3): a name that the proxy is to resolve gets a fake address.
+        ///
+        /// Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
+        fn getaddrinfo(node: *const c_char, service: *const c_char, hints: *const AddrInfo, result: *mut *mut AddrInfo) -> c_int
+            = addrinfo::getaddrinfo, fails libc::EAI_SYSTEM;
+    }
+}
 
 #[cfg(target_env = "gnu")]
 use super::idn;
 use super::{addrinfo_list as list, answer, digits, is_address_to_getaddrinfo, Answer};
 use crate::hook::boundary::Verdict;
-use crate::hook::table::real;
 use crate::state::state;
 #[cfg(target_env = "gnu")]
 use core::ffi::CStr;

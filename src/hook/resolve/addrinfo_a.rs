@@ -3,10 +3,27 @@
 use super::addrinfo::{answer_in_dns_form, asks, share_of_libc, Share};
 use super::{digits, Answer};
 use crate::hook::boundary::Verdict;
-use crate::hook::glibc::real;
 use core::ffi::{c_char, c_int, CStr};
+use hooks::real;
 use libc::addrinfo;
 use tailchain_core::errno::Errno;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::resolve::addrinfo_a;
+    use core::ffi::c_int;
+
+    hooks! {
+        find current;
+
+        /// getaddrinfo_a(3): as getaddrinfo.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn getaddrinfo_a(mode: c_int, list: *mut *mut addrinfo_a::Gaicb, count: c_int, event: *mut libc::sigevent) -> c_int
+            = addrinfo_a::getaddrinfo_a, fails libc::EAI_SYSTEM;
+    }
+}
 
 /// `struct gaicb` of getaddrinfo_a(3), as far as it is read here.
 #[repr(C)]

@@ -75,15 +75,15 @@ mod musl {
     /// What libc is asked for in the name's place: inet_aton(3) takes any number of zeros after `0x`, and the scope of an
     /// IPv6 address has any number of them, too.
     pub fn digits(host: &FakeHost, family: c_int) -> CString {
-        let out = host.name.as_str().len();
+        let capacity = host.name.as_str().len();
         let digits = match family {
             libc::AF_INET6 => {
                 let address = host.v6.to_string();
-                let zeros = out.saturating_sub(address.len() + 1).max(1);
+                let zeros = capacity.saturating_sub(address.len() + 1).max(1);
                 format!("{address}%{:0zeros$}", 0)
             }
             _ => {
-                let zeros = out.saturating_sub(2).max(8);
+                let zeros = capacity.saturating_sub(2).max(8);
                 format!("0x{:0zeros$x}", u32::from(host.v4))
             }
         };
@@ -101,8 +101,8 @@ mod musl {
             return;
         }
         // SAFETY: a C string of libc's.
-        let out = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
-        if room < name.len() {
+        let capacity = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
+        if capacity < name.len() {
             return;
         }
         // SAFETY: there is room for the name and the NUL, in memory that is this list's alone.

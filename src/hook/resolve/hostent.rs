@@ -5,17 +5,74 @@
 use super::{answer, digits, is_address_to_gethostbyname, set_h_errno, Answer, Reverse};
 use super::{HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
-use crate::hook::table::real;
 use crate::state::state;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_void, CStr};
 use core::ptr;
+use hooks::real;
 use libc::{hostent, size_t, socklen_t};
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
 use tailchain_core::sys;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::resolve::hostent;
+    use core::ffi::{c_char, c_int, c_void};
+    use libc::{hostent as HostEnt, size_t, socklen_t};
+
+    hooks! {
+        find current;
+
+        /// gethostbyname(3): as getaddrinfo, IPv4.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyname(name: *const c_char) -> *mut HostEnt
+            = hostent::gethostbyname, fails hostent::failed();
+
+        /// gethostbyname2(3): as getaddrinfo.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyname2(name: *const c_char, family: c_int) -> *mut HostEnt
+            = hostent::gethostbyname2, fails hostent::failed();
+
+        /// gethostbyname_r(3): as getaddrinfo, IPv4.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyname_r(name: *const c_char, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+            = hostent::gethostbyname_r, fails {
+                // SAFETY: the program's own arguments.
+                unsafe { hostent::failed_r(result, h_errno) }
+            };
+
+        /// gethostbyname2_r(3): as getaddrinfo.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyname2_r(name: *const c_char, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+            = hostent::gethostbyname2_r, fails {
+                // SAFETY: the program's own arguments.
+                unsafe { hostent::failed_r(result, h_errno) }
+            };
+
+        /// gethostbyaddr(3): as getnameinfo.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyaddr(address: *const c_void, length: socklen_t, family: c_int) -> *mut HostEnt
+            = hostent::gethostbyaddr, fails hostent::failed();
+
+        /// gethostbyaddr_r(3): as getnameinfo.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn gethostbyaddr_r(address: *const c_void, length: socklen_t, family: c_int, entry: *mut HostEnt, buffer: *mut c_char, size: size_t, result: *mut *mut HostEnt, h_errno: *mut c_int) -> c_int
+            = hostent::gethostbyaddr_r, fails {
+                // SAFETY: the program's own arguments.
+                unsafe { hostent::failed_r(result, h_errno) }
+            };
+    }
+}
 
 /// Where the functions without `_r` keep the name. Like libc's own result it is overwritten by the next call,
 /// from whatever thread (gethostbyname(3), MT-Unsafe race).

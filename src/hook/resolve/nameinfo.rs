@@ -2,13 +2,31 @@
 
 use super::Reverse;
 use crate::hook::boundary::Verdict;
-use crate::hook::table::real;
 use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::ptr;
+use hooks::real;
 use libc::{sockaddr, socklen_t};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::SockAddr;
+
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::resolve::nameinfo;
+    use core::ffi::{c_char, c_int};
+    use libc::{sockaddr, socklen_t};
+
+    hooks! {
+        find current;
+
+        /// getnameinfo(3): a fake address gets its name back; other addresses are not asked about outside.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn getnameinfo(address: *const sockaddr, length: socklen_t, host: *mut c_char, host_size: socklen_t, service: *mut c_char, service_size: socklen_t, flags: c_int) -> c_int
+            = nameinfo::getnameinfo, fails libc::EAI_SYSTEM;
+    }
+}
 
 /// The body of the hook. The service part is always libc's.
 ///

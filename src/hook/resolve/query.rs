@@ -19,6 +19,143 @@ use tailchain_core::errno::Errno;
 use tailchain_core::route::{self, NamePolicy, NameReason};
 use tailchain_core::router::names::QueryAnswer;
 
+/// The hooks of this file.
+pub mod hooks {
+    use crate::hook::boundary::{current, hooks};
+    use crate::hook::resolve::query;
+    use core::ffi::{c_char, c_int};
+
+    hooks! {
+        find current;
+
+        /// res_query(3): an address query is answered as getaddrinfo would, as a DNS message; other types are libc's.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_query, fails query::failed();
+
+        /// res_search(3): as res_query; the proxy knows of no search domains.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_query, fails query::failed();
+
+        /// res_querydomain(3): as res_query, of the two names put together.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_querydomain, fails query::failed();
+
+        /// res_send(3): an address query that the program wrote itself, as res_query.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_send, fails -1;
+
+        /// res_nquery(3): as res_query.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquery, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// res_nsearch(3): as res_search.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquery, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// res_nquerydomain(3): as res_querydomain.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquerydomain, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// res_nsend(3): as res_send.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nsend, fails -1,
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_query of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_query, fails query::failed(),
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_search of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_query, fails query::failed(),
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_querydomain, fails query::failed(),
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_send of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_send, fails -1,
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_nquery of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquery, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquery, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nquerydomain, fails {
+                // SAFETY: the program's own argument.
+                unsafe { query::failed_n(res) }
+            },
+            only target_env = "gnu";
+
+        /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
+        ///
+        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        fn __res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
+            = query::res_nsend, fails -1,
+            only target_env = "gnu";
+    }
+}
+
 /// `res_state` of resolv.h, as far as it is written here: the error is at byte 496.
 #[repr(C)]
 pub struct ResState {
