@@ -108,7 +108,7 @@ suites: build $(VENV)/ready
 
 .PHONY: bench
 bench: build $(VENV)/ready
-	tests/install-tools cc microsocks setpriv unshare strace valgrind readelf initdb postgres pgbench redis-server \
+	tests/install-tools cc static-libc microsocks setpriv unshare strace valgrind readelf initdb postgres pgbench redis-server \
 		proxychains4 torsocks socksify
 	PYTHONPATH=tests $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(PLOT),--plot $(PLOT))
 

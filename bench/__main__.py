@@ -21,6 +21,7 @@ from . import (
     names,
     real_programs,
     startup,
+    supervised,
     table,
     unproxied,
 )
@@ -34,6 +35,7 @@ GROUPS = {
     "names": names,
     "unproxied": unproxied,
     "distance": distance,
+    "supervised": supervised,
 }
 
 

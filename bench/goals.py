@@ -66,6 +66,18 @@ def judge(rows):
     for key in SMALL_NAMES:
         count = int(key.partition("_")[0])
         figure(f"a remote name in under 5 µs, {count:,} known", f"name_again_{key}", "µs", lambda took: took < 5)
+    figure("1,000 dials of a Go program, proxy of 200 ms, in 450 ms", "go_1000", "ms", lambda took: took <= 450)
+    text = "a supervised blocking connect in 60 µs more than a preloaded one"
+    figure(text, "supervised_blocking_more", "µs", lambda more: more <= 60)
+    text = "a supervised non-blocking connect in 1.5 times a preloaded one"
+    figure(text, "supervised_nonblocking_ratio", "times", lambda ratio: ratio <= 1.5)
+    text = "a byte sent and received under the filter in at most 1.02 of bare"
+    beside(text, "supervised_bytes", BARE, lambda ratio: ratio <= 1.02)
+    text = "an empty system call under the filter in 8 ns more than bare"
+    if measured(text, "supervised_empty"):
+        row = rows["supervised_empty"]
+        more = row.median(TAILCHAIN) - row.median(BARE)
+        found.append(Goal(text, f"{more:.1f} ns", more <= 8))
     for key in ["connect", "close", "epoll_ctl", "getsockopt"]:
         text = f"{key} within the noise of bare"
         if measured(text, f"unproxied_{key}"):

@@ -43,11 +43,12 @@ class Ground:
         path.mkdir(mode=0o755)
         return path
 
-    def program(self, name):
+    def program(self, name, static=False):
         """The path of the compiled programs/NAME.c."""
-        built = self.folder / name
+        built = self.folder / (f"{name}_static" if static else name)
         if not built.exists():
-            subprocess.run(["cc", *FLAGS, str(PROGRAMS / f"{name}.c"), "-o", str(built)], check=True)
+            flags = [*FLAGS, "-static"] if static else FLAGS
+            subprocess.run(["cc", *flags, str(PROGRAMS / f"{name}.c"), "-o", str(built)], check=True)
         return str(built)
 
     def check_that_all_are_proxied(self):

@@ -20,6 +20,7 @@ TOOLS = {
     "connects": ["microsocks", "strace", "valgrind"],
     "real_programs": ["microsocks", "initdb", "postgres", "pgbench", "redis-server"],
     "startup": ["readelf"],
+    "supervised": ["microsocks", "go"],
 }
 ALWAYS = ["cc", "unshare", "setpriv", "proxychains4", "torsocks", "socksify"]
 

@@ -1,6 +1,7 @@
 // A static Go program: its own resolver, system calls without libc, non-blocking connects.
 //
 //	go_dial echo HOST:PORT [COUNT]   COUNT dials at once; each sends a line and expects it back
+//	go_dial dial HOST:PORT COUNT     COUNT dials at once, and no data
 //	go_dial get URL                  net/http, prints the body
 //	go_dial peer HOST:PORT           prints the remote address of a connection
 //	go_dial cancel HOST:PORT MS      dials with a deadline, prints the error
@@ -41,14 +42,30 @@ func echo(address string) error {
 	return err
 }
 
+func dial(address string) error {
+	connection, err := net.Dial("tcp", address)
+	if err == nil {
+		err = connection.Close()
+	}
+	return err
+}
+
 func echoes(address string, count int) {
+	atOnce(count, func() error { return echo(address) })
+}
+
+func dials(address string, count int) {
+	atOnce(count, func() error { return dial(address) })
+}
+
+func atOnce(count int, do func() error) {
 	var group sync.WaitGroup
 	var answered atomic.Int64
 	errors := make(chan error, count)
 	began := time.Now()
 	for range count {
 		group.Go(func() {
-			if err := echo(address); err != nil {
+			if err := do(); err != nil {
 				errors <- err
 			} else {
 				answered.Add(1)
@@ -90,6 +107,9 @@ func main() {
 			fail(err)
 		}
 		fmt.Println(connection.RemoteAddr())
+	case "dial":
+		count, _ := strconv.Atoi(os.Args[3])
+		dials(target, count)
 	case "cancel":
 		milliseconds, _ := strconv.Atoi(os.Args[3])
 		limit, cancel := context.WithTimeout(context.Background(), time.Duration(milliseconds)*time.Millisecond)
