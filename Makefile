@@ -31,6 +31,7 @@ MODELS  = cd models && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models $(CARGO)
 .PHONY: help
 help:
 	@echo "make demo       build, and watch curl go through a proxy of our own"
+	@echo "make check      formatting, clippy, unit tests: a minute or two, no root, nothing installed"
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
 	@echo "make packages   what a release has: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
@@ -60,6 +61,13 @@ build:
 demo: build
 	tests/install-tools curl
 	$(RELEASE)/tailchain demo
+
+# The quick loop: no root, nothing installed.
+.PHONY: check
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --workspace --all-targets -- --$(WARNINGS) warnings
+	$(CARGO) test --quiet --workspace
 
 # Tests spend most of their time waiting. Each worker has daemons of its own: more than a few do not pay.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))

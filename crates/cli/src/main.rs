@@ -3,16 +3,6 @@
 //!
 //! One file for each subcommand, `run` and `tailscale` in tailchain-tailscale; `socks_server` is the embedded proxy.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
-
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tailchain_tailscale::{command as tailscale, run};

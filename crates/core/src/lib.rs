@@ -5,16 +5,6 @@
 //! `pending`, `name_table`) uses the core and libc; the hooks, in the root package, use both. Nothing here defines a
 //! libc symbol.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
-
 pub mod announcement;
 pub mod chain;
 pub mod config;

@@ -2,6 +2,5 @@
 //! documents of it.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::panic))]
 
 pub mod options;

@@ -6,7 +6,7 @@
 
 #![cfg_attr(not(test), no_main)]
 // The tests are of the parts: nothing of theirs calls `launch`.
-#![cfg_attr(test, allow(clippy::panic, dead_code))]
+#![cfg_attr(test, allow(dead_code))]
 
 mod exec;
 mod supervision;

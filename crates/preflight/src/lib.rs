@@ -3,16 +3,6 @@
 //!
 //! The launcher and `tailchain doctor` share it. The preload library itself uses none of it.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
-
 pub mod elf;
 pub mod environment;
 pub mod image;

@@ -31,16 +31,6 @@
 //! call. The kernel makes a call itself only where its fd alone decided that (a unix socket), never after memory
 //! was read.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
-
 mod answerer;
 mod caller;
 mod connect;

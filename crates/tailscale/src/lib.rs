@@ -6,16 +6,6 @@
 //! commands `run` and `tailscale up` differ in whose end they wait for: a child of theirs, or any process of the
 //! machine.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
-
 mod after_login;
 mod backoff;
 mod client;
