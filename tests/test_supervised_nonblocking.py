@@ -1,12 +1,16 @@
 """A static program that does not block, under the supervisor: its connect is what it is in the kernel, however it waits
 and whatever it asks."""
 
+import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support import paths
 from support.gate import Gate
-from support.probe import script
+from support.need import need
+from support.probe import FLAGS, script
 from support.proxy import Mood
 from support.server import EchoServer, SlowServer
 
@@ -182,3 +186,33 @@ def test_a_child_that_was_forked_while_pending_has_the_connection_too(proxied, a
 def test_exec_while_pending(proxied):
     answers = proxied(SOCKET, CONNECT, "exec", "use 3", OPEN, "ready poll OUT 20000", ERROR, *TALK)
     assert answers[-5:] == ["OUT", "0", *TALKED]
+
+
+# -- the supervisor serves all programs at once
+
+
+@pytest.fixture(scope="module")
+def slow_resolver(tmp_path_factory):
+    built = tmp_path_factory.mktemp("resolver") / "libslow.so"
+    source = paths.PROBE_SOURCES / "slow_resolver.c"
+    subprocess.run([need("cc"), *FLAGS, "-shared", "-fPIC", str(source), "-o", str(built)], check=True)
+    return built
+
+
+def test_a_proxys_name_that_is_found_late_delays_no_other_connect(
+    conf, tmp_path, proxy, echo, make_echo, slow_resolver
+):
+    """It is found only when another connection was made."""
+    direct, found = make_echo(), tmp_path / "found"
+    config = conf([f"socks5 slow.example {proxy.port}"], f"localnet 127.0.0.1:{direct.port}/255.255.255.255")
+    with Gate(tmp_path) as gate:
+        threading.Thread(target=lambda: (gate.wait(), found.touch()), daemon=True).start()
+        answers = script(
+            SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 0", ERROR, "socket inet stream 0",
+            f"connect 127.0.0.1 {direct.port}", *TALK, f"open {gate.path}", "swap", "ready poll OUT 20000", ERROR,
+            *TALK, conf=config, via="supervised", env={"LD_PRELOAD": slow_resolver, "FOUND": found},
+        )  # fmt: skip
+    assert answers[1:4] == ["-1 EINPROGRESS", "nothing", "0"]
+    assert answers[5:9] == ["0", *TALKED]
+    assert answers[-5:] == ["OUT", "0", *TALKED]
+    assert proxy.targets == [("127.0.0.1", echo.port)]

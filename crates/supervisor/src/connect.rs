@@ -20,7 +20,6 @@ use tailchain_core::route;
 use tailchain_core::router::connect::{
     forget_association, kind_of, may_be_tcp, nowhere, Decision, Kind,
 };
-use tailchain_core::router::Libc;
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
 
 /// All fds here are the supervisor's own: nobody else opens or closes any.
@@ -191,12 +190,26 @@ impl Supervisor {
         let seed = self.router.chain_seed();
         let dial = Dial::new(&self.router.config, target, seed, self.router, now);
         if flags & libc::O_NONBLOCK == 0 {
-            let driver = Driver::new(dial, socket, family, Mode::Blocking(flags), &Libc, &OWN_FDS);
+            let driver = Driver::new(
+                dial,
+                socket,
+                family,
+                Mode::Blocking(flags),
+                self.proxy_names,
+                &OWN_FDS,
+            );
             let engine = Engine::Waited(Box::new(Blocking::new(driver, socket, now)));
             let job = new_job(call, of, dialled, engine, Face::Own);
             return Ok(self.start_waited(job));
         }
-        let driver = Driver::new(dial, socket, family, Mode::NonBlocking, &Libc, &OWN_FDS);
+        let driver = Driver::new(
+            dial,
+            socket,
+            family,
+            Mode::NonBlocking,
+            self.proxy_names,
+            &OWN_FDS,
+        );
         let engine = Engine::Meanwhile(Box::new(driver));
         match self.programs.is_go(call.thread) {
             true => {
@@ -631,6 +644,7 @@ fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face:
         engine,
         face,
         waiters,
+        is_delayed: false,
         told: false,
         deadline: crate::job::NEVER,
         watched: None,

@@ -55,6 +55,15 @@ pub enum Stand {
     Finished(Result<(), Errno>),
 }
 
+impl Stand {
+    /// Until somebody else has done something.
+    pub const DELAYED: Stand = Stand::Wait {
+        fd: -1,
+        events: 0,
+        deadline: NEVER,
+    };
+}
+
 pub struct Job {
     pub socket: OwnFd,
     pub cookie: u64,
@@ -63,6 +72,8 @@ pub struct Job {
     pub engine: Engine,
     pub face: Face,
     pub waiters: Vec<Waiter>,
+    /// It has not begun: the address of a proxy is yet to be found.
+    pub is_delayed: bool,
     /// The program was told that it is in progress.
     pub told: bool,
     pub deadline: Duration,

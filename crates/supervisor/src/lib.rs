@@ -41,6 +41,7 @@ mod job;
 mod listener;
 mod options;
 mod placeholder;
+mod proxy_names;
 mod receive;
 mod registrations;
 mod relay;

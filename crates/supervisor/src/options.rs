@@ -279,6 +279,9 @@ impl Supervisor {
 }
 
 fn step_if_ready(job: &mut Job) -> Stand {
+    if job.is_delayed {
+        return Stand::DELAYED;
+    }
     let waiting = match job.driver() {
         Some(driver) => driver.waiting(),
         None => return job.begin(),

@@ -6,6 +6,7 @@ use crate::answerer::Answerer;
 use crate::caller::Programs;
 use crate::job::{Job, Stand};
 use crate::listener::{Call, Listener, Reply};
+use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
 use crate::relay::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +36,8 @@ enum Token {
     Answerer,
     /// The program that was started, as a process.
     Program,
+    /// A proxy's address.
+    ProxyNames,
     /// The socket of a job.
     Socket(u64),
     /// The other end of its placeholder.
@@ -47,6 +50,7 @@ impl Token {
             Token::Listener => 0,
             Token::Answerer => 4,
             Token::Program => 8,
+            Token::ProxyNames => 12,
             Token::Socket(id) => id << 2 | 1,
             Token::Placeholder(id) => id << 2 | 2,
         }
@@ -58,6 +62,7 @@ impl Token {
             (2, _) => Token::Placeholder(word >> 2),
             (_, 4) => Token::Answerer,
             (_, 8) => Token::Program,
+            (_, 12) => Token::ProxyNames,
             _ => Token::Listener,
         }
     }
@@ -69,6 +74,7 @@ pub struct Supervisor {
     pub answerer: Answerer,
     pub programs: Programs,
     pub registrations: Registrations,
+    pub proxy_names: &'static ProxyNames,
     pub jobs: BTreeMap<u64, Job>,
     /// Jobs by SO_COOKIE of their sockets, and of their placeholders.
     pub by_cookie: HashMap<u64, u64>,
@@ -109,11 +115,15 @@ impl Supervisor {
     ) -> Result<Supervisor, Errno> {
         let epoll = sys::epoll()?;
         let answerer = Answerer::new(router)?;
+        let proxy_names = ProxyNames::new(&router.config)?;
+        // Before the first connect waits for them.
+        proxy_names.are_known();
         let input = libc::EPOLLIN as u32;
         for (fd, token) in [
             (listener.fd(), Token::Listener),
             (answerer.epoll(), Token::Answerer),
             (program.fd(), Token::Program),
+            (proxy_names.event(), Token::ProxyNames),
         ] {
             sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, fd, input, token.pack())?;
         }
@@ -123,6 +133,7 @@ impl Supervisor {
             answerer,
             programs: Programs::default(),
             registrations: Registrations::default(),
+            proxy_names,
             jobs: BTreeMap::new(),
             by_cookie: HashMap::new(),
             untold: HashMap::new(),
@@ -197,6 +208,10 @@ impl Supervisor {
                 // Who waits for the end of its stderr need not wait for those that it left behind.
                 crate::sys::silence(libc::STDERR_FILENO);
                 let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
+            }
+            Token::ProxyNames => {
+                self.proxy_names.clear_event();
+                self.begin_delayed();
             }
             Token::Socket(id) if self.has_ended(id) => self.relay(id),
             Token::Socket(id) => self.step(id, Job::on_ready),
@@ -310,7 +325,11 @@ impl Supervisor {
 
     /// Begin a job.
     pub fn start(&mut self, mut job: Job) -> Result<u64, Box<Over>> {
-        let stand = job.begin();
+        job.is_delayed = job.driver().is_some() && !self.proxy_names.are_known();
+        let stand = match job.is_delayed {
+            true => Stand::DELAYED,
+            false => job.begin(),
+        };
         self.note_opened(&mut job);
         match stand {
             Stand::Finished(result) => return Err(Box::new(Over { job, result })),
@@ -329,6 +348,21 @@ impl Supervisor {
         self.jobs.insert(id, job);
         self.settle(id, stand);
         Ok(id)
+    }
+
+    /// Begin those that waited for the addresses of the proxies.
+    fn begin_delayed(&mut self) {
+        let delayed = self.jobs.iter().filter(|(_, job)| job.is_delayed);
+        let delayed: Vec<u64> = delayed.map(|(id, _)| *id).collect();
+        if delayed.is_empty() || !self.proxy_names.are_known() {
+            return;
+        }
+        for id in delayed {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.is_delayed = false;
+            }
+            self.step(id, Job::begin);
+        }
     }
 
     /// Show the placeholder of a job to the loop.
