@@ -15,6 +15,7 @@ import pytest
 
 from support import clients, paths
 from support.need import need
+from support.proxy import Mood
 from support.run import clean_environment, command_line, run_under
 
 # Prints a mark, connects, and becomes the rest of its arguments.
@@ -240,3 +241,63 @@ def test_rights_are_not_gained(conf, proxy, tmp_path):
     result = run_under(program, conf=conf([proxy]), via="supervised").ok()
     assert result.out == "0\n"
     assert "gains no rights" in result.err
+
+
+# -- children of a Go program, which is supervised without its tree being asked for
+
+
+def test_a_static_program_that_a_go_program_starts(conf, make_proxy, echo):
+    """On one epoll instance, which is made before or after the connects."""
+    proxy = make_proxy(Mood(delay=0.1))
+    words = ["run", clients.static_rust("tokio_echo"), echo.port, 20]
+    result = run_under(clients.go("go_dial"), words, conf=conf([proxy], "quiet_mode")).ok()
+    assert result.out == "20\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 20
+
+
+EPOLL_LATER = """
+import select, socket, sys
+def dial():
+    one = socket.socket()
+    one.setblocking(False)
+    assert one.connect_ex(("127.0.0.1", int(sys.argv[1]))) == 115
+    return one
+first = dial()
+epoll = select.epoll()
+second = dial()
+for one in [first, second]:
+    epoll.register(one, select.EPOLLOUT | select.EPOLLET)
+third = socket.socket()
+third.setblocking(False)
+epoll.register(third, select.EPOLLOUT | select.EPOLLET)
+epoll.poll(0)
+assert third.connect_ex(("127.0.0.1", int(sys.argv[1]))) == 115
+waiting = {one.fileno(): one for one in [first, second, third]}
+while waiting:
+    for fd, events in epoll.poll(20):
+        if fd in waiting:
+            one = waiting.pop(fd)
+            assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            epoll.modify(fd, select.EPOLLIN)
+            one.send(b"hello")
+heard = 0
+while heard < 3:
+    for fd, events in epoll.poll(20):
+        heard += 1
+        epoll.unregister(fd)
+print(heard)
+"""
+
+
+def test_a_program_without_preload_that_a_go_program_starts(conf, make_proxy, echo):
+    proxy = make_proxy(Mood(delay=0.2))
+    words = ["run", "env", "-u", "LD_PRELOAD", sys.executable, "-c", EPOLL_LATER, echo.port]
+    result = run_under(clients.go("go_dial"), words, conf=conf([proxy], "quiet_mode"), timeout=60).ok()
+    assert result.out == "3\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)] * 3
+
+
+def test_a_preloaded_program_that_a_go_program_starts(conf, proxy, echo):
+    words = ["run", sys.executable, "-c", STEP, echo.port]
+    assert run_under(clients.go("go_dial"), words, conf=conf([proxy], "quiet_mode")).ok().out
+    assert proxy.targets == [("127.0.0.1", echo.port)]

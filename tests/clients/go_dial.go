@@ -2,6 +2,7 @@
 //
 //	go_dial echo HOST:PORT [COUNT]   COUNT dials at once; each sends a line and expects it back
 //	go_dial dial HOST:PORT COUNT     COUNT dials at once, and no data
+//	go_dial run PROGRAM WORD...      runs a program as a child
 //	go_dial get URL                  net/http, prints the body
 //	go_dial peer HOST:PORT           prints the remote address of a connection
 //	go_dial cancel HOST:PORT MS      dials with a deadline, prints the error
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -107,6 +109,12 @@ func main() {
 			fail(err)
 		}
 		fmt.Println(connection.RemoteAddr())
+	case "run":
+		command := exec.Command(target, os.Args[3:]...)
+		command.Stdout, command.Stderr = os.Stdout, os.Stderr
+		if err := command.Run(); err != nil {
+			fail(err)
+		}
 	case "dial":
 		count, _ := strconv.Atoi(os.Args[3])
 		dials(target, count)

@@ -121,6 +121,11 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
         ),
         (libc::SYS_sendmsg, Rule::Flags(2)),
         (libc::SYS_sendmmsg, Rule::Flags(3)),
+        // For the epoll instances of a program to be known; they are not looked for at each connect. A Go program makes
+        // one, and may start others.
+        (libc::SYS_epoll_create1, Rule::Always),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_epoll_create, Rule::Always),
         // It would connect without a system call of its own; programs do without it.
         (libc::SYS_io_uring_setup, Rule::Fails(libc::ENOSYS)),
     ];
@@ -145,10 +150,6 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
             // For the answers to resolvers that look at where one comes from. Go's does not.
             (libc::SYS_recvfrom, Rule::Pointer(4)),
             (libc::SYS_recvmsg, Rule::Always),
-            // For the epoll instances of a program to be known; they are not looked for at each connect.
-            (libc::SYS_epoll_create1, Rule::Always),
-            #[cfg(target_arch = "x86_64")]
-            (libc::SYS_epoll_create, Rule::Always),
         ],
     });
     rules
