@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from support import clients
+from support.need import need
 from support.run import run_under
 
 BARE_PYTHON = ["-u", "LD_PRELOAD", sys.executable, "-c"]
@@ -107,3 +108,31 @@ def test_a_server_that_was_named_is_reached_through_the_proxy(conf, make_proxy):
 def test_without_proxy_dns_dns_is_the_programs(conf, proxy):
     run_under(clients.go("go_dial"), ["peer", "192.0.2.53:53"], conf=conf([proxy]))
     assert proxy.targets == [("192.0.2.53", 53)]
+
+
+# -- dynamic programs with a resolver of their own: `supervise always` answers what the preload does not reach
+
+
+def test_c_ares_in_a_preloaded_program(conf, make_proxy, echo):
+    program = """
+require('dns').resolve4('db.example', (error, found) => {
+    if (error) throw error;
+    const one = require('net').connect(process.argv[1], found[0], () => one.write('hello'));
+    one.on('data', data => { console.log(String(data), one.remoteAddress === found[0]); one.end(); });
+});
+"""
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
+    words = ["-e", program, echo.port]
+    result = run_under(need("node"), words, conf=conf([proxy], "proxy_dns"), via="supervised").ok()
+    assert result.out == "hello true\n"
+    assert proxy.targets == [("db.example", echo.port)]
+
+
+def test_dnspython_in_a_preloaded_program(conf, make_proxy, echo):
+    """By datagrams. A stream is the library's to proxy: the proxy connects it to that server."""
+    proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
+    program = DNSPYTHON.replace("query.tcp", "query.udp")
+    words = ["-c", program, echo.port]
+    result = run_under(sys.executable, words, conf=conf([proxy], "proxy_dns"), via="supervised").ok()
+    assert result.out.split() == ["hello", "REFUSED"]
+    assert proxy.targets == [("db.example", echo.port)]

@@ -53,6 +53,18 @@ def test_dynamic_and_static_programs_by_turns(conf, make_proxy, make_echo, tmp_p
     assert proxy.targets == [("127.0.0.1", echo.port)] * 3
 
 
+def test_a_preloaded_program_that_makes_system_calls_itself(conf, proxy, echo):
+    program = f"""
+import ctypes, socket, struct
+to = struct.pack("=H", socket.AF_INET) + struct.pack("!H", {echo.port}) + socket.inet_aton("127.0.0.1") + bytes(8)
+one = socket.socket()
+number = {{"x86_64": 42, "aarch64": 203}}[__import__("platform").machine()]
+print(ctypes.CDLL(None).syscall(number, one.fileno(), to, len(to)), one.getpeername()[1])
+"""
+    assert python(program, conf=conf([proxy], "quiet_mode")).ok().out == f"0 {echo.port}\n"
+    assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
 def test_a_launcher_inside_with_proxies_of_its_own(conf, make_proxy, make_echo):
     """A preloaded program uses those that it was started with, and those alone."""
     outer, inner, echo = make_proxy(), make_proxy(), make_echo()
