@@ -261,7 +261,7 @@ NOT_EMULATED = cancelled or getpeername or number_of_a_socket or made_before_con
 	or ipv6_proxy or bad_pointer or pointer or second_connect
 
 # Nor rt_sigprocmask without a request, TCP_INFO and MADV_WIPEONFORK.
-NOT_EMULATED_UNITS = sys::readable:: sys::socket:: sys::birth::
+NOT_EMULATED_UNITS = sys::readable:: sys::socket:: sys::wipe_on_fork::
 
 .PHONY: test-aarch64
 test-aarch64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER = aarch64-linux-gnu-gcc

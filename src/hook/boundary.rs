@@ -24,8 +24,24 @@ pub enum Verdict<R> {
 }
 
 impl<R> Verdict<R> {
-    /// The same about another value.
-    pub fn map<S>(self, change: impl FnOnce(R) -> Verdict<S>) -> Verdict<S> {
+    /// The result of a libc function that returns its value, and reports no errno. `None`: libc does not have it.
+    pub fn of_value(result: Option<R>) -> Verdict<R> {
+        result.map_or(Verdict::Fail(Errno::ENOSYS), Verdict::Return)
+    }
+
+    /// The result of a libc function that returns a negative number and sets errno when it fails.
+    pub fn of_call(result: Option<R>) -> Verdict<R>
+    where
+        R: PartialOrd + From<i8>,
+    {
+        match result {
+            Some(value) if value < R::from(0) => Verdict::Fail(Errno::from_raw(sys::errno())),
+            result => Verdict::of_value(result),
+        }
+    }
+
+    /// Go on with the value that the hook would return.
+    pub fn and_then<S>(self, change: impl FnOnce(R) -> Verdict<S>) -> Verdict<S> {
         match self {
             Verdict::Real => Verdict::Real,
             Verdict::Return(value) => change(value),

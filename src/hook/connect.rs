@@ -68,7 +68,7 @@ pub unsafe fn connect(
         // SAFETY: passed on.
         None => unsafe { begin(fd, given) },
     };
-    verdict.map(|()| Verdict::Return(0))
+    verdict.and_then(|()| Verdict::Return(0))
 }
 
 /// # Safety

@@ -98,13 +98,9 @@ pub unsafe fn epoll_create(size: c_int) -> Verdict<c_int> {
 }
 
 fn made(result: Option<c_int>) -> Verdict<c_int> {
-    match result {
-        Some(-1) => Verdict::Fail(Errno::from_raw(sys::errno())),
-        Some(epoll) => {
-            PENDING.detect_fork();
-            PENDING.registrations.rings.epoll_made(epoll);
-            Verdict::Return(epoll)
-        }
-        None => Verdict::Fail(Errno::ENOSYS),
-    }
+    Verdict::of_call(result).and_then(|epoll| {
+        PENDING.detect_fork();
+        PENDING.registrations.rings.epoll_made(epoll);
+        Verdict::Return(epoll)
+    })
 }

@@ -2,6 +2,7 @@
 //! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
 
 use super::boundary::Verdict;
+use super::given::UserPtr;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
 use hooks::real;
@@ -115,7 +116,7 @@ pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
         }
         if PENDING.closing(fd) {
             // SAFETY: the program's own argument.
-            let verdict = returned(unsafe { real::close(fd) });
+            let verdict = Verdict::of_call(unsafe { real::close(fd) });
             PENDING.release_closed();
             return verdict;
         }
@@ -189,19 +190,11 @@ fn making_way(
 /// A placeholder may not be exchanged between the call and the note of it.
 fn duplicating(old: c_int, real: impl FnOnce() -> Option<c_int>) -> Verdict<c_int> {
     let held = PENDING.lock_fd(old);
-    let verdict = returned(real());
+    let verdict = Verdict::of_call(real());
     if let Verdict::Return(new) = verdict {
         PENDING.duplicated(held, old, new);
     }
     verdict
-}
-
-fn returned(value: Option<c_int>) -> Verdict<c_int> {
-    match value {
-        None => Verdict::Fail(Errno::ENOSYS),
-        Some(value) if value < 0 => Verdict::Fail(Errno::from_raw(sys::errno())),
-        Some(value) => Verdict::Return(value),
-    }
 }
 
 /// Whether fcntl has nothing to do here: nothing is pending, and no fd is made.
@@ -222,7 +215,7 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
         libc::F_GETFL => match PENDING.lock_fd(fd) {
             Some(mut held) => {
                 // SAFETY: the program's own arguments.
-                let flags = returned(unsafe { real::fcntl(fd, command, argument) });
+                let flags = Verdict::of_call(unsafe { real::fcntl(fd, command, argument) });
                 match flags {
                     Verdict::Return(flags) if held.blocks(fd) == Some(true) => {
                         Verdict::Return(flags & !libc::O_NONBLOCK)
@@ -239,7 +232,7 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
         // The exchange carries the flag over: not while it is being changed.
         libc::F_SETFD => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
-            Some(_held) => returned(unsafe { real::fcntl(fd, command, argument) }),
+            Some(_held) => Verdict::of_call(unsafe { real::fcntl(fd, command, argument) }),
             None => Verdict::Real,
         },
         _ => Verdict::Real,
@@ -258,7 +251,7 @@ fn changing_mode(
     let Some(mut held) = PENDING.lock_fd(fd) else {
         return Verdict::Real;
     };
-    let verdict = returned(real());
+    let verdict = Verdict::of_call(real());
     if let Verdict::Return(_) = verdict {
         held.set_blocking(fd, blocking);
     }
@@ -287,20 +280,18 @@ pub fn is_idle_ioctl(request: Ioctl) -> bool {
 pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_int> {
     match request {
         libc::FIONBIO if PENDING.count() > 0 => {
-            let pointer = argument as *const c_int;
-            if !sys::is_readable(pointer.cast(), size_of::<c_int>()) {
-                return Verdict::Real;
+            // SAFETY: any bytes are an int.
+            match unsafe { UserPtr::new(argument as *const c_int) }.read() {
+                // It sets nothing else: the placeholder is non-blocking already.
+                Some(nonblocking) => changing_mode(fd, nonblocking == 0, || Some(0)),
+                None => Verdict::Real,
             }
-            // SAFETY: readable, as the kernel said.
-            let blocking = unsafe { pointer.read_unaligned() } == 0;
-            // It sets nothing else: the placeholder is non-blocking already.
-            changing_mode(fd, blocking, || Some(0))
         }
         // The program has sent nothing; what its placeholder holds is ours.
         libc::TIOCOUTQ | SIOCOUTQNSD if PENDING.lock_fd(fd).is_some() => {
             // A placeholder knows the first of the two alone.
             // SAFETY: the program's own arguments.
-            let verdict = returned(unsafe { real::ioctl(fd, libc::TIOCOUTQ, argument) });
+            let verdict = Verdict::of_call(unsafe { real::ioctl(fd, libc::TIOCOUTQ, argument) });
             if let Verdict::Return(0) = verdict {
                 // SAFETY: the kernel has just written an fd there.
                 unsafe { (argument as *mut c_int).write_unaligned(0) };
@@ -310,7 +301,7 @@ pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_i
         // As F_SETFD of fcntl: not while the exchange carries the flag over.
         libc::FIOCLEX | libc::FIONCLEX => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
-            Some(_held) => returned(unsafe { real::ioctl(fd, request, argument) }),
+            Some(_held) => Verdict::of_call(unsafe { real::ioctl(fd, request, argument) }),
             None => Verdict::Real,
         },
         _ => Verdict::Real,
@@ -326,7 +317,7 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
         // As unshare(2) of the fd table.
         return PENDING.without_helper(|| match closing_range(first, last, flags) {
             // SAFETY: the program's own arguments.
-            Verdict::Real => returned(unsafe { real::close_range(first, last, flags) }),
+            Verdict::Real => Verdict::of_call(unsafe { real::close_range(first, last, flags) }),
             done => done,
         });
     }

@@ -3,6 +3,7 @@
 //! they are refused, unless all that the host stands for is connected to directly.
 
 use super::boundary::{hooks, retired, Verdict};
+use super::given::UserPtr;
 use crate::state::{state, State};
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void, CStr};
 use core::ptr;
@@ -79,12 +80,13 @@ fn may_use(state: &State, ip: IpAddr, what: Use) -> bool {
 /// # Safety
 /// `address` is NULL or a pointer of the program's.
 unsafe fn of_address<R>(call: &str, address: *const sockaddr_in, what: Use) -> Verdict<R> {
-    let length = size_of::<sockaddr_in>();
-    if !sys::is_readable(address.cast(), length) {
+    // SAFETY: any bytes are a sockaddr_in.
+    let Some(copy) = (unsafe { UserPtr::new(address) }).read() else {
         return Verdict::Real;
-    }
-    // SAFETY: readable.
-    let copy = unsafe { SockAddr::copy_from(address.cast::<sockaddr>(), length as socklen_t) };
+    };
+    let length = size_of::<sockaddr_in>() as socklen_t;
+    // SAFETY: our own copy.
+    let copy = unsafe { SockAddr::copy_from((&raw const copy).cast::<sockaddr>(), length) };
     match copy.and_then(|copy| copy.inet()) {
         Some(to) => judge(call, &to.to_string(), may_use(state(), to.ip(), what)),
         None => Verdict::Real,
@@ -96,11 +98,12 @@ unsafe fn of_address<R>(call: &str, address: *const sockaddr_in, what: Use) -> V
 /// # Safety
 /// `host` is a pointer of the program's, to NULL or a C string.
 unsafe fn remote_command(call: &str, host: *mut *mut c_char, port: u16) -> Verdict<c_int> {
-    if !sys::is_readable(host.cast(), size_of::<*mut c_char>()) {
-        return Verdict::Real;
+    // SAFETY: any bytes are a raw pointer.
+    match unsafe { UserPtr::new(host) }.read() {
+        // SAFETY: the caller's contract.
+        Some(host) => unsafe { of_host(call, host, Use::Connect(u16::from_be(port))) },
+        None => Verdict::Real,
     }
-    // SAFETY: readable.
-    unsafe { of_host(call, *host, Use::Connect(u16::from_be(port))) }
 }
 
 /// iruserok(3) resolves the hosts of hosts.equiv(5).
@@ -140,13 +143,11 @@ unsafe fn client<R>(
     socket: *const c_int,
     what: Use,
 ) -> Verdict<R> {
-    let given = sys::is_readable(socket.cast(), size_of::<c_int>())
-        // SAFETY: readable.
-        && unsafe { *socket } >= 0;
-    match given {
-        true => Verdict::Real,
+    // SAFETY: any bytes are an int.
+    match unsafe { UserPtr::new(socket) }.read() {
+        Some(socket) if socket >= 0 => Verdict::Real,
         // SAFETY: passed on.
-        false => unsafe { of_address(call, address, what) },
+        _ => unsafe { of_address(call, address, what) },
     }
 }
 

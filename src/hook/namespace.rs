@@ -5,8 +5,6 @@ use super::boundary::Verdict;
 use crate::pending::PENDING;
 use core::ffi::c_int;
 use hooks::real;
-use tailchain_core::errno::Errno;
-use tailchain_core::sys;
 
 /// The hooks of this file.
 pub mod hooks {
@@ -56,7 +54,7 @@ pub unsafe fn unshare(flags: c_int) -> Verdict<c_int> {
         return Verdict::Real;
     }
     // SAFETY: the program's own argument.
-    PENDING.without_helper(|| returned(unsafe { real::unshare(flags) }))
+    PENDING.without_helper(|| Verdict::of_call(unsafe { real::unshare(flags) }))
 }
 
 /// The body of the hook.
@@ -68,13 +66,5 @@ pub unsafe fn setns(fd: c_int, kinds: c_int) -> Verdict<c_int> {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.
-    PENDING.without_helper(|| returned(unsafe { real::setns(fd, kinds) }))
-}
-
-fn returned(value: Option<c_int>) -> Verdict<c_int> {
-    match value {
-        None => Verdict::Fail(Errno::ENOSYS),
-        Some(value) if value < 0 => Verdict::Fail(Errno::from_raw(sys::errno())),
-        Some(value) => Verdict::Return(value),
-    }
+    PENDING.without_helper(|| Verdict::of_call(unsafe { real::setns(fd, kinds) }))
 }

@@ -5,6 +5,7 @@
 //! passing a descriptor to another process.
 
 use super::boundary::Verdict;
+use super::given::UserPtr;
 use crate::pending::PENDING;
 use crate::state::{state, State};
 use core::ffi::c_int;
@@ -57,11 +58,10 @@ pub unsafe fn getpeername(
     if PENDING.socket_of(fd).is_some() {
         return Verdict::Fail(Errno::ENOTCONN);
     }
-    if !sys::is_readable(length.cast(), size_of::<socklen_t>()) {
+    // SAFETY: any bytes are a socklen_t.
+    let Some(capacity) = (unsafe { UserPtr::new(length) }).read() else {
         return Verdict::Real;
-    }
-    // SAFETY: readable, as the kernel said.
-    let room = unsafe { *length };
+    };
     // The real call fills both and reports what is wrong with them.
     // SAFETY: the program's own arguments.
     match unsafe { real::getpeername(fd, address, length) } {
@@ -70,9 +70,9 @@ pub unsafe fn getpeername(
         None => return Verdict::Fail(Errno::ENOSYS),
     }
     if let Some(dialled) = dialled(fd) {
-        // SAFETY: the kernel wrote to both just now, `room` bytes at the most.
+        // SAFETY: the kernel wrote to both just now, `capacity` bytes at the most.
         unsafe {
-            *length = room;
+            length.write_unaligned(capacity);
             SockAddr::from(dialled).copy_to(address, length);
         }
     }

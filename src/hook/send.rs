@@ -118,7 +118,7 @@ pub unsafe fn sendto(
             // To a connecting socket the address is nothing; to its placeholder, which is connected, an error.
             let nobody = core::ptr::null();
             // SAFETY: the program's own arguments.
-            return returned(unsafe { real::sendto(fd, buffer, length, flags, nobody, 0) });
+            return Verdict::of_call(unsafe { real::sendto(fd, buffer, length, flags, nobody, 0) });
         }
         // SAFETY: the program's own arguments.
         return match unsafe { datagram::refused_send(fd, given) } {
@@ -127,9 +127,11 @@ pub unsafe fn sendto(
         };
     }
     // SAFETY: the program's own arguments.
-    unsafe { connect_first(resumed, fd, given) }.map(|()| {
+    unsafe { connect_first(resumed, fd, given) }.and_then(|()| {
         // SAFETY: as above; the destination is connected by now.
-        returned(unsafe { real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0) })
+        Verdict::of_call(unsafe {
+            real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0)
+        })
     })
 }
 
@@ -157,11 +159,11 @@ pub unsafe fn sendmsg(
         };
     }
     // SAFETY: the program's own arguments.
-    unsafe { connect_first(resumed, fd, name) }.map(|()| {
+    unsafe { connect_first(resumed, fd, name) }.and_then(|()| {
         plain_message.msg_name = core::ptr::null_mut();
         plain_message.msg_namelen = 0;
         // SAFETY: as above.
-        returned(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
+        Verdict::of_call(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
     })
 }
 
@@ -197,10 +199,10 @@ pub unsafe fn sendmmsg(
         return Verdict::Real;
     };
     // SAFETY: the program's own arguments.
-    unsafe { connect_first(resumed, fd, name) }.map(|()| {
+    unsafe { connect_first(resumed, fd, name) }.and_then(|()| {
         // A connected stream socket ignores the names in the messages (send(2)).
         // SAFETY: as above.
-        returned(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
+        Verdict::of_call(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
     })
 }
 
@@ -236,13 +238,4 @@ unsafe fn connect_first(resumed: Option<Resumed>, fd: Fd, given: &mut GivenAddre
 
 fn plain(flags: c_int) -> c_int {
     flags & !libc::MSG_FASTOPEN
-}
-
-/// What a real function returned, with its errno.
-fn returned<T: PartialOrd + From<i8>>(value: Option<T>) -> Verdict<T> {
-    match value {
-        Some(value) if value >= T::from(0) => Verdict::Return(value),
-        Some(_) => Verdict::Fail(Errno::from_raw(sys::errno())),
-        None => Verdict::Fail(Errno::ENOSYS),
-    }
 }

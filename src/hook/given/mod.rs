@@ -4,10 +4,12 @@
 mod address;
 mod message;
 mod messages;
+mod pointer;
 
 pub use address::GivenAddress;
 pub use message::GivenMessage;
 pub use messages::GivenMessages;
+pub use pointer::UserPtr;
 
 use core::ptr;
 

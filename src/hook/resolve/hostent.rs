@@ -177,11 +177,9 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
         }
         Numeric::Fake(name, digits) => {
             // SAFETY: a C string; libc returns its static hostent.
-            match unsafe { real::gethostbyname2(digits.as_ptr(), family) } {
-                // SAFETY: as above.
-                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
-                None => Verdict::Fail(Errno::ENOSYS),
-            }
+            let entry = unsafe { real::gethostbyname2(digits.as_ptr(), family) };
+            // SAFETY: as above.
+            Verdict::of_value(entry.map(|entry| unsafe { named(entry, &name) }))
         }
     }
 }
@@ -284,10 +282,7 @@ impl OutBuf {
             if code == Some(0) && !(*self.result).is_null() {
                 call(&mut *self.entry, self.buffer);
             }
-            match code {
-                Some(code) => Verdict::Return(code),
-                None => Verdict::Fail(Errno::ENOSYS),
-            }
+            Verdict::of_value(code)
         }
     }
 
@@ -351,10 +346,7 @@ pub unsafe fn gethostbyname2_r(
                 // SAFETY: libc wrote it just now.
                 unsafe { remember(*result, &direct_name) };
             }
-            match code {
-                Some(code) => Verdict::Return(code),
-                None => Verdict::Fail(Errno::ENOSYS),
-            }
+            Verdict::of_value(code)
         }
         // SAFETY: the program's own arguments.
         Numeric::TableFull => unsafe { out.fail(libc::EAGAIN, TRY_AGAIN) },
@@ -409,11 +401,9 @@ pub unsafe fn gethostbyaddr(
         }
         Reverse::Name(name) => {
             // SAFETY: a C string; libc returns its static hostent.
-            match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
-                // SAFETY: as above.
-                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
-                None => Verdict::Fail(Errno::ENOSYS),
-            }
+            let entry = unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) };
+            // SAFETY: as above.
+            Verdict::of_value(entry.map(|entry| unsafe { named(entry, &name) }))
         }
     }
 }
