@@ -1,18 +1,18 @@
-//! How often a process tree says that the library is there.
+//! How often the processes of one program print the start-up lines ("DLL init", config warnings).
 
 #![forbid(unsafe_code)]
 
 use crate::load::Env;
 
-/// What is still to be announced.
+/// The environment variable that carries the [`Announcement`] to child processes.
 pub const VARIABLE: &str = "TAILCHAIN_ANNOUNCE";
 
-/// Whether a process says that the library is there, and what is odd about its configuration. The launcher asks for it
-/// once: a program that starts a hundred others says it once, not a hundred times.
+/// Whether a process prints the start-up line and the warnings about its configuration. The launcher requests them
+/// once, so that a program which starts a hundred others does not repeat them a hundred times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcement {
-    /// There was no launcher: at each exec, as proxychains-ng does. To remember it, the library would have to put a
-    /// variable into an environment that is not its own.
+    /// Started without the launcher: print at each exec, as proxychains-ng does. To print once, the library would have to
+    /// add a variable to the program's environment.
     Always,
     Once,
     Done,
@@ -30,7 +30,7 @@ impl Announcement {
         }
     }
 
-    /// The variable's value; `None`: not set.
+    /// The value of [`VARIABLE`]; `None` if it is not set.
     pub fn value(self) -> Option<&'static str> {
         match self {
             Announcement::Always => None,

@@ -1,94 +1,93 @@
-//! Which proxies one connection goes through, and through which others it is tried when some are dead.
+//! Chooses the proxies for one connection, and the alternatives when a proxy is dead.
 
 #![forbid(unsafe_code)]
 
 use crate::config::{ChainKind, Proxy};
 
-/// What makes one connection's path differ from another's. The planner has neither a clock nor a counter.
+/// The inputs that make one connection's path differ from another's; the planner itself is deterministic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainSeed {
-    /// How many proxies had their turn before this connection (round robin).
+    /// Round robin: how many proxies earlier connections have used.
     pub turn: usize,
-    /// Any number that the next connection does not have (random).
+    /// Random: a value that differs from connection to connection.
     pub seed: u64,
 }
 
-/// Who is to blame for a path that failed.
+/// Why a path failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The proxy at this position of the path is dead: try without it.
+    /// The proxy at this position of the path is dead: retry without it.
     Hop(usize),
-    /// The proxies live; the target cannot be reached, and no other path would.
+    /// The proxies work but the target is unreachable; another path would not help.
     Target,
 }
 
 /// The paths to try for one connection, one after the other.
 ///
-/// | kind | path | when a proxy is dead |
+/// | chain | path | if a proxy is dead |
 /// |---|---|---|
-/// | strict | all, in order | give up |
-/// | dynamic | all the living, in order | go on with one or more |
-/// | random | `len` distinct ones, drawn by the seed | another takes part; give up with fewer than `len`, as 4.17 does |
-/// | round robin | `len` consecutive ones from `turn` on | likewise: the next in the round takes part |
+/// | strict | all proxies, in order | give up |
+/// | dynamic | all live proxies, in order | retry while at least one is left |
+/// | random | `len` distinct proxies, drawn with the seed | draw another; give up with fewer than `len`, as proxychains-ng does |
+/// | round robin | `len` consecutive proxies from `turn` on | take the next in order; give up with fewer than `len` |
 ///
 /// A `len` of 0 counts as 1: a path is never empty.
 #[derive(Clone, Debug)]
 pub struct Planner<'c> {
-    /// The living, those to be preferred first: a path is the front of it.
-    living: Vec<&'c Proxy>,
-    /// The most and the least that a path may have.
-    most: usize,
-    least: usize,
+    /// The proxies not reported dead, in order of preference; a path is a prefix of this list.
+    live: Vec<&'c Proxy>,
+    max_len: usize,
+    min_len: usize,
 }
 
 impl<'c> Planner<'c> {
     pub fn new(kind: ChainKind, proxies: &'c [Proxy], seed: ChainSeed) -> Planner<'c> {
-        let mut living: Vec<&Proxy> = proxies.iter().collect();
-        let (most, least) = match kind {
-            // Least stays what it is while the living become fewer: one failure is final.
-            ChainKind::Strict => (living.len(), living.len()),
-            ChainKind::Dynamic => (living.len(), 1),
+        let mut live: Vec<&Proxy> = proxies.iter().collect();
+        let (max_len, min_len) = match kind {
+            // `min_len` stays the full length when a proxy dies, so the first failure is final.
+            ChainKind::Strict => (live.len(), live.len()),
+            ChainKind::Dynamic => (live.len(), 1),
             ChainKind::Random { len } => {
-                shuffle(&mut living, seed.seed);
+                shuffle(&mut live, seed.seed);
                 (len.max(1), len.max(1))
             }
             ChainKind::RoundRobin { len } => {
                 let len = len.max(1);
-                if let Some(start) = seed.turn.checked_rem(living.len()) {
-                    living.rotate_left(start);
+                if let Some(start) = seed.turn.checked_rem(live.len()) {
+                    live.rotate_left(start);
                 }
                 (len, len)
             }
         };
         Planner {
-            living,
-            most,
-            least: least.max(1),
+            live,
+            max_len,
+            min_len: min_len.max(1),
         }
     }
 
-    /// The path to try now, or `None` when too few proxies are left. Without a [`Planner::report`] in between
-    /// it is the same path again, which suits a retry.
+    /// The path to try now, or `None` if too few proxies are left. It stays the same until [`Planner::report`] is
+    /// called, so that a retry takes the same path.
     ///
-    /// The first call gives `None` only where the list is shorter than the chain's length.
+    /// The first call returns `None` only if the proxy list is shorter than the chain's length.
     pub fn next_path(&mut self) -> Option<Vec<&'c Proxy>> {
-        (self.living.len() >= self.least)
-            .then(|| self.living.iter().take(self.most).copied().collect())
+        (self.live.len() >= self.min_len)
+            .then(|| self.live.iter().take(self.max_len).copied().collect())
     }
 
-    /// Says why the last path failed. Each report of a hop leaves one proxy less, so the paths come to an end; a
-    /// position that the path did not have counts as the target.
+    /// Reports why the last path failed. Each [`Blame::Hop`] removes one proxy, so the number of paths is finite; a
+    /// position beyond the path counts as [`Blame::Target`].
     pub fn report(&mut self, blame: Blame) {
         match blame {
-            Blame::Hop(at) if at < self.most.min(self.living.len()) => {
-                self.living.remove(at);
+            Blame::Hop(at) if at < self.max_len.min(self.live.len()) => {
+                self.live.remove(at);
             }
-            Blame::Hop(_) | Blame::Target => self.living.clear(),
+            Blame::Hop(_) | Blame::Target => self.live.clear(),
         }
     }
 }
 
-/// Fisher and Yates' shuffle. No secret hangs on it: a few bits of bias do no harm.
+/// Fisher–Yates shuffle. Not security-relevant: a small modulo bias is acceptable.
 fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
     for last in (1..items.len()).rev() {
@@ -97,8 +96,8 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): good numbers even
-/// from seeds that differ by one.
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). Consecutive seeds give
+/// uncorrelated values.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -117,7 +116,7 @@ mod tests {
 
     const NO_SEED: ChainSeed = ChainSeed { turn: 0, seed: 0 };
 
-    /// Proxies that are told apart by their ports: 0, 1, 2, …
+    /// Proxies with the ports 0, 1, 2, …
     fn proxies(count: u16) -> Vec<Proxy> {
         (0..count)
             .map(|port| Proxy {
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dynamic_chain_goes_on_with_the_living_until_there_are_none() {
+    fn a_dynamic_chain_continues_while_a_proxy_is_live() {
         let proxies = proxies(3);
         let mut planner = Planner::new(ChainKind::Dynamic, &proxies, NO_SEED);
         assert_eq!(ports(planner.next_path()), Some(vec![0, 1, 2]));
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_cannot_be_reached_is_final() {
+    fn an_unreachable_target_is_final() {
         let proxies = proxies(3);
         for kind in [
             ChainKind::Dynamic,
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_path_is_given_until_it_is_reported() {
+    fn the_path_stays_the_same_until_a_failure_is_reported() {
         let proxies = proxies(5);
         let kind = ChainKind::Random { len: 3 };
         let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 0, seed: 7 });
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_chain_replaces_the_dead_while_enough_live() {
+    fn a_random_chain_replaces_dead_proxies_while_enough_are_live() {
         let proxies = proxies(4);
         let kind = ChainKind::Random { len: 2 };
         let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 0, seed: 42 });
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_seeds_draw_every_proxy_about_as_often() {
+    fn consecutive_seeds_draw_every_proxy_about_as_often() {
         let proxies = proxies(4);
         let mut drawn = [0_u32; 4];
         for seed in 0..4000 {
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn round_robin_goes_on_where_the_last_turn_ended() {
+    fn round_robin_continues_where_the_last_connection_ended() {
         let proxies = proxies(5);
         let path = |connection: usize| {
             let turn = connection * 2;
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn round_robin_skips_the_dead_and_gives_up_when_too_few_are_left() {
+    fn round_robin_skips_dead_proxies_and_gives_up_with_too_few() {
         let proxies = proxies(4);
         let kind = ChainKind::RoundRobin { len: 2 };
         let mut planner = Planner::new(kind, &proxies, ChainSeed { turn: 2, seed: 0 });
@@ -283,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_reported_paths_are_never_empty_and_come_to_an_end(
+        fn paths_are_never_empty_and_finite_for_any_reports(
             kind in kind(),
             count in 0_u16..8,
             turn: usize,

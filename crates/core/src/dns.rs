@@ -1,5 +1,5 @@
-//! DNS messages (RFC 1035 section 4), as many of them as it takes to answer a program's address query
-//! from the table of names instead of sending it out, and to read what a name server answered to ours.
+//! The subset of DNS messages (RFC 1035 section 4) that is needed to answer a program's address query from the name
+//! table, and to read a name server's reply to a query of ours.
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +21,15 @@ pub const TYPE_HTTPS: u16 = 65;
 /// The class of the Internet.
 pub const CLASS_IN: u16 = 1;
 
-/// Seconds that an answer may be kept: short, since its address lives only as long as it stays in the table.
+/// Seconds. Short, because a fake IP is valid only while its name is in the table.
 const TTL: u32 = 10;
 
 const HEADER: usize = 12;
-/// Bytes of a name in a message, lengths and final zero included (RFC 1035 section 2.3.4).
+/// Bytes of an encoded name, including length bytes and the final zero (RFC 1035 section 2.3.4).
 const LONGEST_NAME: usize = 255;
 const LONGEST_LABEL: usize = 63;
 
-/// Flags of the header's second word: response, opcode, truncated, recursion desired and available, code.
+/// Fields of the header's second word (RFC 1035 section 4.1.1).
 const QR: u16 = 0x8000;
 const OPCODE: u16 = 0x7800;
 const TC: u16 = 0x0200;
@@ -37,18 +37,18 @@ const RD: u16 = 0x0100;
 const RA: u16 = 0x0080;
 const NO_SUCH_NAME: u16 = 3;
 
-/// Why bytes are not a query that can be answered here.
+/// Why a message cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadMessage {
-    /// Ends before its question does.
+    /// Truncated.
     Short,
     /// A response, or an operation other than a standard query.
     NotAQuery,
     /// Not exactly one question.
     Questions,
-    /// A label of unknown kind, a pointer that does not lead back, or over 255 bytes.
+    /// A label of unknown type, a compression pointer that does not point backwards, or more than 255 bytes.
     Name,
-    /// Not the response to what was asked.
+    /// Not the response to our query.
     NotTheReply,
 }
 
@@ -66,20 +66,22 @@ impl fmt::Display for BadMessage {
 
 impl std::error::Error for BadMessage {}
 
-/// What is asked.
+/// The question section of a query (RFC 1035 section 4.1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// In the form of a message: length, label, …, 0. At most 255 bytes, no pointers.
+    /// Encoded as length, label, …, 0; at most 255 bytes, no compression pointers.
     name: Vec<u8>,
     pub qtype: u16,
     pub class: u16,
 }
 
 impl Question {
-    /// From a name as res_query(3) takes it; a dot at its end is ignored, the empty name is the root. A
-    /// backslash has no special meaning: names of hosts have none.
+    /// `name` is a domain name as res_query(3) takes it. A trailing dot is ignored; the empty name is the root. A
+    /// backslash is not an escape, since host names contain none.
     ///
-    /// Errors: [`BadMessage::Name`] for an empty or too long label and a too long name.
+    /// # Errors
+    ///
+    /// [`BadMessage::Name`] if a label is empty or too long, or the name is too long.
     pub fn new(name: &[u8], class: u16, qtype: u16) -> Result<Question, BadMessage> {
         let mut wire = Vec::with_capacity(name.len() + 2);
         let name = name.strip_suffix(b".").unwrap_or(name);
@@ -96,7 +98,7 @@ impl Question {
         Ok(Question { name, qtype, class })
     }
 
-    /// The name as a host name; `None` for the root and for what a host cannot be called.
+    /// The name as a host name; `None` for the root and for names that no host can have.
     pub fn host(&self) -> Option<HostName> {
         let mut text = Vec::with_capacity(self.name.len());
         for label in labels(&self.name) {
@@ -111,14 +113,14 @@ impl Question {
         HostName::new(&text).ok()
     }
 
-    /// The address that a PTR query is about: `4.3.2.1.in-addr.arpa` (RFC 1035 section 3.5) or 32 digits below
-    /// `ip6.arpa` (RFC 3596 section 2.5).
+    /// The address in a PTR query: `4.3.2.1.in-addr.arpa` (RFC 1035 section 3.5), or 32 hex digits below `ip6.arpa`
+    /// (RFC 3596 section 2.5).
     pub fn reverse_address(&self) -> Option<IpAddr> {
         let host = self.host()?;
         if let Some(octets) = host.as_str().strip_suffix(".in-addr.arpa") {
             let Ipv4Addr { .. } = octets.parse().ok()?;
-            let turned: Vec<&str> = octets.split('.').rev().collect();
-            return turned.join(".").parse().ok().map(IpAddr::V4);
+            let reversed: Vec<&str> = octets.split('.').rev().collect();
+            return reversed.join(".").parse().ok().map(IpAddr::V4);
         }
         let digits = host.as_str().strip_suffix(".ip6.arpa")?;
         let mut bits = 0u128;
@@ -142,7 +144,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads a message. What follows the question (EDNS, RFC 6891) is passed over.
+    /// Parses a message and ignores what follows the question, e.g. EDNS (RFC 6891).
     pub fn parse(message: &[u8]) -> Result<Query, BadMessage> {
         let flags = word(message, 2)?;
         if flags & (QR | OPCODE) != 0 {
@@ -159,14 +161,14 @@ impl Query {
         })
     }
 
-    /// The message that asks this.
+    /// Encodes the query.
     pub fn to_message(&self) -> Vec<u8> {
         let flags = if self.recursion_desired { RD } else { 0 };
         self.message(flags, 0)
     }
 
-    /// The message that answers this, at most `limit` bytes long: a longer one is cut after the question and
-    /// marked as truncated (RFC 2181 section 9). `None` when not even that fits.
+    /// Encodes a response of at most `limit` bytes. A longer response is cut after the question and marked as
+    /// truncated (RFC 2181 section 9). `None` if even that does not fit.
     pub fn answer(&self, answer: &Answer, limit: usize) -> Option<Vec<u8>> {
         let rd = if self.recursion_desired { RD } else { 0 };
         let (code, record) = match answer {
@@ -181,7 +183,7 @@ impl Query {
         let flags = QR | RA | rd | code;
         let mut message = self.message(flags, u16::from(record.is_some()));
         if let Some((rtype, data)) = record {
-            // The owner: a pointer to the question's name, which always begins after the header.
+            // The owner name: a compression pointer to the question, which always follows the header.
             push_word(&mut message, 0xc000 | HEADER as u16);
             push_word(&mut message, rtype);
             push_word(&mut message, CLASS_IN);
@@ -208,7 +210,7 @@ impl Query {
     }
 }
 
-/// What is answered.
+/// The content of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// An A or AAAA record.
@@ -260,7 +262,7 @@ fn labels(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What a message of whatever kind asks about.
+/// The questions of a message, be it a query or a response.
 pub fn questions(message: &[u8]) -> Result<Vec<Question>, BadMessage> {
     let mut at = HEADER;
     let mut all = Vec::new();
@@ -272,10 +274,10 @@ pub fn questions(message: &[u8]) -> Result<Vec<Question>, BadMessage> {
     Ok(all)
 }
 
-/// The addresses in the answers of a message; none of what is malformed.
+/// The addresses in the answer section, up to the first malformed record.
 pub fn addresses(message: &[u8]) -> Vec<IpAddr> {
     let mut found = Vec::new();
-    // Each record is at least 11 bytes long, so that this ends.
+    // Terminates although the record count is untrusted: each record takes at least 11 bytes.
     let _ = read_addresses(message, &mut found);
     found
 }
@@ -300,7 +302,7 @@ fn read_addresses(message: &[u8], found: &mut Vec<IpAddr>) -> Result<(), BadMess
     Ok(())
 }
 
-/// A question, and where what follows it begins.
+/// The question at `at`, and the offset of its end.
 fn read_question(message: &[u8], at: usize) -> Result<(Question, usize), BadMessage> {
     let (name, end) = read_name(message, at)?;
     let question = Question {
@@ -311,12 +313,12 @@ fn read_question(message: &[u8], at: usize) -> Result<(Question, usize), BadMess
     Ok((question, end + 4))
 }
 
-/// A name at `at`, its pointers followed (RFC 1035 section 4.1.4), and where the message goes on after it. A
-/// pointer must lead to before the piece that it ends, so that following them comes to an end.
+/// The name at `at` with its compression pointers resolved (RFC 1035 section 4.1.4), and the offset of its end. Each
+/// pointer must point before the fragment that it terminates, so a loop is impossible.
 fn read_name(message: &[u8], at: usize) -> Result<(Vec<u8>, usize), BadMessage> {
     let mut name = Vec::new();
     let mut end = None;
-    let (mut piece, mut here) = (at, at);
+    let (mut fragment, mut here) = (at, at);
     loop {
         let len = *message.get(here).ok_or(BadMessage::Short)?;
         match len {
@@ -337,10 +339,10 @@ fn read_name(message: &[u8], at: usize) -> Result<(Vec<u8>, usize), BadMessage> 
             0xc0.. => {
                 end = end.or(Some(here + 2));
                 let target = usize::from(word(message, here)? & 0x3fff);
-                if target >= piece || target < HEADER {
+                if target >= fragment || target < HEADER {
                     return Err(BadMessage::Name);
                 }
-                (piece, here) = (target, target);
+                (fragment, here) = (target, target);
             }
             _ => return Err(BadMessage::Name),
         }

@@ -1,6 +1,6 @@
-//! `Errno`: an error number as the kernel would give it, and nothing else.
+//! `Errno`: an error number as the kernel would return it.
 //!
-//! The tables from a proxy's answer to an errno are in [`crate::proto::failure`], each row with its source.
+//! [`crate::proto::failure`] maps a proxy's reply to an errno.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ macro_rules! errnos {
         impl Errno {
             $(pub const $name: Errno = Errno::known(libc::$name);)*
 
-            /// The symbolic name, `None` for a value that tailchain does not name.
+            /// The symbolic name, `None` for a value that is not in the list below.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0.get() {
                     $(libc::$name => Some(stringify!($name)),)*
@@ -41,7 +41,7 @@ impl Errno {
         }
     }
 
-    /// From a raw value; 0, which is not an error, becomes `EIO` so that a failure stays a failure.
+    /// From a raw value. 0, which is not an error, becomes `EIO`, so that a failure stays a failure.
     pub const fn from_raw(value: i32) -> Errno {
         match core::num::NonZeroI32::new(value) {
             Some(value) => Errno(value),

@@ -1,35 +1,35 @@
-//! Fake addresses: what a program gets for a name that only the proxy can resolve.
+//! Fake IPs: the addresses that a program gets for names which only the proxy can resolve.
 //!
-//! A [`FakeId`] names one entry of the shared table, as it was when the address was given out: a slot and a
-//! generation of that slot. When the slot is used again its generation differs, so that an old address is
-//! *unknown* and never leads to another name. Generations come round after [`FakeId::COUNT`] names.
+//! A [`FakeId`] identifies an entry of the name table by its slot and the generation of that slot. A reused slot has
+//! another generation, so a stale fake IP is *unknown* and never leads to another name. Generations repeat after
+//! [`FakeId::COUNT`] names.
 
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How many names the shared table holds at once.
+/// Capacity of the name table.
 pub const SLOTS: u32 = 131_072;
 
-/// Last octets in use: 1 to 254. Programs take `.0` for a network and `.255` for a broadcast address.
+/// Number of last octets in use, 1 to 254: programs take `.0` for a network and `.255` for a broadcast address.
 const LAST_OCTETS: u32 = 254;
 
-/// A /48 of ours out of fd00::/8 (RFC 4193 section 3.2.2 asks for 40 random bits; these were drawn once and
-/// can never change, since running processes of two versions share a table).
+/// A /48 of fd00::/8 with 40 random bits (RFC 4193 section 3.2.2). It must never change: processes of different
+/// versions share one name table.
 const PREFIX_V6: [u8; 6] = [0xfd, 0x6e, 0xb1, 0x94, 0x27, 0xd3];
 
-/// A slot and its generation, in 24 bits: what fits into the lower three octets of an address.
+/// A slot and its generation, in the 24 bits of an address's lower three octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FakeId(u32);
 
 impl FakeId {
-    /// How many different ids there are: 127 generations of every slot.
+    /// Number of distinct ids: 127 generations of every slot.
     pub const COUNT: u32 = LAST_OCTETS << 16;
 
-    /// So many, from the first on, are never given out: [`FakeId::is_reserved`].
+    /// The number of ids, from 0 on, that are never assigned ([`FakeId::is_reserved`]).
     pub const RESERVED: u32 = LAST_OCTETS;
 
-    /// `None` for a value of [`FakeId::COUNT`] or more.
+    /// `None` if `value` is not below [`FakeId::COUNT`].
     pub const fn new(value: u32) -> Option<FakeId> {
         if value < Self::COUNT {
             Some(FakeId(value))
@@ -38,7 +38,7 @@ impl FakeId {
         }
     }
 
-    /// The id of the `ticket`-th name that was ever entered: slots are used in turn.
+    /// The id of the `ticket`-th name ever inserted; slots are used in turn.
     pub const fn of_ticket(ticket: u64) -> FakeId {
         FakeId((ticket % Self::COUNT as u64) as u32)
     }
@@ -52,13 +52,13 @@ impl FakeId {
         self.0 % SLOTS
     }
 
-    /// Whether it is never given out: where the subnet is 224, as it is by default, the first 254 would be the
-    /// multicast groups of the link, mDNS among them (224.0.0.0/24, RFC 5771 section 4).
+    /// Whether this id is never assigned. With the default subnet, 224, the first 254 ids are link-local multicast
+    /// groups, mDNS among them (224.0.0.0/24, RFC 5771 section 4).
     pub const fn is_reserved(self) -> bool {
         self.0 < Self::RESERVED
     }
 
-    /// How many names were entered since `older`, modulo [`FakeId::COUNT`].
+    /// The number of names inserted since `older`, modulo [`FakeId::COUNT`].
     pub const fn since(self, older: FakeId) -> u32 {
         (self.0 + Self::COUNT - older.0) % Self::COUNT
     }
@@ -78,10 +78,10 @@ impl FakeId {
     }
 }
 
-/// Every slot has the same number of generations, so that a ticket's slot is also its id's slot.
+/// All slots have equally many generations, so a ticket and its id have the same slot.
 const _: () = assert!(FakeId::COUNT.is_multiple_of(SLOTS));
 
-/// The ranges that fake addresses are in.
+/// The address ranges of fake IPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FakeNet {
     subnet: u8,
@@ -98,15 +98,15 @@ impl FakeNet {
         Ipv4Addr::new(self.subnet, x, y, z)
     }
 
-    /// The same for every subnet: its last three octets are those of the IPv4 address.
+    /// Independent of the subnet; the last three octets are those of the IPv4 address.
     pub fn address_v6(self, id: FakeId) -> Ipv6Addr {
         let [a, b, c, d, e, f] = PREFIX_V6;
         let [x, y, z] = id.octets();
         Ipv6Addr::from([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, x, y, z])
     }
 
-    /// The id that an address stands for; `None` when it is not fake, or in a fake range but never given out
-    /// (ask [`FakeNet::contains`]: such an address must be refused).
+    /// The id of a fake IP. `None` if `address` is outside the fake ranges, or inside but never assigned; the caller
+    /// must refuse the latter ([`FakeNet::contains`]).
     pub fn id_of(self, address: IpAddr) -> Option<FakeId> {
         match address.to_canonical() {
             IpAddr::V4(ip) => match ip.octets() {
@@ -124,13 +124,13 @@ impl FakeNet {
         }
     }
 
-    /// Whether an address is a multicast group of the link: programs may send to it what it was made for, since it is
-    /// given to no name.
+    /// Whether `address` is a link-local multicast group, which is never assigned to a name, so that programs may send
+    /// multicast datagrams to it.
     pub fn is_local_multicast(self, address: IpAddr) -> bool {
         matches!(address.to_canonical(), IpAddr::V4(ip) if ip.octets().starts_with(&[224, 0, 0]))
     }
 
-    /// Whether an address is in one of the fake ranges: it must never be sent anywhere.
+    /// Whether `address` is in one of the fake ranges; packets must never be sent to it.
     pub fn contains(self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(ip) => ip.octets().first() == Some(&self.subnet),
@@ -146,7 +146,7 @@ mod tests {
     const NET: FakeNet = FakeNet::new(224);
 
     #[test]
-    fn every_id_comes_back_from_both_of_its_addresses() {
+    fn every_id_round_trips_through_both_of_its_addresses() {
         for value in 0..FakeId::COUNT {
             let id = FakeId::new(value).unwrap();
             assert_eq!(NET.id_of(NET.address_v4(id).into()), Some(id));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_used_again_gets_another_address() {
+    fn a_reused_slot_has_another_address() {
         let old = FakeId::of_ticket(7);
         let new = FakeId::of_ticket(7 + u64::from(SLOTS));
         assert_eq!(old.slot(), new.slot());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_the_range_that_is_never_given_out_is_contained_but_has_no_id() {
+    fn an_unassigned_address_of_the_range_is_contained_but_has_no_id() {
         for text in [
             "224.0.0.0",
             "224.1.2.255",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_elsewhere_are_not_fake() {
+    fn addresses_outside_the_ranges_are_not_fake() {
         for text in ["225.0.0.1", "10.0.0.1", "fd7a:115c:a1e0::1", "::1"] {
             let address: IpAddr = text.parse().unwrap();
             assert!(!NET.contains(address), "{text}");

@@ -1,12 +1,12 @@
-//! Where a connection goes: a host (name or address) and a port.
+//! The target of a connection: a host (name or address) and a port.
 
 #![forbid(unsafe_code)]
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// A host name as a program gave it, 1 to 255 bytes (the limit of SOCKS5, RFC 1928 section 5), without NUL,
-/// blanks or control characters. Stored in lower case (RFC 4343) and without a trailing dot.
+/// A host name: 1 to 255 bytes (the limit of SOCKS5, RFC 1928 section 5) of UTF-8 without blanks and control
+/// characters. Stored in ASCII lower case (RFC 4343) and without a trailing dot.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostName(Box<str>);
 
@@ -14,7 +14,7 @@ pub struct HostName(Box<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHostName {
     Empty,
-    /// Two dots at the end: without the last it would be another name when it is read again.
+    /// Two dots at the end: after stripping one, parsing the result again would give another name.
     EmptyLabel,
     /// Over 255 bytes.
     TooLong,
@@ -47,19 +47,21 @@ impl HostName {
         &self.0
     }
 
-    /// Whether a host can be called so: getaddrinfo(3) and gethostbyname(3) find no other (res_hnok of glibc). Names that
-    /// are not ASCII are for whoever resolves them to judge. What has digits and dots alone is an address, or a mistake in
-    /// one: there is no such top-level domain (RFC 1123 section 2.1).
+    /// Whether this is a valid host name by the rules of getaddrinfo(3) and gethostbyname(3) (glibc's res_hnok). Non-ASCII
+    /// labels are accepted and left to the resolver. A name of only digits and dots is a malformed address: no top-level
+    /// domain is numeric (RFC 1123 section 2.1).
     pub fn is_well_formed(&self) -> bool {
-        let is_of_host =
+        let is_host_char =
             |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || !b.is_ascii();
         let is_label =
-            |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_of_host);
-        let digits = |b: u8| b.is_ascii_digit() || b == b'.';
-        self.0.split('.').all(is_label) && !self.0.starts_with('-') && !self.0.bytes().all(digits)
+            |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_host_char);
+        let is_digit_or_dot = |b: u8| b.is_ascii_digit() || b == b'.';
+        self.0.split('.').all(is_label)
+            && !self.0.starts_with('-')
+            && !self.0.bytes().all(is_digit_or_dot)
     }
 
-    /// Whether this name is `suffix` or ends with `.suffix`; a dot that `suffix` begins with is ignored.
+    /// Whether this name is `suffix` or a subdomain of it. A leading dot of `suffix` is ignored.
     pub fn is_within(&self, suffix: &str) -> bool {
         let suffix = suffix.strip_prefix('.').unwrap_or(suffix);
         match self.0.strip_suffix(suffix) {
@@ -81,7 +83,7 @@ impl fmt::Debug for HostName {
     }
 }
 
-/// A name that only a proxy can resolve, or an address. An IPv4-mapped IPv6 address is never here: it is IPv4.
+/// A name that the proxy resolves, or an address. An IPv4-mapped IPv6 address is stored as IPv4.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     Name(HostName),
@@ -89,7 +91,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// An address written in digits, else a name. Square brackets around an IPv6 address are accepted.
+    /// Parses a numeric address, with or without square brackets, else a name.
     pub fn parse(text: &str) -> Result<Host, BadHostName> {
         let bare = text
             .strip_prefix('[')
@@ -111,7 +113,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// What a proxy is asked to connect to.
+/// The destination of a proxy request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     pub host: Host,
@@ -142,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_read_again_is_the_same_name() {
+    fn parsing_a_host_name_is_idempotent() {
         for text in ["db", "DB.example.", "a..b", ".db", "\u{e9}.example"] {
             let name = HostName::new(text.as_bytes()).unwrap();
             assert_eq!(HostName::new(name.as_str().as_bytes()), Ok(name), "{text}");
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_a_name_that_libc_looks_up() {
+    fn well_formed_names_are_those_that_libc_looks_up() {
         let long = "x".repeat(63);
         for text in [
             "db",
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_a_last_label() {
+    fn a_name_must_end_with_a_label() {
         for text in ["", "."] {
             assert_eq!(HostName::new(text.as_bytes()), Err(BadHostName::Empty));
         }

@@ -1,5 +1,4 @@
-//! The names that this machine knows by itself: those of `/etc/hosts` and its own. They are resolved by libc
-//! and never sent to a proxy.
+//! `/etc/hosts` and the machine's own name. libc resolves these names; they are never sent to a proxy.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +18,7 @@ pub struct KnownNames {
     addresses: HashMap<IpAddr, HostName>,
 }
 
-/// What a hosts file says of a name: the first address of each family.
+/// The first address of each family that a hosts file has for a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KnownHost {
     pub v4: Option<Ipv4Addr>,
@@ -27,7 +26,7 @@ pub struct KnownHost {
 }
 
 impl KnownHost {
-    /// To libc `::1` and IPv4-mapped addresses are of both families.
+    /// libc returns `::1` and IPv4-mapped addresses for both families.
     fn add(&mut self, address: IpAddr) {
         let (v4, v6) = match address {
             IpAddr::V4(v4) => (Some(v4), None),
@@ -42,8 +41,7 @@ impl KnownHost {
 }
 
 impl KnownNames {
-    /// Reads a file in the format of hosts(5): an address, blanks, names; `#` begins a comment. A line that does
-    /// not begin with an address is passed over, as libc does it.
+    /// Parses a file in the format of hosts(5). A line that does not begin with an address is skipped, as by libc.
     pub fn parse(bytes: &[u8]) -> KnownNames {
         let mut known = KnownNames::default();
         for (name, address) in entries(bytes) {
@@ -64,13 +62,13 @@ impl KnownNames {
         self.names.get(name).copied()
     }
 
-    /// The name that is given for this address.
+    /// The first name listed for `address`.
     pub fn name_of(&self, address: IpAddr) -> Option<&HostName> {
         self.addresses.get(&address.to_canonical())
     }
 }
 
-/// Each name of such a file with its address.
+/// Each name of a hosts file with its address.
 fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, IpAddr)> + '_ {
     bytes.split(|&b| b == b'\n').flat_map(|line| {
         let text = line.split(|&b| b == b'#').next().unwrap_or_default();
@@ -88,17 +86,17 @@ fn address_of(word: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(bare).ok()?.parse().ok()
 }
 
-/// A hosts file, read again when it changed.
+/// A hosts file, re-read when it has changed.
 pub struct HostsFile {
     path: PathBuf,
     cache: Mutex<Option<(Version, Arc<KnownNames>)>>,
 }
 
-/// What tells one content of a file from another: inode, size, time of the last change (seconds, nanoseconds).
+/// Identifies the content of a file: inode, size, modification time (seconds, nanoseconds).
 type Version = (u64, u64, i64, i64);
 
 impl HostsFile {
-    /// `path` is `/etc/hosts` everywhere but in tests.
+    /// `path` is `/etc/hosts` except in tests.
     pub fn new(path: impl Into<PathBuf>) -> HostsFile {
         HostsFile {
             path: path.into(),
@@ -106,10 +104,10 @@ impl HostsFile {
         }
     }
 
-    /// The names that are in the file now; none when it cannot be read.
+    /// The file's current names; empty if it cannot be read.
     ///
-    /// A cache that is busy is done without, not waited for: a child that was forked while another
-    /// thread held it would wait for ever.
+    /// If the cache is locked, the file is read without it. Waiting could deadlock: in a forked child the thread that
+    /// held the lock does not exist.
     pub fn names(&self) -> Arc<KnownNames> {
         let Some(version) = fs::metadata(&self.path).ok().map(version_of) else {
             return Arc::default();
@@ -127,7 +125,7 @@ impl HostsFile {
         }
     }
 
-    /// The addresses of those names that `wanted` picks, as the file is now.
+    /// The current addresses of the names for which `wanted` is true.
     pub fn addresses_of(&self, wanted: &dyn Fn(&HostName) -> bool) -> Vec<IpAddr> {
         let bytes = fs::read(&self.path).unwrap_or_default();
         entries(&bytes)
@@ -145,8 +143,7 @@ fn version_of(file: Metadata) -> Version {
     (file.ino(), file.size(), file.mtime(), file.mtime_nsec())
 }
 
-/// The machine's own name, gethostname(2); `None` when it has none that a program could ask for. Ask each time:
-/// sethostname(2) may change it.
+/// The machine's host name (gethostname(2)); `None` if it is not a valid name. Not cached: sethostname(2) may change it.
 pub fn own_name() -> Option<HostName> {
     HostName::new(&sys::host_name()?).ok()
 }
@@ -173,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_name_is_known() {
+    fn the_first_name_of_an_address_is_found() {
         let known = KnownNames::parse(b"10.0.0.7 db\n::ffff:10.0.0.8 mapped\n10.0.0.9\n");
         for (address, of) in [
             ("10.0.0.7", "db"),
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_read_again_and_a_missing_one_has_no_names() {
+    fn a_changed_file_is_reread_and_a_missing_file_is_empty() {
         let path = std::env::temp_dir().join(format!("tailchain-hosts-{}", std::process::id()));
         let hosts = HostsFile::new(&path);
         assert_eq!(*hosts.names(), KnownNames::default());
@@ -220,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_cache_is_not_waited_for() {
+    fn a_locked_cache_is_bypassed() {
         let path =
             std::env::temp_dir().join(format!("tailchain-busy-hosts-{}", std::process::id()));
         fs::write(&path, "10.0.0.1 one").unwrap();
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_name_is_the_kernels() {
+    fn own_name_is_the_host_name_of_the_kernel() {
         let uname = std::process::Command::new("uname")
             .arg("-n")
             .output()
@@ -243,7 +240,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_a_hosts_file(bytes: Vec<u8>) {
+        fn any_input_is_parsed(bytes: Vec<u8>) {
             KnownNames::parse(&bytes);
         }
     }

@@ -1,9 +1,8 @@
-//! What the library and the commands of tailchain have in common, and all that needs no exported symbol.
+//! The code that the preload library, the supervisor and the commands share. Nothing here defines a libc symbol.
 //!
-//! Arrows run one way: the pure core (`config`, `route`, `chain`, `proto`, `dns`, `local_api`, `fake`, `host`,
-//! `errno`) knows nothing of the operating system; the I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`, `dial`,
-//! `pending`, `name_table`) uses the core and libc; the hooks, in the root package, use both. Nothing here defines a
-//! libc symbol.
+//! Dependencies run one way. The pure core (`config`, `route`, `chain`, `proto`, `dns`, `local_api`, `fake_ip`, `host`,
+//! `errno`) does no I/O. The I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`,
+//! `dial`, `pending`, `name_table`) uses the core and libc. The hooks, in the root package, use both.
 
 pub mod announcement;
 pub mod chain;

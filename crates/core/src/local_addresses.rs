@@ -1,7 +1,7 @@
-//! The addresses that libc gave for names which are to be connected to directly (`localdomain`, `NO_PROXY`).
+//! The addresses to which libc resolved names that are connected to directly (`localdomain`, `NO_PROXY`).
 //!
-//! The rule is about a name, but connect(2) gets an address: what was resolved is remembered here, by this process
-//! and the children it forks. A list that only grows needs no lock, which a forked child could find held.
+//! Those rules match names, but connect(2) gets an address, so this process and its forked children remember what was
+//! resolved. The list is append-only and lock-free, because a forked child could find a lock held.
 
 #![forbid(unsafe_code)]
 
@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 use std::net::IpAddr;
 
-/// So many are remembered. The addresses of further names go through the proxy like any other.
-const MOST: usize = 4096;
+/// Capacity. Addresses beyond it go through the proxy like any other.
+const MAX_ADDRESSES: usize = 4096;
 
 #[derive(Default)]
 pub struct LocalAddresses {
@@ -30,7 +30,7 @@ impl LocalAddresses {
         LocalAddresses::default()
     }
 
-    /// libc gave `address` for `name`.
+    /// Records that libc resolved `name` to `address`.
     pub fn remember(&self, address: IpAddr, name: &HostName) {
         let address = address.to_canonical();
         let mut link = &self.first;
@@ -41,7 +41,7 @@ impl LocalAddresses {
                 }
                 link = &entry.next;
             }
-            if self.count.load(Ordering::Relaxed) >= MOST {
+            if self.count.load(Ordering::Relaxed) >= MAX_ADDRESSES {
                 return;
             }
             let entry = Entry {
@@ -49,7 +49,7 @@ impl LocalAddresses {
                 name: name.clone(),
                 next: OnceBox::new(),
             };
-            // Where another thread was first, its entry is looked at like any other.
+            // If another thread was faster, the loop goes on with its entry.
             if link.set(Box::new(entry)).is_ok() {
                 self.count.fetch_add(1, Ordering::Relaxed);
                 return;
@@ -57,7 +57,7 @@ impl LocalAddresses {
         }
     }
 
-    /// The name that `address` was given for.
+    /// The name that was resolved to `address`.
     pub fn name_of(&self, address: IpAddr) -> Option<&HostName> {
         let address = address.to_canonical();
         let mut link = &self.first;
@@ -93,21 +93,21 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_grow_without_end() {
+    fn the_list_is_bounded() {
         let addresses = LocalAddresses::new();
-        for number in 0..MOST as u32 + 10 {
+        for number in 0..MAX_ADDRESSES as u32 + 10 {
             addresses.remember(std::net::Ipv4Addr::from(number).into(), &name("x"));
         }
         assert!(addresses
-            .name_of(std::net::Ipv4Addr::from(MOST as u32 - 1).into())
+            .name_of(std::net::Ipv4Addr::from(MAX_ADDRESSES as u32 - 1).into())
             .is_some());
         assert!(addresses
-            .name_of(std::net::Ipv4Addr::from(MOST as u32).into())
+            .name_of(std::net::Ipv4Addr::from(MAX_ADDRESSES as u32).into())
             .is_none());
     }
 
     #[test]
-    fn threads_lose_nothing() {
+    fn concurrent_inserts_are_all_kept() {
         let addresses = LocalAddresses::new();
         std::thread::scope(|scope| {
             for thread in 0..8u32 {

@@ -1,8 +1,8 @@
-//! A lock for code that lives in somebody else's process.
+//! A mutex for code that runs inside somebody else's process.
 //!
-//! Unlike std's it blocks all signals while it is held, since a handler may call one of our hooks on the very
-//! thread that holds it; and it can be held over fork(2) by a pair of pthread_atfork(3) handlers. Between those two other
-//! handlers may run on the forking thread and call our hooks, so to that thread it is open all the while.
+//! Unlike `std::sync::Mutex` it blocks all signals while it is held, since a signal handler on the same thread may call
+//! a hook that takes the lock. It can also be held across fork(2) by pthread_atfork(3) handlers. Between those handlers
+//! the program's own may run on the forking thread and call hooks, so for that thread the lock is reentrant meanwhile.
 
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::{futex_wait, futex_wake, this_thread, SignalsBlocked};
@@ -11,7 +11,7 @@ use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody sleeps for it.
+/// Held, and a thread sleeps until it is released.
 const CONTENDED: u32 = 2;
 
 /// No thread: see [`this_thread`].
@@ -19,17 +19,17 @@ const NOBODY: usize = 0;
 
 pub struct Lock<T> {
     state: AtomicU32,
-    /// The thread that seized it for a fork.
+    /// The thread that holds it across a fork ([`Lock::seize`]), or [`NOBODY`].
     forking: AtomicUsize,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached by one thread at a time, which may be any that T can be sent to.
+// SAFETY: one thread at a time accesses the value, and T may be sent to any thread.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
-    /// Within a fork of this thread, which holds it anyway.
+    /// The calling thread is forking and holds the lock already.
     nested: bool,
     _signals: Option<SignalsBlocked>,
 }
@@ -47,7 +47,7 @@ impl<T> Lock<T> {
         self.acquire(Some(SignalsBlocked::new()))
     }
 
-    /// As [`Lock::lock`], where signals are blocked for longer than it is held.
+    /// As [`Lock::lock`], for a caller that has blocked the signals already.
     pub fn lock_within<'a>(&'a self, _blocked: &'a SignalsBlocked) -> Guard<'a, T> {
         self.acquire(None)
     }
@@ -64,54 +64,54 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Take it without a guard: in the handler that runs before fork.
+    /// Locks without a guard: for the pthread_atfork(3) handler that runs before fork.
     pub fn seize(&self) {
         acquire(&self.state);
         self.forking.store(this_thread(), Ordering::Relaxed);
     }
 
-    /// Whether the calling thread seized it: it is between the handlers around a fork, in the parent or in the child.
+    /// Whether the calling thread is between its fork handlers, in the parent or in the child.
     pub fn is_seized_here(&self) -> bool {
         // No other thread stores this one's address.
         self.forking.load(Ordering::Relaxed) == this_thread()
     }
 
-    /// What it guards, between [`Lock::seize`] and [`Lock::release`].
+    /// The guarded value, between [`Lock::seize`] and [`Lock::release`].
     ///
     /// # Safety
-    /// The calling thread seized it, and holds no other reference to the value.
+    /// The calling thread has seized the lock and holds no other reference to the value.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn seized(&self) -> &mut T {
         // SAFETY: the caller's contract.
         unsafe { &mut *self.value.get() }
     }
 
-    /// In a child that got a copy of this memory without the handlers around fork: make it free again. What it guards is
-    /// half changed where a thread held it that is not there; then it is left behind, as it is, and made anew.
+    /// Frees the lock in a child that was created without the fork handlers, e.g. by clone(2). If a thread of the parent
+    /// held it, the value may be inconsistent: it is leaked and replaced by `anew()`.
     ///
     /// # Safety
-    /// No other thread of this process uses the lock, and the calling one holds no guard of it.
+    /// No other thread of this process uses the lock, and the calling thread holds no guard of it.
     pub unsafe fn renew(&self, anew: impl FnOnce() -> T) {
         if self.state.load(Ordering::Acquire) != FREE {
-            // SAFETY: nobody else uses it; the old value is not dropped, for it may be in any state.
+            // SAFETY: no other thread uses it. `write` does not drop the old value, which may be inconsistent.
             unsafe { self.value.get().write(anew()) };
             self.forking.store(NOBODY, Ordering::Relaxed);
             release(&self.state);
         }
     }
 
-    /// Give it back: in the handlers that run after fork, in the parent and in the child.
+    /// Unlocks: for the handlers that run after fork, in the parent and in the child.
     ///
     /// # Safety
-    /// The caller, or the thread that forked it, took it with [`Lock::seize`].
+    /// The calling thread has taken the lock with [`Lock::seize`], in this process or before the fork.
     pub unsafe fn release(&self) {
         self.forking.store(NOBODY, Ordering::Relaxed);
         release(&self.state);
     }
 }
 
-// These two are functions of their own, with C's calling convention, so that a tool which looks for data races can
-// be told what they do: it has no other way to know this lock (tests/probes/helgrind_lock.c).
+// Separate functions with C's calling convention, so that tests/probes/helgrind_lock.c can wrap them: a data-race
+// detector has no other way to know this lock.
 
 #[inline(never)]
 extern "C" fn acquire(state: &AtomicU32) {
@@ -148,14 +148,14 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        // The signals are let in again afterwards, when the field is dropped.
+        // Signals are unblocked afterwards, when the field is dropped.
         if !self.nested {
             release(&self.lock.state);
         }
     }
 }
 
-/// A number that threads can wait on to change.
+/// A counter whose change threads can wait for.
 #[derive(Default)]
 pub struct Generation(AtomicU32);
 
@@ -173,7 +173,7 @@ impl Generation {
         futex_wake(&self.0, i32::MAX);
     }
 
-    /// Sleep until it is no longer `seen`, or for no reason.
+    /// Sleeps while the counter is `seen`; may wake spuriously.
     pub fn wait(&self, seen: u32) {
         futex_wait(&self.0, seen);
     }
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_forks_may_lock_what_it_seized() {
+    fn the_forking_thread_may_lock_what_it_seized() {
         let lock = Lock::new(0);
         lock.seize();
         assert!(lock.is_seized_here());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_at_a_time() {
+    fn the_lock_is_mutually_exclusive() {
         static COUNT: Lock<u64> = Lock::new(0);
         let threads: Vec<_> = (0..8)
             .map(|_| {

@@ -1,8 +1,7 @@
-//! A preloaded program under a supervisor: its connects to proxies are made by the library, and the supervisor is not to
-//! be asked about them.
+//! Exempts the preload library's own connects to the proxies from the supervisor's seccomp filter.
 //!
-//! The library gives a pass in an argument that connect(2) does not have, and the filter of seccomp(2), which sees
-//! registers alone, lets the call through. What connects otherwise, also in the same process, is asked about.
+//! The library puts a [`Pass`] into a register that connect(2) does not use. The filter, which sees only registers, lets
+//! a call with the pass through; every other connect of the process still goes to the supervisor.
 
 #![forbid(unsafe_code)]
 
@@ -12,22 +11,22 @@ use core::num::NonZeroU64;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-/// Where the launcher leaves the pass for the library.
+/// The environment variable in which the launcher hands the pass to the library.
 pub const VARIABLE: &str = "TAILCHAIN_SUPERVISED";
 
-/// A number that no register holds by chance.
+/// A random 64-bit word that a register does not hold by accident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass(NonZeroU64);
 
 impl Pass {
-    /// One that nobody can foresee.
+    /// A new, unpredictable pass.
     pub fn new() -> Pass {
         // The standard library's hash keys are random (getrandom(2)).
         let word = RandomState::new().hash_one(std::process::id());
         Pass(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
     }
 
-    /// That of the supervisor over this process, if there is one.
+    /// The pass of the supervisor that this process runs under, if any.
     pub fn of(env: Env<'_>) -> Option<Pass> {
         let word = env(VARIABLE)?;
         let word = u64::from_str_radix(word.to_str()?, 16).ok()?;
@@ -60,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_as_it_was_written() {
+    fn a_pass_survives_formatting_and_parsing() {
         let pass = Pass::new();
         assert_eq!(of(&pass.to_string()), Some(pass));
         assert_ne!(Pass::new(), pass);
     }
 
     #[test]
-    fn what_is_no_pass_is_none() {
+    fn an_invalid_value_is_rejected() {
         for value in ["", "0", "pass", "12345678123456781"] {
             assert_eq!(of(value), None, "{value}");
         }

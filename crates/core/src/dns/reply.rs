@@ -1,4 +1,4 @@
-//! The answer of a name server to an address query.
+//! A name server's reply to an address query.
 
 use super::{
     read_name, read_question, word, BadMessage, Question, CLASS_IN, HEADER, NO_SUCH_NAME, OPCODE,
@@ -8,16 +8,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const TYPE_CNAME: u16 = 5;
 const RCODE: u16 = 0x000f;
-/// More aliases in a row than any resolver follows.
+/// Longer than any CNAME chain that resolvers follow.
 const LONGEST_CHAIN: usize = 16;
 
-/// What a name server said.
+/// A name server's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Never none.
     Addresses {
+        /// Never empty.
         addresses: Vec<IpAddr>,
-        /// Seconds that all of it may be kept.
+        /// The smallest TTL of the records used, in seconds.
         ttl: u32,
     },
     /// The name exists, but has no address of this family (RFC 2308 section 2.2).
@@ -40,11 +40,11 @@ enum Data {
     Other,
 }
 
-/// Reads the answer to `question`, which asks for addresses. Aliases are followed.
+/// Parses the reply to `question`, an A or AAAA query, and follows CNAME records.
 ///
 /// # Errors
 ///
-/// [`BadMessage::NotTheReply`] for a message that does not answer this; the others as they say.
+/// [`BadMessage::NotTheReply`] if the message does not answer `question`; otherwise the parse error.
 pub fn read_reply(message: &[u8], question: &Question) -> Result<Reply, BadMessage> {
     let flags = word(message, 2)?;
     if flags & QR == 0 || flags & OPCODE != 0 {
@@ -103,16 +103,16 @@ fn addresses_of(name: &[u8], qtype: u16, records: &[Record]) -> Reply {
             Data::Alias(target) => Some((target, record.ttl)),
             _ => None,
         });
-        let Some((target, its_ttl)) = alias else {
+        let Some((target, alias_ttl)) = alias else {
             return Reply::NoData;
         };
         name = target;
-        ttl = ttl.min(its_ttl);
+        ttl = ttl.min(alias_ttl);
     }
     Reply::NoData
 }
 
-/// A resource record (RFC 1035 section 4.1.3), and where what follows it begins.
+/// The resource record at `at` (RFC 1035 section 4.1.3), and the offset of its end.
 fn read_record(message: &[u8], at: usize) -> Result<(Record, usize), BadMessage> {
     let (name, at) = read_name(message, at)?;
     let (rtype, class) = (word(message, at)?, word(message, at + 2)?);
@@ -135,7 +135,7 @@ fn read_record(message: &[u8], at: usize) -> Result<(Record, usize), BadMessage>
         },
         _ => Data::Other,
     };
-    // RFC 2181 section 8: a TTL with the highest bit is 0.
+    // RFC 2181 section 8: a TTL with the most significant bit set counts as 0.
     let ttl = if ttl >> 31 == 1 { 0 } else { ttl };
     Ok((Record { name, ttl, data }, end))
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_followed_in_whatever_order_they_stand() {
+    fn aliases_are_followed_in_any_record_order() {
         let records = [
             ("c.corp", TYPE_A, 60, vec![10, 0, 0, 3]),
             ("app.corp", TYPE_CNAME, 9, wire("b.corp")),
@@ -207,17 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn aliases_that_lead_nowhere_or_in_a_circle_are_no_address() {
-        let circle = [
+    fn dangling_and_circular_aliases_yield_no_address() {
+        let cycle = [
             ("app.corp", TYPE_CNAME, 9, wire("b.corp")),
             ("b.corp", TYPE_CNAME, 9, wire("app.corp")),
         ];
-        assert_eq!(read(0, TYPE_A, &circle), Reply::NoData);
-        assert_eq!(read(0, TYPE_A, &circle[..1]), Reply::NoData);
+        assert_eq!(read(0, TYPE_A, &cycle), Reply::NoData);
+        assert_eq!(read(0, TYPE_A, &cycle[..1]), Reply::NoData);
     }
 
     #[test]
-    fn response_codes_are_told_apart() {
+    fn response_codes_are_distinguished() {
         assert_eq!(read(0, TYPE_A, &[]), Reply::NoData);
         assert_eq!(read(3, TYPE_A, &[]), Reply::NoSuchName);
         assert_eq!(read(2, TYPE_A, &[]), Reply::Failed(2));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_answers_another_question_is_no_reply() {
+    fn an_answer_to_another_question_is_rejected() {
         let asked = question("app.corp", TYPE_A);
         for other in [question("app.corp", TYPE_AAAA), question("b.corp", TYPE_A)] {
             let reply = read_reply(&message(0, &other, &[]), &asked);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_cut_off_or_of_the_wrong_length_is_an_error() {
+    fn a_truncated_record_is_an_error() {
         let asked = question("app.corp", TYPE_A);
         let whole = message(0, &asked, &[("app.corp", TYPE_A, 1, vec![10, 0, 0, 1])]);
         for end in asked.name.len() + HEADER + 4..whole.len() {
