@@ -158,7 +158,7 @@ impl<'i> Parsed<'i> {
         })
     }
 
-    /// Whether the dynamic string table (DT_STRTAB) holds `name`.
+    /// Whether the dynamic string table (DT_STRTAB) holds `name`, perhaps as the end of a longer one: ld.bfd stores it once.
     fn names(&self, name: &[u8]) -> Option<bool> {
         let dynamic = self.data(self.of_kind(PT_DYNAMIC).next()?)?;
         let dynamic = DynamicTable::new(self.header.endianness, self.header.class, &dynamic);
@@ -176,7 +176,11 @@ impl<'i> Parsed<'i> {
             load.p_offset.checked_add(inside)
         })?;
         let strings = self.image.bytes(offset, size)?;
-        Some(strings.split(|byte| *byte == 0).any(|text| text == name))
+        Some(
+            strings
+                .split(|byte| *byte == 0)
+                .any(|text| text.ends_with(name)),
+        )
     }
 }
 
