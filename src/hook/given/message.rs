@@ -1,6 +1,6 @@
 //! The header of a message, with the address in it.
 
-use super::{nowhere, GivenAddress};
+use super::{unreadable, GivenAddress};
 use core::ptr;
 use libc::msghdr;
 use tailchain_core::sys;
@@ -53,7 +53,7 @@ impl GivenMessage {
     pub fn pointer(&mut self) -> *const msghdr {
         match &mut self.content {
             Content::NotRead => self.pointer,
-            Content::Unreadable => nowhere(),
+            Content::Unreadable => unreadable(self.pointer),
             Content::Copy(copy) => {
                 copy.msg_name = self.name.pointer().cast_mut().cast();
                 copy

@@ -1,7 +1,7 @@
 //! The headers of many messages, a few at a time: copies of all that one call may have would not fit on every stack, and
 //! where they could be had from malloc, there would be a hook on data that allocates.
 
-use super::{nowhere, GivenAddress};
+use super::{unreadable, GivenAddress};
 use crate::hook::boundary::{guard, Verdict};
 use crate::hook::send::hooks::real;
 use core::ffi::{c_int, c_uint};
@@ -134,9 +134,9 @@ impl GivenMessages {
                 End::More => {}
                 End::Last => return Some(total),
                 End::Unreadable if total == 0 => {
-                    let unreadable = nowhere::<mmsghdr>().cast_mut();
+                    let messages = unreadable(self.messages).cast_mut();
                     // SAFETY: the kernel refuses the pointer.
-                    return unsafe { real::sendmmsg(fd, unreadable, 1, flags) };
+                    return unsafe { real::sendmmsg(fd, messages, 1, flags) };
                 }
                 End::Refused(errno) if total == 0 => {
                     sys::set_errno(errno.raw());
