@@ -278,6 +278,11 @@ def test_queries_of_other_types_are_libcs(make_island, remote):
     assert island.queries == ["MX db.example", "TXT db.example", "MX db.example", "TXT db.example", "MX db.example"] * 2
 
 
+def which_libc_has(messages):
+    """musl has no res_n* functions."""
+    return {query: answer for query, answer in messages.items() if not (paths.MUSL and query.startswith("res_n"))}
+
+
 NO_RECORD = {
     "res_query db.example https 512": "-1 NO_DATA NO_DATA",
     "res_nquery db.example https 512": "-1 NO_DATA NO_DATA",
@@ -289,9 +294,10 @@ NO_RECORD = {
 
 
 def test_a_name_of_the_proxy_has_no_records_that_lead_to_other_addresses(island, remote, conf):
-    lines = answers(island.run(probe("resolve"), NO_RECORD, conf=remote), NO_RECORD)
+    expected = which_libc_has(NO_RECORD)
+    lines = answers(island.run(probe("resolve"), expected, conf=remote), expected)
     assert island.queries == []
-    assert dict(zip(NO_RECORD, lines, strict=True)) == NO_RECORD
+    assert dict(zip(expected, lines, strict=True)) == expected
     local = ["res_query x.internal https 512", "res_query x.internal cname 512"]
     island.run(probe("resolve"), local, conf=conf([PROXY], "proxy_dns", "localdomain .internal")).ok()
     assert island.queries == ["HTTPS x.internal", "CNAME x.internal"]
@@ -369,6 +375,8 @@ def test_what_is_almost_an_address_or_a_name_is_neither_and_nobody_is_asked(spie
     lines = answers(island.run(probe("resolve"), operations, conf=remote, env=env), operations)
     assert asked() == "" and island.queries == []
     assert set(lines) == {"NONAME", "NULL HOST_NOT_FOUND"}
+    if paths.MUSL:
+        return  # It has no modules.
     answers(island.run(probe("resolve"), operations, via="bare", env=env), operations)
     assert all(name in asked() for name in ALMOST[kind])
 
@@ -496,6 +504,9 @@ def test_nobody_is_asked_for_the_other_family_of_a_name_of_etc_hosts(make_island
     only_files.write_text("hosts: files\n")
     bare = answers(island.run(probe("resolve"), OTHER_FAMILY, via="bare"), OTHER_FAMILY)
     only_files.unlink()
+    if paths.MUSL:
+        # 1.2.3 returns it where the manual page has 0, and the error in *h_errnop.
+        bare = [answer.replace("ENOENT NULL", "0 NULL") for answer in bare]
     assert answers(island.run(probe("resolve"), OTHER_FAMILY, conf=remote), OTHER_FAMILY) == bare
     assert island.queries == []
 
@@ -517,8 +528,9 @@ HOSTS_MESSAGES = {
 
 def test_queries_for_a_name_or_an_address_of_etc_hosts_are_answered_from_there(make_island, remote):
     island = make_island(HOSTS)
-    lines = answers(island.run(probe("resolve"), HOSTS_MESSAGES, conf=remote), HOSTS_MESSAGES)
-    assert dict(zip(HOSTS_MESSAGES, lines, strict=True)) == HOSTS_MESSAGES
+    expected = which_libc_has(HOSTS_MESSAGES)
+    lines = answers(island.run(probe("resolve"), expected, conf=remote), expected)
+    assert dict(zip(expected, lines, strict=True)) == expected
     assert island.queries == []
 
 

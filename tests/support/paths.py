@@ -18,4 +18,5 @@ COMMAND = RELEASE / "tailchain"
 PROBE_SOURCES = ROOT / "tests" / "probes"
 PROBE_CC = os.environ.get("TAILCHAIN_PROBE_CC", "cc")
 EMULATOR = shlex.split(os.environ.get("TAILCHAIN_EMULATOR", ""))
+MUSL = "musl" in PROBE_CC
 PROBES = TARGET / ("probes" if PROBE_CC == "cc" else f"probes-{PROBE_CC}")

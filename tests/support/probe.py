@@ -11,7 +11,7 @@ from .run import run_under
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 LIBRARIES = ["-lresolv"]
-if "musl" in paths.PROBE_CC:
+if paths.MUSL:
     LIBRARIES = []
     # The kernel's headers, which musl does not bring along.
     FLAGS += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
