@@ -4,10 +4,12 @@ import platform
 
 import pytest
 
+from support.roots import UBUNTU
+
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
 
-# Debian 11 is the oldest that still gets updates.
-releases = pytest.mark.parametrize("release", ["bullseye", "bookworm", "testing"])
+# The oldest that still get updates, to the newest. Heroku's stacks are Ubuntu's jammy and noble.
+releases = pytest.mark.parametrize("release", ["bullseye", "bookworm", "testing", *UBUNTU])
 
 COMPLETE = """
 . /usr/share/bash-completion/bash_completion

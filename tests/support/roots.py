@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,9 @@ from .need import need
 
 # What the first minutes need; the rest is the release's smallest system. proxychains4 is what tailchain replaces.
 INCLUDED = ["bash-completion", "curl", "man-db", "proxychains4", "python3-venv"]
+MINIMAL = ["--variant=minbase", f"--include={','.join(INCLUDED)}"]
+
+UBUNTU = ["focal", "jammy", "noble"]
 
 
 def base(release):
@@ -22,13 +27,34 @@ def base(release):
         building = ready.with_suffix(".new")
         shutil.rmtree(building, ignore_errors=True)
         building.parent.mkdir(exist_ok=True)
-        command = [need("debootstrap"), "--variant=minbase", f"--include={','.join(INCLUDED)}", release, str(building)]
-        made = subprocess.run(command, capture_output=True, text=True)
-        if made.returncode:
+        make = make_ubuntu if release in UBUNTU else make_debian
+        problem = make(release, building)
+        if problem:
             shutil.rmtree(building, ignore_errors=True)
-            pytest.skip(f"debootstrap cannot make {release}: {(made.stdout + made.stderr).splitlines()[-1]}")
+            pytest.skip(f"debootstrap cannot make {release}: {problem}")
         building.rename(ready)
     return ready
+
+
+def make_debian(release, directory):
+    command = [need("debootstrap"), *MINIMAL, release, str(directory)]
+    return _problem(subprocess.run(command, capture_output=True, text=True))
+
+
+def make_ubuntu(release, directory):
+    """By the debootstrap of Debian's testing: an older one knows neither Ubuntu's newest releases nor their keys."""
+    with tempfile.TemporaryDirectory(dir=directory.parent) as place:
+        debian = Root("testing", Path(place))
+        debian.run("apt-get install -y debootstrap ubuntu-archive-keyring")
+        made = debian.start(f"debootstrap {' '.join(MINIMAL)} --components=main,universe {release} /made")
+        if not made.returncode:
+            (debian.directory / "made").rename(directory)
+        return _problem(made)
+
+
+def _problem(debootstrap):
+    """The last line that it wrote, if it failed."""
+    return f"{debootstrap.stdout}{debootstrap.stderr or ''}".splitlines()[-1] if debootstrap.returncode else None
 
 
 class Root:
@@ -49,13 +75,18 @@ class Root:
 
     def run(self, script, check=True, **environment):
         """What a shell there prints, stderr included."""
+        result = self.start(script, **environment)
+        assert not check or result.returncode == 0, f"{script}: exit {result.returncode}\n{result.stdout}"
+        return result.stdout
+
+    def start(self, script, **environment):
         namespace = [need("unshare"), "--mount", "--pid", "--fork", f"--mount-proc={self.directory}/proc"]
         known = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LANG": "C.UTF-8",
         }
-        result = subprocess.run(
+        return subprocess.run(
             [*namespace, need("chroot"), self.directory, "bash", "-c", script],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -63,8 +94,6 @@ class Root:
             text=True,
             env={**known, "DEBIAN_FRONTEND": "noninteractive", **environment},
         )
-        assert not check or result.returncode == 0, f"{script}: exit {result.returncode}\n{result.stdout}"
-        return result.stdout
 
     def files(self):
         """All files but what package managers write about themselves, and /dev/shm, which no reboot outlives."""
