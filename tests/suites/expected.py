@@ -1,7 +1,11 @@
 """expected.toml: the differences that are known, and why each is one."""
 
-import tomllib
 from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, of Ubuntu 22.04.
+    import tomli as tomllib
 
 FILE = Path(__file__).with_name("expected.toml")
 
