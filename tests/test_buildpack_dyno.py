@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from support import paths
+from support import clients, paths
 from support.daemon import UNPRIVILEGED, answers
 from support.dyno import Dyno, can_be_made
 from support.mirror import mirror
@@ -270,6 +270,14 @@ def test_an_unprivileged_user(heroku_user, web_port):
     assert state.st_mode & 0o077 == 0
     assert heroku_user.run("tailscale status --self --peers=false").ok().out.split()[1] == "dyno"
     assert heroku_user.run("id -un").ok().out == f"{UNPRIVILEGED}\n"
+
+
+def test_a_go_program_by_a_line_of_the_procfile(heroku_user, postgres):
+    """As an ordinary user: the supervisor needs no more rights than the program has."""
+    shutil.copy(clients.go_module("go"), heroku_user.slug / "drivers")
+    line = f"proxychains4 -f {PROCFILE_CONF} ./drivers pgx db {postgres}"
+    result = heroku_user.run(line).ok()
+    assert result.out == "42\n" and "supervising ./drivers" in result.err
 
 
 def test_the_app_can_read_no_key(heroku_user):
