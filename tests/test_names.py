@@ -137,6 +137,44 @@ def test_a_buffer_that_is_too_small_is_erange_and_never_overrun(call, remote):
     assert len(set(lines[enough:])) == 1 and "db.example" in lines[enough]
 
 
+ODD_BUFFERS = [
+    call.format(f"{size} {offset}")
+    for call in ["gethostbyname_r db.example {}", "gethostbyname2_r db.example INET {}"]
+    for size in [300, 512]
+    for offset in range(1, 8)
+]
+
+
+def test_what_is_in_an_odd_buffer_is_aligned(make_island, remote):
+    hosts = make_island("127.0.0.1 localhost\n10.7.7.7 db.example\n")
+    bare = answers(hosts.run(probe("resolve"), ODD_BUFFERS, via="bare"), ODD_BUFFERS)
+    assert set(bare) == {"0 db.example INET 4 10.7.7.7"}
+    assert [FAKE.sub("10.7.7.7", line) for line in ask(remote, *ODD_BUFFERS)] == bare
+    address = FAKE.search(ask_one(remote, "gethostbyname db.example"))[0]
+    reverse = [f"gethostbyaddr_r {address} 512 {offset}" for offset in range(1, 8)]
+    assert set(ask(remote, *reverse)) == {f"0 db.example INET 4 {address}"}
+
+
+@pytest.mark.parametrize("call", ["gethostbyname_r db.example {}", "gethostbyname2_r db.example INET6 {}"])
+def test_an_odd_buffer_that_is_too_small_is_erange_and_never_overrun(call, remote):
+    for offset in range(1, 8):
+        lines = ask(remote, *[call.format(f"{size} {offset}") for size in range(0, 130)])
+        enough = next(index for index, line in enumerate(lines) if line.startswith("0 "))
+        assert set(lines[:enough]) == {"ERANGE NULL NETDB_INTERNAL"}
+        assert len(set(lines[enough:])) == 1 and "db.example" in lines[enough]
+
+
+NO_ROOM = [f"gethostbyname_r {name} {size}" for name in ["a..b", "v6.secret", "a@b"] for size in [0, 20, 40, 100, 512]]
+
+
+def test_a_buffer_without_room_is_told_before_a_name_that_is_not_there(make_island, remote):
+    island = make_island("127.0.0.1 localhost\nfd00::7 v6.secret\n")
+    (island.folder / "nsswitch.conf").write_text("hosts: files\n")
+    bare = answers(island.run(probe("resolve"), NO_ROOM, via="bare"), NO_ROOM)
+    assert "ERANGE NULL NETDB_INTERNAL" in bare and "0 NULL HOST_NOT_FOUND" in bare
+    assert answers(island.run(probe("resolve"), NO_ROOM, conf=remote), NO_ROOM) == bare
+
+
 # -- Names and addresses.
 
 
@@ -247,8 +285,8 @@ MESSAGES = {
     "res_nquerydomain db example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
     "res_send db.example a 512": "44 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 a FAKE]",
     "res_nsend db.example aaaa 512": "56 qr 1 tc 0 rcode 0 answers 1 [db.example 10 class 1 aaaa FAKE]",
-    "res_query db.example a 43": "28 qr 1 tc 1 rcode 0 answers 0",
     "res_query db.example a 5": "-1 TRY_AGAIN TRY_AGAIN",
+    "res_send db.example a 27": "-1 0 0",
     "res_query 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
     "res_nquery 192.0.2.1 a 512": "-1 HOST_NOT_FOUND HOST_NOT_FOUND",
     "res_send 192.0.2.1 a 512": "27 qr 1 tc 0 rcode 3 answers 0",
@@ -260,6 +298,17 @@ def test_address_queries_are_answered_as_dns_messages_and_never_leave(island, re
     lines = answers(island.run(probe("resolve"), MESSAGES, conf=remote), MESSAGES)
     assert dict(zip(MESSAGES, [FAKE.sub("FAKE", line) for line in lines], strict=True)) == MESSAGES
     assert island.queries == []
+
+
+SMALL = [f"{call} db.example a {size}" for call in ["res_query", "res_send"] for size in [5, 11, 28, 29, 43, 44, 45]]
+
+
+def test_an_answer_that_does_not_fit_is_cut_as_libc_cuts_it(make_island, remote):
+    island = make_island()
+    bare = answers(island.run(probe("resolve"), SMALL, via="bare"), SMALL)
+    assert bare[4] == "43 malformed"
+    lines = answers(island.run(probe("resolve"), SMALL, conf=remote), SMALL)
+    assert [FAKE.sub("192.0.2.53", line).replace("example 10", "example 60") for line in lines] == bare
 
 
 OTHER_TYPES = [
@@ -401,6 +450,67 @@ def test_getaddrinfo_a_fails_no_request_but_that_of_a_name_that_no_host_can_have
     assert island.queries == []
 
 
+LONG = ".".join(["a" * 63] * 3 + ["b" * 63])
+SPELLINGS = [
+    "DB.Example",
+    "DB.Example.",
+    "db.EXAMPLE",
+    LONG[:253],
+    LONG[:253] + ".",
+    LONG[:254],
+    LONG,
+    "x" * 63,
+    "a_b.-c",
+]
+SPELLINGS += ["b\u00fccher.example", "\u00e9"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "getaddrinfo {} 80 family=INET socktype=STREAM flags=CANONNAME",
+        "gethostbyname {}",
+        "gethostbyname2 {} INET",
+        "gethostbyname_r {} 1024",
+    ],
+)
+def test_a_host_is_called_as_it_was_asked_for_and_what_dns_cannot_have_is_not_found(make_island, remote, call):
+    island = make_island()
+    operations = [call.format(name) for name in SPELLINGS]
+    bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
+    assert "DB.Example" in bare[0] and "DB.Example." not in bare[1]
+    asked = island.queries
+    lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)
+    assert [FAKE.sub("192.0.2.53", line) for line in lines] == bare
+    assert island.queries == asked
+
+
+FAULTS = [
+    f"getaddrinfo {name} {words}"
+    for name in ["a..b", "db.example", "v6.secret", "\udcff.example", "x.localhost"]
+    for words in [
+        "80 flags=BAD",
+        "80 flags=BAD,IDN",
+        "nosuchservice flags=BAD",
+        "nosuchservice",
+        "nosuchservice family=INET",
+        "80 family=BAD",
+        "80 socktype=BAD",
+        "http flags=NUMERICSERV",
+        "80 socktype=STREAM protocol=UDP",
+    ]
+]
+
+
+def test_getaddrinfo_finds_fault_with_its_arguments_in_libcs_order(make_island, remote):
+    island = make_island("127.0.0.1 localhost\nfd00::7 v6.secret\n")
+    bare = answers(island.run(probe("resolve"), FAULTS, via="bare"), FAULTS)
+    assert {"BADFLAGS", "SERVICE", "FAMILY", "SOCKTYPE", "NONAME"} <= set(bare)
+    asked = island.queries
+    assert answers(island.run(probe("resolve"), FAULTS, conf=remote), FAULTS) == bare
+    assert island.queries == asked
+
+
 # -- Names that are not ASCII.
 
 IDN = [
@@ -508,6 +618,67 @@ def test_nobody_is_asked_for_the_other_family_of_a_name_of_etc_hosts(make_island
         # 1.2.3 returns it where the manual page has 0, and the error in *h_errnop.
         bare = [answer.replace("ENOENT NULL", "0 NULL") for answer in bare]
     assert answers(island.run(probe("resolve"), OTHER_FAMILY, conf=remote), OTHER_FAMILY) == bare
+    assert island.queries == []
+
+
+SPELLED_HOSTS = "127.0.0.1 localhost\n10.7.7.7 plain\n10.7.7.8 absolute.\nfe80::1%lo scoped\n10.7.7.9%1 scoped4\n"
+FORMS = ["plain", "plain.", "absolute", "absolute.", "PLAIN", "ABSOLUTE.", "scoped", "scoped4"]
+
+
+@pytest.mark.parametrize(
+    "call", ["getaddrinfo {} 80 family=INET socktype=STREAM", "gethostbyname {}", "getaddrinfo_a {}"]
+)
+def test_a_name_that_libc_does_not_find_in_etc_hosts_is_the_proxys(make_island, remote, call):
+    """It finds one only as it is spelled there, and passes over addresses with a scope."""
+    island = make_island(SPELLED_HOSTS)
+    operations = [call.format(form) for form in FORMS]
+    bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
+    asked = island.queries
+    local = [form for form, line in zip(FORMS, bare, strict=True) if "192.0.2.53" not in line]
+    assert local == ["plain", "absolute.", "PLAIN", "ABSOLUTE."]
+    lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)
+    assert island.queries == asked
+    assert [FAKE.sub("192.0.2.53", line) for line in lines] == bare
+    assert [form for form, line in zip(FORMS, lines, strict=True) if not FAKE.search(line)] == local
+
+
+LOCALHOST = {
+    "getaddrinfo {} 80 socktype=STREAM": "0 [INET STREAM 6 len 16 flags 0 127.0.0.1 80 -]",
+    "getaddrinfo {} 80 family=INET socktype=STREAM": "0 [INET STREAM 6 len 16 flags 0 127.0.0.1 80 -]",
+    "getaddrinfo {} 80 family=INET6 socktype=STREAM": "0 [INET6 STREAM 6 len 28 flags 0 ::1 80 -]",
+    "getaddrinfo {} 80 family=INET6 socktype=STREAM flags=V4MAPPED": "0 [INET6 STREAM 6 len 28 flags 8 ::1 80 -]",
+    "getaddrinfo_a {}": "0 0 [INET STREAM 6 len 16 flags 0 127.0.0.1 0 -]",
+    "gethostbyname {}": "NAME INET 4 127.0.0.1",
+    "gethostbyname2 {} INET6": "NAME INET6 16 ::1",
+    "gethostbyname_r {} 512": "0 NAME INET 4 127.0.0.1",
+    "gethostbyname2_r {} INET6 512": "0 NAME INET6 16 ::1",
+    "res_query {} a 512": "SIZE qr 1 tc 0 rcode 0 answers 1 [NAME 10 class 1 a 127.0.0.1]",
+    "res_search {} aaaa 512": "SIZE qr 1 tc 0 rcode 0 answers 1 [NAME 10 class 1 aaaa ::1]",
+    "res_send {} any 512": "SIZE qr 1 tc 0 rcode 0 answers 1 [NAME 10 class 1 a 127.0.0.1]",
+    "res_send {} a 512 16": "-1 0 0",
+    "res_query {} mx 512": "-1 NO_DATA NO_DATA",
+    "res_query {} https 512": "-1 NO_DATA NO_DATA",
+}
+
+
+@pytest.mark.parametrize("name", ["localhost", "localhost.", "LocalHost.", "x.localhost", "x.y.localhost."])
+def test_localhost_is_loopback_and_nobody_is_asked(make_island, remote, name):
+    """RFC 6761, section 6.3: whatever is in /etc/hosts, here the IPv4 address of `localhost` alone."""
+    island = make_island()
+    operations = [call.format(name) for call in LOCALHOST]
+    lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)
+    bare_name = name.removesuffix(".")
+    assert [re.sub(r"^\d\d (?=qr)", "SIZE ", line.replace(bare_name, "NAME")) for line in lines] == list(
+        LOCALHOST.values()
+    )
+    assert island.queries == []
+
+
+def test_what_etc_hosts_says_of_a_name_below_localhost_counts(make_island, remote):
+    island = make_island("127.0.0.1 localhost\n10.7.7.7 x.localhost\n")
+    operations = ["gethostbyname x.localhost", "gethostbyname2 x.localhost INET6", "res_query x.localhost a 512"]
+    lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)
+    assert ["10.7.7.7" in line or "::1" in line for line in lines] == [True] * 3
     assert island.queries == []
 
 

@@ -1,10 +1,10 @@
-"""A second thread changes an argument while the call is made: what is decided about is what the kernel gets."""
+"""A second thread changes an argument while the call is made: what is decided about is what the kernel and libc get."""
 
 import re
 
 import pytest
 
-from support.probe import run_probe
+from support.probe import probe, run_probe
 from support.proxy import Mood
 
 ADDRESSES = ["connect", "__connect", "sendto", "sendmsg", "sendmmsg"]
@@ -45,3 +45,11 @@ def test_an_address_that_a_thread_changes_gets_no_datagram(how, conf):
     config = conf(["socks5 127.0.0.1 1055"], "proxy_dns", "remote_dns_subnet 127", "quiet_mode")
     got = counts(run_probe("racing", how, SEED, 20000, "::1", "db.example", conf=config))
     assert got["other"] == 0 and got["direct"] > 0 and got["failed"] > 0
+
+
+@pytest.mark.parametrize("how", ["getaddrinfo", "gethostbyname", "gethostbyname_r", "res_query", "res_send"])
+def test_a_name_that_a_thread_changes_is_not_asked_about(how, conf, island):
+    config = conf(["socks5 127.0.0.1 1055"], "proxy_dns", "localdomain .internal", "quiet_mode")
+    got = counts(island.run(probe("racing"), [how, SEED, 300, "aa.internal", "bb.secretdb"], conf=config))
+    assert got["direct"] > 0 and got["other"] > 0
+    assert all(query.endswith(".internal") for query in island.queries)

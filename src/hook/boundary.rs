@@ -216,7 +216,7 @@ macro_rules! hooks {
             /// As for the libc function.
             // std calls some of these itself, and Rust 1.99 wants them declared as std does, `extern "C"`. The ABI is
             // the same, but ours must let a thread's cancellation unwind it: pthreads(7), "Cancellation points".
-            #[allow(unknown_lints, invalid_runtime_symbol_definitions)]
+            #[allow(unknown_lints, invalid_runtime_symbol_definitions, clippy::let_unit_value)]
             $(#[cfg($cfg)])?
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
@@ -232,7 +232,9 @@ macro_rules! hooks {
                     }
                 }
                 // SAFETY: as above.
-                unsafe { handled::$name($(&mut $given,)? $($argument),*) }
+                let value = unsafe { handled::$name($(&mut $given,)? $($argument),*) };
+                $($crate::hook::given::Given::release(&mut $given);)?
+                value
             }
         )*
 

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use tailchain_core::config::Dns;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
+use tailchain_core::hosts::Spelling;
 use tailchain_core::route::{self, NamePolicy, Route};
 use tailchain_core::sys::{self, SockAddr};
 
@@ -55,7 +56,9 @@ fn may_use_host(state: &State, text: &str, what: Use) -> bool {
     match Host::parse(text) {
         Ok(Host::Ip(ip)) => may_use(state, ip, what),
         Ok(Host::Name(name)) => {
-            let policy = route::name_policy(&state.config, &name, &mut |name| state.knows(name));
+            let policy = route::name_policy(&state.config, &name, &mut |name| {
+                state.knows_as(name, Spelling::of(text.as_bytes()))
+            });
             let addresses = || (text, 0).to_socket_addrs();
             policy != NamePolicy::Remote
                 && (what == Use::Other

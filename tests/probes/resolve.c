@@ -7,6 +7,7 @@
  *   gethostbyname NAME                       gethostbyname2 NAME FAMILY
  *   gethostbyname_r NAME SIZE                gethostbyname2_r NAME FAMILY SIZE
  *   gethostbyaddr ADDRESS                    gethostbyaddr_r ADDRESS SIZE
+ *   (the calls with _r: SIZE OFFSET for a buffer that begins so many bytes behind an aligned address)
  *   getnameinfo ADDRESS PORT HOSTSIZE SERVICESIZE [FLAG,FLAG]    without NI_
  *   res_query|res_search|res_nquery|res_nsearch|res_send|res_nsend NAME TYPE SIZE
  *   res_send|res_nsend NAME TYPE SIZE OPCODE    a message of another kind; 16: a query of two questions
@@ -17,6 +18,7 @@
 #include <locale.h>
 #include <netdb.h>
 #include <resolv.h>
+#include <stdint.h>
 #include <time.h>
 
 #include "musl_resolver.h"
@@ -175,6 +177,8 @@ static void print_entry_r(int code, const struct hostent *result, int error, con
 {
     printf("%s ", errno_name(code));
     print_entry(result, error);
+    if (result && ((uintptr_t)result->h_aliases | (uintptr_t)result->h_addr_list) % sizeof(char *))
+        printf(" MISALIGNED");
     printf("%s", buffer[size] == '#' ? "" : " OVERRUN");
 }
 
@@ -189,7 +193,7 @@ static int address_bytes(const char *text, unsigned char *bytes, int *length)
 
 static void call_hostent(const char *call, char **rest)
 {
-    static char buffer[4096];
+    static char whole[4096] __attribute__((aligned(16)));
     struct hostent entry, *result = (void *)1;
     int error = 0, length, code;
     unsigned char bytes[16];
@@ -206,7 +210,8 @@ static void call_hostent(const char *call, char **rest)
         return;
     }
     int size = number(rest);
-    memset(buffer, '#', sizeof buffer);
+    char *buffer = whole + number(rest);
+    memset(whole, '#', sizeof whole);
     if (is_address)
         code = gethostbyaddr_r(bytes, (socklen_t)length, family, &entry, buffer, (size_t)size, &result, &error);
     else if (with_family)

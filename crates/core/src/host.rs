@@ -47,16 +47,21 @@ impl HostName {
         &self.0
     }
 
-    /// Whether this is a valid host name by the rules of getaddrinfo(3) and gethostbyname(3) (glibc's res_hnok). Non-ASCII
-    /// labels are accepted and left to the resolver. A name of only digits and dots is a malformed address: no top-level
-    /// domain is numeric (RFC 1123 section 2.1).
+    /// Whether this is a valid host name by the rules of getaddrinfo(3) and gethostbyname(3): glibc's res_hnok; musl accepts
+    /// non-ASCII labels. A name of only digits and dots is a malformed address: no top-level domain is numeric (RFC 1123
+    /// section 2.1).
     pub fn is_well_formed(&self) -> bool {
-        let is_host_char =
-            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || !b.is_ascii();
+        /// The longest name that fits into a DNS message (RFC 1035 section 2.3.4).
+        const LONGEST: usize = 253;
+        let is_host_char = |b: u8| {
+            let is_accepted = cfg!(target_env = "musl") && !b.is_ascii();
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || is_accepted
+        };
         let is_label =
             |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_host_char);
         let is_digit_or_dot = |b: u8| b.is_ascii_digit() || b == b'.';
-        self.0.split('.').all(is_label)
+        self.0.len() <= LONGEST
+            && self.0.split('.').all(is_label)
             && !self.0.starts_with('-')
             && !self.0.bytes().all(is_digit_or_dot)
     }
@@ -154,6 +159,7 @@ mod tests {
     #[test]
     fn well_formed_names_are_those_that_libc_looks_up() {
         let long = "x".repeat(63);
+        let longest = format!("{long}.{long}.{long}.{}", "x".repeat(61));
         for text in [
             "db",
             "a_b.c-d",
@@ -161,15 +167,15 @@ mod tests {
             "1x",
             "0x8",
             "4.3.2.1.example",
-            "\u{e9}.example",
             &long,
+            &longest,
         ] {
             assert!(
                 HostName::new(text.as_bytes()).unwrap().is_well_formed(),
                 "{text}"
             );
         }
-        let longer = long + "x";
+        let (longer, too_long) = (long + "x", longest + "x");
         let others = [
             "secret.corp:5432",
             "a..b",
@@ -184,6 +190,7 @@ mod tests {
             "256.1.1.1",
             "1.2.3.4.5",
             &longer,
+            &too_long,
         ];
         for text in others {
             assert!(
@@ -191,6 +198,8 @@ mod tests {
                 "{text}"
             );
         }
+        let not_ascii = HostName::new("\u{e9}.example".as_bytes()).unwrap();
+        assert_eq!(not_ascii.is_well_formed(), cfg!(target_env = "musl"));
     }
 
     #[test]

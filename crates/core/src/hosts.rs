@@ -15,7 +15,26 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNames {
     names: HashMap<HostName, KnownHost>,
+    /// Those that end with a dot there.
+    absolute: HashMap<HostName, KnownHost>,
     addresses: HashMap<IpAddr, HostName>,
+}
+
+/// How a name is spelled. libc finds one in a hosts file only if it is spelled the same way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    Plain,
+    /// With a dot at its end.
+    Absolute,
+}
+
+impl Spelling {
+    pub fn of(text: &[u8]) -> Spelling {
+        match text.ends_with(b".") {
+            true => Spelling::Absolute,
+            false => Spelling::Plain,
+        }
+    }
 }
 
 /// The first address of each family that a hosts file has for a name.
@@ -44,22 +63,37 @@ impl KnownNames {
     /// Parses a file in the format of hosts(5). A line that does not begin with an address is skipped, as by libc.
     pub fn parse(bytes: &[u8]) -> KnownNames {
         let mut known = KnownNames::default();
-        for (name, address) in entries(bytes) {
+        for (name, spelling, address) in entries(bytes) {
             known
                 .addresses
                 .entry(address.to_canonical())
                 .or_insert_with(|| name.clone());
-            known.names.entry(name).or_default().add(address);
+            let names = match spelling {
+                Spelling::Plain => &mut known.names,
+                Spelling::Absolute => &mut known.absolute,
+            };
+            names.entry(name).or_default().add(address);
         }
         known
     }
 
+    /// Whether it is there, with a dot at its end or without.
     pub fn contains(&self, name: &HostName) -> bool {
-        self.names.contains_key(name)
+        self.any_host(name).is_some()
     }
 
-    pub fn host(&self, name: &HostName) -> Option<KnownHost> {
-        self.names.get(name).copied()
+    pub fn host(&self, name: &HostName, spelling: Spelling) -> Option<KnownHost> {
+        let names = match spelling {
+            Spelling::Plain => &self.names,
+            Spelling::Absolute => &self.absolute,
+        };
+        names.get(name).copied()
+    }
+
+    /// As [`KnownNames::host`], however it is spelled: to DNS both are the same name.
+    pub fn any_host(&self, name: &HostName) -> Option<KnownHost> {
+        let host = |spelling| self.host(name, spelling);
+        host(Spelling::Plain).or_else(|| host(Spelling::Absolute))
     }
 
     /// The first name listed for `address`.
@@ -69,21 +103,25 @@ impl KnownNames {
 }
 
 /// Each name of a hosts file with its address.
-fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, IpAddr)> + '_ {
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, Spelling, IpAddr)> + '_ {
     bytes.split(|&b| b == b'\n').flat_map(|line| {
         let text = line.split(|&b| b == b'#').next().unwrap_or_default();
         let mut words = text
             .split(u8::is_ascii_whitespace)
             .filter(|word| !word.is_empty());
         let address = words.next().and_then(address_of);
-        words.filter_map(move |word| Some((HostName::new(word).ok()?, address?)))
+        words
+            .filter_map(move |word| Some((HostName::new(word).ok()?, Spelling::of(word), address?)))
     })
 }
 
-/// An IPv6 address may end in `%scope`.
+/// glibc passes over a line whose address ends with a scope (`%eth0`); musl takes it.
 fn address_of(word: &[u8]) -> Option<IpAddr> {
-    let bare = word.split(|&b| b == b'%').next().unwrap_or_default();
-    std::str::from_utf8(bare).ok()?.parse().ok()
+    let mut parts = word.split(|&b| b == b'%');
+    let bare = parts.next().unwrap_or_default();
+    let address: IpAddr = std::str::from_utf8(bare).ok()?.parse().ok()?;
+    let is_taken = parts.next().is_none() || cfg!(target_env = "musl") && address.is_ipv6();
+    is_taken.then_some(address)
 }
 
 /// A hosts file, re-read when it has changed.
@@ -129,8 +167,8 @@ impl HostsFile {
     pub fn addresses_of(&self, wanted: &dyn Fn(&HostName) -> bool) -> Vec<IpAddr> {
         let bytes = fs::read(&self.path).unwrap_or_default();
         entries(&bytes)
-            .filter(|(name, _)| wanted(name))
-            .map(|(_, address)| address.to_canonical())
+            .filter(|(name, ..)| wanted(name))
+            .map(|(.., address)| address.to_canonical())
             .collect()
     }
 
@@ -159,14 +197,29 @@ mod tests {
     #[test]
     fn every_name_of_a_line_is_known_and_comments_are_not() {
         let file = b"127.0.0.1 localhost\n\t10.0.0.7\tDB.example db # old-db\r\n#10.0.0.8 gone\n\
-            fe80::1%lo0 scoped\n10.0.0.9\nnoaddress name\n::1 last";
+            fe80::1%lo0 scoped\n10.0.0.9\nnoaddress name\n10.0.0.6%1 scoped4\n::1 last";
         let names = KnownNames::parse(file);
-        for known in ["localhost", "db.example", "db", "scoped", "last"] {
+        for known in ["localhost", "db.example", "db", "last"] {
             assert!(names.contains(&name(known)), "{known}");
         }
-        for unknown in ["old-db", "gone", "noaddress", "name", "10.0.0.7"] {
+        for unknown in ["old-db", "gone", "noaddress", "name", "10.0.0.7", "scoped4"] {
             assert!(!names.contains(&name(unknown)), "{unknown}");
         }
+        let takes_scopes = cfg!(target_env = "musl");
+        assert_eq!(names.contains(&name("scoped")), takes_scopes);
+    }
+
+    #[test]
+    fn a_name_with_a_dot_at_its_end_is_another_to_libc() {
+        let known = KnownNames::parse(b"10.0.0.7 plain\n10.0.0.8 absolute.\n");
+        let has = |text: &str| {
+            let host = known.host(&name(text), Spelling::of(text.as_bytes()));
+            (host.is_some(), known.contains(&name(text)))
+        };
+        assert_eq!(has("plain"), (true, true));
+        assert_eq!(has("plain."), (false, true));
+        assert_eq!(has("absolute"), (false, true));
+        assert_eq!(has("absolute."), (true, true));
     }
 
     #[test]
@@ -193,13 +246,13 @@ mod tests {
                 v6: v6.parse().ok(),
             })
         };
-        assert_eq!(known.host(&name("db")), host("10.0.0.7", "fd00::7"));
-        assert_eq!(known.host(&name("self")), host("127.0.0.1", "::1"));
+        assert_eq!(known.any_host(&name("db")), host("10.0.0.7", "fd00::7"));
+        assert_eq!(known.any_host(&name("self")), host("127.0.0.1", "::1"));
         assert_eq!(
-            known.host(&name("mapped")),
+            known.any_host(&name("mapped")),
             host("10.0.0.9", "::ffff:10.0.0.9")
         );
-        assert_eq!(known.host(&name("other")), None);
+        assert_eq!(known.any_host(&name("other")), None);
     }
 
     #[test]

@@ -228,7 +228,7 @@ fn local_reason<'c>(
     if let Some(why) = &config.bypass {
         return Some(NameReason::Bypass(why));
     }
-    if name.is_within("localhost") {
+    if is_localhost(name) {
         return Some(NameReason::Localhost);
     }
     if let Some(line) = config.local_domains.matches(name) {
@@ -244,6 +244,11 @@ fn local_reason<'c>(
         return Some(NameReason::NotAllowed(config.allow_list.of_names()));
     }
     known_locally(name).then_some(NameReason::KnownLocally)
+}
+
+/// Whether it names this machine itself (RFC 6761 section 6.3).
+pub fn is_localhost(name: &HostName) -> bool {
+    name.is_within("localhost")
 }
 
 /// Whether it is the host name of a proxy of the list.

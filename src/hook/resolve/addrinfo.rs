@@ -4,6 +4,7 @@ use hooks::real;
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::given::GivenHost;
     use crate::hook::resolve::addrinfo;
     use core::ffi::{c_char, c_int};
     use libc::addrinfo as AddrInfo;
@@ -15,26 +16,31 @@ pub mod hooks {
         ///
         /// Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
         fn getaddrinfo(node: *const c_char, service: *const c_char, hints: *const AddrInfo, result: *mut *mut AddrInfo) -> c_int
-            = addrinfo::getaddrinfo, fails libc::EAI_SYSTEM;
+            = addrinfo::getaddrinfo, fails libc::EAI_SYSTEM,
+            reads given: GivenHost = GivenHost::new(node, hints),
+            real real::getaddrinfo(given.node.pointer().cast(), service, given.hints_pointer(), result);
     }
 }
 
 #[cfg(target_env = "gnu")]
 use super::idn;
-use super::{addrinfo_list as list, answer, digits, is_address_to_getaddrinfo, Answer};
+use super::{addrinfo_list as list, answer, canonical, digits, is_address_to_getaddrinfo};
+use super::{is_all_libcs, loopback, Answer};
 use crate::hook::boundary::Verdict;
+use crate::hook::given::GivenHost;
 use crate::state::state;
-#[cfg(target_env = "gnu")]
-use core::ffi::CStr;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, CStr};
 use core::mem::MaybeUninit;
+use core::ptr;
 use libc::addrinfo;
+use std::borrow::Cow;
 use std::net::IpAddr;
 #[cfg(target_env = "gnu")]
 use tailchain_core::config::Dns;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
 use tailchain_core::hosts::KnownHost;
+use tailchain_core::route;
 use tailchain_core::sys::SockAddr;
 
 /// The body of the hook.
@@ -42,13 +48,18 @@ use tailchain_core::sys::SockAddr;
 /// # Safety
 /// As getaddrinfo(3).
 pub unsafe fn getaddrinfo(
-    node: *const c_char,
+    given: &mut GivenHost,
+    _node: *const c_char,
     service: *const c_char,
-    hints: *const addrinfo,
+    _hints: *const addrinfo,
     result: *mut *mut addrinfo,
 ) -> Verdict<c_int> {
+    if is_all_libcs() {
+        return Verdict::Real;
+    }
     // SAFETY: the program's own arguments.
-    let (family, flags) = match unsafe { hints.as_ref() } {
+    let hints = unsafe { given.hints() };
+    let (family, flags) = match &hints {
         Some(hints) => (hints.ai_family, hints.ai_flags),
         None => (libc::AF_UNSPEC, libc::AI_V4MAPPED | libc::AI_ADDRCONFIG),
     };
@@ -56,38 +67,38 @@ pub unsafe fn getaddrinfo(
         return Verdict::Real;
     }
     // SAFETY: as above.
-    let host = match unsafe { answer_in_dns_form(node, flags) } {
-        Err(code) => return Verdict::Return(code),
+    let text = match unsafe { given.node.text() } {
+        Ok(Some(text)) => text,
+        Ok(None) => return Verdict::Real,
+        Err(errno) => return Verdict::Fail(errno),
+    };
+    let numeric = numeric_hints(hints.as_ref(), family, flags);
+    let fails = |code| {
+        // SAFETY: as above.
+        unsafe { fails_after_its_arguments(code, service, &numeric) }
+    };
+    let (text, found) = match answer_in_dns_form(text, flags) {
+        Err(code) => return fails(code),
         Ok(answer) => answer,
     };
-    let (name, digits) = match host {
+    let canonical = canonical(&text);
+    let address = match found {
         Answer::Local => return Verdict::Real,
         Answer::DirectName(name) => {
             // SAFETY: as above.
-            return unsafe { direct_name(&name, node, service, hints, result) };
+            return unsafe { direct_name(&name, given, service, result) };
         }
-        Answer::TableFull => return Verdict::Return(libc::EAI_AGAIN),
-        Answer::NoName => return Verdict::Return(libc::EAI_NONAME),
-        Answer::Known(name, host) => match share_of_libc(host, family, flags) {
+        Answer::TableFull => return fails(libc::EAI_AGAIN),
+        Answer::NoName => return fails(libc::EAI_NONAME),
+        Answer::Loopback(_) => loopback(family),
+        Answer::Known(name, host) => match share_of_libc(&name, host, family, flags) {
             Share::All => return Verdict::Real,
-            Share::None => return Verdict::Return(libc::EAI_NONAME),
-            Share::Address(ip) => (name, digits(ip)),
+            Share::None => return fails(libc::EAI_NONAME),
+            Share::Address(ip) => ip,
         },
-        Answer::Fake(host) => {
-            let digits = list::digits(&host, family);
-            (host.name, digits)
-        }
+        Answer::Fake(host) => host.address(family),
     };
-    // SAFETY: all zeroes is a valid addrinfo.
-    let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: as above.
-    if let Some(hints) = unsafe { hints.as_ref() } {
-        numeric.ai_socktype = hints.ai_socktype;
-        numeric.ai_protocol = hints.ai_protocol;
-    }
-    numeric.ai_family = family;
-    // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
-    numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
+    let digits = list::digits(address, &canonical);
     // SAFETY: as above.
     let Some(code) = (unsafe { real::getaddrinfo(digits.as_ptr(), service, &numeric, result) })
     else {
@@ -95,11 +106,46 @@ pub unsafe fn getaddrinfo(
     };
     if code == 0 {
         // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
-        unsafe {
-            list::complete(*result, name.as_str(), flags);
-        }
+        unsafe { list::complete(*result, &canonical, flags) };
     }
     Verdict::Return(code)
+}
+
+/// The caller's hints for an address in digits.
+fn numeric_hints(hints: Option<&addrinfo>, family: c_int, flags: c_int) -> addrinfo {
+    // SAFETY: all zeroes is a valid addrinfo.
+    let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
+    if let Some(hints) = hints {
+        numeric.ai_socktype = hints.ai_socktype;
+        numeric.ai_protocol = hints.ai_protocol;
+    }
+    numeric.ai_family = family;
+    // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
+    numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
+    numeric
+}
+
+/// `code`, unless libc finds fault with the flags, the socket type or the service: it looks at the host last.
+///
+/// # Safety
+/// As getaddrinfo(3).
+unsafe fn fails_after_its_arguments(
+    code: c_int,
+    service: *const c_char,
+    numeric: &addrinfo,
+) -> Verdict<c_int> {
+    let address = digits(loopback(numeric.ai_family));
+    let mut list = ptr::null_mut();
+    // SAFETY: the caller's contract.
+    match unsafe { real::getaddrinfo(address.as_ptr(), service, numeric, &mut list) } {
+        Some(0) => {
+            // SAFETY: libc made the list just now.
+            unsafe { libc::freeaddrinfo(list) };
+            Verdict::Return(code)
+        }
+        Some(earlier) => Verdict::Return(earlier),
+        None => Verdict::Fail(Errno::ENOSYS),
+    }
 }
 
 /// What libc may answer of a request for a name of /etc/hosts: where it does not find the family there, it asks a server.
@@ -110,7 +156,10 @@ pub enum Share {
     Address(IpAddr),
 }
 
-pub fn share_of_libc(host: KnownHost, family: c_int, flags: c_int) -> Share {
+pub fn share_of_libc(name: &HostName, host: KnownHost, family: c_int, flags: c_int) -> Share {
+    if !host.has(family) && route::is_localhost(name) {
+        return Share::Address(loopback(family));
+    }
     let is_mapped = flags & libc::AI_V4MAPPED != 0;
     let wants_both = is_mapped && flags & libc::AI_ALL != 0;
     match (family, host.v4, host.v6) {
@@ -130,23 +179,24 @@ pub fn asks(family: c_int, flags: c_int) -> bool {
         && flags & libc::AI_NUMERICHOST == 0
 }
 
-/// Look at a `node` argument, in the form that DNS has it in.
+/// Look at a host that is asked for, in the form that DNS has it in; with that form.
 ///
-/// # Safety
-/// `node` is NULL or a C string.
-pub unsafe fn answer_in_dns_form(node: *const c_char, flags: c_int) -> Result<Answer, c_int> {
-    let is_address = is_address_to_getaddrinfo;
+/// # Errors
+/// The code of getaddrinfo(3).
+pub fn answer_in_dns_form(text: &CStr, flags: c_int) -> Result<(Cow<'_, CStr>, Answer), c_int> {
     #[cfg(target_env = "gnu")]
-    if !node.is_null() && state().config.dns != Dns::Local {
-        // SAFETY: the caller's contract.
-        let encoded = idn::encoded(unsafe { CStr::from_ptr(node) }, flags)?;
-        // SAFETY: a C string.
-        return Ok(unsafe { answer(encoded.as_ptr(), is_address) });
-    }
+    let text = match state().config.dns {
+        Dns::Local => Cow::Borrowed(text),
+        Dns::Remote => idn::encoded(text, flags)?,
+    };
     // musl knows no AI_IDN, and refuses it.
-    let _ = flags;
-    // SAFETY: the caller's contract.
-    Ok(unsafe { answer(node, is_address) })
+    #[cfg(not(target_env = "gnu"))]
+    let text = {
+        let _ = flags;
+        Cow::Borrowed(text)
+    };
+    let answer = answer(&text, is_address_to_getaddrinfo);
+    Ok((text, answer))
 }
 
 /// libc's own answer, with its addresses remembered.
@@ -155,11 +205,11 @@ pub unsafe fn answer_in_dns_form(node: *const c_char, flags: c_int) -> Result<An
 /// As getaddrinfo(3).
 unsafe fn direct_name(
     name: &HostName,
-    node: *const c_char,
+    given: &GivenHost,
     service: *const c_char,
-    hints: *const addrinfo,
     result: *mut *mut addrinfo,
 ) -> Verdict<c_int> {
+    let (node, hints) = (given.node.pointer().cast(), given.hints_pointer());
     // SAFETY: the program's own arguments.
     let Some(code) = (unsafe { real::getaddrinfo(node, service, hints, result) }) else {
         return Verdict::Fail(Errno::ENOSYS);

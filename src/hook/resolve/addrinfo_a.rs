@@ -1,11 +1,12 @@
 //! getaddrinfo_a(3).
 
 use super::addrinfo::{answer_in_dns_form, asks, share_of_libc, Share};
-use super::{digits, Answer};
+use super::{digits, is_all_libcs, loopback, Answer};
 use crate::hook::boundary::Verdict;
 use core::ffi::{c_char, c_int, CStr};
 use hooks::real;
 use libc::addrinfo;
+use std::ffi::CString;
 use tailchain_core::errno::Errno;
 
 /// The hooks of this file.
@@ -51,6 +52,9 @@ pub unsafe fn getaddrinfo_a(
     count: c_int,
     event: *mut libc::sigevent,
 ) -> Verdict<c_int> {
+    if is_all_libcs() {
+        return Verdict::Real;
+    }
     let mut replaced: Vec<(*mut Gaicb, *const c_char)> = Vec::new();
     let mut failure = None;
     for index in 0..usize::try_from(count).unwrap_or(0) {
@@ -63,26 +67,21 @@ pub unsafe fn getaddrinfo_a(
         // SAFETY: as above.
         let hints = unsafe { request.ar_request.as_ref() };
         let (family, flags) = hints.map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
-        if !asks(family, flags) {
+        if !asks(family, flags) || request.ar_name.is_null() {
             continue;
         }
-        // SAFETY: as above.
-        let digits = match unsafe { answer_in_dns_form(request.ar_name, flags) } {
-            // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
-            // What cannot be encoded libc cannot encode either, and says so of the one request.
-            Ok(Answer::Local | Answer::DirectName(_)) | Err(_) => continue,
-            Ok(Answer::Known(_, host)) => match share_of_libc(host, family, flags) {
-                Share::All => continue,
-                Share::None => Ok(NO_HOST.into()),
-                Share::Address(ip) => Ok(digits(ip)),
-            },
-            Ok(Answer::TableFull) => Err(libc::EAI_AGAIN),
-            Ok(Answer::NoName) => Ok(NO_HOST.into()),
-            Ok(Answer::Fake(host)) => Ok(host.digits(family)),
+        // SAFETY: as above; a C string.
+        let text = unsafe { CStr::from_ptr(request.ar_name) }.to_owned();
+        let instead = match instead_of(&text, family, flags) {
+            // libc reads it later, on its own thread, but no later than the caller waits.
+            Ok(None) if mode == GAI_WAIT => Ok(text),
+            Ok(None) => continue,
+            Ok(Some(digits)) => Ok(digits),
+            Err(code) => Err(code),
         };
         // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
         // SAFETY: a C string.
-        let copy = digits.map(|digits| unsafe { libc::strdup(digits.as_ptr()) });
+        let copy = instead.map(|text| unsafe { libc::strdup(text.as_ptr()) });
         match copy {
             Ok(copy) if !copy.is_null() => {
                 replaced.push((place, request.ar_name));
@@ -113,6 +112,30 @@ pub unsafe fn getaddrinfo_a(
         unsafe { restore(&replaced) };
     }
     Verdict::Return(code)
+}
+
+/// What libc is to look up in place of a name; `None`: the name.
+///
+/// # Errors
+/// The code of getaddrinfo_a(3).
+fn instead_of(text: &CStr, family: c_int, flags: c_int) -> Result<Option<CString>, c_int> {
+    let Ok((_, answer)) = answer_in_dns_form(text, flags) else {
+        // What cannot be encoded libc cannot encode either, and says so of the one request.
+        return Ok(None);
+    };
+    Ok(match answer {
+        // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
+        Answer::Local | Answer::DirectName(_) => None,
+        Answer::Known(name, host) => match share_of_libc(&name, host, family, flags) {
+            Share::All => None,
+            Share::None => Some(NO_HOST.into()),
+            Share::Address(ip) => Some(digits(ip)),
+        },
+        Answer::Loopback(_) => Some(digits(loopback(family))),
+        Answer::TableFull => return Err(libc::EAI_AGAIN),
+        Answer::NoName => Some(NO_HOST.into()),
+        Answer::Fake(host) => Some(host.digits(family)),
+    })
 }
 
 /// Give requests their own names back.

@@ -8,25 +8,25 @@ pub use musl::{complete, digits};
 /// The canonical name is a string of its own, in the first entry alone, and only if it was asked for.
 #[cfg(target_env = "gnu")]
 mod glibc {
-    use crate::hook::resolve::idn;
-    use core::ffi::c_int;
+    use crate::hook::resolve::{self, idn};
+    use core::ffi::{c_int, CStr};
     use libc::addrinfo;
     use std::ffi::CString;
-    use tailchain_core::router::names::FakeHost;
+    use std::net::IpAddr;
 
     /// What libc is asked for in the name's place.
-    pub fn digits(host: &FakeHost, family: c_int) -> CString {
-        host.digits(family)
+    pub fn digits(ip: IpAddr, _name: &CStr) -> CString {
+        resolve::digits(ip)
     }
 
     /// # Safety
     /// `list` was made by getaddrinfo(3), with AI_CANONNAME where that is among `flags`.
-    pub unsafe fn complete(list: *mut addrinfo, name: &str, flags: c_int) {
+    pub unsafe fn complete(list: *mut addrinfo, name: &CStr, flags: c_int) {
         // SAFETY: the caller's contract.
         unsafe { restore_flags(list, flags) };
         if flags & libc::AI_CANONNAME != 0 {
             // SAFETY: the caller's contract.
-            unsafe { rename(list, &idn::canonical(name, flags)) };
+            unsafe { rename(list, &idn::canonical(&name.to_string_lossy(), flags)) };
         }
     }
 
@@ -70,21 +70,21 @@ mod musl {
     use core::ptr;
     use libc::addrinfo;
     use std::ffi::CString;
-    use tailchain_core::router::names::FakeHost;
+    use std::net::IpAddr;
 
     /// What libc is asked for in the name's place: inet_aton(3) takes any number of zeros after `0x`, and the scope of an
     /// IPv6 address has any number of them, too.
-    pub fn digits(host: &FakeHost, family: c_int) -> CString {
-        let capacity = host.name.as_str().len();
-        let digits = match family {
-            libc::AF_INET6 => {
-                let address = host.v6.to_string();
-                let zeros = capacity.saturating_sub(address.len() + 1).max(1);
+    pub fn digits(ip: IpAddr, name: &CStr) -> CString {
+        let room = name.count_bytes();
+        let digits = match ip {
+            IpAddr::V6(v6) => {
+                let address = v6.to_string();
+                let zeros = room.saturating_sub(address.len() + 1).max(1);
                 format!("{address}%{:0zeros$}", 0)
             }
-            _ => {
-                let zeros = capacity.saturating_sub(2).max(8);
-                format!("0x{:0zeros$x}", u32::from(host.v4))
+            IpAddr::V4(v4) => {
+                let zeros = room.saturating_sub(2).max(8);
+                format!("0x{:0zeros$x}", u32::from(v4))
             }
         };
         CString::new(digits).unwrap_or_default()
@@ -92,7 +92,7 @@ mod musl {
 
     /// # Safety
     /// `list` was made by getaddrinfo(3) for these digits.
-    pub unsafe fn complete(list: *mut addrinfo, name: &str, _flags: c_int) {
+    pub unsafe fn complete(list: *mut addrinfo, name: &CStr, _flags: c_int) {
         // SAFETY: the caller's contract.
         let Some(first) = (unsafe { list.as_ref() }) else {
             return;
@@ -101,14 +101,14 @@ mod musl {
             return;
         }
         // SAFETY: a C string of libc's.
-        let capacity = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
-        if capacity < name.len() {
+        let room = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
+        let name = name.to_bytes_with_nul();
+        if room + 1 < name.len() {
             return;
         }
         // SAFETY: there is room for the name and the NUL, in memory that is this list's alone.
         unsafe {
             ptr::copy_nonoverlapping(name.as_ptr().cast(), first.ai_canonname, name.len());
-            *first.ai_canonname.add(name.len()) = 0;
         }
     }
 }

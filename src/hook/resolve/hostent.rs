@@ -2,9 +2,10 @@
 //!
 //! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
 
-use super::{answer, digits, is_address_to_gethostbyname, set_h_errno, Answer, Reverse};
-use super::{HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
+use super::{answer, canonical, digits, is_address_to_gethostbyname, is_all_libcs, loopback};
+use super::{set_h_errno, Answer, Reverse, HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
+use crate::hook::given::GivenBytes;
 use crate::state::state;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_void, CStr};
@@ -15,11 +16,13 @@ use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
+use tailchain_core::route;
 use tailchain_core::sys;
 
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::given::GivenBytes;
     use crate::hook::resolve::hostent;
     use core::ffi::{c_char, c_int, c_void};
     use libc::{hostent as HostEnt, size_t, socklen_t};
@@ -31,13 +34,17 @@ pub mod hooks {
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn gethostbyname(name: *const c_char) -> *mut HostEnt
-            = hostent::gethostbyname, fails hostent::failed();
+            = hostent::gethostbyname, fails hostent::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::gethostbyname(given.pointer().cast());
 
         /// gethostbyname2(3): as getaddrinfo.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn gethostbyname2(name: *const c_char, family: c_int) -> *mut HostEnt
-            = hostent::gethostbyname2, fails hostent::failed();
+            = hostent::gethostbyname2, fails hostent::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::gethostbyname2(given.pointer().cast(), family);
 
         /// gethostbyname_r(3): as getaddrinfo, IPv4.
         ///
@@ -46,7 +53,9 @@ pub mod hooks {
             = hostent::gethostbyname_r, fails {
                 // SAFETY: the program's own arguments.
                 unsafe { hostent::failed_r(result, h_errno) }
-            };
+            },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::gethostbyname_r(given.pointer().cast(), entry, buffer, size, result, h_errno);
 
         /// gethostbyname2_r(3): as getaddrinfo.
         ///
@@ -55,13 +64,17 @@ pub mod hooks {
             = hostent::gethostbyname2_r, fails {
                 // SAFETY: the program's own arguments.
                 unsafe { hostent::failed_r(result, h_errno) }
-            };
+            },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::gethostbyname2_r(given.pointer().cast(), family, entry, buffer, size, result, h_errno);
 
         /// gethostbyaddr(3): as getnameinfo.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn gethostbyaddr(address: *const c_void, length: socklen_t, family: c_int) -> *mut HostEnt
-            = hostent::gethostbyaddr, fails hostent::failed();
+            = hostent::gethostbyaddr, fails hostent::failed(),
+            reads given: GivenBytes = GivenBytes::new(address.cast()),
+            real real::gethostbyaddr(given.pointer().cast(), length, family);
 
         /// gethostbyaddr_r(3): as getnameinfo.
         ///
@@ -70,7 +83,9 @@ pub mod hooks {
             = hostent::gethostbyaddr_r, fails {
                 // SAFETY: the program's own arguments.
                 unsafe { hostent::failed_r(result, h_errno) }
-            };
+            },
+            reads given: GivenBytes = GivenBytes::new(address.cast()),
+            real real::gethostbyaddr_r(given.pointer().cast(), length, family, entry, buffer, size, result, h_errno);
     }
 }
 
@@ -85,16 +100,13 @@ static NAME: StaticName = StaticName(UnsafeCell::new([0; HostName::MAX + 1]));
 ///
 /// # Safety
 /// `entry` is NULL or libc's static hostent.
-unsafe fn named(entry: *mut hostent, name: &HostName) -> *mut hostent {
+unsafe fn named(entry: *mut hostent, name: &CStr) -> *mut hostent {
     // SAFETY: the caller's contract.
     if let Some(entry) = unsafe { entry.as_mut() } {
         let buffer = NAME.0.get().cast::<u8>();
-        let bytes = name.as_str().as_bytes();
+        let bytes = name.to_bytes_with_nul();
         // SAFETY: a name has at most MAX bytes.
-        unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len());
-            *buffer.add(bytes.len()) = 0;
-        }
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
         // SAFETY: libc filled it.
         unsafe { call(entry, buffer.cast()) };
     }
@@ -138,29 +150,35 @@ pub unsafe fn failed_r(result: *mut *mut hostent, h_errno: *mut c_int) -> c_int 
 ///
 /// # Safety
 /// As gethostbyname(3).
-pub unsafe fn gethostbyname(name: *const c_char) -> Verdict<*mut hostent> {
+pub unsafe fn gethostbyname(given: &mut GivenBytes, _name: *const c_char) -> Verdict<*mut hostent> {
     // SAFETY: passed on.
-    unsafe { by_name(name, libc::AF_INET) }
+    unsafe { by_name(given, libc::AF_INET) }
 }
 
 /// The body of the hook.
 ///
 /// # Safety
 /// As gethostbyname2(3).
-pub unsafe fn gethostbyname2(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
+pub unsafe fn gethostbyname2(
+    given: &mut GivenBytes,
+    _name: *const c_char,
+    family: c_int,
+) -> Verdict<*mut hostent> {
     // SAFETY: passed on.
-    unsafe { by_name(name, family) }
+    unsafe { by_name(given, family) }
 }
 
 /// # Safety
 /// As gethostbyname2(3).
-unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
+unsafe fn by_name(given: &mut GivenBytes, family: c_int) -> Verdict<*mut hostent> {
     // SAFETY: passed on.
-    match unsafe { numeric(name, family) } {
+    match unsafe { numeric(given, family) } {
         Numeric::Local => Verdict::Real,
+        Numeric::Fails(errno) => Verdict::Fail(errno),
         Numeric::DirectName(direct_name) => {
             // SAFETY: the program's own argument; libc returns its static hostent.
-            let Some(entry) = (unsafe { real::gethostbyname2(name, family) }) else {
+            let Some(entry) = (unsafe { real::gethostbyname2(given.pointer().cast(), family) })
+            else {
                 return Verdict::Fail(Errno::ENOSYS);
             };
             // SAFETY: as above.
@@ -175,11 +193,13 @@ unsafe fn by_name(name: *const c_char, family: c_int) -> Verdict<*mut hostent> {
             set_h_errno(HOST_NOT_FOUND);
             Verdict::Return(ptr::null_mut())
         }
-        Numeric::Fake(name, digits) => {
+        Numeric::Address(name, ip) => {
             // SAFETY: a C string; libc returns its static hostent.
-            let entry = unsafe { real::gethostbyname2(digits.as_ptr(), family) };
-            // SAFETY: as above.
-            Verdict::of_value(entry.map(|entry| unsafe { named(entry, &name) }))
+            match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
+                // SAFETY: as above.
+                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
+                None => Verdict::Fail(Errno::ENOSYS),
+            }
         }
     }
 }
@@ -212,30 +232,36 @@ unsafe fn remember(entry: *mut hostent, name: &HostName) {
 
 enum Numeric {
     Local,
+    Fails(Errno),
     DirectName(HostName),
     TableFull,
     NoName,
-    Fake(HostName, CString),
+    /// What the host is called, and its address.
+    Address(CString, IpAddr),
 }
 
 /// # Safety
-/// `name` is NULL or a C string.
-unsafe fn numeric(name: *const c_char, family: c_int) -> Numeric {
-    if !matches!(family, libc::AF_INET | libc::AF_INET6) {
+/// The name is NULL or a C string.
+unsafe fn numeric(given: &mut GivenBytes, family: c_int) -> Numeric {
+    if !matches!(family, libc::AF_INET | libc::AF_INET6) || is_all_libcs() {
         return Numeric::Local;
     }
-    // SAFETY: passed on.
-    match unsafe { answer(name, is_address_to_gethostbyname) } {
+    // SAFETY: the caller's contract.
+    let text = match unsafe { given.text() } {
+        Ok(Some(text)) => text,
+        Ok(None) => return Numeric::Local,
+        Err(errno) => return Numeric::Fails(errno),
+    };
+    let address = |ip| Numeric::Address(canonical(text), ip);
+    match answer(text, is_address_to_gethostbyname) {
         Answer::Local => Numeric::Local,
         Answer::Known(_, host) if host.has(family) => Numeric::Local,
-        Answer::Known(..) => Numeric::NoName,
+        Answer::Known(name, _) if !route::is_localhost(&name) => Numeric::NoName,
+        Answer::Known(..) | Answer::Loopback(_) => address(loopback(family)),
         Answer::DirectName(name) => Numeric::DirectName(name),
         Answer::TableFull => Numeric::TableFull,
         Answer::NoName => Numeric::NoName,
-        Answer::Fake(host) => {
-            let digits = host.digits(family);
-            Numeric::Fake(host.name, digits)
-        }
+        Answer::Fake(host) => address(host.address(family)),
     }
 }
 
@@ -254,35 +280,63 @@ impl OutBuf {
     ///
     /// # Safety
     /// As gethostbyname2_r(3).
-    unsafe fn fill(self, name: &HostName, digits: &CStr, family: c_int) -> Verdict<c_int> {
-        let taken = name.as_str().len() + 1;
+    unsafe fn fill(self, name: &CStr, ip: IpAddr, family: c_int) -> Verdict<c_int> {
+        let name = name.to_bytes_with_nul();
+        // What libc puts behind it are pointers, which it does not align for an address.
+        let end = self.buffer.wrapping_add(name.len());
+        let taken = name.len() + end.align_offset(align_of::<*mut c_char>());
         if self.size < taken {
-            // SAFETY: the caller's contract. musl gives no reason.
-            return unsafe {
-                let reason = match cfg!(target_env = "musl") {
-                    true => *self.h_errno,
-                    false => NETDB_INTERNAL,
-                };
-                self.fail(libc::ERANGE, reason)
-            };
+            // SAFETY: the caller's contract.
+            return unsafe { self.fail(libc::ERANGE, self.reason_of_erange()) };
         }
+        let buffer = self.buffer.wrapping_add(taken);
         // SAFETY: the caller's contract; the buffer is longer than what is taken from it.
-        unsafe {
-            ptr::copy_nonoverlapping(name.as_str().as_ptr().cast(), self.buffer, taken - 1);
-            *self.buffer.add(taken - 1) = 0;
-            let code = real::gethostbyname2_r(
-                digits.as_ptr(),
+        let code = unsafe {
+            real::gethostbyname2_r(
+                digits(ip).as_ptr(),
                 family,
                 self.entry,
-                self.buffer.add(taken),
+                buffer,
                 self.size - taken,
                 self.result,
                 self.h_errno,
-            );
+            )
+        };
+        // SAFETY: as above.
+        unsafe {
             if code == Some(0) && !(*self.result).is_null() {
+                ptr::copy_nonoverlapping(name.as_ptr().cast(), self.buffer, name.len());
                 call(&mut *self.entry, self.buffer);
             }
-            Verdict::of_value(code)
+        }
+        match code {
+            Some(code) => Verdict::Return(code),
+            None => Verdict::Fail(Errno::ENOSYS),
+        }
+    }
+
+    /// musl gives none.
+    ///
+    /// # Safety
+    /// As gethostbyname2_r(3).
+    unsafe fn reason_of_erange(self) -> c_int {
+        match cfg!(target_env = "musl") {
+            // SAFETY: the caller's contract.
+            true => unsafe { *self.h_errno },
+            false => NETDB_INTERNAL,
+        }
+    }
+
+    /// Not found; but libc looks first whether the buffer has room for any host at all.
+    ///
+    /// # Safety
+    /// As gethostbyname2_r(3).
+    unsafe fn not_found(self, code: c_int, reason: c_int, family: c_int) -> Verdict<c_int> {
+        // SAFETY: the caller's contract.
+        match unsafe { self.fill(c"", loopback(family), family) } {
+            Verdict::Return(libc::ERANGE) => Verdict::Return(libc::ERANGE),
+            // SAFETY: as above.
+            _ => unsafe { self.fail(code, reason) },
         }
     }
 
@@ -303,6 +357,7 @@ impl OutBuf {
 /// # Safety
 /// As gethostbyname_r(3).
 pub unsafe fn gethostbyname_r(
+    given: &mut GivenBytes,
     name: *const c_char,
     entry: *mut hostent,
     buffer: *mut c_char,
@@ -311,15 +366,28 @@ pub unsafe fn gethostbyname_r(
     h_errno: *mut c_int,
 ) -> Verdict<c_int> {
     // SAFETY: passed on.
-    unsafe { gethostbyname2_r(name, libc::AF_INET, entry, buffer, size, result, h_errno) }
+    unsafe {
+        gethostbyname2_r(
+            given,
+            name,
+            libc::AF_INET,
+            entry,
+            buffer,
+            size,
+            result,
+            h_errno,
+        )
+    }
 }
 
 /// The body of the hook.
 ///
 /// # Safety
 /// As gethostbyname2_r(3).
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn gethostbyname2_r(
-    name: *const c_char,
+    given: &mut GivenBytes,
+    _name: *const c_char,
     family: c_int,
     entry: *mut hostent,
     buffer: *mut c_char,
@@ -335,10 +403,13 @@ pub unsafe fn gethostbyname2_r(
         h_errno,
     };
     // SAFETY: passed on.
-    match unsafe { numeric(name, family) } {
+    match unsafe { numeric(given, family) } {
         Numeric::Local => Verdict::Real,
+        Numeric::Fails(errno) => Verdict::Fail(errno),
         Numeric::DirectName(direct_name) => {
             // SAFETY: the program's own arguments.
+            let name = given.pointer().cast();
+            // SAFETY: as above.
             let code = unsafe {
                 real::gethostbyname2_r(name, family, entry, buffer, size, result, h_errno)
             };
@@ -349,15 +420,37 @@ pub unsafe fn gethostbyname2_r(
             Verdict::of_value(code)
         }
         // SAFETY: the program's own arguments.
-        Numeric::TableFull => unsafe { out.fail(libc::EAGAIN, TRY_AGAIN) },
+        Numeric::TableFull => unsafe { out.not_found(libc::EAGAIN, TRY_AGAIN, family) },
         // SAFETY: as above. 0 with a NULL result: not found, gethostbyname(3).
-        Numeric::NoName => unsafe { out.fail(0, HOST_NOT_FOUND) },
+        Numeric::NoName => unsafe { out.not_found(0, HOST_NOT_FOUND, family) },
         // SAFETY: as above.
-        Numeric::Fake(name, digits) => unsafe { out.fill(&name, &digits, family) },
+        Numeric::Address(name, ip) => unsafe { out.fill(&name, ip, family) },
     }
 }
 
+fn spelled(name: &HostName) -> CString {
+    CString::new(name.as_str()).unwrap_or_default()
+}
+
 /// The address argument of gethostbyaddr.
+///
+/// # Safety
+/// It is NULL or readable for `length` bytes.
+unsafe fn given_address(
+    given: &mut GivenBytes,
+    length: socklen_t,
+    family: c_int,
+) -> Option<IpAddr> {
+    /// libc reads no more.
+    const LONGEST: usize = size_of::<Ipv6Addr>();
+    let length = LONGEST.min(length as usize);
+    // SAFETY: the caller's contract.
+    let bytes = unsafe { given.bytes(length) }.ok()??;
+    // SAFETY: a slice is readable for its length.
+    unsafe { address(bytes.as_ptr().cast(), length as socklen_t, family) }
+}
+
+/// An address of h_length bytes.
 ///
 /// # Safety
 /// `address` is NULL or readable for `length` bytes.
@@ -385,12 +478,13 @@ unsafe fn address(address: *const c_void, length: socklen_t, family: c_int) -> O
 /// # Safety
 /// As gethostbyaddr(3).
 pub unsafe fn gethostbyaddr(
-    bytes: *const c_void,
+    given: &mut GivenBytes,
+    _bytes: *const c_void,
     length: socklen_t,
     family: c_int,
 ) -> Verdict<*mut hostent> {
     // SAFETY: the program's own arguments.
-    let Some(ip) = (unsafe { address(bytes, length, family) }) else {
+    let Some(ip) = (unsafe { given_address(given, length, family) }) else {
         return Verdict::Real;
     };
     match state().reverse(ip) {
@@ -401,9 +495,11 @@ pub unsafe fn gethostbyaddr(
         }
         Reverse::Name(name) => {
             // SAFETY: a C string; libc returns its static hostent.
-            let entry = unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) };
-            // SAFETY: as above.
-            Verdict::of_value(entry.map(|entry| unsafe { named(entry, &name) }))
+            match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
+                // SAFETY: as above.
+                Some(entry) => Verdict::Return(unsafe { named(entry, &spelled(&name)) }),
+                None => Verdict::Fail(Errno::ENOSYS),
+            }
         }
     }
 }
@@ -414,7 +510,8 @@ pub unsafe fn gethostbyaddr(
 /// As gethostbyaddr_r(3).
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn gethostbyaddr_r(
-    bytes: *const c_void,
+    given: &mut GivenBytes,
+    _bytes: *const c_void,
     length: socklen_t,
     family: c_int,
     entry: *mut hostent,
@@ -424,7 +521,7 @@ pub unsafe fn gethostbyaddr_r(
     h_errno: *mut c_int,
 ) -> Verdict<c_int> {
     // SAFETY: the program's own arguments.
-    let Some(ip) = (unsafe { address(bytes, length, family) }) else {
+    let Some(ip) = (unsafe { given_address(given, length, family) }) else {
         return Verdict::Real;
     };
     let out = OutBuf {
@@ -437,8 +534,8 @@ pub unsafe fn gethostbyaddr_r(
     match state().reverse(ip) {
         Reverse::Local | Reverse::Known(_) => Verdict::Real,
         // SAFETY: the program's own arguments. glibc returns ENOENT-like codes here; the result is NULL.
-        Reverse::Unknown => unsafe { out.fail(libc::ENOENT, HOST_NOT_FOUND) },
+        Reverse::Unknown => unsafe { out.not_found(libc::ENOENT, HOST_NOT_FOUND, family) },
         // SAFETY: as above.
-        Reverse::Name(name) => unsafe { out.fill(&name, &digits(ip), family) },
+        Reverse::Name(name) => unsafe { out.fill(&spelled(&name), ip, family) },
     }
 }

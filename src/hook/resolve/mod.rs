@@ -16,8 +16,9 @@ use core::ffi::{c_char, c_int, c_void, CStr};
 use std::ffi::CString;
 use tailchain_core::config::Dns;
 use tailchain_core::host::{BadHostName, HostName};
+use tailchain_core::hosts::Spelling;
 
-pub use tailchain_core::router::names::{digits, Answer, Reverse};
+pub use tailchain_core::router::names::{digits, loopback, Answer, Reverse};
 
 /// h_errno (netdb.h).
 const HOST_NOT_FOUND: c_int = 1;
@@ -36,30 +37,33 @@ fn set_h_errno(value: c_int) {
     unsafe { *__h_errno_location() = value }
 }
 
-/// Look at a `node` argument. `is_address` says what the function takes for an address.
-///
-/// # Safety
-/// `node` is NULL or a C string.
-pub unsafe fn answer(node: *const c_char, is_address: fn(&CStr) -> bool) -> Answer {
+/// Whether libc resolves all names, and nobody has to look at them.
+fn is_all_libcs() -> bool {
     let state = state();
-    let libc_resolves_all = state.config.dns == Dns::Local
+    state.config.dns == Dns::Local
         && state.config.local_domains.is_empty()
-        && !state.has_named_proxy();
-    if node.is_null() || libc_resolves_all {
-        return Answer::Local;
-    }
-    // SAFETY: the caller's contract.
-    let text = unsafe { CStr::from_ptr(node) };
+        && !state.has_named_proxy()
+}
+
+/// Look at a host that is asked for. `is_address` says what the function takes for an address.
+fn answer(text: &CStr, is_address: fn(&CStr) -> bool) -> Answer {
     if is_address(text) {
         return Answer::Local;
     }
-    match HostName::new(text.to_bytes()) {
-        Ok(name) => state.answer_for_host(name),
+    let bytes = text.to_bytes();
+    match HostName::new(bytes) {
+        Ok(name) => state().answer_for_host(name, Spelling::of(bytes)),
         Err(BadHostName::Empty) => Answer::Local,
         Err(BadHostName::EmptyLabel | BadHostName::TooLong | BadHostName::BadCharacter) => {
             Answer::NoName
         }
     }
+}
+
+/// The name of a host as libc gives it back: as it was asked for, without a dot at the end.
+fn canonical(text: &CStr) -> CString {
+    let bytes = text.to_bytes();
+    CString::new(bytes.strip_suffix(b".").unwrap_or(bytes)).unwrap_or_default()
 }
 
 /// Whether gethostbyname(3) and its relatives take it for an address, or for nothing, without asking anybody: digits and

@@ -2,6 +2,7 @@
 
 use super::Reverse;
 use crate::hook::boundary::Verdict;
+use crate::hook::given::GivenAddress;
 use crate::state::state;
 use core::ffi::{c_char, c_int};
 use core::ptr;
@@ -13,6 +14,7 @@ use tailchain_core::sys::SockAddr;
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::given::GivenAddress;
     use crate::hook::resolve::nameinfo;
     use core::ffi::{c_char, c_int};
     use libc::{sockaddr, socklen_t};
@@ -24,7 +26,9 @@ pub mod hooks {
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn getnameinfo(address: *const sockaddr, length: socklen_t, host: *mut c_char, host_size: socklen_t, service: *mut c_char, service_size: socklen_t, flags: c_int) -> c_int
-            = nameinfo::getnameinfo, fails libc::EAI_SYSTEM;
+            = nameinfo::getnameinfo, fails libc::EAI_SYSTEM,
+            reads given: GivenAddress = GivenAddress::new(address, length),
+            real real::getnameinfo(given.pointer(), length, host, host_size, service, service_size, flags);
     }
 }
 
@@ -32,8 +36,10 @@ pub mod hooks {
 ///
 /// # Safety
 /// As getnameinfo(3).
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn getnameinfo(
-    address: *const sockaddr,
+    given: &mut GivenAddress,
+    _address: *const sockaddr,
     length: socklen_t,
     host: *mut c_char,
     host_size: socklen_t,
@@ -44,10 +50,12 @@ pub unsafe fn getnameinfo(
     if host.is_null() || host_size == 0 || flags & libc::NI_NUMERICHOST != 0 {
         return Verdict::Real;
     }
-    // SAFETY: the program's own arguments.
-    let Some(ip) = unsafe { SockAddr::copy_from(address, length) }.and_then(|a| a.inet()) else {
+    // SAFETY: the program's own arguments: libc, too, relies on the pointer.
+    let address = unsafe { given.read(|_, _| true) };
+    let Some(ip) = address.and_then(SockAddr::inet) else {
         return Verdict::Real;
     };
+    let address = given.pointer();
     match state().reverse(ip.ip()) {
         Reverse::Local | Reverse::Known(_) => Verdict::Real,
         Reverse::Unknown if flags & libc::NI_NAMEREQD != 0 => Verdict::Return(libc::EAI_NONAME),

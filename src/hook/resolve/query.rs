@@ -10,9 +10,10 @@
 use super::set_h_errno;
 use super::{HOST_NOT_FOUND, NO_DATA, NO_RECOVERY, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
+use crate::hook::given::{GivenBytes, GivenDomain};
 use crate::state::{state, State};
-use core::ffi::{c_char, c_int, c_ulong, CStr};
-use core::{ptr, slice};
+use core::ffi::{c_char, c_int, c_ulong};
+use core::ptr;
 use tailchain_core::config::Dns;
 use tailchain_core::dns::{self, Query, Question};
 use tailchain_core::errno::Errno;
@@ -22,6 +23,7 @@ use tailchain_core::router::names::QueryAnswer;
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::given::{GivenBytes, GivenDomain};
     use crate::hook::resolve::query;
     use core::ffi::{c_char, c_int};
 
@@ -32,25 +34,33 @@ pub mod hooks {
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-            = query::res_query, fails query::failed();
+            = query::res_query, fails query::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::res_query(given.pointer().cast(), class, kind, answer, size);
 
         /// res_search(3): as res_query; the proxy knows of no search domains.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-            = query::res_query, fails query::failed();
+            = query::res_query, fails query::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::res_search(given.pointer().cast(), class, kind, answer, size);
 
         /// res_querydomain(3): as res_query, of the two names put together.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
-            = query::res_querydomain, fails query::failed();
+            = query::res_querydomain, fails query::failed(),
+            reads given: GivenDomain = GivenDomain::new(name, domain),
+            real real::res_querydomain(given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size);
 
         /// res_send(3): an address query that the program wrote itself, as res_query.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
-            = query::res_send, fails -1;
+            = query::res_send, fails -1,
+            reads given: GivenBytes = GivenBytes::new(message),
+            real real::res_send(given.pointer(), length, answer, size);
 
         /// res_nquery(3): as res_query.
         ///
@@ -60,6 +70,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::res_nquery(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// res_nsearch(3): as res_search.
@@ -70,6 +82,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::res_nsearch(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// res_nquerydomain(3): as res_querydomain.
@@ -80,6 +94,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenDomain = GivenDomain::new(name, domain),
+            real real::res_nquerydomain(res, given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// res_nsend(3): as res_send.
@@ -87,6 +103,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_nsend, fails -1,
+            reads given: GivenBytes = GivenBytes::new(message),
+            real real::res_nsend(res, given.pointer(), length, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_query of a glibc before 2.34: as that.
@@ -94,6 +112,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_query, fails query::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::__res_query(given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_search of a glibc before 2.34: as that.
@@ -101,6 +121,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_query, fails query::failed(),
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::__res_search(given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
@@ -108,6 +130,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_querydomain, fails query::failed(),
+            reads given: GivenDomain = GivenDomain::new(name, domain),
+            real real::__res_querydomain(given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_send of a glibc before 2.34: as that.
@@ -115,6 +139,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_send, fails -1,
+            reads given: GivenBytes = GivenBytes::new(message),
+            real real::__res_send(given.pointer(), length, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_nquery of a glibc before 2.34: as that.
@@ -125,6 +151,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::__res_nquery(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
@@ -135,6 +163,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenBytes = GivenBytes::new(name.cast()),
+            real real::__res_nsearch(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
@@ -145,6 +175,8 @@ pub mod hooks {
                 // SAFETY: the program's own argument.
                 unsafe { query::failed_n(res) }
             },
+            reads given: GivenDomain = GivenDomain::new(name, domain),
+            real real::__res_nquerydomain(res, given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
         /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
@@ -152,6 +184,8 @@ pub mod hooks {
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_nsend, fails -1,
+            reads given: GivenBytes = GivenBytes::new(message),
+            real real::__res_nsend(res, given.pointer(), length, answer, size),
             only target_env = "gnu";
     }
 }
@@ -174,16 +208,29 @@ struct OutBuf {
 }
 
 impl OutBuf {
-    /// The length of the message, once it is in the program's buffer.
+    /// The length of the message, once it is in the program's buffer: of one that is too long, as much of it as there is
+    /// room for, as libc's recvfrom(2) leaves it.
+    ///
+    /// # Errors
+    /// As where libc gets no answer that it can tell for one.
     ///
     /// # Safety
     /// `buffer` is writable for `size` bytes.
     unsafe fn put(&self, query: &Query, answer: &dns::Answer) -> Result<c_int, Errno> {
+        /// Of a DNS message.
+        const HEADER: usize = 12;
         let limit = usize::try_from(self.size).unwrap_or(0);
-        let message = query.answer(answer, limit).ok_or(Errno::EINVAL)?;
+        if limit < HEADER {
+            return Err(Errno::EINVAL);
+        }
+        let message = query.answer(answer, usize::MAX).ok_or(Errno::EINVAL)?;
+        if limit < query.to_message().len() {
+            return Err(Errno::ETIMEDOUT);
+        }
+        let length = message.len().min(limit);
         // SAFETY: at most `limit` bytes.
-        unsafe { ptr::copy_nonoverlapping(message.as_ptr(), self.buffer, message.len()) };
-        c_int::try_from(message.len()).map_err(|_| Errno::EINVAL)
+        unsafe { ptr::copy_nonoverlapping(message.as_ptr(), self.buffer, length) };
+        c_int::try_from(length).map_err(|_| Errno::EINVAL)
     }
 }
 
@@ -276,6 +323,7 @@ fn own_state() -> *mut ResState {
 /// # Safety
 /// As res_query(3).
 pub unsafe fn res_query(
+    given: &mut GivenBytes,
     name: *const c_char,
     class: c_int,
     qtype: c_int,
@@ -283,28 +331,32 @@ pub unsafe fn res_query(
     size: c_int,
 ) -> Verdict<c_int> {
     // SAFETY: the program's own arguments.
-    unsafe { res_nquery(own_state(), name, class, qtype, buffer, size) }
+    unsafe { res_nquery(given, own_state(), name, class, qtype, buffer, size) }
 }
 
 /// The body of the hooks of res_nquery and res_nsearch.
 ///
 /// # Safety
 /// As res_nquery(3).
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn res_nquery(
+    given: &mut GivenBytes,
     res: *mut ResState,
-    name: *const c_char,
+    _name: *const c_char,
     class: c_int,
     qtype: c_int,
     buffer: *mut u8,
     size: c_int,
 ) -> Verdict<c_int> {
-    if name.is_null() {
-        return Verdict::Real;
-    }
     // SAFETY: the program's own arguments.
-    unsafe {
-        let name = CStr::from_ptr(name).to_bytes();
-        answer_query(res, name, class, qtype, &OutBuf { buffer, size })
+    match unsafe { given.text() } {
+        Ok(Some(name)) => {
+            let out = OutBuf { buffer, size };
+            // SAFETY: as above.
+            unsafe { answer_query(res, name.to_bytes(), class, qtype, &out) }
+        }
+        Ok(None) => Verdict::Real,
+        Err(errno) => Verdict::Fail(errno),
     }
 }
 
@@ -312,7 +364,9 @@ pub unsafe fn res_nquery(
 ///
 /// # Safety
 /// As res_querydomain(3).
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn res_querydomain(
+    given: &mut GivenDomain,
     name: *const c_char,
     domain: *const c_char,
     class: c_int,
@@ -321,34 +375,35 @@ pub unsafe fn res_querydomain(
     size: c_int,
 ) -> Verdict<c_int> {
     // SAFETY: the program's own arguments.
-    unsafe { res_nquerydomain(own_state(), name, domain, class, qtype, buffer, size) }
+    unsafe { res_nquerydomain(given, own_state(), name, domain, class, qtype, buffer, size) }
 }
 
 /// The body of the hook.
 ///
 /// # Safety
 /// As res_nquerydomain(3).
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn res_nquerydomain(
+    given: &mut GivenDomain,
     res: *mut ResState,
-    name: *const c_char,
-    domain: *const c_char,
+    _name: *const c_char,
+    _domain: *const c_char,
     class: c_int,
     qtype: c_int,
     buffer: *mut u8,
     size: c_int,
 ) -> Verdict<c_int> {
-    if name.is_null() {
-        return Verdict::Real;
-    }
     // SAFETY: the program's own arguments; domain may be NULL.
-    unsafe {
-        let mut whole = CStr::from_ptr(name).to_bytes().to_vec();
-        if !domain.is_null() {
-            whole.push(b'.');
-            whole.extend_from_slice(CStr::from_ptr(domain).to_bytes());
-        }
-        answer_query(res, &whole, class, qtype, &OutBuf { buffer, size })
-    }
+    let texts = unsafe { (given.name.text(), given.domain.text()) };
+    let whole = match texts {
+        (Ok(Some(name)), Ok(Some(domain))) => [name.to_bytes(), domain.to_bytes()].join(&b'.'),
+        (Ok(Some(name)), Ok(None)) => name.to_bytes().to_vec(),
+        (Ok(None), _) => return Verdict::Real,
+        (Err(errno), _) | (_, Err(errno)) => return Verdict::Fail(errno),
+    };
+    let out = OutBuf { buffer, size };
+    // SAFETY: as above.
+    unsafe { answer_query(res, &whole, class, qtype, &out) }
 }
 
 /// The body of the hook: a message that the program made itself. One that is no query, of another opcode or with several
@@ -357,17 +412,22 @@ pub unsafe fn res_nquerydomain(
 /// # Safety
 /// As res_send(3).
 pub unsafe fn res_send(
-    message: *const u8,
+    given: &mut GivenBytes,
+    _message: *const u8,
     length: c_int,
     buffer: *mut u8,
     size: c_int,
 ) -> Verdict<c_int> {
     let length = usize::try_from(length).unwrap_or(0);
-    if message.is_null() || length == 0 {
+    if length == 0 {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.
-    let message = unsafe { slice::from_raw_parts(message, length) };
+    let message = match unsafe { given.bytes(length) } {
+        Ok(Some(message)) => message,
+        Ok(None) => return Verdict::Real,
+        Err(errno) => return Verdict::Fail(errno),
+    };
     let Ok(query) = Query::parse(message) else {
         return match holds_only_local_names(state(), message) {
             true => Verdict::Real,
@@ -396,7 +456,8 @@ fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
             let policy = route::name_policy(&state.config, &name, &mut |name| state.knows(name));
             !matches!(
                 policy,
-                NamePolicy::Remote | NamePolicy::Local(NameReason::KnownLocally)
+                NamePolicy::Remote
+                    | NamePolicy::Local(NameReason::KnownLocally | NameReason::Localhost)
             )
         })
     };
@@ -411,6 +472,7 @@ fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
 /// As res_nsend(3).
 #[cfg(target_env = "gnu")]
 pub unsafe fn res_nsend(
+    given: &mut GivenBytes,
     _res: *mut ResState,
     message: *const u8,
     length: c_int,
@@ -418,5 +480,5 @@ pub unsafe fn res_nsend(
     size: c_int,
 ) -> Verdict<c_int> {
     // SAFETY: passed on.
-    unsafe { res_send(message, length, buffer, size) }
+    unsafe { res_send(given, message, length, buffer, size) }
 }

@@ -14,7 +14,7 @@ use crate::dial::{Attempt, Report};
 use crate::errno::Errno;
 use crate::fake_ip::{FakeId, FakeNet};
 use crate::host::{Host, HostName};
-use crate::hosts::{own_name, HostsFile, KnownHost};
+use crate::hosts::{own_name, HostsFile, KnownHost, Spelling};
 use crate::local_addresses::LocalAddresses;
 use crate::local_api::{Failure, Resolution, Unanswered};
 use crate::log::Log;
@@ -109,9 +109,18 @@ impl Router {
         self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
     }
 
-    /// What /etc/hosts says of `name`.
-    pub fn known_host(&self, name: &HostName) -> Option<KnownHost> {
-        self.hosts().names().host(name)
+    /// The same of a name that libc is asked for in this spelling.
+    pub fn knows_as(&self, name: &HostName, spelling: Spelling) -> bool {
+        self.known_host(name, Some(spelling)).is_some() || own_name().as_ref() == Some(name)
+    }
+
+    /// What /etc/hosts says of `name`, in this spelling or in any.
+    pub fn known_host(&self, name: &HostName, spelling: Option<Spelling>) -> Option<KnownHost> {
+        let names = self.hosts().names();
+        match spelling {
+            Some(spelling) => names.host(name, spelling),
+            None => names.any_host(name),
+        }
     }
 
     /// The name that /etc/hosts gives for `ip`.

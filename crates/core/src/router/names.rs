@@ -4,7 +4,7 @@ use super::{Fake, Router};
 use crate::config::Dns;
 use crate::dns::{self, Question};
 use crate::host::{Host, HostName};
-use crate::hosts::KnownHost;
+use crate::hosts::{KnownHost, Spelling};
 use crate::route::{self, NamePolicy, NameReason, Route};
 use core::ffi::c_int;
 use std::ffi::CString;
@@ -19,6 +19,8 @@ pub enum Answer {
     Local,
     /// It is in /etc/hosts: libc resolves it, if it finds an address of the family there. Else it would ask a server.
     Known(HostName, KnownHost),
+    /// `localhost`, or below it, and not in /etc/hosts: the loopback addresses (RFC 6761 section 6.3).
+    Loopback(HostName),
     /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
     DirectName(HostName),
     /// The proxy does: the program is told this address.
@@ -38,11 +40,16 @@ pub struct FakeHost {
 
 impl FakeHost {
     /// The address that a caller gets who asks for `family`: IPv6 when he wants nothing else.
-    pub fn digits(&self, family: c_int) -> CString {
+    pub fn address(&self, family: c_int) -> IpAddr {
         match family {
-            libc::AF_INET6 => digits(self.v6.into()),
-            _ => digits(self.v4.into()),
+            libc::AF_INET6 => self.v6.into(),
+            _ => self.v4.into(),
         }
+    }
+
+    /// The same in digits.
+    pub fn digits(&self, family: c_int) -> CString {
+        digits(self.address(family))
     }
 }
 
@@ -77,18 +84,26 @@ impl KnownHost {
     }
 }
 
+/// The loopback address of a family; of any, the IPv4 one, which every machine has.
+pub fn loopback(family: c_int) -> IpAddr {
+    match family {
+        libc::AF_INET6 => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 impl Router {
     /// Look at a name in a DNS query.
     pub fn answer_for(&self, name: HostName) -> Answer {
-        match self.local_answer(name) {
+        match self.local_answer(name, None) {
             Ok(answer) => answer,
             Err(remote) => self.remote_answer(remote),
         }
     }
 
-    /// Look at a name that a program wants the addresses of a host for.
-    pub fn answer_for_host(&self, name: HostName) -> Answer {
-        match self.local_answer(name) {
+    /// Look at a name that a program wants the addresses of a host for, as it spells it.
+    pub fn answer_for_host(&self, name: HostName, spelling: Spelling) -> Answer {
+        match self.local_answer(name, Some(spelling)) {
             Ok(answer) => answer,
             Err(remote) if remote.is_well_formed() => self.remote_answer(remote),
             Err(_) => Answer::NoName,
@@ -96,17 +111,27 @@ impl Router {
     }
 
     /// The name itself where the proxy resolves it.
-    fn local_answer(&self, name: HostName) -> Result<Answer, HostName> {
-        match route::name_policy(&self.config, &name, &mut |name| self.knows(name)) {
+    fn local_answer(&self, name: HostName, spelling: Option<Spelling>) -> Result<Answer, HostName> {
+        let mut knows = |name: &HostName| match spelling {
+            Some(spelling) => self.knows_as(name, spelling),
+            None => self.knows(name),
+        };
+        match route::name_policy(&self.config, &name, &mut knows) {
             NamePolicy::Local(NameReason::LocalDomain(_)) => Ok(Answer::DirectName(name)),
             NamePolicy::Local(_) if route::names_a_proxy(&self.config, &name) => {
                 Ok(Answer::DirectName(name))
             }
             NamePolicy::Local(NameReason::KnownLocally) => {
                 // The machine's own name may be in no file, and then it is for libc's other modules.
-                Ok(match self.known_host(&name) {
+                Ok(match self.known_host(&name, spelling) {
                     Some(host) => Answer::Known(name, host),
                     None => Answer::Local,
+                })
+            }
+            NamePolicy::Local(NameReason::Localhost) if self.config.dns == Dns::Remote => {
+                Ok(match self.known_host(&name, spelling) {
+                    Some(host) => Answer::Known(name, host),
+                    None => Answer::Loopback(name),
                 })
             }
             NamePolicy::Local(_) => Ok(Answer::Local),
@@ -154,6 +179,12 @@ impl Router {
             dns::TYPE_A | dns::TYPE_AAAA | ANY => self.query_for_address(question),
             dns::TYPE_PTR => self.query_for_name(question),
             dns::TYPE_CNAME | dns::TYPE_SVCB | dns::TYPE_HTTPS => self.query_for_alias(question),
+            _ if question
+                .host()
+                .is_some_and(|name| route::is_localhost(&name)) =>
+            {
+                QueryAnswer::Here(dns::Answer::NoData)
+            }
             _ => QueryAnswer::Server,
         }
     }
@@ -166,7 +197,15 @@ impl Router {
         };
         match self.answer_for(name) {
             Answer::Local | Answer::DirectName(_) => QueryAnswer::Server,
-            Answer::Known(_, host) => QueryAnswer::Here(address_of(host, question.qtype)),
+            Answer::Known(name, host) => {
+                QueryAnswer::Here(match address_of(host, question.qtype) {
+                    dns::Answer::NoData if route::is_localhost(&name) => {
+                        loopback_record(question.qtype)
+                    }
+                    answer => answer,
+                })
+            }
+            Answer::Loopback(_) => QueryAnswer::Here(loopback_record(question.qtype)),
             Answer::TableFull => QueryAnswer::TableFull,
             Answer::NoName => QueryAnswer::Here(dns::Answer::NoSuchName),
             Answer::Fake(host) if question.qtype == dns::TYPE_AAAA => {
@@ -181,8 +220,10 @@ impl Router {
         let Some(Ok(Host::Name(name))) = host else {
             return QueryAnswer::Here(dns::Answer::NoSuchName);
         };
-        match self.local_answer(name) {
-            Ok(Answer::Known(..)) | Err(_) => QueryAnswer::Here(dns::Answer::NoData),
+        match self.local_answer(name, None) {
+            Ok(Answer::Known(..) | Answer::Loopback(_)) | Err(_) => {
+                QueryAnswer::Here(dns::Answer::NoData)
+            }
             Ok(_) => QueryAnswer::Server,
         }
     }
@@ -208,6 +249,14 @@ fn address_of(host: KnownHost, qtype: u16) -> dns::Answer {
         _ => v4.or(v6),
     };
     found.map_or(dns::Answer::NoData, dns::Answer::Address)
+}
+
+fn loopback_record(qtype: u16) -> dns::Answer {
+    let family = match qtype {
+        dns::TYPE_AAAA => libc::AF_INET6,
+        _ => libc::AF_INET,
+    };
+    dns::Answer::Address(loopback(family))
 }
 
 pub fn digits(ip: IpAddr) -> CString {
