@@ -550,6 +550,18 @@ def test_a_file_in_etc_that_is_not_roots_stops_a_set_user_id_program(etc, within
 
 
 @needs_root
+def test_a_set_user_id_program_without_a_config_is_not_told_of_what_does_not_count(etc, within_reach):
+    program = set_user_id(within_reach / "socket_script")
+    # By root, whose programs before this one would not start without a config either.
+    words = ["sh", "-c", 'rm /etc/proxychains.conf; exec "$@"', "sh", program, "socket inet stream"]
+    result = in_own_etc(etc, *words, cwd="/")
+    assert (result.code, result.out) == (1, "")
+    assert "no configuration found; tried /etc/" in result.err
+    assert "write one of these files" in result.err
+    assert "ALL_PROXY" not in result.err and "-f" not in result.err
+
+
+@needs_root
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("owner", ["own", "roots", "foreign"])
 def test_an_ordinary_user_takes_a_file_of_their_own_or_of_root(etc, trap, proxy, echo, within_reach, via, owner):

@@ -81,3 +81,11 @@ def test_rpc_on_a_socket_of_the_program_is_libcs(conf, proxy, echo):
     result = run_probe("legacy", "127.0.0.1", echo.port, "clnttcp_connected", conf=conf([proxy]))
     assert told(result) == {"clnttcp_connected": "client"}
     assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_a_control_character_of_the_programs_does_not_get_into_a_text_log(conf, proxy):
+    host = "evil\x1b[2J\n[proxychains] Strict chain\x7f"
+    result = run_probe("legacy", host, 514, "rcmd", conf=conf([proxy], "proxy_dns"))
+    lines = [line for line in result.err.splitlines() if "evil" in line]
+    assert len(lines) == 1 and "evil?[2J?[proxychains] Strict chain?" in lines[0]
+    assert "\x1b" not in result.err and "\x7f" not in result.err

@@ -8,6 +8,7 @@ import pytest
 from support import paths
 from support.need import need
 from support.probe import FLAGS, probe, run_probe
+from support.proxy import SILENCE, Mood
 from support.run import run_under
 
 WAYS = ["default", "next", "main", "libc", "vdefault", "vnext", "vmain", "vlibc"]
@@ -96,3 +97,72 @@ def test_a_library_that_replaces_connect_before_ours_finds_ours(conf, proxy, ech
     env = {"LD_PRELOAD": f"{interposer}:{paths.LIBRARY}", "PROXYCHAINS_CONF_FILE": conf([proxy]), "INTERPOSER": how}
     run_under(probe("lookups"), ["127.0.0.1", echo.port, "default"], via="bare", env=env).ok()
     assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+OLD = """
+import ctypes, sys
+print(ctypes.CDLL(sys.argv[1]).connect(-1, None, 0))
+"""
+
+
+@pytest.mark.parametrize("soname, answer", [("libpthread.so.0", "-1"), ("libother.so.1", "-77")])
+def test_a_handle_of_a_part_of_an_older_glibc_gives_ours(conf, proxy, tmp_path, soname, answer):
+    """Before glibc 2.34 libpthread.so.0 had a connect of its own. Another library's is what was asked for."""
+    source, library = tmp_path / "part.c", tmp_path / soname
+    source.write_text("int connect(int fd, const void *to, unsigned size) { (void)to; (void)size; return fd - 76; }\n")
+    flags = ["-shared", "-fPIC", f"-Wl,-soname,{soname}"]
+    subprocess.run([need("cc"), *flags, str(source), "-o", str(library)], check=True)
+    bare = run_under("python3", ["-c", OLD, library], via="bare").ok().out
+    assert bare == "-77\n"
+    assert run_under("python3", ["-c", OLD, library], conf=conf([proxy]), via="preload").ok().out == f"{answer}\n"
+
+
+SPELLED = """
+import ctypes, errno, os, select, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+F_DUPFD, F_GETFL, F_SETFL = 0, 3, 4
+def said(value): return value if value >= 0 else errno.errorcode[ctypes.get_errno()]
+s = socket.socket()
+s.setblocking(False)
+s.connect_ex(("127.0.0.1", int(sys.argv[2])))
+fd = s.detach()
+if sys.argv[1] == "__close":
+    print(said(libc.__getattr__("__close")(fd)), said(libc.__getattr__("__close")(fd)))
+elif sys.argv[1] == "__fcntl":
+    fcntl = libc.__getattr__("__fcntl")
+    other = fcntl(fd, F_DUPFD, 0)
+    os.close(fd)
+    select.select([], [other], [], 30)
+    kept = socket.socket(fileno=other)
+    print(kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), os.write(other, b"hello"),
+          os.read(other, 5) if select.select([other], [], [], 30) else None)
+else:
+    end, other = os.pipe()
+    fcntl, close = libc.__getattr__("__fcntl"), libc.__getattr__("__close")
+    print(fcntl(end, F_GETFL), fcntl(end, F_SETFL, os.O_NONBLOCK), fcntl(end, F_GETFL), said(fcntl(-1, F_GETFL)),
+          fcntl(end, F_DUPFD, 100), said(fcntl(end, 12345)), close(end), said(close(end)), said(close(-1)))
+"""
+
+
+def spelled(what, port, via, config=None):
+    return run_under("python3", ["-c", SPELLED, what, port], conf=config, via=via).ok().out
+
+
+def test_the_other_spelling_of_close_ends_a_pending_connect(conf, make_proxy, echo):
+    silent = make_proxy(Mood(instead={"greeting": SILENCE}))
+    assert spelled("__close", echo.port, "preload", conf([silent])) == "0 EBADF\n"
+    assert spelled("__close", echo.port, "bare") == "0 EBADF\n"
+    assert echo.received == [] or not echo.received[-1]
+
+
+def test_the_other_spelling_of_fcntl_gives_a_pending_connect_another_fd(conf, make_proxy, echo):
+    slow = make_proxy(Mood(delay=0.2))
+    assert spelled("__fcntl", echo.port, "preload", conf([slow])) == "0 5 b'hello'\n"
+    assert spelled("__fcntl", echo.port, "bare") == "0 5 b'hello'\n"
+
+
+def test_the_other_spellings_are_libcs_for_what_is_no_pending_connect(conf, make_proxy, echo):
+    silent = make_proxy(Mood(instead={"greeting": SILENCE}))
+    bare = spelled("bypass", echo.port, "bare")
+    assert spelled("bypass", echo.port, "preload", conf([silent])) == bare
+    assert "EBADF" in bare and "EINVAL" in bare

@@ -441,9 +441,15 @@ impl fmt::Display for LoadError {
                 for path in tried {
                     write!(f, "{}, ", path.display())?;
                 }
-                f.write_str(
-                    "ALL_PROXY; write one of these files, name one with -f, or set ALL_PROXY",
-                )
+                // In a set-user-ID program the environment does not count, and -f is a variable there.
+                f.write_str(match sys::is_set_user_id() {
+                    true => {
+                        "and nothing else counts in a set-user-ID program; write one of these files"
+                    }
+                    false => {
+                        "ALL_PROXY; write one of these files, name one with -f, or set ALL_PROXY"
+                    }
+                })
             }
             LoadError::Malformed(error) => error.fmt(f),
         }

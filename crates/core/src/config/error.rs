@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::Source;
+use super::{proxy_parts, Source};
 use core::fmt;
 use std::net::IpAddr;
 
@@ -118,6 +118,24 @@ pub(super) fn sanitized_proxy(line: &[u8]) -> String {
     }
 }
 
+/// As [`sanitized_proxy`], for a line below `[ProxyList]`. One that begins with no type of proxy may be anything there,
+/// e.g. the end of a line that was broken before its password: without a port as its third word only the first is shown.
+pub(super) fn sanitized_listed(line: &[u8]) -> String {
+    let words: Vec<&[u8]> = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_port = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    match words.as_slice() {
+        [kind, _, port, ..] if is_port(port) && !is_kind(kind) => sanitized_proxy(line),
+        [first, _, ..] if !is_kind(first) && !is_url(first) => {
+            let first = masked_word(&String::from_utf8_lossy(first));
+            sanitized(format!("{first} ***").as_bytes())
+        }
+        _ => sanitized_proxy(line),
+    }
+}
+
 /// As [`sanitized_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
 /// a password that holds a comma.
 pub(super) fn sanitized_url(url: &str) -> String {
@@ -203,6 +221,14 @@ fn masked_words(text: &str) -> String {
     words.join(" ")
 }
 
+fn is_kind(word: &[u8]) -> bool {
+    proxy_parts::parse_kind(word).is_ok()
+}
+
+fn is_url(word: &[u8]) -> bool {
+    split_scheme(&String::from_utf8_lossy(word)).is_some()
+}
+
 fn masked_word(word: &str) -> String {
     if word.contains(['@', ':']) {
         masked_authority(word)
@@ -239,6 +265,24 @@ mod tests {
             Warning(finding).to_string(),
             "ALL_PROXY: it is empty; set it"
         );
+    }
+
+    #[test]
+    fn of_a_line_of_the_list_that_begins_with_no_type_the_first_word_is_shown() {
+        for (line, shown) in [
+            ("bogus s3cret", "bogus ***"),
+            ("bogus s3cret more", "bogus ***"),
+            ("bogus socks5://user:s3cret@127.0.0.1:1080", "bogus ***"),
+            (
+                "sock5 127.0.0.1 1080 user s3cret",
+                "sock5 127.0.0.1 1080 user ***",
+            ),
+            ("socks5 127.0.0.1 s3cret", "socks5 127.0.0.1 ***"),
+            ("socks5://user:s3cret@h:1", "socks5://user:***@h:1"),
+            ("strict_chain", "strict_chain"),
+        ] {
+            assert_eq!(sanitized_listed(line.as_bytes()), shown);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::builder::{ConfigBuilder, Order};
 use super::directive;
-use super::error::{sanitized, sanitized_proxy, Diagnostic, Problem};
+use super::error::{sanitized, sanitized_listed, sanitized_proxy, Diagnostic, Problem};
 use super::words::Words;
 use super::{proxy_line, Config, ConfigError, Source, Warning};
 
@@ -60,7 +60,7 @@ impl File {
 
     fn take_proxy(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
         let place =
-            |problem: Problem, source| problem.at(source, Some(number), sanitized_proxy(line));
+            |problem: Problem, source| problem.at(source, Some(number), sanitized_listed(line));
         let (listed, remark) =
             proxy_line::parse(line).map_err(|p| ConfigError(place(p, &self.source)))?;
         if let Some(remark) = remark {
