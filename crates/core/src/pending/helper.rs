@@ -1,15 +1,15 @@
 //! The helper thread: it drives all pending tunnels, and lives only while there are any.
 
-use super::connects::{ConnectObserver, Ours, Pending};
 use super::deferred_errors::DeferredError;
+use super::finish::Ours;
+use super::job::{Job, Workload};
 use super::placeholder::WakeEnd;
+use super::state::Pending;
 use super::table::PendingTable;
 use crate::dial::driver::{Driver, Progress};
 use crate::errno::Errno;
-use crate::own_fds::RegisteredFd;
 use crate::sys::{self, Fd, NofileGuard};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,27 +18,6 @@ use std::time::Duration;
 const STACK: usize = 256 * 1024;
 /// Events taken at once.
 const BATCH: usize = 64;
-
-/// How to reach the helper: an fd that it owns. Valid while it stands in the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Address {
-    pub wake: Fd,
-}
-
-/// One tunnel that the helper is to make.
-pub struct Job {
-    pub id: u64,
-    pub socket: Arc<RegisteredFd>,
-    /// The wake end of the placeholder: deserted when the program has closed its last fd.
-    pub wake_end: Arc<WakeEnd>,
-    pub driver: Driver<'static>,
-    /// Where the driver stands; `None` when it has not begun.
-    pub progress: Option<Progress>,
-    pub dialled: SocketAddr,
-    pub observer: &'static dyn ConnectObserver,
-    /// The program ended it, by shutdown(2).
-    pub aborted: bool,
-}
 
 /// Have a helper. Called with the table locked and so with all signals blocked, which its thread inherits.
 pub fn call(
@@ -49,22 +28,25 @@ pub fn call(
     if table.helper.is_some() {
         return Ok(());
     }
-    let helper = Helper::new(pending, limit)?;
-    let wake = helper.wake.fd();
+    let helper = Helper {
+        pending,
+        work: workload(pending, limit)?,
+    };
+    let wake = helper.work.wake.fd();
     if table.parking > 0 {
-        table.parked = Some(helper);
+        table.parked = Some(helper.work);
     } else {
         start(helper).map_err(|(errno, _)| errno)?;
     }
-    table.helper = Some(Address { wake });
+    table.helper = Some(wake);
     Ok(())
 }
 
 /// Start the thread of a helper, with the table locked; an error brings the helper back.
-pub fn start(helper: Box<Helper>) -> Result<(), (Errno, Box<Helper>)> {
+pub fn start(helper: Helper) -> Result<(), (Errno, Helper)> {
     let kept = Arc::new(Mutex::new(Some(helper)));
     let given = kept.clone();
-    let take = |from: &Mutex<Option<Box<Helper>>>| from.lock().ok()?.take();
+    let take = |from: &Mutex<Option<Helper>>| from.lock().ok()?.take();
     let body = move || {
         if let Some(helper) = take(&given) {
             run(helper);
@@ -116,15 +98,13 @@ enum Turn {
     Park,
 }
 
+/// The helper on its thread.
 pub struct Helper {
-    pending: &'static Pending,
-    epoll: RegisteredFd,
-    wake: RegisteredFd,
-    jobs: BTreeMap<u64, (Job, Duration)>,
-    deadlines: BTreeSet<(Duration, u64)>,
+    pub(super) pending: &'static Pending,
+    pub(super) work: Box<Workload>,
 }
 
-fn run(mut helper: Box<Helper>) {
+fn run(mut helper: Helper) {
     let pending = helper.pending;
     let ended = catch_unwind(AssertUnwindSafe(|| loop {
         match helper.turn() {
@@ -135,7 +115,7 @@ fn run(mut helper: Box<Helper>) {
     if let Ok(Turn::Park) = ended {
         let mut table = pending.lock();
         table.exiting.add_this();
-        table.parked = Some(helper);
+        table.parked = Some(helper.work);
         return;
     }
     if ended.is_err() {
@@ -150,7 +130,7 @@ fn run(mut helper: Box<Helper>) {
             .filter(|entry| entry.caller.is_none());
         let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
         drop(table);
-        helper.jobs.clear();
+        helper.work.jobs.clear();
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED.into());
             let ours = Ours::new(socket, None);
@@ -159,39 +139,39 @@ fn run(mut helper: Box<Helper>) {
     }
 }
 
-impl Helper {
-    fn new(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Helper>, Errno> {
-        let own = |fd| pending.own_fds.adopt(limit.move_high(fd));
-        let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
-        limit.raise();
-        let (epoll, wake) = (own(epoll), own(wake));
-        limit.restore();
-        sys::epoll_set(
-            epoll.fd(),
-            libc::EPOLL_CTL_ADD,
-            wake.fd(),
-            libc::EPOLLIN as u32,
-            Token::Wake.pack(),
-        )?;
-        Ok(Box::new(Helper {
-            pending,
-            epoll,
-            wake,
-            jobs: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-        }))
-    }
+/// The fds of a helper, with nothing to do yet.
+fn workload(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Workload>, Errno> {
+    let own = |fd| pending.own_fds.adopt(limit.move_high(fd));
+    let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
+    limit.raise();
+    let (epoll, wake) = (own(epoll), own(wake));
+    limit.restore();
+    sys::epoll_set(
+        epoll.fd(),
+        libc::EPOLL_CTL_ADD,
+        wake.fd(),
+        libc::EPOLLIN as u32,
+        Token::Wake.pack(),
+    )?;
+    Ok(Box::new(Workload {
+        epoll,
+        wake,
+        jobs: BTreeMap::new(),
+        deadlines: BTreeSet::new(),
+    }))
+}
 
+impl Helper {
     /// One round: new work, events, deadlines.
     fn turn(&mut self) -> Turn {
         match self.take_in() {
             Turn::Again => {}
             last => return last,
         }
-        let next = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let next = self.work.deadlines.first().map(|(deadline, _)| *deadline);
         let timeout = next.map(|deadline| deadline.saturating_sub(sys::now()));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
-        let ready = match sys::epoll_wait(self.epoll.fd(), &mut events, timeout) {
+        let ready = match sys::epoll_wait(self.work.epoll.fd(), &mut events, timeout) {
             Ok(ready) => ready,
             Err(Errno::EINTR) => 0,
             // The program closed our descriptors by raw system calls.
@@ -204,7 +184,7 @@ impl Helper {
             self.event(Token::unpack(event.u64));
         }
         let now = sys::now();
-        while let Some(&(deadline, id)) = self.deadlines.first() {
+        while let Some(&(deadline, id)) = self.work.deadlines.first() {
             if deadline > now {
                 break;
             }
@@ -237,7 +217,7 @@ impl Helper {
             self.accept(job);
         }
         for id in aborts {
-            if let Some((job, _)) = self.jobs.get_mut(&id) {
+            if let Some((job, _)) = self.work.jobs.get_mut(&id) {
                 job.aborted = true;
                 self.step(id, |driver| {
                     driver.abandon(Errno::ECONNRESET);
@@ -260,7 +240,7 @@ impl Helper {
 
     /// Remove this thread from the table if nothing is left to do; returns whether it was removed.
     fn retire(&self) -> bool {
-        if !self.jobs.is_empty() {
+        if !self.work.jobs.is_empty() {
             return false;
         }
         let mut table = self.pending.lock();
@@ -277,7 +257,7 @@ impl Helper {
         let id = job.id;
         let progress = job.progress;
         self.watch(job.wake_end.fd(), 0, Token::Deserted(id));
-        self.jobs.insert(id, (job, Duration::ZERO));
+        self.work.jobs.insert(id, (job, Duration::ZERO));
         match progress {
             Some(progress) => self.settle(id, progress),
             None => self.step(id, Driver::advance),
@@ -286,12 +266,12 @@ impl Helper {
 
     fn event(&mut self, token: Token) {
         match token {
-            Token::Wake => sys::clear_event(self.wake.fd()),
+            Token::Wake => sys::clear_event(self.work.wake.fd()),
             Token::Socket(id) => self.step(id, Driver::on_ready),
             Token::Deserted(id) => {
                 self.forget_sleeper(id);
                 // The program closed the last fd: that ends the attempt.
-                if self.remove(id).is_some() {
+                if self.work.remove(id).is_some() {
                     self.pending.abandoned(id);
                 }
             }
@@ -305,8 +285,8 @@ impl Helper {
 
     /// Let the driver of a job go on.
     fn step(&mut self, id: u64, how: impl FnOnce(&mut Driver<'static>) -> Progress) {
-        if let Some((job, deadline)) = self.jobs.get_mut(&id) {
-            self.deadlines.remove(&(*deadline, id));
+        if let Some((job, deadline)) = self.work.jobs.get_mut(&id) {
+            self.work.deadlines.remove(&(*deadline, id));
             let progress = how(&mut job.driver);
             if let Some(socket) = job.driver.take_opened() {
                 job.observer.opened(socket, job.dialled);
@@ -322,13 +302,13 @@ impl Helper {
                 events,
                 deadline,
             } => {
-                if let Some((_, current)) = self.jobs.get_mut(&id) {
+                if let Some((_, current)) = self.work.jobs.get_mut(&id) {
                     *current = deadline;
                 }
-                self.deadlines.insert((deadline, id));
+                self.work.deadlines.insert((deadline, id));
                 if events == 0 {
                     // An unconnected socket always has a hangup to tell: while the driver sleeps, do not look.
-                    let _ = sys::epoll_remove(self.epoll.fd(), fd);
+                    let _ = sys::epoll_remove(self.work.epoll.fd(), fd);
                 } else {
                     let events = events as u32 | libc::EPOLLONESHOT as u32;
                     self.watch(fd, events, Token::Socket(id));
@@ -340,14 +320,14 @@ impl Helper {
 
     fn watch(&self, fd: Fd, events: u32, token: Token) {
         let word = token.pack();
-        let changed = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_MOD, fd, events, word);
+        let changed = sys::epoll_set(self.work.epoll.fd(), libc::EPOLL_CTL_MOD, fd, events, word);
         if changed == Err(Errno::ENOENT) {
-            let _ = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, fd, events, word);
+            let _ = sys::epoll_set(self.work.epoll.fd(), libc::EPOLL_CTL_ADD, fd, events, word);
         }
     }
 
     fn finish(&mut self, id: u64, result: Result<(), Errno>) {
-        let Some(job) = self.remove(id) else {
+        let Some(job) = self.work.remove(id) else {
             return;
         };
         if result.is_err() && job.wake_end.peer_closed() {
@@ -360,7 +340,7 @@ impl Helper {
             aborted,
             ..
         } = job;
-        let _ = sys::epoll_remove(self.epoll.fd(), socket.fd());
+        let _ = sys::epoll_remove(self.work.epoll.fd(), socket.fd());
         let replacement = driver.take_replacement().filter(|_| result.is_ok());
         if let Some(replacement) = &replacement {
             // What the program has set meanwhile.
@@ -385,15 +365,9 @@ impl Helper {
         self.pending.lock().sleepers.insert(id, wake_end);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Job> {
-        let (job, deadline) = self.jobs.remove(&id)?;
-        self.deadlines.remove(&(deadline, id));
-        Some(job)
-    }
-
     /// Everything fails: nothing can be watched any more.
     fn give_up(&mut self) {
-        for (id, (mut job, _)) in std::mem::take(&mut self.jobs) {
+        for (id, (mut job, _)) in std::mem::take(&mut self.work.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
@@ -402,7 +376,7 @@ impl Helper {
             let ours = Ours::new(job.socket, None);
             let _ = self.pending.put_back(id, ours, Err(Errno::ECONNABORTED));
         }
-        self.deadlines.clear();
+        self.work.deadlines.clear();
         let mut table = self.pending.lock();
         table.helper = None;
         table.sleepers.clear();

@@ -5,8 +5,8 @@
 //! helper from the program, such as unshare(2) of the fd table. Before these, a helper with work to do puts itself
 //! aside (`PendingTable::parked`), and another thread takes it up afterwards.
 
-use super::connects::Pending;
 use super::helper::{self, Helper};
+use super::state::Pending;
 use super::table::PendingTable;
 use crate::sys;
 use std::time::Duration;
@@ -20,50 +20,7 @@ const LOOKS: u32 = 20_000;
 /// fork(2) can be called by a signal handler that interrupted malloc(3), for which the helper may be waiting.
 const LOOKS_BEFORE_FORK: u32 = 1_000;
 
-/// The helpers that ended last: threads that the kernel may not have forgotten yet.
-pub(super) struct ExitingHelpers {
-    threads: [libc::pid_t; 8],
-    next: usize,
-}
-
-impl ExitingHelpers {
-    pub const fn new() -> ExitingHelpers {
-        ExitingHelpers {
-            threads: [0; 8],
-            next: 0,
-        }
-    }
-
-    /// The calling thread ends.
-    pub fn add_this(&mut self) {
-        let place = self.next % self.threads.len();
-        self.next = place + 1;
-        if let Some(thread) = self.threads.get_mut(place) {
-            *thread = sys::thread_id();
-        }
-    }
-
-    fn all_gone(&mut self) -> bool {
-        for thread in &mut self.threads {
-            if *thread != 0 && !sys::has_thread(*thread) {
-                *thread = 0;
-            }
-        }
-        self.threads == [0; 8]
-    }
-
-    /// In a forked child: none of them is there.
-    pub fn clear(&mut self) {
-        *self = ExitingHelpers::new();
-    }
-}
-
 impl Pending {
-    /// Whether there ever was a helper.
-    pub fn had_helper(&self) -> bool {
-        self.own_fds.ever_had_any()
-    }
-
     /// Make a call while no thread of ours is there.
     pub fn without_helper<T>(&'static self, call: impl FnOnce() -> T) -> T {
         if !self.had_helper() || !self.is_owner() || self.is_forking() {
@@ -86,19 +43,22 @@ impl Pending {
 
     /// Have the helper go on that was put aside, if this was the last reason for it. Where no thread can be had any
     /// more, it is returned.
-    fn take_up(&'static self) -> Option<Box<Helper>> {
+    fn take_up(&'static self) -> Option<Helper> {
         let mut table = self.lock();
         table.parking -= 1;
         if table.parking > 0 {
             return None;
         }
-        let helper = table.parked.take()?;
+        let helper = Helper {
+            pending: self,
+            work: table.parked.take()?,
+        };
         helper::start(helper).err().map(|(_, helper)| helper)
     }
 
     /// Before fork(2): let a helper end that has nothing left to do. The child has none of it, but a program that
     /// counts its threads takes it for one of its own (Python 3.12 warns of a fork with threads).
-    pub(super) fn let_helper_end(&self) {
+    pub(super) fn let_helper_end(&'static self) {
         if self.had_helper() && self.is_owner() {
             self.wait_until(LOOKS_BEFORE_FORK, |table| match table.is_helper_idle() {
                 true => table.helper.is_none() && table.exiting.all_gone(),

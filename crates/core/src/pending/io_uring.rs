@@ -4,7 +4,7 @@
 //! Reading that file costs time in proportion to what is registered, so it is done only for epoll instances
 //! of a process that had an io_uring when one of its connects first became pending: libuv makes both together.
 
-use super::registrations::Registration;
+use super::registration::Registration;
 use crate::lock::Lock;
 use crate::sys::{self, Fd};
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -12,27 +12,36 @@
 //!
 //! `PendingTable` says which fds of the program are placeholders. One lock guards it, `Pending::lock`, which
 //! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
-//! `registrations`, `rings` and `deferred_errors`, and last that of `own_fds`. All signals are blocked while one is
+//! `registrations`, `io_uring` and `deferred_errors`, and last that of `own_fds`. All signals are blocked while one is
 //! held, for a handler may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook
 //! see that there is nothing pending without taking the lock.
 //!
 //! # fork, vfork
 //!
 //! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken; one of clone(2), for which no
-//! handlers run, makes the locks anew. In the child no helper runs; see `inherited`. Between vfork and exec the child
+//! handlers run, makes the locks anew (`ownership`). In the child no helper runs; see `inherited`. Between vfork and exec the child
 //! shares this memory but not the descriptors: nothing here is looked up or changed when the caller is not the process
 //! that owns the table. What epoll_ctl notes in `registrations` is a hint, and the kernel is asked whether it is true
 //! before it is used.
 
-mod connects;
+mod begin;
+mod close;
 mod deferred_errors;
+mod finish;
 mod fork;
 mod helper;
 mod helper_exit;
+mod inherited;
 mod io_uring;
+mod job;
+mod ownership;
 mod placeholder;
+mod registration;
+mod state;
 mod table;
 
 pub mod registrations;
 
-pub use connects::{BeginResult, ConnectObserver, FirstStep, Pending, Start, Waited};
+pub use begin::{BeginResult, FirstStep, Start, Waited};
+pub use job::ConnectObserver;
+pub use state::Pending;

@@ -4,10 +4,12 @@
 //! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
 //! EPOLL_CTL_DEL on the old file says whether it is still true.
 //!
-//! What an io_uring registered is not in this table: see `super::rings`.
+//! What an io_uring registered is not in this table: see `super::io_uring`.
 //!
 //! One slot for each descriptor fd in a sparse table; reading and writing one takes no lock. An fd in
 //! two or more epoll instances is rare: the others are in a small list.
+
+pub use super::registration::Registration;
 
 use super::io_uring::{self, IoUrings};
 use crate::errno::Errno;
@@ -16,14 +18,6 @@ use crate::sys::{self, Fd, NofileGuard};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 use std::collections::BTreeMap;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
-    pub epoll: Fd,
-    pub fd: Fd,
-    pub events: u32,
-    pub data: u64,
-}
 
 /// The epoll instance is stored plus one, so that zeroed memory is an empty slot.
 struct Slot {
@@ -200,7 +194,7 @@ impl Registrations {
     }
 
     /// The epoll instances whose one-shot registration of this fd has fired, and is to stay as it is. Only the kernel
-    /// knows, and tells at a price (see `super::rings`), which is paid for one-shot registrations alone.
+    /// knows, and tells at a price (see `super::io_uring`), which is paid for one-shot registrations alone.
     fn fired(&self, fd: Fd) -> Vec<Fd> {
         let mut one_shot = self.of(fd);
         one_shot.retain(|r| r.events & libc::EPOLLONESHOT as u32 != 0);

@@ -1,8 +1,6 @@
 //! The table: which fds of the program are placeholders, and for what.
 
-use super::fork::InheritedConnect;
-use super::helper::{self, Helper, Job};
-use super::helper_exit::ExitingHelpers;
+use super::job::{Job, Workload};
 use super::placeholder::WakeEnd;
 use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -15,14 +13,15 @@ pub(super) struct PendingTable {
     /// The program's fd -> entry; stale where the entry does not name the fd.
     pub fds: BTreeMap<Fd, u64>,
     pub inherited: Vec<InheritedConnect>,
-    pub helper: Option<helper::Address>,
+    /// The fd that wakes the helper, which owns it.
+    pub helper: Option<Fd>,
     pub inbox: Vec<Job>,
     /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the fd up again when it is woken, but
     /// sleeps on at the old file. When there is something to read, the wake end goes, and with it the sleep. Until then
     /// the helper stays.
     pub sleepers: BTreeMap<u64, Arc<WakeEnd>>,
     /// The helper, put aside while somebody needs the process to be without it; its address stays valid.
-    pub parked: Option<Box<Helper>>,
+    pub parked: Option<Box<Workload>>,
     /// Calls that need the process to be without a helper at this moment.
     pub parking: usize,
     pub exiting: ExitingHelpers,
@@ -115,6 +114,56 @@ impl Entry {
     }
 }
 
+/// A connect that was pending when this process was forked: the parent makes the tunnel.
+pub struct InheritedConnect {
+    pub fds: Vec<Fd>,
+    /// The file that is under all of them.
+    pub placeholder: FileId,
+    pub socket: Arc<RegisteredFd>,
+    /// As [`Entry::blocking`].
+    pub blocking: bool,
+    /// By this process. The flag is the open file's, and so is shared with the parent.
+    pub changed: bool,
+}
+
+/// The helpers that ended last: threads that the kernel may not have forgotten yet.
+pub(super) struct ExitingHelpers {
+    threads: [libc::pid_t; 8],
+    next: usize,
+}
+
+impl ExitingHelpers {
+    pub const fn new() -> ExitingHelpers {
+        ExitingHelpers {
+            threads: [0; 8],
+            next: 0,
+        }
+    }
+
+    /// The calling thread ends.
+    pub fn add_this(&mut self) {
+        let place = self.next % self.threads.len();
+        self.next = place + 1;
+        if let Some(thread) = self.threads.get_mut(place) {
+            *thread = sys::thread_id();
+        }
+    }
+
+    pub fn all_gone(&mut self) -> bool {
+        for thread in &mut self.threads {
+            if *thread != 0 && !sys::has_thread(*thread) {
+                *thread = 0;
+            }
+        }
+        self.threads == [0; 8]
+    }
+
+    /// In a forked child: none of them is there.
+    pub fn clear(&mut self) {
+        *self = ExitingHelpers::new();
+    }
+}
+
 impl PendingTable {
     pub const fn new() -> PendingTable {
         PendingTable {
@@ -135,8 +184,8 @@ impl PendingTable {
     }
 
     pub fn call_helper(&self) {
-        if let Some(helper) = &self.helper {
-            sys::signal_event(helper.wake);
+        if let Some(helper) = self.helper {
+            sys::signal_event(helper);
         }
     }
 

@@ -1,0 +1,134 @@
+//! What a program does with the fd of a pending connect: close, dup, shutdown, and waiting for its end.
+
+use super::state::{FdLock, Pending};
+use super::table::{Entry, ProgramFd};
+use crate::sync::atomic::Ordering;
+use crate::sys::{self, Fd};
+
+impl Pending {
+    /// The program is about to close this fd: forget it first, for it may be given to another thread the
+    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect. `true`: it may
+    /// be the last, and [`Pending::release_closed`] is to be called when it is closed.
+    ///
+    /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
+    /// may call close(2).
+    pub fn closing(&'static self, fd: Fd) -> bool {
+        let mut last = false;
+        if let Some(mut table) = self.open() {
+            if let Some(entry) = table.entry_of(fd) {
+                last = entry.closed(|closed| closed == fd);
+            } else if !table.inherited.is_empty() {
+                table.forget_inherited(|closed| closed == fd);
+                self.recount(&table);
+            }
+        }
+        // For one who waits for this fd.
+        self.settled.advance();
+        last
+    }
+
+    /// As [`Pending::closing`], for all fds of a range.
+    pub fn closing_range(&'static self, first: u32, last: u32) -> bool {
+        let in_range = |fd: Fd| (first..=last).contains(&(fd as u32));
+        let mut any = false;
+        if let Some(mut table) = self.open() {
+            for entry in table.entries.values_mut() {
+                any |= entry.closed(in_range);
+            }
+            table.forget_inherited(in_range);
+            self.recount(&table);
+        }
+        self.settled.advance();
+        any
+    }
+
+    /// The program is about to close this fd. An error of its socket that nobody asked for is forgotten with it.
+    pub fn closing_failed(&'static self, fd: Fd) {
+        if self.has_deferred() && self.fds_of(fd).len() == 1 {
+            let _ = self.owed_error(fd);
+        }
+    }
+
+    /// The program has closed what [`Pending::closing`] said. A socket that nobody refers to any more is closed now, as the
+    /// kernel would: its port is free, and its peer sees the end. The helper may be about to use the fd, so that becomes a
+    /// file on which all that it does fails, until the helper closes it.
+    pub fn release_closed(&'static self) {
+        let Some(table) = self.open() else {
+            return;
+        };
+        let Some(wake) = table.helper else {
+            return;
+        };
+        for entry in table.entries.values() {
+            let is_closed = entry.caller.is_none() && entry.open_fds().next().is_none();
+            if is_closed && entry.wake_end.peer_closed() {
+                let _ = sys::replace(wake, entry.socket.fd(), true);
+            }
+        }
+    }
+
+    /// shutdown(2) on a connecting socket ends the attempt (the kernel leaves ECONNRESET). Whether there was
+    /// one. The helper does it, since it may be using the socket at this moment.
+    pub fn abort(&'static self, fd: Fd) -> bool {
+        {
+            let Some(mut table) = self.open() else {
+                return false;
+            };
+            if !table.is_pending(fd) {
+                return false;
+            }
+            let Some(&id) = table.fds.get(&fd) else {
+                return false;
+            };
+            let entry = table.entries.get(&id);
+            if !entry.is_some_and(Entry::abort_caller) {
+                table.aborts.push(id);
+                table.call_helper();
+            } else if entry.is_some_and(Entry::is_waited_for_here) {
+                return true;
+            }
+        }
+        self.wait_for(fd);
+        true
+    }
+
+    /// Sleep until nothing is pending on `fd`.
+    pub fn wait_for(&'static self, fd: Fd) {
+        if self.is_forking() {
+            return;
+        }
+        while let Some(None) = self.poll_inherited(fd) {
+            // A signal handler may have run: look again.
+            let _ = sys::poll_one(fd, libc::POLLOUT, None);
+        }
+        loop {
+            let seen = self.settled.now();
+            let pending = self.open().is_some_and(|mut table| table.is_pending(fd));
+            if !pending {
+                return;
+            }
+            self.settled.wait(seen);
+        }
+    }
+
+    /// `new` was made a duplicate of `old` just now, while `old` was held.
+    pub fn duplicated(&'static self, held: Option<FdLock<'_>>, old: Fd, new: Fd) {
+        let is_tcp = sys::is_tcp(new) == Ok(true);
+        // Between vfork and exec the fds are not those of the table.
+        if held.is_some() || (is_tcp && self.is_owner()) {
+            self.dups.lock().extend([old, new]);
+            self.any_dups.store(true, Ordering::Release);
+        }
+        let Some(FdLock(mut table)) = held else {
+            return;
+        };
+        if let Some(entry) = table.entry_of(old) {
+            entry.fds.push(ProgramFd::new(new));
+            let id = entry.id;
+            table.fds.insert(new, id);
+        } else if let Some(inherited) = table.inherited_of(old) {
+            inherited.fds.push(new);
+        }
+        self.recount(&table);
+    }
+}

@@ -1,0 +1,11 @@
+//! What an epoll instance knows of an fd.
+
+use crate::sys::Fd;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub epoll: Fd,
+    pub fd: Fd,
+    pub events: u32,
+    pub data: u64,
+}

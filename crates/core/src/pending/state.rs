@@ -1,0 +1,224 @@
+//! The state of all pending connects of a process: its locks and counters, and what the hooks ask of it.
+
+use super::deferred_errors::{DeferredError, DeferredErrors};
+use super::registrations::Registrations;
+use super::table::PendingTable;
+use crate::errno::Errno;
+use crate::lock::{Generation, Guard, Lock};
+use crate::own_fds::{OwnFds, RegisteredFd};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use crate::sys::{self, Fd, WipedOnFork};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// All pending connects of a process.
+pub struct Pending {
+    pub registrations: Registrations,
+    pub(super) deferred: DeferredErrors,
+    pub(super) own_fds: OwnFds,
+    pub(super) table: Lock<PendingTable>,
+    /// Advances when an entry ends.
+    pub(super) settled: Generation,
+    /// How many fds of the program are placeholders: 0 means that no hook has anything to do here.
+    pub(super) busy: AtomicUsize,
+    /// The process whose descriptors the table is about.
+    pub(super) owner: AtomicI32,
+    /// Where a child with a copy of this memory sees that it is one: see `ownership`.
+    pub(super) birth: WipedOnFork,
+    /// Whether the fork handlers are installed.
+    pub(super) guarded: AtomicBool,
+    /// Numbers of TCP sockets that were ever on either side of a dup: where to look for further fds.
+    pub(super) dups: Lock<BTreeSet<Fd>>,
+    pub(super) any_dups: AtomicBool,
+}
+
+/// See [`Pending::lock_fd`].
+pub struct FdLock<'a>(pub(super) Guard<'a, PendingTable>);
+
+impl FdLock<'_> {
+    /// As [`Pending::blocks`].
+    pub fn blocks(&mut self, fd: Fd) -> Option<bool> {
+        if let Some(inherited) = self.0.inherited_of(fd) {
+            return Some(inherited.blocking);
+        }
+        Some(self.0.entry_of(fd)?.blocking)
+    }
+
+    /// The program wants the socket to block, or not to: from when it is connected. Until then its placeholder does
+    /// not block, for who sleeps on that would be given its end, not the connection's bytes.
+    pub fn set_blocking(&mut self, fd: Fd, blocking: bool) {
+        if let Some(inherited) = self.0.inherited_of(fd) {
+            inherited.blocking = blocking;
+            inherited.changed = true;
+        } else if let Some(entry) = self.0.entry_of(fd) {
+            entry.blocking = blocking;
+        }
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Pending {
+        Pending::new()
+    }
+}
+
+impl Pending {
+    pub const fn new() -> Pending {
+        Pending {
+            registrations: Registrations::new(),
+            deferred: DeferredErrors::new(),
+            own_fds: OwnFds::new(),
+            table: Lock::new(PendingTable::new()),
+            settled: Generation::new(),
+            busy: AtomicUsize::new(0),
+            owner: AtomicI32::new(0),
+            birth: WipedOnFork::new(),
+            guarded: AtomicBool::new(false),
+            dups: Lock::new(BTreeSet::new()),
+            any_dups: AtomicBool::new(false),
+        }
+    }
+
+    /// How many connects are pending.
+    pub fn count(&self) -> usize {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// The table, locked, if it has entries and is this process's: after vfork(2) it is not.
+    pub(super) fn open(&'static self) -> Option<Guard<'static, PendingTable>> {
+        let mine = self.count() > 0 && self.is_owner();
+        mine.then(|| self.table.lock())
+    }
+
+    /// Hold a pending fd as it is: until this is dropped its file is not exchanged. `None`: nothing is pending
+    /// on it.
+    pub fn lock_fd(&'static self, fd: Fd) -> Option<FdLock<'static>> {
+        let mut table = self.open()?;
+        let has = table.is_pending(fd) || table.inherited_of(fd).is_some();
+        has.then_some(FdLock(table))
+    }
+
+    pub(super) fn recount(&self, table: &PendingTable) {
+        let orphaned: usize = table
+            .inherited
+            .iter()
+            .map(|inherited| inherited.fds.len())
+            .sum();
+        self.busy
+            .store(table.fds.len() + orphaned, Ordering::Release);
+    }
+
+    pub(super) fn lock(&self) -> Guard<'_, PendingTable> {
+        self.table.lock()
+    }
+
+    pub(super) fn raw_locks(&self) -> (&Lock<PendingTable>, &Lock<BTreeSet<Fd>>) {
+        (&self.table, &self.dups)
+    }
+
+    /// Whether the calling thread is between our handlers around fork(2), and so in another library's. It has the lock,
+    /// and must not wait for anybody who needs it.
+    pub(super) fn is_forking(&self) -> bool {
+        self.table.is_seized_here()
+    }
+
+    /// Whether there is anything that a program must not close, or that has to hear of what it closes.
+    pub fn needs_close_tracking(&self) -> bool {
+        self.count() > 0 || !self.own_fds.is_empty()
+    }
+
+    /// Whether it is busy, or some program has yet to learn of a failure.
+    pub fn needs_hooks(&self) -> bool {
+        self.needs_close_tracking() || !self.deferred.is_empty()
+    }
+
+    /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
+    pub fn owed_error(&'static self, fd: Fd) -> Option<Errno> {
+        self.deferred_error(fd).map(|error| error.errno)
+    }
+
+    /// As [`Pending::owed_error`], with what it came of.
+    pub fn deferred_error(&'static self, fd: Fd) -> Option<DeferredError> {
+        match self.has_deferred() {
+            true => self.deferred.take(sys::cookie(fd)?),
+            false => None,
+        }
+    }
+
+    /// Whether there are deferred errors, and they are this process's: after vfork(2) they are not.
+    pub(super) fn has_deferred(&'static self) -> bool {
+        !self.deferred.is_empty() && self.is_owner()
+    }
+
+    /// The socket that an fd stands for while a connect is pending on it.
+    pub fn socket_of(&'static self, fd: Fd) -> Option<Arc<RegisteredFd>> {
+        let mut table = self.open()?;
+        if let Some(inherited) = table.inherited_of(fd) {
+            return Some(inherited.socket.clone());
+        }
+        Some(table.entry_of(fd)?.socket.clone())
+    }
+
+    /// Our own descriptors, for those who make them.
+    pub fn own_fds(&'static self) -> &'static OwnFds {
+        &self.own_fds
+    }
+
+    /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
+    pub fn is_internal(&'static self, fd: Fd) -> bool {
+        self.detect_fork();
+        self.own_fds.has(fd) && self.is_owner()
+    }
+
+    /// Our own descriptors between two fds, in order.
+    pub fn internal_between(&'static self, first: u32, last: u32) -> Vec<Fd> {
+        match self.is_owner() {
+            true => self.own_fds.between(first, last),
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether the caller is the process whose descriptors the table is about: after vfork(2) it is not.
+    pub fn is_owner(&'static self) -> bool {
+        self.detect_fork();
+        self.owner.load(Ordering::Acquire) == sys::pid()
+    }
+
+    /// Whether the calling thread makes the tunnel of this fd itself, and so is in a signal handler.
+    pub fn is_waited_for_here(&'static self, fd: Fd) -> bool {
+        let mut table = self.open();
+        let entry = table.as_mut().and_then(|table| table.entry_of(fd));
+        entry.is_some_and(|entry| entry.is_waited_for_here())
+    }
+
+    /// Whether the socket that is pending on `fd` blocks, as far as its program knows. `None`: nothing is pending on
+    /// it.
+    pub fn blocks(&'static self, fd: Fd) -> Option<bool> {
+        self.lock_fd(fd)?.blocks(fd)
+    }
+
+    /// Whether there ever was a helper.
+    pub fn had_helper(&self) -> bool {
+        self.own_fds.ever_had_any()
+    }
+
+    /// All fds of the socket that `fd` refers to, as far as they were made through libc.
+    pub(super) fn fds_of(&self, fd: Fd) -> Vec<Fd> {
+        let mut fds = vec![fd];
+        if self.any_dups.load(Ordering::Acquire) {
+            if let Some(cookie) = sys::cookie(fd) {
+                let mut dups = self.dups.lock();
+                dups.retain(|&other| match sys::cookie(other) {
+                    Some(theirs) => {
+                        if theirs == cookie && other != fd {
+                            fds.push(other);
+                        }
+                        true
+                    }
+                    None => false,
+                });
+            }
+        }
+        fds
+    }
+}
