@@ -2,7 +2,7 @@
 
 use crate::dial::driver::Driver;
 use crate::errno::Errno;
-use crate::pending::{BeginResult, ConnectObserver, FirstStep, Pending, Start, Waited};
+use crate::pending::{BeginResult, Closing, ConnectObserver, FirstStep, Pending, Start, Waited};
 use crate::sys::{self, Fd, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -102,18 +102,14 @@ impl Program {
     }
 
     pub fn close(&self, fd: Fd) {
-        if self.pending.count() > 0 {
-            if self.pending.is_internal(fd) {
-                return;
-            }
-            let last = self.pending.closing(fd);
-            sys::program_close(fd);
-            if last {
+        match self.pending.before_close(fd) {
+            Closing::Internal => {}
+            Closing::LastOfPending => {
+                sys::program_close(fd);
                 self.pending.release_closed();
             }
-            return;
+            Closing::Other => sys::program_close(fd),
         }
-        sys::program_close(fd);
     }
 
     /// close(2) that nothing comes between: what the hook looked at is so when the kernel does it. (Of one that was begun
@@ -135,10 +131,8 @@ impl Program {
     }
 
     pub fn dup(&self, fd: Fd) -> Fd {
-        let held = self.pending.lock_fd(fd);
-        let new = sys::program_dup(fd);
-        self.pending.duplicated(held, fd, new);
-        new
+        let duplicate = || Ok(sys::program_dup(fd));
+        self.pending.duplicate(fd, duplicate).unwrap()
     }
 
     pub fn ends_of(&self, file: usize) -> Vec<Result<(), Errno>> {

@@ -29,15 +29,12 @@ impl<R> Verdict<R> {
         result.map_or(Verdict::Fail(Errno::ENOSYS), Verdict::Return)
     }
 
-    /// The result of a libc function that returns a negative number and sets errno when it fails.
+    /// As [`result_of`].
     pub fn of_call(result: Option<R>) -> Verdict<R>
     where
         R: PartialOrd + From<i8>,
     {
-        match result {
-            Some(value) if value < R::from(0) => Verdict::Fail(Errno::from_raw(sys::errno())),
-            result => Verdict::of_value(result),
-        }
+        result_of(result).into()
     }
 
     /// Go on with the value that the hook would return.
@@ -48,6 +45,16 @@ impl<R> Verdict<R> {
             Verdict::Fail(errno) => Verdict::Fail(errno),
             Verdict::Sleep(rest) => Verdict::Sleep(rest),
         }
+    }
+}
+
+/// The result of a libc function that returns a negative number and sets errno when it fails. `None`: libc does not have
+/// the function.
+pub fn result_of<R: PartialOrd + From<i8>>(returned: Option<R>) -> Result<R, Errno> {
+    match returned {
+        Some(value) if value < R::from(0) => Err(Errno::from_raw(sys::errno())),
+        Some(value) => Ok(value),
+        None => Err(Errno::ENOSYS),
     }
 }
 

@@ -1,13 +1,14 @@
 //! The life of descriptors: what the table of pending connects must hear of. Not one of these does anything
 //! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
 
-use super::boundary::Verdict;
+use super::boundary::{result_of, Verdict};
 use super::given::UserPtr;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
 use hooks::real;
 use libc::Ioctl;
 use tailchain_core::errno::Errno;
+use tailchain_core::pending::Closing;
 use tailchain_core::sys;
 
 /// The hooks of this file.
@@ -109,20 +110,17 @@ pub mod hooks {
 /// # Safety
 /// As close(2).
 pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
-    if PENDING.needs_close_tracking() {
-        if PENDING.is_internal(fd) {
-            // Not the program's: to it, the fd is not open. A daemon that closes everything goes on.
-            return Verdict::Fail(Errno::EBADF);
-        }
-        if PENDING.closing(fd) {
+    match PENDING.before_close(fd) {
+        // A daemon that closes all fds goes on.
+        Closing::Internal => Verdict::Fail(Errno::EBADF),
+        Closing::LastOfPending => {
             // SAFETY: the program's own argument.
             let verdict = Verdict::of_call(unsafe { real::close(fd) });
             PENDING.release_closed();
-            return verdict;
+            verdict
         }
+        Closing::Other => Verdict::Real,
     }
-    PENDING.closing_failed(fd);
-    Verdict::Real
 }
 
 /// The body of the hook.
@@ -172,29 +170,17 @@ fn making_way(
     {
         return duplicating(old, real);
     }
-    if PENDING.is_internal(new) {
-        return Verdict::Fail(Errno::EBUSY);
-    }
     // An fd that was opened before the limit was lowered is open, but cannot be the new one.
-    if new >= sys::room() {
+    if new >= sys::room() && !PENDING.is_internal(new) {
         return Verdict::Real;
     }
-    let last = PENDING.closing(new);
-    let verdict = duplicating(old, real);
-    if last {
-        PENDING.release_closed();
-    }
-    verdict
+    PENDING
+        .duplicate_onto(old, new, || result_of(real()))
+        .into()
 }
 
-/// A placeholder may not be exchanged between the call and the note of it.
 fn duplicating(old: c_int, real: impl FnOnce() -> Option<c_int>) -> Verdict<c_int> {
-    let held = PENDING.lock_fd(old);
-    let verdict = Verdict::of_call(real());
-    if let Verdict::Return(new) = verdict {
-        PENDING.duplicated(held, old, new);
-    }
-    verdict
+    PENDING.duplicate(old, || result_of(real())).into()
 }
 
 /// Whether fcntl has nothing to do here: nothing is pending, and no fd is made.

@@ -2,17 +2,78 @@
 
 use super::state::{FdLock, Pending};
 use super::table::{Entry, ProgramFd};
+use crate::errno::Errno;
 use crate::sync::atomic::Ordering;
 use crate::sys::{self, Fd};
 
+/// What close(2) of an fd would close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// One of our own fds: to the program it is not open.
+    Internal,
+    /// Maybe the last fd of a pending connect: call [`Pending::release_closed`] when it is closed.
+    LastOfPending,
+    Other,
+}
+
 impl Pending {
+    /// The program is about to close this fd.
+    pub fn before_close(&'static self, fd: Fd) -> Closing {
+        if self.needs_close_tracking() {
+            if self.is_internal(fd) {
+                return Closing::Internal;
+            }
+            if self.closing(fd) {
+                return Closing::LastOfPending;
+            }
+        }
+        self.closing_failed(fd);
+        Closing::Other
+    }
+
+    /// dup(2) of `old`, which `real` carries out: the file under `old` is not exchanged between that and the note of it.
+    ///
+    /// # Errors
+    /// Those of `real`.
+    pub fn duplicate(
+        &'static self,
+        old: Fd,
+        real: impl FnOnce() -> Result<Fd, Errno>,
+    ) -> Result<Fd, Errno> {
+        let held = self.lock_fd(old);
+        let new = real()?;
+        self.duplicated(held, old, new);
+        Ok(new)
+    }
+
+    /// dup2(2) of `old` onto `new`, which `real` carries out and which cannot fail for its arguments: `new` is closed.
+    ///
+    /// # Errors
+    /// EBUSY: `new` is one of our own fds. Those of `real`.
+    pub fn duplicate_onto(
+        &'static self,
+        old: Fd,
+        new: Fd,
+        real: impl FnOnce() -> Result<Fd, Errno>,
+    ) -> Result<Fd, Errno> {
+        if self.is_internal(new) {
+            return Err(Errno::EBUSY);
+        }
+        let last = self.closing(new);
+        let result = self.duplicate(old, real);
+        if last {
+            self.release_closed();
+        }
+        result
+    }
+
     /// The program is about to close this fd: forget it first, for it may be given to another thread the
     /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect. `true`: it may
     /// be the last, and [`Pending::release_closed`] is to be called when it is closed.
     ///
     /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
     /// may call close(2).
-    pub fn closing(&'static self, fd: Fd) -> bool {
+    fn closing(&'static self, fd: Fd) -> bool {
         let mut last = false;
         if let Some(mut table) = self.open() {
             if let Some(entry) = table.entry_of(fd) {
@@ -43,7 +104,7 @@ impl Pending {
     }
 
     /// The program is about to close this fd. An error of its socket that nobody asked for is forgotten with it.
-    pub fn closing_failed(&'static self, fd: Fd) {
+    fn closing_failed(&'static self, fd: Fd) {
         if self.has_deferred() && self.fds_of(fd).len() == 1 {
             let _ = self.owed_error(fd);
         }
@@ -112,7 +173,7 @@ impl Pending {
     }
 
     /// `new` was made a duplicate of `old` just now, while `old` was held.
-    pub fn duplicated(&'static self, held: Option<FdLock<'_>>, old: Fd, new: Fd) {
+    fn duplicated(&'static self, held: Option<FdLock<'_>>, old: Fd, new: Fd) {
         let is_tcp = sys::is_tcp(new) == Ok(true);
         // Between vfork and exec the fds are not those of the table.
         if held.is_some() || (is_tcp && self.is_owner()) {

@@ -43,5 +43,6 @@ mod table;
 pub mod registrations;
 
 pub use begin::{BeginResult, FirstStep, Start, Waited};
+pub use close::Closing;
 pub use job::ConnectObserver;
 pub use state::Pending;
