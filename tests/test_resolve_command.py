@@ -37,9 +37,9 @@ def test_an_address_that_stands_for_a_name_has_its_name_back(resolve):
 @pytest.mark.parametrize(
     "word, out",
     [
-        ("db.ts.net", "# db.ts.net: resolved by the proxy (proxy_dns); these addresses stand for it"),
+        ("db.ts.net", "# db.ts.net: resolved by the proxy (proxy_dns); the addresses are fake IPs"),
         ("localhost", "# localhost: resolved here: a name of this machine (localhost)"),
-        ("192.0.2.1", "# 192.0.2.1: an address already"),
+        ("192.0.2.1", "# 192.0.2.1: already an address"),
     ],
 )
 def test_why(word, out, resolve):

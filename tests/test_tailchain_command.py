@@ -103,7 +103,7 @@ THROUGH = "socks5 127.0.0.1:1055 as ann -> http 127.0.0.2:8080 -> "
         ("100.64.9.1", 80, "100.64.9.1:80: direct: localnet, FILE:5"),
         ("127.0.0.1", 1055, "127.0.0.1:1055: direct: the address of a proxy"),
         ("192.0.2.2", 80, "192.0.2.2:80: direct: not held by tailnet_only"),
-        ("db.ts.net", 80, "db.ts.net: sent to the proxy as a name (proxy_dns); the program sees a stand-in address"),
+        ("db.ts.net", 80, "db.ts.net: sent to the proxy as a name (proxy_dns); the program sees a fake IP"),
         ("localhost", 80, "localhost: resolved here: a name of this machine (localhost)"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_short_name_of_the_tailnet_is_to_be_written_in_full(conf, words):
     said = tailchain(command, "-f", conf(["socks5 127.0.0.1 1055"], "proxy_dns", "tailnet_only"), *rest)
     assert said.code == 1
     assert said.err.startswith("tailchain: db-of-nobody: resolved here (not held by tailnet_only), which failed: ")
-    assert said.err.endswith("; with tailnet_only write it in full, such as db-of-nobody.TAILNET.ts.net\n")
+    assert said.err.endswith("; with tailnet_only write the full name, e.g. db-of-nobody.TAILNET.ts.net\n")
 
 
 def test_explain_knows_the_addresses_that_stand_for_names(conf):
@@ -169,7 +169,7 @@ def test_doctor_finds_nothing_where_all_is_well(conf, proxy):
 def test_doctor_says_that_a_proxy_wants_a_password(conf, make_proxy):
     said = tailchain("doctor", "-f", conf([make_proxy(Mood(users={"ann": "secret"}))]))
     assert said.code == 1
-    assert "it wants a user and password" in said.out
+    assert "it requires a user and password" in said.out
 
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])

@@ -1,4 +1,4 @@
-//! Loads the configuration as the library would, and says in words what it asks for.
+//! Loads the configuration as the library would, and describes it in words.
 
 #![forbid(unsafe_code)]
 
@@ -6,12 +6,12 @@ use std::path::Path;
 use tailchain_core::config::{ChainKind, Config, Dns, Proxy, ProxyDown, RawDns, Supervise};
 use tailchain_core::load::{self, LoadError, Loaded};
 
-/// What a program started here would get; `file` is what the command line names.
+/// The configuration of a program started here; `file` is the one on the command line.
 pub fn load(file: Option<&Path>) -> Result<Loaded, LoadError> {
     load::load(file, &|name| std::env::var_os(name))
 }
 
-/// What a program would get if `TAILCHAIN_BYPASS` did not make it go without.
+/// The configuration of a program started here, as if `TAILCHAIN_BYPASS` were not set.
 pub fn load_to_check(file: Option<&Path>) -> Result<Loaded, LoadError> {
     load::load(file, &|name| match name {
         load::BYPASS_VARIABLE => None,
@@ -98,7 +98,7 @@ fn rules(config: &Config) -> Vec<String> {
     lines
 }
 
-/// What `proxychains4` does with programs that a preload does not reach, where that is not the default.
+/// The effect of `supervise`, unless it is the default.
 fn supervised(config: &Config) -> Option<&'static str> {
     match config.supervise {
         Supervise::Auto => None,

@@ -1,4 +1,4 @@
-//! `tailchain demo`: the whole way of a connection on one machine, with a program that knows of no proxy.
+//! `tailchain demo`: curl, which is not told of any proxy, reaches a name through the embedded one. Uses loopback only.
 
 #![forbid(unsafe_code)]
 
@@ -20,10 +20,10 @@ use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver};
 const NAME: &str = "hello.ts.net";
 const URL: &str = "http://hello.ts.net/";
 
-/// The whole demonstration takes milliseconds; this only ends one that hangs.
+/// Ends a demonstration that hangs; normally it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What would make curl use a proxy by itself and prove nothing.
+/// Removed from the environment: with them curl would use a proxy by itself, and the demonstration would prove nothing.
 const PROXY_VARIABLES: [&str; 6] = [
     "ALL_PROXY",
     "all_proxy",
@@ -33,7 +33,7 @@ const PROXY_VARIABLES: [&str; 6] = [
     "no_proxy",
 ];
 
-/// Show it at work: the system's own curl reaches a name that only a proxy knows
+/// Let the system's own curl reach a name that only a proxy knows
 #[derive(clap::Args)]
 pub struct Args {
     /// The launcher to show [default: proxychains4 beside this command]
@@ -81,7 +81,7 @@ async fn show(args: &Args) -> Result<(), String> {
         return Err(format!("curl ended with {}", output.status));
     }
     if output.stdout != demo_server::BODY.as_bytes() {
-        return Err("that is not what the embedded web server says".to_owned());
+        return Err("curl did not print the page of the embedded web server".to_owned());
     }
     let hop = hops
         .try_recv()
@@ -100,16 +100,16 @@ fn launcher(given: Option<&Path>) -> Result<PathBuf, String> {
     match given.map(PathBuf::from).or(beside) {
         Some(launcher) if launcher.is_file() => Ok(launcher),
         Some(launcher) => Err(format!(
-            "{} is not there; build it or name one with --launcher",
+            "{} does not exist; build it or name the launcher with --launcher",
             launcher.display()
         )),
-        None => {
-            Err("cannot tell where this command is; name the launcher with --launcher".to_owned())
-        }
+        None => Err(
+            "cannot find the path of this command; name the launcher with --launcher".to_owned(),
+        ),
     }
 }
 
-/// The web server, and the proxy that knows it as [`NAME`]: the proxy's address, and what it is asked for.
+/// Starts the web server and the proxy that knows it as [`NAME`]. Returns the proxy's address and its log.
 async fn start_servers() -> io::Result<(SocketAddr, UnboundedReceiver<String>)> {
     let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -125,7 +125,7 @@ async fn start_servers() -> io::Result<(SocketAddr, UnboundedReceiver<String>)> 
         proxy,
         Arc::new(rules),
         Arc::new(move |line| {
-            // Nobody listens any more: the demonstration is over.
+            // The receiver is dropped when the demonstration is over.
             let _ = log.send(line);
         }),
     ));
@@ -135,7 +135,7 @@ async fn start_servers() -> io::Result<(SocketAddr, UnboundedReceiver<String>)> 
 async fn run_curl(launcher: &Path, config: &Path, curl: &Path) -> Result<Output, String> {
     let mut command = Command::new(launcher);
     command.arg("-f").arg(config).arg(curl).args(["-sS", URL]);
-    // What the launcher and the library say is part of the show.
+    // The messages of the launcher and the library are part of the demonstration.
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -149,12 +149,12 @@ async fn run_curl(launcher: &Path, config: &Path, curl: &Path) -> Result<Output,
         .map_err(|error| format!("cannot run {}: {error}", launcher.display()))?;
     match tokio::time::timeout(PATIENCE, curl.wait_with_output()).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(format!("cannot read what curl says: {error}")),
+        Ok(Err(error)) => Err(format!("cannot read the output of curl: {error}")),
         Err(_) => Err(format!("curl did not end within {} s", PATIENCE.as_secs())),
     }
 }
 
-/// A config in a directory that only this user can enter, gone with this value.
+/// A config file in a directory that only this user can enter; dropping the value removes both.
 struct PrivateConfig {
     directory: PathBuf,
     file: PathBuf,
@@ -163,7 +163,7 @@ struct PrivateConfig {
 impl PrivateConfig {
     fn write(proxy: SocketAddr) -> io::Result<PrivateConfig> {
         let directory = std::env::temp_dir().join(format!("tailchain-demo-{}", std::process::id()));
-        // Fails when something of that name exists, so nobody can have prepared it.
+        // mkdir fails if the name exists, so another user cannot have prepared the directory.
         DirBuilder::new().mode(0o700).create(&directory)?;
         let config = PrivateConfig {
             file: directory.join("proxychains.conf"),

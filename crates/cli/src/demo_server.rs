@@ -1,4 +1,4 @@
-//! A web server that answers as `http://hello.ts.net/` does in every tailnet: go to the https page.
+//! A web server that answers like `http://hello.ts.net/` in every tailnet: a redirect to the https page.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub const BODY: &str = "<a href=\"https://hello.ts.net\">Found</a>.\n";
 
-/// A request is not read further than this many bytes.
+/// The longest request that is read.
 const LONGEST_REQUEST: usize = 16 << 10;
 
 /// Serves until accepting fails.
@@ -16,7 +16,7 @@ pub async fn serve(listener: TcpListener) -> io::Error {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                // A client that left early has missed its own answer only.
+                // An error concerns this client only.
                 tokio::spawn(async move { serve_client(client).await.ok() });
             }
             Err(error) => return error,
@@ -35,7 +35,7 @@ async fn serve_client(mut client: TcpStream) -> io::Result<()> {
     client.shutdown().await
 }
 
-/// Up to the empty line: closing with unread bytes would reset the connection under the answer.
+/// Reads up to the empty line: closing a socket with unread bytes would reset the connection and lose the answer.
 async fn read_request(client: &mut TcpStream) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") && request.len() < LONGEST_REQUEST {

@@ -8,7 +8,7 @@ use tailchain_core::host::{Host, Target};
 ///
 /// # Errors
 ///
-/// It is neither. What is around the host of a URL is not repeated: it may be a password.
+/// `text` is neither. The message does not repeat the rest of a URL, which may contain a password.
 pub fn host(text: &str) -> Result<Host, String> {
     if let Some((_, rest)) = text.split_once("://") {
         let host = host_of_url(rest);
@@ -25,13 +25,13 @@ pub fn host(text: &str) -> Result<Host, String> {
 ///
 /// # Errors
 ///
-/// As [`host()`]; besides, there is no port, or what is there is none.
+/// As [`host()`], or the port is missing or invalid.
 pub fn host_and_port(text: &str, port: Option<u16>) -> Result<Target, String> {
     let error = match (host(text), port) {
         (Ok(host), Some(port)) => return Ok(Target { host, port }),
         (Ok(host), None) => {
             return Err(format!(
-                "{host}: the port is missing; write it behind the host, such as {host} 443"
+                "{host}: the port is missing; write it after the host, e.g. {host} 443"
             ))
         }
         (Err(error), _) => error,
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_stands_beside_the_host_or_behind_a_colon() {
+    fn the_port_is_a_word_of_its_own_or_follows_a_colon() {
         for (text, port, target) in [
             ("db.ts.net", Some(5432), "db.ts.net:5432"),
             ("db.ts.net:5432", None, "db.ts.net:5432"),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_and_a_port_is_told_how_to_be_written() {
+    fn the_message_says_how_to_write_host_and_port() {
         for (text, port, told) in [
             ("db", None, "db: the port is missing; "),
             ("fd7a::1", None, "fd7a::1: the port is missing; "),

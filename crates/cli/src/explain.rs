@@ -1,17 +1,15 @@
-//! `tailchain explain`: how would a connection be routed, and which rule says so?
+//! `tailchain explain`: how a connection would be routed, and which rule decides it.
 
 #![forbid(unsafe_code)]
 
 use crate::configuration::{self, described};
-use crate::{destination, resolve};
-use std::io;
+use crate::{destination, names};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tailchain_core::config::{ChainKind, Config, Dns, Endpoint, Proxy, Supervise};
 use tailchain_core::host::{Host, HostName, Target};
-use tailchain_core::hosts::{self, HostsFile};
-use tailchain_core::route::{self, Dialled, NamePolicy, NameReason, Route};
+use tailchain_core::route::{self, Dialled, NamePolicy, Route};
 use tailchain_diagnostics::report;
 
 const DNS_PORT: u16 = 53;
@@ -35,15 +33,15 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return report::fail(error),
     };
     let config = &loaded.config;
-    let told = |target: Target| match &target.host {
+    let explain = |target: Target| match &target.host {
         Host::Ip(ip) => {
             let address = SocketAddr::new(*ip, target.port);
             let lines = [of_address(config, address, None)].into_iter();
-            Ok(lines.chain(of_resolver(config, address)).collect())
+            Ok(lines.chain(of_dns_query(config, address)).collect())
         }
         Host::Name(name) => of_name(config, name, target.port),
     };
-    match destination::host_and_port(&args.host, args.port).and_then(told) {
+    match destination::host_and_port(&args.host, args.port).and_then(explain) {
         Ok(lines) => {
             lines.iter().for_each(report::say);
             ExitCode::SUCCESS
@@ -53,17 +51,17 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, String> {
-    match route::name_policy(config, name, &mut |name| is_known_here(name)) {
+    match route::name_policy(config, name, &mut names::is_known_here) {
         NamePolicy::Remote => {
             let route = route::decide(config, Dialled::Name(name, port), &[]);
             Ok(vec![
-                format!("{name}: {}", resolved_by(config)),
-                format!("{name}:{port}: {}", told(config, &route)),
+                format!("{name}: {}", describe_remote_name(config)),
+                format!("{name}:{port}: {}", describe_route(config, &route)),
             ])
         }
         NamePolicy::Local(reason) => {
             let found = (name.as_str(), port).to_socket_addrs();
-            let found = found.map_err(|error| unresolved(config, name, &reason, &error))?;
+            let found = found.map_err(|error| names::unresolved(config, name, &reason, &error))?;
             let routes = found.map(|address| of_address(config, address, Some(name)));
             Ok([format!("{name}: resolved here: {reason}")]
                 .into_iter()
@@ -73,47 +71,47 @@ fn of_name(config: &Config, name: &HostName, port: u16) -> Result<Vec<String>, S
     }
 }
 
-/// The supervisor answers what goes to a name server, whichever way that is reached.
-fn of_resolver(config: &Config, address: SocketAddr) -> Option<String> {
+/// The supervisor answers DNS queries itself, however the name server would be reached.
+fn of_dns_query(config: &Config, address: SocketAddr) -> Option<String> {
     let is_answered = address.port() == DNS_PORT
         && config.dns == Dns::Remote
         && config.supervise != Supervise::Never
-        && !resolve::is_fake(config, address.ip());
+        && !names::is_fake(config, address.ip());
     is_answered.then(|| {
         format!("{address}: to a program under a supervisor, DNS is answered here (proxy_dns)")
     })
 }
 
-/// What becomes of a name that is not resolved here.
-fn resolved_by(config: &Config) -> String {
-    const SEEN: &str = "the program sees a stand-in address";
+/// How a name reaches the proxy.
+fn describe_remote_name(config: &Config) -> String {
+    const FAKE_IP: &str = "the program sees a fake IP";
     match &config.tailscale_socket {
-        None => format!("sent to the proxy as a name (proxy_dns); {SEEN}"),
+        None => format!("sent to the proxy as a name (proxy_dns); {FAKE_IP}"),
         Some(socket) => format!(
-            "tailscaled is asked for its address (tailscale_socket {}), and without one the proxy gets the name (proxy_dns); {SEEN}",
+            "tailscaled is asked for its address (tailscale_socket {}), and without one the proxy gets the name (proxy_dns); {FAKE_IP}",
             socket.display()
         ),
     }
 }
 
 fn of_address(config: &Config, address: SocketAddr, name: Option<&HostName>) -> String {
-    let behind;
+    let fake_name;
     let dialled = match name {
         Some(name) => Dialled::Local(address, name),
-        None if !resolve::is_fake(config, address.ip()) => Dialled::Address(address),
-        None => match resolve::name_behind(config, address.ip()) {
+        None if !names::is_fake(config, address.ip()) => Dialled::Address(address),
+        None => match names::name_of(config, address.ip()) {
             None => Dialled::UnknownFake(address),
             Some(name) => {
-                behind = name;
-                Dialled::Name(&behind, address.port())
+                fake_name = name;
+                Dialled::Name(&fake_name, address.port())
             }
         },
     };
     let route = route::decide(config, dialled, &addresses_of_named_proxies(config));
-    format!("{address}: {}", told(config, &route))
+    format!("{address}: {}", describe_route(config, &route))
 }
 
-fn told(config: &Config, route: &Route<'_>) -> String {
+fn describe_route(config: &Config, route: &Route<'_>) -> String {
     match route {
         Route::Direct { reason, to: None } => format!("direct: {reason}"),
         Route::Direct {
@@ -126,19 +124,19 @@ fn told(config: &Config, route: &Route<'_>) -> String {
 }
 
 fn hops(config: &Config, target: &Target) -> String {
-    let list = |between: &str| {
+    let joined = |separator: &str| {
         config
             .proxies
             .iter()
             .map(described)
             .collect::<Vec<_>>()
-            .join(between)
+            .join(separator)
     };
     match config.chain {
-        ChainKind::Strict => format!("{} -> {target}", list(" -> ")),
-        ChainKind::Dynamic => format!("those that live of [{}] -> {target}", list(" -> ")),
-        ChainKind::Random { len } => format!("{len} at random of [{}] -> {target}", list(", ")),
-        ChainKind::RoundRobin { len } => format!("{len} in turn of [{}] -> {target}", list(", ")),
+        ChainKind::Strict => format!("{} -> {target}", joined(" -> ")),
+        ChainKind::Dynamic => format!("those that live of [{}] -> {target}", joined(" -> ")),
+        ChainKind::Random { len } => format!("{len} at random of [{}] -> {target}", joined(", ")),
+        ChainKind::RoundRobin { len } => format!("{len} in turn of [{}] -> {target}", joined(", ")),
     }
 }
 
@@ -156,27 +154,4 @@ fn addresses_of_named_proxies(config: &Config) -> Vec<SocketAddr> {
         .filter_map(resolved)
         .flatten()
         .collect()
-}
-
-/// Why a name that is not for the proxy has no address here.
-pub fn unresolved(
-    config: &Config,
-    name: &HostName,
-    reason: &NameReason<'_>,
-    error: &io::Error,
-) -> String {
-    // The search domains of the tailnet are MagicDNS's, which libc does not ask.
-    let short = config.allow_list.tailnet_only && !name.as_str().contains('.');
-    let hint = match reason {
-        NameReason::NotAllowed(_) if short => {
-            format!("; with tailnet_only write it in full, such as {name}.TAILNET.ts.net")
-        }
-        _ => String::new(),
-    };
-    format!("{name}: resolved here ({reason}), which failed: {error}{hint}")
-}
-
-/// Whether libc knows the name without asking a server.
-pub fn is_known_here(name: &HostName) -> bool {
-    HostsFile::new("/etc/hosts").names().contains(name) || hosts::own_name().as_ref() == Some(name)
 }

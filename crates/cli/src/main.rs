@@ -1,7 +1,7 @@
-//! `tailchain`: looks at configurations and proxies, runs Tailscale beside a program, and brings its own SOCKS5
-//! server for tests.
+//! `tailchain`: checks configurations and proxies, runs Tailscale beside a program, and has a SOCKS5 server for tests.
 //!
-//! One file for each subcommand, `run` and `tailscale` in tailchain-tailscale; `socks_server` is the embedded proxy.
+//! Each subcommand has its own file; `run` and `tailscale` are in the crate tailchain-tailscale. `socks_server` is the
+//! embedded proxy.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ mod destination;
 mod doctor;
 mod explain;
 mod generate;
+mod names;
 mod proxy;
 mod resolve;
 mod socks_server;
@@ -23,7 +24,7 @@ tailchain_unwinder::define!();
 
 /// Sends the TCP connections of unmodified programs through proxies.
 ///
-/// `proxychains4 PROGRAM` runs a program that way; this command checks, explains and tries out what it does.
+/// `proxychains4 PROGRAM` runs a program that way. This command checks and explains the configuration, and tests proxies.
 #[derive(Parser)]
 #[command(name = "tailchain", version, max_term_width = 100)]
 struct Cli {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 /// The first line on stdout is "listening on ADDRESS:PORT".
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 lets the kernel choose
+    /// Address to listen on; with port 0 the kernel chooses the port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, requires = "user")]
     password: Option<String>,
 
-    /// Where NAME leads; a PORT given here replaces the one that was asked for. May be repeated
+    /// Connect to this address for NAME; a PORT replaces the requested one. May be repeated
     #[arg(long = "name", value_name = "NAME=ADDRESS[:PORT]", value_parser = name_rule)]
     names: Vec<(String, (IpAddr, Option<u16>))>,
 
@@ -37,11 +37,11 @@ pub struct Args {
     #[arg(long = "deny", value_name = "HOST")]
     denied: Vec<String>,
 
-    /// Wait so many milliseconds before each reply
+    /// Milliseconds to wait before each reply
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay: u64,
 
-    /// Give a target so many milliseconds to take the connection (tailscaled: 5000)
+    /// Time limit for connecting to a target, in milliseconds (tailscaled: 5000)
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     connect_timeout: u64,
 
@@ -79,14 +79,18 @@ async fn listen(args: Args) -> ExitCode {
     };
     match listener.local_addr() {
         Ok(address) => report::say(format_args!("listening on {address}")),
-        Err(error) => return report::fail(format_args!("cannot tell where it listens: {error}")),
+        Err(error) => {
+            return report::fail(format_args!(
+                "cannot get the address of the listening socket: {error}"
+            ))
+        }
     }
     let log: Arc<socks_server::Log> = match args.log {
         true => Arc::new(|line: String| report::say(line)),
         false => Arc::new(|_: String| {}),
     };
     let error = socks_server::serve(listener, Arc::new(rules(args)), log).await;
-    report::fail(format_args!("cannot accept connections any more: {error}"))
+    report::fail(format_args!("cannot accept connections: {error}"))
 }
 
 fn rules(args: Args) -> Rules {

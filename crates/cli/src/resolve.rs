@@ -1,23 +1,22 @@
-//! `tailchain resolve`: which addresses does a program get for a name, and which name is behind an address?
+//! `tailchain resolve`: the addresses that a program gets for a name, and the name of a fake IP.
 
 #![forbid(unsafe_code)]
 
-use crate::{configuration, destination, explain};
+use crate::{configuration, destination, names};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tailchain_core::config::{Config, Dns};
+use tailchain_core::config::Config;
 use tailchain_core::fake_ip::FakeNet;
 use tailchain_core::host::{Host, HostName};
-use tailchain_core::name_table::NameTable;
 use tailchain_core::route::{self, NamePolicy};
 use tailchain_diagnostics::report;
 
 /// Print the addresses that a program gets for a name, one a line
 ///
-/// A name that the proxy resolves gets stand-in addresses, IPv4 and then IPv6, which every program of the same
-/// user may connect to. For a stand-in address its name is printed.
+/// A name that the proxy resolves gets fake IPs, first IPv4, then IPv6. Every program of the same user can connect
+/// to them. Given a fake IP, the command prints its name.
 #[derive(clap::Args)]
 pub struct Args {
     /// A host name, or an address
@@ -27,7 +26,7 @@ pub struct Args {
     #[arg(short, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Say first, in a line that begins with #, who resolves it and why
+    /// First print a line, starting with #, that says who resolves the name and why
     #[arg(long)]
     why: bool,
 }
@@ -59,15 +58,15 @@ struct Found {
 }
 
 fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
-    match route::name_policy(config, name, &mut explain::is_known_here) {
+    match route::name_policy(config, name, &mut names::is_known_here) {
         NamePolicy::Remote => {
-            let id = table().assign(name).ok_or_else(|| {
-                format!("{name}: the table of names has no room; look at XDG_RUNTIME_DIR, /dev/shm and /tmp")
+            let id = names::table().assign(name).ok_or_else(|| {
+                format!("{name}: the name table is full or cannot be opened; check XDG_RUNTIME_DIR, /dev/shm and /tmp")
             })?;
             let net = FakeNet::new(config.fake_subnet);
             Ok(Found {
                 why: format!(
-                    "{name}: resolved by the proxy (proxy_dns); these addresses stand for it"
+                    "{name}: resolved by the proxy (proxy_dns); the addresses are fake IPs"
                 ),
                 lines: vec![
                     net.address_v4(id).to_string(),
@@ -77,8 +76,7 @@ fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
         }
         NamePolicy::Local(reason) => {
             let found = (name.as_str(), 0).to_socket_addrs();
-            let found =
-                found.map_err(|error| explain::unresolved(config, name, &reason, &error))?;
+            let found = found.map_err(|error| names::unresolved(config, name, &reason, &error))?;
             let addresses: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
             Ok(Found {
                 why: format!("{name}: resolved here: {reason}"),
@@ -89,34 +87,19 @@ fn of_name(config: &Config, name: &HostName) -> Result<Found, String> {
 }
 
 fn of_address(config: &Config, ip: IpAddr) -> Result<Found, String> {
-    if !is_fake(config, ip) {
+    if !names::is_fake(config, ip) {
         return Ok(Found {
-            why: format!("{ip}: an address already"),
+            why: format!("{ip}: already an address"),
             lines: vec![ip.to_string()],
         });
     }
-    match name_behind(config, ip) {
+    match names::name_of(config, ip) {
         Some(name) => Ok(Found {
-            why: format!("{ip}: stands for a name that the proxy resolves"),
+            why: format!("{ip}: the fake IP of a name that the proxy resolves"),
             lines: vec![name.to_string()],
         }),
         None => Err(format!(
             "{ip}: in the range of remote_dns_subnet, but stands for no name"
         )),
     }
-}
-
-/// Whether an address is in the range of those that stand for names.
-pub fn is_fake(config: &Config, ip: IpAddr) -> bool {
-    config.dns == Dns::Remote && FakeNet::new(config.fake_subnet).contains(ip)
-}
-
-/// The name that an address of that range stands for.
-pub fn name_behind(config: &Config, ip: IpAddr) -> Option<HostName> {
-    let id = FakeNet::new(config.fake_subnet).id_of(ip)?;
-    table().name_of(id)
-}
-
-fn table() -> NameTable {
-    NameTable::open(&|name| std::env::var_os(name))
 }

@@ -1,6 +1,6 @@
 //! The embedded SOCKS5 server (RFC 1928, RFC 1929): CONNECT only, with a name table of its own.
 //!
-//! Its reply codes tell the truth about what went wrong, so that tests can see what a client makes of each.
+//! Its reply codes are exact, so that tests can see how a client handles each of them.
 
 #![forbid(unsafe_code)]
 
@@ -17,23 +17,23 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the server does with those who ask.
+/// How the server handles requests.
 #[derive(Default)]
 pub struct Rules {
-    /// User and password that are asked for; without them anybody may come in.
+    /// User and password that clients must give; `None`: no authentication.
     pub credentials: Option<(String, String)>,
-    /// Where a name (in lower case) or an address leads instead of the system's answer; a port replaces the
-    /// one that was asked for.
+    /// Overrides of the system's resolver: a name (in lower case) or an address, and the address to connect to. A port
+    /// replaces the requested one.
     pub names: HashMap<String, (IpAddr, Option<u16>)>,
     /// Hosts that get this reply and no connection.
     pub replies: HashMap<String, Reply>,
-    /// Waited before each reply to a request.
+    /// The pause before each reply.
     pub delay: Duration,
-    /// How long a connection to a target may take.
+    /// The time limit for connecting to a target.
     pub connect_timeout: Duration,
 }
 
-/// What became of one request: the line of the log.
+/// Receives one line for each request.
 pub type Log = dyn Fn(String) + Send + Sync;
 
 /// Serves until accepting fails.
@@ -44,11 +44,11 @@ pub async fn serve(listener: TcpListener, rules: Arc<Rules>, log: Arc<Log>) -> i
             Ok((connection, _)) => {
                 let (rules, log) = (rules.clone(), log.clone());
                 tokio::spawn(async move {
-                    // The client went away or talks nonsense: it was told, and nobody else cares.
-                    let _ = attend(connection, &rules, &*log).await;
+                    // An error concerns this client only: it disconnected, or its request was invalid.
+                    let _ = serve_client(connection, &rules, &*log).await;
                 });
             }
-            // Out of descriptors: those who are here will leave.
+            // Out of fds: wait until clients disconnect.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -58,7 +58,7 @@ pub async fn serve(listener: TcpListener, rules: Arc<Rules>, log: Arc<Log>) -> i
     }
 }
 
-/// One type for both ways of letting people in; its answer is whether they may.
+/// Authentication, or none. The output is whether the client is accepted.
 enum Gate {
     Open(NoAuth),
     Locked(Password),
@@ -97,7 +97,7 @@ impl Auth for Gate {
 
 type Incoming = IncomingConnection<bool, socks5_server::connection::state::NeedAuthenticate>;
 
-async fn attend(connection: Incoming, rules: &Rules, log: &Log) -> Result<(), Error> {
+async fn serve_client(connection: Incoming, rules: &Rules, log: &Log) -> Result<(), Error> {
     let (connection, allowed) = connection
         .authenticate()
         .await
@@ -120,7 +120,7 @@ async fn attend(connection: Incoming, rules: &Rules, log: &Log) -> Result<(), Er
             let mut client = replied.map_err(|(error, _)| error)?;
             if let Ok((mut target, _)) = answer {
                 let ended = tokio::io::copy_bidirectional(&mut client, &mut target).await;
-                // A reset by one side is one for the other, which would otherwise read an end of file.
+                // Pass a reset on: without it the other side would read an end of file.
                 if ended.is_err() {
                     target.set_zero_linger()?;
                     client.get_mut().set_zero_linger()?;
@@ -151,7 +151,7 @@ async fn attend(connection: Incoming, rules: &Rules, log: &Log) -> Result<(), Er
     }
 }
 
-/// What a malformed request is told; `None` when the client is no longer there to be told.
+/// The reply to a malformed request; `None` if the client has disconnected.
 fn refusal_of(error: &Error) -> Option<Reply> {
     match error {
         Error::Protocol(ProtocolError::InvalidCommand { .. }) => Some(Reply::CommandNotSupported),
@@ -191,7 +191,7 @@ async fn reach(wanted: &Wanted, rules: &Rules) -> Result<(TcpStream, SocketAddr)
     for address in addresses(wanted, rules).await? {
         match tokio::time::timeout(rules.connect_timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // A relay must not hold small packets back for those at its ends.
+                // Whether to delay small packets is for the client and the target to decide.
                 let _ = stream.set_nodelay(true);
                 return Ok((stream, address));
             }
@@ -212,7 +212,7 @@ async fn addresses(wanted: &Wanted, rules: &Rules) -> Result<Vec<SocketAddr>, Re
     }
 }
 
-/// RFC 1928 section 6. What it has no word for is a general failure.
+/// RFC 1928 section 6. An error without a code of its own is a general failure.
 fn reply_to(error: &io::Error) -> Reply {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => Reply::ConnectionRefused,

@@ -1,4 +1,4 @@
-//! How the subcommands of `tailchain` talk to people, and whether a proxy answers.
+//! What the subcommands of `tailchain` share: output for users, and probes of a proxy and of tailscaled's resolver.
 
 pub mod names;
 pub mod probe;

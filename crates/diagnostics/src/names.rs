@@ -1,4 +1,4 @@
-//! Whether tailscaled tells this user the addresses of names.
+//! Tests whether tailscaled resolves names for this user.
 
 #![forbid(unsafe_code)]
 
@@ -10,17 +10,17 @@ use tailchain_core::errno::Errno;
 use tailchain_core::host::HostName;
 use tailchain_core::local_api::{failed, Failure, Lookup, Resolution, Unanswered};
 
-/// The name that tailscaled itself answers, without asking anybody (`dnsSymbolicFQDN`).
+/// A name that tailscaled answers itself, without asking a name server (`dnsSymbolicFQDN`).
 const KNOWN: &str = "magicdns.localhost-tailscale-daemon";
 /// For each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 1 << 20;
 
-/// Ask tailscaled on `socket` for a name that it knows.
+/// Asks tailscaled on `socket` for a name that it knows.
 ///
 /// # Errors
 ///
-/// Why it gives no address.
+/// The reason why tailscaled gave no address.
 pub fn probe(socket: &Path) -> Result<(), Unanswered> {
     let name = HostName::new(KNOWN.as_bytes());
     let malformed = Unanswered::Failure(Failure::Malformed);

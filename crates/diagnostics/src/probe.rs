@@ -1,4 +1,4 @@
-//! Asks one proxy whether it is there, and whether it speaks the protocol that the configuration says.
+//! Probes a proxy: is it reachable, and does it speak the configured protocol?
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,11 @@ use tailchain_core::host::Host;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// How far it got.
+/// What a successful probe has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     SpeaksProtocol,
-    /// It took the connection; its protocol begins with a request that names a target, so nothing was asked.
+    /// The proxy accepted the connection. Its protocol has no greeting, and a request would need a target.
     TakesConnections,
 }
 
@@ -24,9 +24,9 @@ pub enum Answer {
 pub enum Failure {
     Unresolvable(io::Error),
     Unreachable(io::Error),
-    /// It took the connection and then said nothing, or left.
+    /// The proxy accepted the connection, and then sent no reply or closed it.
     Silent(io::Error),
-    /// The first byte of its answer is not that of the protocol.
+    /// The first byte of the reply is not one of the protocol.
     OtherProtocol(u8),
     WantsPassword,
     WrongPassword,
@@ -36,7 +36,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Unresolvable(error) => {
-                write!(f, "its name cannot be resolved ({error}); correct it or write its address in digits")
+                write!(
+                    f,
+                    "its name cannot be resolved ({error}); correct it or write a numeric address"
+                )
             }
             Failure::Unreachable(error) => {
                 write!(
@@ -45,14 +48,14 @@ impl fmt::Display for Failure {
                 )
             }
             Failure::Silent(error) => {
-                write!(f, "it takes the connection but does not answer ({error}); is this its port, and the right type?")
+                write!(f, "it accepts the connection but does not answer ({error}); check its port and type")
             }
             Failure::OtherProtocol(byte) => {
-                write!(f, "it speaks another protocol (its answer begins with byte {byte}); correct the type or the port")
+                write!(f, "it speaks another protocol (its reply begins with byte {byte}); correct the type or the port")
             }
-            Failure::WantsPassword => {
-                f.write_str("it wants a user and password; write both behind the port in its line")
-            }
+            Failure::WantsPassword => f.write_str(
+                "it requires a user and password; write both after the port in its line",
+            ),
             Failure::WrongPassword => {
                 f.write_str("it does not accept this user and password; correct its line")
             }
@@ -60,13 +63,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Connects to `proxy` directly and greets it. No connection to any target is asked for.
+/// Connects to `proxy` directly and sends the protocol's greeting, but no request for a target.
 ///
 /// # Errors
 ///
-/// What stands in the way, with what to do about it.
+/// The failure, with advice.
 pub fn probe(proxy: &Proxy, connect: Duration, read: Duration) -> Result<Answer, Failure> {
-    // The system takes no limit of 0.
+    // std rejects a time limit of 0.
     let (connect, read) = (connect.max(SHORTEST), read.max(SHORTEST));
     let mut stream = open(&proxy.endpoint, connect)?;
     stream.limit(read).map_err(Failure::Silent)?;
@@ -139,7 +142,7 @@ fn greet_socks5(stream: &mut dyn Stream, login: Option<&Credentials>) -> Result<
 fn log_in(stream: &mut dyn Stream, login: &Credentials) -> Result<Answer, Failure> {
     let mut request = vec![1];
     for text in [&login.user[..], login.password.reveal()] {
-        // The configuration holds no longer ones.
+        // The parser has rejected longer ones.
         request.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
         request.extend(text);
     }
@@ -149,7 +152,7 @@ fn log_in(stream: &mut dyn Stream, login: &Credentials) -> Result<Answer, Failur
     }
 }
 
-/// Any HTTP server answers this; whether it is a proxy shows only when it is asked for a target.
+/// Any HTTP server answers this. Only a request for a target would show whether it is a proxy.
 fn greet_http(stream: &mut dyn Stream) -> Result<Answer, Failure> {
     let start: [u8; 5] = ask(stream, b"OPTIONS * HTTP/1.0\r\n\r\n")?;
     match &start {
@@ -165,7 +168,7 @@ fn ask<const N: usize>(stream: &mut dyn Stream, question: &[u8]) -> Result<[u8; 
         .and_then(|()| stream.read_exact(&mut answer));
     match asked {
         Ok(()) => Ok(answer),
-        // What a socket's time limit looks like (SO_RCVTIMEO, socket(7)).
+        // SO_RCVTIMEO reports a timeout as EAGAIN (socket(7)).
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(Failure::Silent(io::ErrorKind::TimedOut.into()))
         }
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_told_from_none() {
+    fn a_wrong_password_is_distinguished_from_a_missing_one() {
         let mut here = proxy(ProxyKind::Socks5, server::<4>(&[5, 2, 1, 1]));
         here.credentials = Some(Credentials {
             user: (*b"u").into(),
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_is_not_taken_for_the_right_one() {
+    fn another_protocol_is_an_error() {
         let web = proxy(
             ProxyKind::Socks5,
             server::<3>(b"HTTP/1.0 400 Bad Request\r\n\r\n"),
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_says_nothing_is_given_up() {
+    fn a_silent_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let here = proxy(ProxyKind::Socks5, listener.local_addr().unwrap());
         let failure = probe(&here, PATIENCE, SHORTEST);
@@ -259,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_unreachable() {
+    fn a_refused_connection_is_unreachable() {
         let address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

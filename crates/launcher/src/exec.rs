@@ -1,13 +1,13 @@
-//! From the launcher to the program: same process, its own exit code.
+//! Replaces the launcher by the program.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-/// execvpe(3). Comes back only on failure, with the reason.
+/// execvpe(3). Returns only on failure, with the reason.
 ///
-/// Not `std::process::Command::exec`: that empties the signal mask and changes what SIGPIPE does, which the
-/// program must find as its caller left them.
+/// `std::process::Command::exec` would reset the signal mask and the disposition of SIGPIPE, which the program must inherit
+/// unchanged.
 pub fn exec(program: &[OsString], environment: &[(OsString, OsString)]) -> io::Error {
     let variables = environment.iter().map(|(name, value)| {
         let mut variable = name.clone();
@@ -32,8 +32,7 @@ fn execvpe(arguments: &[CString], variables: &[CString]) -> io::Error {
         return io::Error::from_raw_os_error(libc::ENOENT);
     };
     let (argv, envp) = (pointers(arguments), pointers(variables));
-    // SAFETY: both arrays end with a null pointer, and they and the strings that they point to live until the
-    // call has come back.
+    // SAFETY: both arrays end with a null pointer; they and their strings outlive the call.
     unsafe { libc::execvpe(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     io::Error::last_os_error()
 }

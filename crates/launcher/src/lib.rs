@@ -1,5 +1,5 @@
-//! The command line of `proxychains4`: the launcher understands it, and `tailchain generate` makes man page, completions and
-//! documents of it.
+//! The command line of `proxychains4`. The launcher parses it; `tailchain generate` writes the man page, the completions
+//! and the tables of the documents from it.
 
 #![forbid(unsafe_code)]
 

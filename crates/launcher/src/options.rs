@@ -1,7 +1,7 @@
 //! The launcher's command line.
 //!
-//! Scanned by hand: as in proxychains-ng, options end at the first word that is not one, so that the
-//! program's own options need no `--`; and the launcher must start fast.
+//! A hand-written parser: as in proxychains-ng, the first argument that is not an option is the program, whose own options
+//! need no `--`. And the launcher must start fast.
 
 #![forbid(unsafe_code)]
 
@@ -11,9 +11,9 @@ use tailchain_core::config::Supervise;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// `-q`: nothing of ours on stderr.
+    /// `-q`: no messages on stderr.
     pub quiet: bool,
-    /// `--strict`: a program that would go around the proxy is not started.
+    /// `--strict`: do not start a program that would bypass the proxy.
     pub strict: bool,
     /// `--supervise MODE`
     pub supervise: Option<Supervise>,
@@ -35,21 +35,21 @@ pub enum Request {
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError {
     NoProgram,
-    /// This option needs a value after it.
+    /// The value of this option is missing.
     NoValue(&'static str),
-    /// `--supervise` has no such mode.
+    /// Unknown mode for `--supervise`.
     NoMode,
-    /// `-f` and `-x` both say which proxies to use.
+    /// Both `-f` and `-x` are given.
     TwoSources,
 }
 
 impl UsageError {
-    /// What to tell the user beside the usage; a bare `proxychains4` needs no complaint.
+    /// The message to print with the usage. A bare `proxychains4` gets the usage alone.
     pub fn message(&self) -> Option<String> {
         match self {
             UsageError::NoProgram => None,
-            UsageError::NoValue(option) => Some(format!("{option} needs a value")),
-            UsageError::NoMode => Some("--supervise is auto, always or never".to_owned()),
+            UsageError::NoValue(option) => Some(format!("{option} requires a value")),
+            UsageError::NoMode => Some("--supervise must be auto, always or never".to_owned()),
             UsageError::TwoSources => Some("-f and -x are mutually exclusive".to_owned()),
         }
     }
@@ -62,19 +62,19 @@ impl Options {
         name.map(|name| name.to_string_lossy()).unwrap_or_default()
     }
 
-    /// The option that says which proxies to use, if one does.
+    /// The option that selects the proxies, if given.
     pub fn source(&self) -> Option<&'static str> {
         let file = self.file.as_ref().map(|_| "-f");
         file.or(self.proxy.as_ref().map(|_| "-x"))
     }
 }
 
-/// All that there is to know of an option.
+/// The definition of an option.
 pub struct LauncherOption {
     pub name: &'static str,
-    /// The name of its value, if it takes one.
+    /// The placeholder of its value, if it takes one.
     pub value: Option<&'static str>,
-    /// For the usage, the man page and completions; may have a line break.
+    /// For the usage, the man page and the completions. May contain a line break.
     pub help: &'static str,
     effect: Effect,
 }
@@ -137,7 +137,7 @@ pub const OPTIONS: &[LauncherOption] = &[
     },
 ];
 
-/// `words` are the arguments after the command's own name.
+/// Parses the arguments after the command's own name.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut options = Options::default();
     let mut words = words.into_iter();
@@ -190,7 +190,9 @@ pub fn usage(command: &OsStr) -> String {
             left.clear();
         }
     }
-    text.push_str("\nSee `tailchain --help` for what checks and explains a configuration.\n");
+    text.push_str(
+        "\n`tailchain --help` lists the commands that check and explain a configuration.\n",
+    );
     text
 }
 
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn options_end_at_the_first_word_that_is_not_one() {
+    fn options_end_at_the_first_other_argument() {
         let options = run(&["-q", "curl", "-q", "-f", "x"]);
         assert!(options.quiet);
         assert_eq!(options.file, None);
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn two_dashes_end_the_options_and_are_not_the_program() {
+    fn two_dashes_end_the_options() {
         assert_eq!(run(&["--", "-q"]).program, ["-q"]);
         assert_eq!(run(&["sh", "--", "x"]).program, ["sh", "--", "x"]);
     }
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_is_kept() {
+    fn each_option_is_parsed() {
         let options = run(&["--strict", "-f", "a", "-f", "b", "true"]);
         assert!(options.strict);
         assert_eq!(options.file, Some("b".into()));

@@ -1,6 +1,6 @@
-//! The few facts about an ELF file that decide whether a library can be preloaded into it (elf(5)).
+//! The facts about an ELF file that decide whether a library can be preloaded into it (elf(5)).
 //!
-//! Program headers only: section headers are far away in the file, and may have been stripped.
+//! Reads the program headers only: section headers are at the end of the file, and may have been stripped.
 
 #![forbid(unsafe_code)]
 
@@ -16,12 +16,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// What an ELF file is made for: a library can be loaded only into a program with an equal `Target`.
+/// The platform of an ELF file. A library can be loaded only into a program with an equal `Target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// 32 or 64.
     pub bits: u8,
-    /// `e_machine`, such as 62 for x86-64 and 183 for AArch64.
+    /// `e_machine`, e.g. 62 for x86-64 and 183 for AArch64.
     pub machine: u16,
 }
 
@@ -35,17 +35,17 @@ pub enum Libc {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elf {
     pub target: Target,
-    /// The dynamic loader that the program asks for (PT_INTERP); without one nothing can be preloaded.
+    /// The dynamic loader (PT_INTERP); without one nothing can be preloaded.
     pub interpreter: Option<OsString>,
-    /// Made by the Go linker: its network code makes raw system calls, even when it is linked with libc.
+    /// Built by Go, whose network code makes raw system calls even when the program is linked with libc.
     pub is_go: bool,
-    /// `connect` is among the names of its dynamic string table. Looked up for Go programs only: for a
-    /// browser it would mean reading megabytes.
+    /// Whether the dynamic string table contains `connect`. Looked up for Go programs only: the table of a browser has
+    /// megabytes.
     pub names_connect: bool,
 }
 
 impl Elf {
-    /// `None` when this is no well-formed ELF file, as a script is not.
+    /// `None` if this is not a well-formed ELF file, e.g. a script.
     pub fn of(image: &Image) -> Option<Elf> {
         let file = Parsed::of(image)?;
         let is_go = file.is_go();
@@ -57,7 +57,7 @@ impl Elf {
         })
     }
 
-    /// Whose loader it asks for.
+    /// The libc that the dynamic loader belongs to.
     pub fn libc(&self) -> Option<Libc> {
         let loader = Path::new(self.interpreter.as_ref()?).file_name()?;
         Some(match loader.as_bytes().starts_with(b"ld-musl") {
@@ -67,17 +67,16 @@ impl Elf {
     }
 }
 
-/// What the preload library is made for. The commands may be linked with another libc, or none: those of a package are
-/// static.
+/// The platform of the preload library. The commands may have another: those of a package are static.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Library {
     pub target: Target,
-    /// As its string table says.
+    /// Determined from the string table.
     pub libc: Libc,
 }
 
 impl Library {
-    /// `None` when this is no ELF file.
+    /// `None` if this is not an ELF file.
     pub fn of(image: &Image) -> Option<Library> {
         let file = Parsed::of(image)?;
         Some(Library {
@@ -143,7 +142,7 @@ impl<'i> Parsed<'i> {
         Some(OsString::from_vec(path.to_vec()))
     }
 
-    /// The Go linker leaves its build id in a note whose owner is `Go`, also when another linker finishes.
+    /// The Go linker writes its build id into a note with the owner `Go`, also when an external linker is used.
     fn is_go(&self) -> bool {
         let is_owner = |note: Note<'_>| match note {
             Note::Unknown(note) => note.name_str().is_ok_and(|owner| owner == "Go"),
@@ -158,7 +157,8 @@ impl<'i> Parsed<'i> {
         })
     }
 
-    /// Whether the dynamic string table (DT_STRTAB) holds `name`, perhaps as the end of a longer one: ld.bfd stores it once.
+    /// Whether the dynamic string table (DT_STRTAB) contains `name`, possibly as the suffix of a longer name, which ld.bfd
+    /// stores only once.
     fn names(&self, name: &[u8]) -> Option<bool> {
         let dynamic = self.data(self.of_kind(PT_DYNAMIC).next()?)?;
         let dynamic = DynamicTable::new(self.header.endianness, self.header.class, &dynamic);
@@ -213,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_elf_or_is_cut_off_is_nothing() {
+    fn other_files_and_truncated_ones_are_rejected() {
         let whole = this().start().to_vec();
         let endless = {
             let mut start = whole.clone();
-            // e_phoff, far behind the end of the file.
+            // e_phoff, far beyond the end of the file.
             start[32..40].fill(0x7f);
             start
         };

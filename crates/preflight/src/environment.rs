@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// Our library first, so that its functions win, then what was there (ld.so(8)).
+/// Puts our library before the others, so that its functions are found first (ld.so(8)).
 pub fn ld_preload(library: &Path, before: Option<&OsStr>) -> OsString {
     let mut value = library.as_os_str().to_os_string();
     if let Some(before) = before.filter(|before| !before.is_empty()) {
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_preloaded_before_stays_behind_ours() {
+    fn other_preloads_come_after_ours() {
         let ours = Path::new("/l/libtailchain.so");
         assert_eq!(ld_preload(ours, None), "/l/libtailchain.so");
         assert_eq!(ld_preload(ours, Some(OsStr::new(""))), "/l/libtailchain.so");
@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_kept_whole() {
+    fn a_long_value_is_not_truncated() {
         let before = "/x.so:".repeat(2000);
         let value = ld_preload(Path::new("/l.so"), Some(OsStr::new(&before)));
         assert_eq!(value.len(), "/l.so:".len() + before.len());

@@ -1,7 +1,7 @@
-//! A file that is about to be run: opened once, its first page read once.
+//! An executable file, opened once, with its first page read once.
 //!
-//! That page nearly always holds all there is to know about a program (a `#!` line, or the headers, the
-//! loader's name and the notes of an ELF file), and the launcher looks at every program that it starts.
+//! The first page nearly always has everything that the launcher needs to know: the `#!` line, or the headers, the loader's
+//! name and the notes of an ELF file. This keeps the check of each started program cheap.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use std::path::Path;
 
 const PAGE: usize = 4096;
 
-/// More than any program's string table; a file that asks for more is corrupt.
+/// Larger than the string table of any program; a larger size means that the file is corrupt.
 const LONGEST_READ: u64 = 256 << 20;
 
 pub struct Image {
@@ -33,12 +33,12 @@ impl Image {
         Ok(Image { file, start })
     }
 
-    /// The first page, or less of a shorter file.
+    /// The first page, or the whole of a shorter file.
     pub fn start(&self) -> &[u8] {
         &self.start
     }
 
-    /// These bytes of the file; `None` when it does not have them.
+    /// `length` bytes at `offset`; `None` beyond the end of the file.
     pub fn bytes(&self, offset: u64, length: u64) -> Option<Cow<'_, [u8]>> {
         let end = offset.checked_add(length)?;
         let range = usize::try_from(offset).ok()?..usize::try_from(end).ok()?;

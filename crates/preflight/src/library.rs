@@ -1,7 +1,7 @@
 //! Where the preload library is.
 //!
-//! Only directories that the administrator or the user's own installation controls are searched: beside the
-//! launcher, below its prefix, and where it was installed. The current directory and relative paths are never searched (CVE-2015-3887).
+//! Searches only directories that the administrator or the user's own installation controls: beside the launcher, below
+//! its prefix, and where it was installed. Never the current directory or a relative path (CVE-2015-3887).
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use crate::elf::Libc;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The second name is for those who write `LD_PRELOAD=…/libproxychains4.so` already.
+/// The second name keeps an existing `LD_PRELOAD=…/libproxychains4.so` working.
 const NAMES: [&str; 2] = ["libtailchain.so", "libproxychains4.so"];
 
 /// The library directory of the installation; `make install` sets it while building.
@@ -18,12 +18,12 @@ const INSTALLED: &str = match option_env!("TAILCHAIN_LIBDIR") {
     None => "/usr/local/lib",
 };
 
-/// Why there is nothing to preload.
+/// Why the library cannot be preloaded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LibraryError {
-    /// In none of these directories.
+    /// None of these directories has the library.
     NotFound(Vec<PathBuf>),
-    /// LD_PRELOAD separates by blanks and colons and knows no escape (ld.so(8)).
+    /// The path contains a blank or a colon: these separate the paths in LD_PRELOAD and cannot be escaped (ld.so(8)).
     Unpreloadable(PathBuf),
 }
 
@@ -51,20 +51,19 @@ impl fmt::Display for LibraryError {
 pub struct Found {
     /// The library for the program.
     pub library: PathBuf,
-    /// What LD_PRELOAD names: the library, or with it one for those of the program's children that run on the other libc.
+    /// The value for LD_PRELOAD: the library, or a path that also works for child processes that run on the other libc.
     pub preload: PathBuf,
 }
 
-/// The directory for programs that run on musl, in that of the library.
+/// The directory of the library for musl programs, below that of the library for glibc.
 const FOR_MUSL: &str = "musl";
 
-/// One path that is a library to either loader: glibc's takes `$LIB` for its own library directory (ld.so(8), "Dynamic
-/// string tokens"), of which all that there are lead to the library; to musl's it is the name of a directory. A loader that
-/// is given the other's library ends the program.
+/// One path that leads each loader to its own library, since a loader exits when it is given the other's. glibc's loader
+/// replaces `$LIB` (ld.so(8), "Dynamic string tokens"); musl's takes it for the name of a directory.
 const FOR_BOTH: &str = "by-libc/$LIB";
 
-/// The library for a program that runs on `libc` (`None`: not known), and for the command at `command` (a real path, as
-/// `/proc/self/exe` gives it).
+/// Finds the library for a program that runs on `libc` (`None`: unknown). `command` is the real path of this command, as
+/// in `/proc/self/exe`.
 pub fn find(command: Option<&Path>, libc: Option<Libc>) -> Result<Found, LibraryError> {
     let directories = directories(command);
     let for_musl = || find_in(&in_each(&directories, FOR_MUSL));
@@ -89,7 +88,7 @@ fn in_each(directories: &[PathBuf], name: &str) -> Vec<PathBuf> {
     directories.iter().map(|one| one.join(name)).collect()
 }
 
-/// Whether this machine has programs of that libc: their loaders have fixed paths.
+/// Whether this machine can run programs of that libc: its loader has a fixed path.
 fn runs_here(libc: Libc) -> bool {
     let loaders: [&str; 2] = match libc {
         Libc::Glibc => ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"],
@@ -102,7 +101,7 @@ fn directories(command: Option<&Path>) -> Vec<PathBuf> {
     let own = command.and_then(Path::parent);
     let lib = own.and_then(Path::parent).map(|prefix| prefix.join("lib"));
     let mut directories: Vec<PathBuf> = Vec::new();
-    // Where packages have it: by the rules of Debian a library that nobody links with is not in /usr/lib itself.
+    // The directory of packages: Debian's policy keeps a library that no program links with out of /usr/lib itself.
     let private = lib.as_ref().map(|lib| lib.join("tailchain"));
     let installed = Some(PathBuf::from(INSTALLED));
     for directory in [own.map(PathBuf::from), lib, private, installed]
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_name_anywhere_comes_before_the_borrowed_one() {
+    fn our_own_name_comes_before_that_of_proxychains() {
         let directory = TempDir::new("names");
         directory.file("bin/libproxychains4.so");
         let own = directory.file("lib/libtailchain.so");
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_names_the_folders() {
+    fn the_error_lists_the_directories() {
         let error = find_in(&[PathBuf::from("/nonexistent")]).unwrap_err();
         assert!(error.to_string().contains("/nonexistent"), "{error}");
     }

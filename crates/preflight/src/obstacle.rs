@@ -9,35 +9,35 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Each of these means that the program's connections would bypass the proxy.
+/// In each case the program's connections would bypass the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// No dynamic loader, hence nothing that reads LD_PRELOAD.
+    /// Statically linked: no dynamic loader reads LD_PRELOAD.
     Static,
     /// The Go runtime connects by raw system calls.
     Go,
     /// 32-bit program and 64-bit library, another machine, …
     OtherTarget { program: Target, library: Target },
-    /// It runs on musl and the library on glibc, or the other way round. Either loader ends the program then.
+    /// The program runs on musl and the library on glibc, or the reverse. The loader then exits.
     OtherLibc,
-    /// The loader ignores LD_PRELOAD when the program gains rights (ld.so(8), "secure-execution mode").
+    /// The loader ignores LD_PRELOAD when the program gains privileges (ld.so(8), "secure-execution mode").
     SetId,
-    /// File capabilities (capabilities(7)), which count as gaining rights too.
+    /// File capabilities (capabilities(7)), which also count as gaining privileges.
     Capabilities,
 }
 
 impl Obstacle {
-    /// Whether a supervisor reaches such a program.
+    /// Whether such a program can run under a supervisor.
     pub fn can_be_supervised(self) -> bool {
         matches!(self, Obstacle::Static | Obstacle::Go)
     }
 
-    /// It would run, without the rights that it is to have.
+    /// Under a supervisor the program would run, but without its privileges.
     pub fn is_about_rights(self) -> bool {
         matches!(self, Obstacle::SetId | Obstacle::Capabilities)
     }
 
-    /// Its system calls are not those of this machine's 64-bit programs: under a supervisor they all fail.
+    /// The program uses another system call ABI; under a supervisor all of its system calls fail.
     pub fn is_another_abi(self) -> bool {
         matches!(self, Obstacle::OtherTarget { program, .. } if program.bits == 32)
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// The obstacle between the library and what will be loaded. `None` also where it cannot be determined.
+/// Why `library` cannot be loaded into the program. `None` if it can, or if this cannot be determined.
 pub fn find(subject: &Subject, library: &Path) -> Option<Obstacle> {
     let library = Image::open(library)
         .ok()
@@ -84,7 +84,7 @@ pub fn find(subject: &Subject, library: &Path) -> Option<Obstacle> {
 }
 
 fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
-    // C code inside a Go program that calls connect can be reached.
+    // The library does reach calls of connect by C code in a Go program.
     if elf.is_go && !elf.names_connect {
         return Some(Obstacle::Go);
     }
@@ -103,16 +103,16 @@ fn of_elf(elf: &Elf, library: Option<Library>) -> Option<Obstacle> {
 
 fn gains_rights(file: &Path, image: &Image) -> Option<Obstacle> {
     let metadata = image.metadata().ok()?;
-    // SAFETY: both only read this process's credentials and cannot fail (getuid(2), getgid(2)).
+    // SAFETY: both only read the credentials of this process and cannot fail (getuid(2), getgid(2)).
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let changes_user = metadata.mode() & libc::S_ISUID != 0 && metadata.uid() != uid;
-    // Without the group's execute bit the flag meant mandatory locking (inode(7)).
+    // Without the group execute bit, S_ISGID means mandatory locking (inode(7)).
     let for_group = libc::S_ISGID | libc::S_IXGRP;
     let changes_group = metadata.mode() & for_group == for_group && metadata.gid() != gid;
     if changes_user || changes_group {
         return Some(Obstacle::SetId);
     }
-    // Root has the capabilities already, and gains nothing from the file.
+    // Root already has all capabilities and gains none.
     (uid != 0 && has_capabilities(file)).then_some(Obstacle::Capabilities)
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn program_and_library_are_for_one_libc() {
+    fn program_and_library_must_use_the_same_libc() {
         let musl_program = Elf {
             interpreter: Some("/lib/ld-musl-x86_64.so.1".into()),
             ..ordinary()

@@ -1,4 +1,4 @@
-//! Which file a command line will run.
+//! Finds the file that a command line would run.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// The most that the kernel reads of a `#!` line (execve(2)).
 const LONGEST_SHEBANG: usize = 256;
 
-/// The file that execvp(3) would run for `name`, `None` when there is none.
+/// The file that execvp(3) would run for `name`, if any.
 pub fn in_path(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name)).filter(|file| is_executable(file));
@@ -29,8 +29,8 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// The program that the kernel, or `env` for it, will run to interpret `script`; `None` if it is not a script.
-/// One level: an interpreter that is itself a script is not followed.
+/// The interpreter of `script`, looked up by the kernel or by `env`; `None` if the file is not a script. An interpreter that
+/// is itself a script is not followed.
 pub fn interpreter(script: &Image, path: Option<&OsStr>) -> Option<PathBuf> {
     let start = script.start();
     let start = start.get(..LONGEST_SHEBANG).unwrap_or(start);

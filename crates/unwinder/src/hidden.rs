@@ -1,8 +1,7 @@
-//! C functions that are defined for this file alone: other objects in it find them, the program does not.
+//! Hidden C functions: visible within this library or command, but not to the program.
 
-/// `hidden! { "name" => function }`: calls of the C function `name` from anywhere in this library or command, std and
-/// the C archives that are linked in among them, reach `function`. Not `#[no_mangle]`,
-/// which would export it; and weak, as some of std's own references are.
+/// `hidden! { "name" => function }` defines the C function `name` for this library or command, including std and the C
+/// archives that are linked in. `#[no_mangle]` would export it. The symbol is weak, since some of std's references are.
 #[macro_export]
 macro_rules! hidden {
     ($($name:literal => $function:path),* $(,)?) => {$(

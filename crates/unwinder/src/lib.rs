@@ -1,5 +1,5 @@
-//! The unwinder, which catches panics at the hooks, linked into the library and each command (see build.rs), and what
-//! it needs of an older glibc.
+//! Links the unwinder, which catches panics at the hooks, into the library and each command (see build.rs), and defines
+//! what it needs and older versions of glibc do not have.
 
 #![no_std]
 
@@ -8,7 +8,7 @@ mod hidden;
 #[doc(hidden)]
 pub mod unwind;
 
-/// Once in each library and command: an object of an rlib is linked only where something names it.
+/// To be used once in each library and command: the linker takes an object of an rlib only if something refers to it.
 #[macro_export]
 macro_rules! define {
     () => {

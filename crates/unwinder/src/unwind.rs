@@ -1,14 +1,14 @@
-//! What gcc's unwinder needs of libc, for a libc that does not have it.
+//! `_dl_find_object` for a libc that does not have it.
 //!
-//! The unwinder that is linked in (see build.rs) finds the unwind tables of an address by `_dl_find_object`, which
-//! glibc has since 2.35 only. It runs from a panic to where that is caught, and all frames in between are of this very
-//! object. So no other is looked at, and nothing is called that takes a lock, or that a program may interpose.
+//! The linked unwinder (see build.rs) calls `_dl_find_object` to find the unwind tables of an address; glibc has it since
+//! 2.35. All frames between a panic and the place that catches it belong to this object, so no other object is searched.
+//! Nothing here takes a lock or calls a function that a program may interpose.
 
 use core::ffi::{c_int, c_void};
 use core::slice;
 use libc::{Elf64_Ehdr, Elf64_Phdr};
 
-/// `struct dl_find_object` of dlfcn.h, as far as it is used. The rest of what the caller reserves stays as it is.
+/// The used part of `struct dl_find_object` (dlfcn.h). The rest of the caller's struct is not written.
 #[repr(C)]
 struct Found {
     flags: u64,
@@ -30,12 +30,12 @@ extern "C" {
 ///
 /// # Safety
 ///
-/// Called by the unwinder alone, with room for a dl_find_object behind `found`.
+/// `found` points to a writable dl_find_object. Only the unwinder calls this.
 pub unsafe extern "C" fn find_object(address: *mut c_void, found: *mut c_void) -> c_int {
     let Some(object) = own_object().filter(|object| object.holds(address as usize)) else {
         return -1;
     };
-    // SAFETY: the unwinder passes room for a whole dl_find_object, of which this is the beginning.
+    // SAFETY: the unwinder passes a whole dl_find_object, of which `Found` is the beginning.
     unsafe {
         found.cast::<Found>().write(Found {
             flags: 0,
@@ -62,8 +62,7 @@ impl Object {
 
 fn own_object() -> Option<Object> {
     let header = &raw const __ehdr_start;
-    // SAFETY: the ELF header is loaded, and so are the program headers, which it tells the place of in the file, whose
-    // beginning is loaded as it is.
+    // SAFETY: the beginning of the file is mapped here, with the ELF header and, at `e_phoff`, the program headers.
     let headers = unsafe {
         let first = header
             .wrapping_byte_add((*header).e_phoff as usize)

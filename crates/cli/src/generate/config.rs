@@ -1,4 +1,4 @@
-//! conf/proxychains.conf, the config that is shipped.
+//! Generates conf/proxychains.conf, the shipped config.
 
 use super::text::{plain, wrapped};
 use tailchain_core::config::{Section, DIRECTIVES};
@@ -10,7 +10,7 @@ const HEAD: &str = "\
 #     tailscaled --tun=userspace-networking --socks5-server=localhost:1055
 # `tailchain check FILE` says what a file means, `tailchain explain HOST PORT` where a connection would go.
 #
-# One directive a line. A comment has its own line. Directives stand before [ProxyList], proxies after it.
+# One directive a line. A comment has its own line. Directives come before [ProxyList], proxies after it.
 ";
 
 const PROXIES: &str = "
@@ -28,7 +28,7 @@ socks5 127.0.0.1 1055
 
 const WIDTH: usize = 110;
 
-/// Directives that are only accepted for the sake of old files are not in it.
+/// Leaves out directives that are only accepted for compatibility with old files.
 pub fn shipped() -> String {
     let mut text = HEAD.to_owned();
     let mut section = None;

@@ -87,7 +87,7 @@ pub fn page() -> String {
     page + TAIL
 }
 
-/// A line that is text, whatever it begins with.
+/// Escapes what mdoc would take for a macro at the start of a line.
 fn escaped(line: &str) -> String {
     let line = line.replace('\\', "\\e");
     match line.starts_with(['.', '\'']) {

@@ -1,4 +1,4 @@
-//! The tables of the documents. Each stands between two lines that are comments of HTML.
+//! The generated tables of the documents. Each is between two HTML comments.
 
 use tailchain_core::config::DIRECTIVES;
 use tailchain_launcher::options::OPTIONS;
@@ -28,7 +28,7 @@ pub fn options() -> String {
     table
 }
 
-/// The document with what stands between the lines of `name` replaced by `table`; `None` without these lines.
+/// `document` with the table `name` replaced by `table`; `None` if its two comments are missing.
 pub fn with_table(document: &str, name: &str, table: &str) -> Option<String> {
     let begin = format!("<!-- {name}: made by `make generated` -->\n");
     let (before, rest) = document.split_once(&begin)?;

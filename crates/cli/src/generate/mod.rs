@@ -1,4 +1,4 @@
-//! `tailchain generate FOLDER`: man pages and completions of both commands, for packages. Hidden from `--help`.
+//! `tailchain generate DIRECTORY`: man pages and completions of both commands, for packages. Hidden from `--help`.
 
 #[cfg(test)]
 mod config;
@@ -63,8 +63,8 @@ fn write(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The launcher scans its words itself, for it must start fast and take options as proxychains-ng does. This describes
-/// them.
+/// The launcher's command line in clap's terms. The launcher itself does not use clap: it must start fast, and parse
+/// options as proxychains-ng does.
 fn launcher() -> Command {
     let program = Arg::new("program")
         .value_name("program")
@@ -103,7 +103,7 @@ fn described(option: &LauncherOption) -> Arg {
     }
 }
 
-/// In place of clap's, which does not complete the words of the program.
+/// Replaces clap's completion, which does not complete the arguments of the program.
 fn bash() -> String {
     let names = |takes_value: Option<bool>| {
         let is_wanted = |option: &&LauncherOption| {
@@ -124,7 +124,7 @@ mod tests {
 
     const WRITE: &str = "TAILCHAIN_WRITE_GENERATED";
 
-    /// A file that is committed is what is generated today; `make generated` writes it anew.
+    /// Fails if the committed file is not what the code generates.
     fn assert_current(path: &str, generated: impl Fn(&str) -> String) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../..")
@@ -136,7 +136,7 @@ mod tests {
         } else {
             assert!(
                 committed == generated,
-                "{path} is stale: `make generated` writes it anew"
+                "{path} is stale: run `make generated`"
             );
         }
     }
