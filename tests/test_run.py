@@ -119,7 +119,7 @@ def test_without_a_config_the_shipped_one_is_used_with_the_port(tailscale, echo,
 def test_a_config_for_another_port_is_warned_about(tailscale, environment, conf):
     config = conf(["socks5 127.0.0.1 9"])
     result = run(environment(), "true", options=["-f", config]).ok()
-    assert f"warning: {config}: no proxy of it is on 127.0.0.2:{tailscale.port}" in result.err
+    assert f"warning: {config}: none of its proxies is on 127.0.0.2:{tailscale.port}" in result.err
 
 
 def test_a_config_that_cannot_be_used_is_an_error_before_anything_is_started(tailscale, environment, tmp_path):
@@ -243,7 +243,7 @@ def test_without_the_exit_node_that_was_asked_for_nothing_is_started(tailscale, 
     tailscale.mood(exit_node_after=1000)
     result = run(environment(TAILSCALE_EXIT_NODE="fra-1", TAILSCALE_TIMEOUT="2s"), "echo", "started")
     assert result.code == 1 and "started" not in result.out
-    assert "cannot leave by fra-1 (TAILSCALE_EXIT_NODE): invalid value" in result.err
+    assert "cannot use the exit node fra-1 (TAILSCALE_EXIT_NODE): invalid value" in result.err
 
 
 def test_a_config_for_serve_is_given_to_tailscaled(tailscale, environment, tmp_path):
@@ -457,7 +457,7 @@ def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment
     with other:
         result = finish(process)
     assert result.code == 1 and "started" not in result.out
-    assert f"its proxy on 127.0.0.2:{tailscale.port}: it is not tailscaled that listens there but " in result.err
+    assert f"its proxy on 127.0.0.2:{tailscale.port}: the process that listens there is not tailscaled but " in result.err
     assert f"process {os.getpid()} of user {os.getuid()}" in result.err
 
 
@@ -560,7 +560,7 @@ def test_an_app_that_does_not_end_is_killed_when_the_drain_is_over(tailscale, en
     process = start_app(tailscale, environment(TAILSCALE_DRAIN_TIMEOUT="1s"), code="never")
     process.send_signal(signal.SIGTERM)
     result = finish(process)
-    assert result.code == 137 and "did not end within 1 s (TAILSCALE_DRAIN_TIMEOUT)" in result.err
+    assert result.code == 137 and "did not exit within 1 s (TAILSCALE_DRAIN_TIMEOUT)" in result.err
     assert tailscale.events("SIGINT") == ["SIGINT"]
 
 

@@ -528,7 +528,7 @@ def test_an_exit_node_that_is_not_there_is_an_error(run_settings, tmp_path):
     environment = {**run_settings, "HOME": tmp_path, "TAILSCALE_EXIT_NODE": "nowhere", "TAILSCALE_TIMEOUT": "3s"}
     result = run_under(paths.COMMAND, ["run", "--", "echo", "ran"], via="bare", env=environment, cwd=tmp_path)
     assert result.code == 1 and "ran" not in result.out
-    assert "cannot leave by nowhere (TAILSCALE_EXIT_NODE): " in result.err
+    assert "cannot use the exit node nowhere (TAILSCALE_EXIT_NODE): " in result.err
 
 
 def test_a_config_for_serve_in_the_form_of_tailscales_container(run_settings, tailnet, web_port, tmp_path):

@@ -1,4 +1,4 @@
-//! What a node is told once it is in the tailnet: names of peers are known then, and its own.
+//! Settings that are applied after the login, because they need the network map: exit node and serve config.
 
 #![forbid(unsafe_code)]
 
@@ -11,9 +11,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// For the exit node to be among the peers.
+/// How long to wait for the exit node to appear among the peers.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the official container puts the machine's name in place of.
+/// The official container replaces this by the machine's name.
 const DOMAIN: &str = "${TS_CERT_DOMAIN}";
 
 impl Node<'_> {
@@ -23,7 +23,7 @@ impl Node<'_> {
         until: Option<Instant>,
     ) -> Result<(), StartError> {
         if let Some(name) = &self.settings.exit_node {
-            self.leave_by(name, events, until)?;
+            self.use_exit_node(name, events, until)?;
         }
         match &self.settings.serve_config {
             Some(path) => self.serve(path),
@@ -31,8 +31,8 @@ impl Node<'_> {
         }
     }
 
-    /// Without the exit node that was asked for, the program would leave by another address.
-    fn leave_by(
+    /// Fails if the exit node cannot be used: the program's connections would come from another address.
+    fn use_exit_node(
         &mut self,
         name: &str,
         events: &mut Events,
@@ -43,7 +43,7 @@ impl Node<'_> {
         let refused = |reason: &str| {
             let variable = table::EXIT_NODE.name;
             failed(format_args!(
-                "cannot leave by {name} ({variable}): {reason}"
+                "cannot use the exit node {name} ({variable}): {reason}"
             ))
         };
         let mut refusal = "tailscaled does not answer `tailscale set`".to_owned();

@@ -1,4 +1,4 @@
-//! How long to wait before tailscaled is started again.
+//! The pause before tailscaled is restarted.
 
 #![forbid(unsafe_code)]
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Who was up for so long ended for a new reason.
+/// A tailscaled that was up this long has ended for another reason than the one before; the pause starts anew.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// Twice as long each time, for a tailscaled that ends soon after it came up as for one that does not come up: either
-/// way the control server has a new login to bear.
+/// The pause doubles each time, also when tailscaled came up and ended soon: each start is a login, a load for the control
+/// server.
 pub struct Backoff {
     next: Duration,
 }
@@ -47,12 +47,12 @@ mod tests {
     }
 
     #[test]
-    fn coming_up_for_a_moment_is_no_success() {
+    fn a_short_run_does_not_reset_the_pause() {
         assert_eq!(pauses(&[3600, 0, 1, 59]), [1, 2, 4, 8]);
     }
 
     #[test]
-    fn after_a_steady_time_it_begins_anew() {
+    fn a_long_run_resets_the_pause() {
         assert_eq!(pauses(&[0, 0, 60, 0]), [1, 2, 1, 2]);
     }
 }

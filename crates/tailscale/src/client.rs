@@ -1,4 +1,4 @@
-//! The command `tailscale`, while it runs.
+//! A running `tailscale` command.
 
 #![forbid(unsafe_code)]
 
@@ -16,14 +16,14 @@ use std::process::{Command, ExitStatus, Stdio};
 
 pub struct Client {
     pub pid: Pid,
-    /// How it ended, once it has.
+    /// The exit status, once it has ended.
     pub ended: Option<ExitStatus>,
     output: PathBuf,
 }
 
 impl Client {
-    /// Its output goes to a file in `directory`, because nobody may have the time to read a pipe. The file has the name of
-    /// the subcommand, the first of `words`: a `status` may run beside an `up`. It inherits `fds`.
+    /// Runs `tailscale` with the arguments `words`; it inherits `fds`. The output goes to a file in `directory`, since a pipe
+    /// that is not read would block the command. The file is named after the subcommand: a `status` may run beside an `up`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! `tailchain tailscale up`: Tailscale beside a process that somebody else starts, such as a dyno's shell.
+//! `tailchain tailscale up`: runs Tailscale beside an existing process, e.g. a dyno's shell.
 
 #![forbid(unsafe_code)]
 
@@ -23,21 +23,21 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Subcommand {
-    /// Start tailscaled for as long as a process lives, and come back when its proxy can be used
+    /// Start tailscaled for the lifetime of a process, and return when its proxy can be used
     ///
     /// For a script that a shell sources before it runs the app: `tailchain tailscale up --watch $$`. tailscaled
-    /// is stopped when that process has ended; a SIGTERM to all processes does not end it before. The settings
-    /// are those of `tailchain run`. Exit status 1, with the reason, when Tailscale does not come up in time.
+    /// is stopped after that process has ended, not by a SIGTERM that is sent to all processes. The settings
+    /// are those of `tailchain run`. If Tailscale does not come up in time, the reason is printed and the exit status is 1.
     Up {
-        /// The process that it is for
+        /// The process that uses Tailscale
         #[arg(long, value_name = "PID")]
         watch: Pid,
     },
-    /// Shell commands that put placeholders in the place of secrets and give the tailnet's search domains, for the shell
-    /// that runs the app
+    /// Print shell commands for the shell that runs the app: they replace secrets by placeholders and set the tailnet's
+    /// search domains
     #[command(hide = true)]
     Hide,
-    /// What `up` leaves behind
+    /// The background process of `up`
     #[command(hide = true)]
     Supervise {
         #[arg(long, value_name = "PID")]
@@ -45,7 +45,7 @@ enum Subcommand {
     },
 }
 
-/// What the supervisor says to `up` when the proxy can be used.
+/// The line that the supervisor sends to `up` when the proxy can be used.
 const READY: &str = "ready";
 
 pub fn run(args: &Args) -> ExitCode {
@@ -60,7 +60,8 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The app then inherits no secret. The supervisor has them. And it is told what is known now that the node is up.
+/// Only the supervisor keeps the secrets; the app does not inherit them. The search domains are known now that the node
+/// is up.
 fn hide() -> Result<ExitCode, String> {
     let environment = |name: &str| std::env::var_os(name);
     let settings = Settings::from_env(&environment).map_err(|error| error.to_string())?;
@@ -78,7 +79,7 @@ fn hide() -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The supervisor gives the reason of a failure itself: its stderr is ours.
+/// The supervisor inherits stderr and prints the reason of a failure itself.
 fn up(watch: Pid) -> Result<ExitCode, String> {
     let own = std::env::current_exe()
         .map_err(|error| format!("cannot find this command itself: {error}"))?;
@@ -93,7 +94,7 @@ fn up(watch: Pid) -> Result<ExitCode, String> {
         supervisor.map_err(|error| format!("cannot run {}: {error}", own.display()))?;
     let mut answer = String::new();
     if let Some(output) = supervisor.stdout.take() {
-        // An answer that cannot be read is none.
+        // A read error counts as failure: `answer` stays empty.
         let _ = BufReader::new(output).read_line(&mut answer);
     }
     match answer.trim_end() {
@@ -103,13 +104,13 @@ fn up(watch: Pid) -> Result<ExitCode, String> {
 }
 
 fn run_supervisor(watch: Pid) -> Result<ExitCode, String> {
-    let told = |error: io::Error| error.to_string();
+    let message = |error: io::Error| error.to_string();
     let settings =
         Settings::from_env(&|name| std::env::var_os(name)).map_err(|error| error.to_string())?;
     let settings = settings
         .ok_or_else(|| format!("{} is not set: there is nothing to start", KEY_VARIABLE))?;
     process::hide_memory();
-    let mut events = Events::new().map_err(told)?;
+    let mut events = Events::new().map_err(message)?;
     let watched = events.watch(watch);
     watched.map_err(|error| format!("cannot watch process {watch}: {error}"))?;
     let mut node = Node::new(&settings)?;
@@ -130,8 +131,8 @@ fn run_supervisor(watch: Pid) -> Result<ExitCode, String> {
         Err(StartError::Failed(reason)) => return Err(reason),
         Err(StartError::Interrupted) => return Ok(ExitCode::FAILURE),
     }
-    let kept = supervise(&mut node, &mut events, settings.drain);
+    let supervised = supervise(&mut node, &mut events, settings.drain);
     node.stop(&mut events);
-    kept.map_err(told)?;
+    supervised.map_err(message)?;
     Ok(ExitCode::SUCCESS)
 }

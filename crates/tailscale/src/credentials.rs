@@ -1,7 +1,7 @@
-//! What lets the node into the tailnet: an auth key, an OAuth client's secret, or a token of an identity provider.
+//! Credentials for the login: an auth key, an OAuth client's secret, or a token of an identity provider.
 //!
-//! A secret goes to `tailscale up` in a file of memory that has no name (memfd_create(2)): neither the command line nor
-//! a directory shows it, and however this process ends, nothing of it stays.
+//! `tailscale up` gets a secret in an anonymous memory file (memfd_create(2)). The secret is neither on the command line nor
+//! in a directory, and nothing remains of it, however this process ends.
 
 #![forbid(unsafe_code)]
 
@@ -13,12 +13,12 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use tailchain_core::config::Secret;
 
-/// What the app finds in place of a secret: an app that only asks whether there is one, as Django settings of the
-/// buildpack's readme do, finds that there is.
+/// Replaces a secret in the app's environment. An app that only tests whether the variable is set, as the Django settings
+/// in docs/heroku.md do, still works.
 pub const PLACEHOLDER: &str = "hidden-by-tailchain";
 const FILE: &str = "file:";
 
-/// A secret, and the variable that it came from.
+/// A secret and the variable that it came from.
 struct Given {
     option: &'static str,
     name: &'static str,
@@ -35,7 +35,7 @@ pub struct Credentials {
 impl Credentials {
     /// # Errors
     ///
-    /// Values that cannot be meant, or not together.
+    /// A value is invalid, or two settings exclude each other.
     pub fn read(reader: &Reader<'_>) -> Result<Credentials, SettingsError> {
         let mut credentials = Credentials {
             client_id: reader.text(&table::CLIENT_ID)?,
@@ -58,12 +58,12 @@ impl Credentials {
         credentials.check()
     }
 
-    /// As Tailscale's container does.
+    /// The same checks as in Tailscale's container.
     fn check(self) -> Result<Credentials, SettingsError> {
         let has = |option: &str| self.secrets.iter().find(|given| given.option == option);
         let identity = has("id-token").map(|given| given.name);
         let identity = identity.or(self.audience.is_some().then_some(table::AUDIENCE.name));
-        let mistake = |name, expected| {
+        let invalid = |name, expected| {
             Err(SettingsError {
                 name,
                 value: "***".to_owned(),
@@ -71,12 +71,12 @@ impl Credentials {
             })
         };
         match (has("auth-key"), identity, &self.client_id) {
-            (Some(key), Some(_), _) => mistake(
+            (Some(key), Some(_), _) => invalid(
                 key.name,
                 "no auth key beside a workload identity; unset one of them",
             ),
-            (None, Some(name), None) => mistake(name, "TAILSCALE_CLIENT_ID beside it"),
-            (None, Some(name), Some(_)) if has("client-secret").is_some() => mistake(
+            (None, Some(name), None) => invalid(name, "TAILSCALE_CLIENT_ID beside it"),
+            (None, Some(name), Some(_)) if has("client-secret").is_some() => invalid(
                 name,
                 "no TAILSCALE_CLIENT_SECRET beside it; unset one of them",
             ),
@@ -84,16 +84,16 @@ impl Credentials {
         }
     }
 
-    /// Whether there is anything to log in with.
+    /// Whether there are no credentials to log in with.
     pub fn is_empty(&self) -> bool {
         self.secrets.is_empty() && self.client_id.is_none()
     }
 
-    /// For one `tailscale up`. Files that settings name are read now.
+    /// The secrets for one `tailscale up`. Reads the files that settings name.
     ///
     /// # Errors
     ///
-    /// A secret cannot be had.
+    /// A file cannot be read, or a secret is a placeholder.
     pub fn open(&self) -> Result<Keys, String> {
         let mut keys = Keys {
             words: Vec::new(),
@@ -102,8 +102,9 @@ impl Credentials {
         };
         for given in &self.secrets {
             let secret = given.content()?;
-            let file = memory_file::with(secret.reveal())
-                .map_err(|error| format!("cannot keep {} in memory: {error}", given.name))?;
+            let file = memory_file::with(secret.reveal()).map_err(|error| {
+                format!("cannot make a memory file for {}: {error}", given.name)
+            })?;
             let fd = file.as_raw_fd();
             let word = format!("--{}={FILE}/proc/self/fd/{fd}", given.option);
             keys.words.push(word.into());
@@ -123,7 +124,7 @@ impl Given {
         let text = String::from_utf8_lossy(self.value.reveal());
         if text == PLACEHOLDER {
             return Err(format!(
-                "{} is a placeholder: who started this process has the key. Start Tailscale there, or set {}=false there",
+                "{} is a placeholder: the process that started this one has the key. Start Tailscale there, or set {}=false there",
                 self.name,
                 table::HIDE_KEY.name
             ));
@@ -137,7 +138,7 @@ impl Given {
     }
 }
 
-/// Secrets as a `tailscale up` gets them.
+/// The secrets of one `tailscale up`, in memory files.
 pub struct Keys {
     words: Vec<OsString>,
     files: Vec<OwnedFd>,
@@ -145,17 +146,17 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The options that name them.
+    /// The options of `tailscale up`.
     pub fn words(&self) -> &[OsString] {
         &self.words
     }
 
-    /// Descriptors that `tailscale up` has to inherit.
+    /// The fds that `tailscale up` has to inherit.
     pub fn fds(&self) -> Vec<RawFd> {
         self.files.iter().map(AsRawFd::as_raw_fd).collect()
     }
 
-    /// `text` without them.
+    /// `text` with each secret replaced.
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
@@ -168,8 +169,7 @@ impl Keys {
     }
 }
 
-/// For the environment of a program that has no use for the secrets: what to put in their place. The path of a file is
-/// no secret.
+/// The variables with secrets, and their placeholders for the environment of the app. The path of a file is not a secret.
 pub fn placeholders(reader: &Reader<'_>) -> Vec<(&'static str, &'static str)> {
     let is_literal = |name: &str| {
         let value = reader.value(name);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_named_by_a_descriptor_and_the_rest_by_itself() {
+    fn a_secret_is_passed_by_fd_and_the_rest_in_the_option() {
         let [key] = &words(&[("TS_AUTHKEY", "tskey-x")])[..] else {
             panic!("one word");
         };
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_together_is_an_error() {
+    fn settings_that_exclude_each_other_are_an_error() {
         let key = ("TAILSCALE_AUTH_KEY", "tskey-x");
         let id = ("TAILSCALE_CLIENT_ID", "id");
         for wrong in [
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_and_a_file_that_is_not_there_are_said() {
+    fn a_placeholder_and_a_missing_file_are_errors() {
         for (value, said) in [
             (PLACEHOLDER, "TAILSCALE_AUTH_KEY is a placeholder"),
             ("file:/nowhere/key", "cannot read /nowhere/key"),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_cleaned_of_every_secret() {
+    fn secrets_are_redacted_from_messages() {
         let keys = read(&[("TS_CLIENT_SECRET", "s3cret")])
             .unwrap()
             .open()

@@ -17,14 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use tailchain_diagnostics::report;
 
-/// Lines of its log that are kept to explain a failure.
+/// The number of log lines that are kept to explain a failure.
 const KEPT: usize = 20;
 
-/// Where it keeps what its log needs. Left to itself it looks for a place outside of the directories that it was given, and
-/// ends where none can be written, as in a container with a read-only root.
+/// The directory for tailscaled's own log state. By default tailscaled looks for one outside of the directories on its
+/// command line, and exits if it finds none that is writable, as in a container with a read-only root.
 const LOGS_VARIABLE: &str = "TS_LOGS_DIR";
 
-/// What is kept of its log.
+/// What is kept of tailscaled's log.
 #[derive(Default)]
 struct Log {
     last: VecDeque<String>,
@@ -33,7 +33,7 @@ struct Log {
 
 pub struct Daemon {
     pub pid: Pid,
-    /// How it ended, once it has.
+    /// The exit status, once it has ended.
     pub ended: Option<ExitStatus>,
     log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
@@ -65,10 +65,10 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            // A key on the terminal is for the program.
+            // Ctrl-C on the terminal is for the program alone.
             .process_group(0);
         if settings.state.is_none() {
-            // Nothing on the disk: an ephemeral node logs out when tailscaled ends.
+            // With its state in memory, an ephemeral node logs out when tailscaled ends.
             command.arg("--state=mem:");
         }
         if std::env::var_os(LOGS_VARIABLE).is_none() {
@@ -79,7 +79,7 @@ impl Daemon {
         sigterm_shield::against_sigterm(&mut command);
         child::end_with_us(&mut command, libc::SIGINT);
         let pid = command.spawn()?.id();
-        // It holds the writing end: the log would have no end.
+        // Close our copy of the write end, or the reader would never see the end of the log.
         drop(command);
         let log = Arc::new(Mutex::new(Log::default()));
         let (kept, shown) = (Arc::clone(&log), settings.verbose > 0);
@@ -91,14 +91,14 @@ impl Daemon {
         })
     }
 
-    /// What its log has said about this since it was asked last.
+    /// The loss that the log has reported since the last call.
     pub fn lost(&self) -> Option<Lost> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.lost.take()
     }
 
-    /// The last lines that it wrote, once it has ended.
-    pub fn last_words(&mut self) -> String {
+    /// The last lines of the log, after tailscaled has ended.
+    pub fn last_log_lines(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
@@ -107,7 +107,7 @@ impl Daemon {
     }
 }
 
-/// What is not for Tailscale's programs: secrets go another way, and nothing is preloaded.
+/// Removes variables that Tailscale's programs must not inherit: the secrets and LD_PRELOAD.
 pub fn without_our_variables(command: &mut Command) {
     for name in credentials::names().chain(["LD_PRELOAD"]) {
         command.env_remove(name);
@@ -128,7 +128,7 @@ fn follow(log: PipeReader, kept: &Mutex<Log>, shown: bool) {
             report::relay(format_args!("tailscaled: {line}"));
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lost) = lost::told_by(&line) {
+        if let Some(lost) = lost::from_log_line(&line) {
             kept.lost = Some(lost);
         }
         if kept.last.len() == KEPT {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// Longest first: `ms` is no `m`.
+/// `ms` comes before `m`, its prefix.
 const UNITS: [(&str, f64); 8] = [
     ("ns", 1e-9),
     ("us", 1e-6),
@@ -16,7 +16,7 @@ const UNITS: [(&str, f64); 8] = [
     ("h", 3600.0),
 ];
 
-/// `None` when it is malformed, negative or longer than a duration can be.
+/// `None` if `text` is malformed, negative or too long for a `Duration`.
 pub fn parse(text: &str) -> Option<Duration> {
     let text = text.strip_prefix('+').unwrap_or(text);
     if text == "0" {

@@ -1,7 +1,6 @@
-//! What can happen while we wait: a child ends, a signal comes, the watched process is gone.
+//! The events that the supervisor waits for: the end of a child, a signal, the end of the watched process.
 //!
-//! One thread, one place that waits: whatever is being waited for, a signal is passed on at once and a child
-//! that ends is reaped.
+//! One thread waits in one place. So signals are forwarded and children reaped at once, whatever the caller waits for.
 
 #![forbid(unsafe_code)]
 
@@ -26,16 +25,16 @@ const HANDLED: [libc::c_int; 8] = [
     libc::SIGWINCH,
 ];
 
-/// The process that all is done for.
+/// The process that uses Tailscale.
 enum Watched {
-    /// It is not there yet.
-    Nobody,
-    /// A child of ours, which gets the signals that we get.
+    /// It has not been started yet.
+    Nothing,
+    /// A child process; signals are forwarded to it.
     Child(Pid),
     Other(OwnedFd),
 }
 
-/// A signal that asks us to end.
+/// A request to end.
 #[derive(Clone, Copy, Debug)]
 pub struct Stop {
     pub since: Instant,
@@ -48,7 +47,7 @@ pub struct Events {
     ended: VecDeque<(Pid, ExitStatus)>,
     stop: Option<Stop>,
     gone: bool,
-    /// How the watched child ended.
+    /// The exit status of the watched child.
     status: Option<ExitStatus>,
     sigterm: SigtermBroadcast,
 }
@@ -56,11 +55,11 @@ pub struct Events {
 impl Events {
     /// # Errors
     ///
-    /// The system has no descriptor left.
+    /// No fd is left.
     pub fn new() -> io::Result<Events> {
         Ok(Events {
             signals: SignalFd::new(&HANDLED)?,
-            watched: Watched::Nobody,
+            watched: Watched::Nothing,
             ended: VecDeque::new(),
             stop: None,
             gone: false,
@@ -69,17 +68,17 @@ impl Events {
         })
     }
 
-    /// From now on wait for the end of this child, and pass signals on to it.
+    /// Waits for the end of this child from now on, and forwards signals to it.
     pub fn watch_child(&mut self, pid: Pid) {
         self.watched = Watched::Child(pid);
         self.sigterm = SigtermBroadcast::new();
     }
 
-    /// From now on wait for the end of this process.
+    /// Waits for the end of this process from now on.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// As pidfd_open(2), e.g. there is no such process.
     pub fn watch(&mut self, pid: Pid) -> io::Result<()> {
         self.watched = Watched::Other(process::pidfd(pid)?);
         Ok(())
@@ -93,13 +92,13 @@ impl Events {
         self.gone
     }
 
-    /// How the watched child ended, once it has.
+    /// The exit status of the watched child, once it has ended.
     pub fn status(&self) -> Option<ExitStatus> {
         self.status
     }
 
-    /// The next child that ends; `None` when the time is up, or when [`Events::stop`] or [`Events::is_gone`]
-    /// has become true.
+    /// Waits for the next child that ends. `None` if the time is up, or if the result of [`Events::stop`] or
+    /// [`Events::is_gone`] has changed.
     ///
     /// # Errors
     ///
@@ -147,7 +146,7 @@ impl Events {
             return;
         }
         let asks_to_end: &[libc::c_int] = match self.watched {
-            Watched::Nobody => &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT],
+            Watched::Nothing => &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT],
             Watched::Child(_) if received.by_kernel => &[],
             Watched::Child(_) | Watched::Other(_) => &[libc::SIGTERM, libc::SIGINT],
         };
@@ -157,12 +156,12 @@ impl Events {
                 signal: received.number,
             });
         }
-        let has_it_already = match received.number {
+        let was_sent_to_child = match received.number {
             _ if received.by_kernel => true,
             libc::SIGTERM => !self.sigterm.note_sigterm(Instant::now()),
             _ => false,
         };
-        if !has_it_already {
+        if !was_sent_to_child {
             self.pass_on(received.number);
         }
     }

@@ -1,13 +1,13 @@
-//! The node's name in the tailnet when the user gives none: `[commit]-[dyno]-[appname]`.
+//! The default name of the node on a dyno: `[commit]-[dyno]-[appname]`.
 
 #![forbid(unsafe_code)]
 
-/// A DNS label holds no more (RFC 1035 section 2.3.4).
+/// The longest DNS label (RFC 1035 section 2.3.4).
 const LONGEST: usize = 63;
-/// Of a commit; enough to tell one from another.
+/// The number of digits that identify a commit.
 const COMMIT: usize = 8;
 
-/// From Heroku's dyno metadata; `None` where there is none, and the machine's own name is used.
+/// The name made from Heroku's dyno metadata. `None` without metadata: the machine's own name is used.
 pub fn of_dyno(env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let commit = env("HEROKU_SLUG_COMMIT").or_else(|| env("HEROKU_BUILD_COMMIT"))?;
     let app = env("HEROKU_APP_NAME")?;
@@ -16,7 +16,7 @@ pub fn of_dyno(env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     Some(label(&format!("{commit}-{dyno}-{app}"))).filter(|label| !label.is_empty())
 }
 
-/// Whatever a host name cannot hold becomes a dash, such as the dot of `web.1`.
+/// Replaces characters that are invalid in a host name by a dash, e.g. the dot of `web.1`.
 fn label(text: &str) -> String {
     let valid = |c: char| match c.to_ascii_lowercase() {
         c if c.is_ascii_alphanumeric() => c,

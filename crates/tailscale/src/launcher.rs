@@ -1,5 +1,4 @@
-//! `proxychains4`, for the subcommands that run a program: it finds library and configuration, warns, and
-//! becomes the program.
+//! Runs programs through `proxychains4`, which finds the library, prints warnings and executes the program.
 
 #![forbid(unsafe_code)]
 
@@ -20,19 +19,19 @@ use tailchain_diagnostics::report;
 
 const NAME: &str = "proxychains4";
 
-/// The configuration that is shipped, for who has none.
+/// The shipped configuration, used if the user has none.
 const SHIPPED: &str = include_str!("../../../conf/proxychains.conf");
 const SHIPPED_NAME: &str = "proxychains.conf";
 const SHIPPED_PROXY: &str = "\nsocks5 127.0.0.1 1055\n";
 
 pub struct Launcher(PathBuf);
 
-/// What the launcher is told about its configuration.
+/// The configuration for the launcher.
 pub enum Configuration {
-    /// It finds the one that was found here.
+    /// The launcher finds it itself, as this command did.
     Found,
     File(PathBuf),
-    /// One of ours, which goes when the value does.
+    /// A copy of the shipped one; dropping the value removes it.
     Shipped(TempDir),
 }
 
@@ -47,11 +46,11 @@ impl Configuration {
 }
 
 impl Launcher {
-    /// The one that was installed with this command.
+    /// Finds the launcher that was installed with this command.
     ///
     /// # Errors
     ///
-    /// It is not there.
+    /// It is missing.
     pub fn find() -> Result<Launcher, String> {
         let own = std::env::current_exe()
             .map_err(|error| format!("cannot find this command itself: {error}"))?;
@@ -65,11 +64,11 @@ impl Launcher {
         }
     }
 
-    /// The configuration for tailscaled's proxy: the one that would be used anyway, or the shipped one.
+    /// The configuration for tailscaled's proxy: the one that the launcher finds, or else the shipped one.
     ///
     /// # Errors
     ///
-    /// There is one that cannot be used.
+    /// The configuration that was found cannot be used.
     pub fn configuration(
         &self,
         file: Option<&Path>,
@@ -79,7 +78,7 @@ impl Launcher {
             Ok(loaded) => {
                 if !names(&loaded.config, listener) {
                     report::complain(format_args!(
-                        "warning: {}: no proxy of it is on {listener}, where tailscaled listens; correct it, or set TAILSCALE_SOCKS5_PORT",
+                        "warning: {}: none of its proxies is on {listener}, where tailscaled listens; correct it, or set TAILSCALE_SOCKS5_PORT",
                         loaded.config.source
                     ));
                 }
@@ -114,8 +113,7 @@ impl Launcher {
         pid.map_err(|error| self.failure(&error))
     }
 
-    /// Become the command, without a proxy if there is a `reason` for it (or the environment has one). Comes
-    /// back only on failure.
+    /// Executes the command, without a proxy if there is a `reason` (or one in the environment). Returns only on failure.
     pub fn exec(&self, command: &[OsString], reason: Option<&str>) -> String {
         let mut command = self.command(None, command);
         if let Some(reason) = reason {
@@ -138,7 +136,7 @@ impl Launcher {
     }
 }
 
-/// What a program would get that `tailchain run` starts beside this tailscaled.
+/// Loads the configuration that a program started beside this tailscaled would use.
 fn load_beside(listener: Listener, file: Option<&Path>) -> Result<Loaded, LoadError> {
     let variables = listener.variables();
     load::load(
@@ -154,7 +152,7 @@ fn names(config: &Config, listener: Listener) -> bool {
     let address = Target::from(listener.address());
     config.proxies.iter().any(|proxy| match &proxy.endpoint {
         Endpoint::Tcp(target) => *target == address,
-        // Where that leads is not for us to know.
+        // The server behind a unix socket is unknown.
         Endpoint::Unix(_) => true,
     })
 }

@@ -1,10 +1,9 @@
-//! Runs Tailscale beside a program: starts tailscaled without a TUN device, logs in, keeps it alive for as long
-//! as the program runs, and stops it afterwards.
+//! Runs Tailscale beside a program: starts tailscaled without a TUN device, logs in, restarts it if it ends while the
+//! program runs, and stops it afterwards.
 //!
-//! `settings` says how, `events` is what happens meanwhile. `node` is one tailscaled until it has logged out; `startup`
-//! takes it from `daemon` over `login` to `ready`, and `supervise` looks after it until its program is gone. The
-//! commands `run` and `tailscale up` differ in whose end they wait for: a child of theirs, or any process of the
-//! machine.
+//! `settings` reads the environment; `events` waits for signals and children. `node` is one tailscaled, from its start to
+//! its logout: `startup` starts it (`daemon`), logs in (`login`) and waits for its proxy (`ready`); `supervise` restarts it
+//! until the program has ended. The command `run` starts the program as a child; `tailscale up` watches any process.
 
 mod after_login;
 mod backoff;
@@ -39,9 +38,9 @@ mod temp_dir;
 mod tests {
     use std::time::Duration;
 
-    /// Between SIGTERM and SIGKILL of a dyno: the app drains, tailscaled logs out, what is left of either is killed.
+    /// Between Heroku's SIGTERM and SIGKILL the app drains, tailscaled logs out, and what remains is killed.
     #[test]
-    fn the_longest_end_is_shorter_than_what_heroku_gives() {
+    fn the_shutdown_ends_before_herokus_sigkill() {
         let longest =
             super::settings::DEFAULT_DRAIN + super::node::LOGOUT + 2 * super::node::KILLED;
         assert!(longest < Duration::from_secs(30), "{longest:?}");

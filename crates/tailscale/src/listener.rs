@@ -1,7 +1,7 @@
-//! Where tailscaled's SOCKS5 proxy listens.
+//! The address of tailscaled's SOCKS5 proxy.
 //!
-//! Every process of this machine can use it, whichever user it belongs to: tailscaled 1.102 has no setting for a
-//! password. What can be had is that no peer of the tailnet reaches it, and that nobody else takes its place.
+//! Every user of this machine can use the proxy: tailscaled 1.102 has no setting for a password. But peers of the tailnet
+//! can be kept out, and other processes can be kept from taking the port.
 
 #![forbid(unsafe_code)]
 
@@ -17,12 +17,12 @@ impl Listener {
         Listener(SocketAddr::new(host, port))
     }
 
-    /// What tailscaled is told to bind.
+    /// The address that tailscaled binds.
     pub fn bound(self) -> SocketAddr {
         self.0
     }
 
-    /// Where programs of this machine find it.
+    /// The address that programs on this machine connect to.
     pub fn address(self) -> SocketAddr {
         match self.0.ip().is_unspecified() {
             true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.0.port()),
@@ -30,7 +30,7 @@ impl Listener {
         }
     }
 
-    /// What tells tailchain in other processes where it is.
+    /// The variables that tell the preload library this address.
     pub fn variables(self) -> [(&'static str, String); 2] {
         [
             (HOST_VARIABLE, self.address().ip().to_string()),
@@ -38,8 +38,8 @@ impl Listener {
         ]
     }
 
-    /// Whether peers can use it: what they send to the node's own address arrives at 127.0.0.1, whatever its family
-    /// was (netstack of tailscaled in userspace mode).
+    /// Whether peers can use the proxy: tailscaled in userspace mode forwards connections to the node's own addresses, IPv4
+    /// and IPv6, to 127.0.0.1 (netstack).
     pub fn is_open_to_peers(self) -> bool {
         let ip = self.0.ip();
         ip.is_unspecified() || ip == IpAddr::V4(Ipv4Addr::LOCALHOST)
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_takes_connections_to_127_0_0_1_is_open_to_peers() {
+    fn a_listener_that_accepts_for_127_0_0_1_is_open_to_peers() {
         for host in ["127.0.0.1", "0.0.0.0", "::"] {
             assert!(on(host).is_open_to_peers(), "{host}");
         }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn one_on_every_address_is_found_on_localhost() {
+    fn a_wildcard_listener_is_reached_on_localhost() {
         assert_eq!(on("0.0.0.0").address().to_string(), "127.0.0.1:1055");
         assert_eq!(on("::").address().to_string(), "127.0.0.1:1055");
         assert_eq!(on("127.0.0.2").address().to_string(), "127.0.0.2:1055");

@@ -1,5 +1,5 @@
-//! tailscaled's LocalAPI: HTTP on its unix socket, as the command `tailscale` uses it. No process is started for it, so
-//! it can be asked every few seconds.
+//! tailscaled's LocalAPI: HTTP on its unix socket, as used by the command `tailscale`. It starts no process, so it is cheap
+//! enough to be called every few seconds.
 
 #![forbid(unsafe_code)]
 
@@ -10,18 +10,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// For each read and write. tailscaled answers in milliseconds; one that hangs must not keep signals waiting.
+/// The limit of each read and write. tailscaled answers in milliseconds; if it hangs, signals must still be handled.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Without peers a status has a few thousand bytes.
+/// A status without peers has a few thousand bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// HTTP 1.0: the body ends with the connection, and has no chunks.
+/// With HTTP 1.0 the body is not chunked and ends with the connection.
 const STATUS: &[u8] =
     b"GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n";
 
 /// # Errors
 ///
-/// tailscaled is not there, or its answer is no status.
+/// tailscaled cannot be reached, or its answer is invalid.
 pub fn status(socket: &Path) -> io::Result<Status> {
     let answer = ask(socket, STATUS)?;
     body(&answer)
@@ -29,18 +29,18 @@ pub fn status(socket: &Path) -> io::Result<Status> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The first message of the bus (`ipn.NotifyInitialNetMap`) holds the network map, of which the DNS settings are a part.
-/// There is no smaller answer that has them where tailscaled does not configure the machine's DNS.
+/// The first message of the bus (`ipn.NotifyInitialNetMap`) has the network map with the DNS settings. Where tailscaled
+/// does not configure the machine's DNS, no smaller answer has them.
 const NETWORK_MAP: &[u8] =
     b"GET /localapi/v0/watch-ipn-bus?mask=8 HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n";
-/// Some 2 KiB for each peer.
+/// The map has some 2 KiB for each peer.
 const LONGEST_MAP: u64 = 256 << 20;
 
-/// The domains that the tailnet searches short names in: its own, and those of the admin console.
+/// The search domains of the tailnet: its own, and those of the admin console.
 ///
 /// # Errors
 ///
-/// tailscaled is not there, or has no network map.
+/// tailscaled cannot be reached, or has no network map.
 pub fn search_domains(socket: &Path) -> io::Result<Vec<String>> {
     let mut stream = connect(socket)?;
     stream.write_all(NETWORK_MAP)?;
@@ -63,7 +63,7 @@ fn domains_of(message: &[u8]) -> Option<Vec<String>> {
         domains
             .filter_map(Value::as_str)
             .map(|domain| domain.trim_matches('.').to_owned())
-            // A shell reads them, too.
+            // A shell evaluates them.
             .filter(|domain| {
                 let is_usual = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_');
                 !domain.is_empty() && domain.bytes().all(is_usual)
@@ -74,7 +74,7 @@ fn domains_of(message: &[u8]) -> Option<Vec<String>> {
 
 /// # Errors
 ///
-/// tailscaled is not there, or does not accept `config`: what it says.
+/// tailscaled cannot be reached, or rejects `config`; the error has its reason.
 pub fn set_serve_config(socket: &Path, config: &[u8]) -> io::Result<()> {
     let mut request = format!(
         "POST /localapi/v0/serve-config HTTP/1.0\r\nHost: local-tailscaled.sock\r\nContent-Length: {}\r\n\r\n",
@@ -87,8 +87,8 @@ pub fn set_serve_config(socket: &Path, config: &[u8]) -> io::Result<()> {
         Some(_) => Ok(()),
         None => {
             let text = String::from_utf8_lossy(&answer);
-            let said = text.lines().last().unwrap_or_default();
-            Err(io::Error::other(said.to_owned()))
+            let reason = text.lines().last().unwrap_or_default();
+            Err(io::Error::other(reason.to_owned()))
         }
     }
 }
@@ -108,7 +108,7 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// `None` unless the answer is a success.
+/// The body of a response with status 200.
 fn body(answer: &[u8]) -> Option<&[u8]> {
     const END: &[u8] = b"\r\n\r\n";
     let at = answer.windows(END.len()).position(|window| window == END)?;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_of_a_success_is_read_and_nothing_else() {
+    fn only_a_successful_response_has_a_body() {
         assert_eq!(
             body(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{}"),
             Some(b"{}".as_slice())

@@ -1,4 +1,4 @@
-//! The words of `tailscale up`, and what its answer means.
+//! The arguments of `tailscale up`, and the meaning of its output.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::status;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Whether the node has a key, that of one which is out of the tailnet.
+/// A first login, or a new one of a node whose key is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
     First,
@@ -23,7 +23,7 @@ pub fn arguments(
 ) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["up".into()];
     words.extend_from_slice(keys.words());
-    // What a stored state says otherwise, or a `tailscale set`, would have to be repeated here.
+    // Without it `tailscale up` would require every setting of a stored state or of `tailscale set` to be repeated.
     words.push("--reset".into());
     if login == Login::Again {
         words.push("--force-reauth".into());
@@ -59,23 +59,23 @@ pub fn arguments(
     words
 }
 
-/// With a key that is not accepted, some control servers ask for a login by browser. Nobody would come.
+/// If they do not accept the key, some control servers ask for a login with a browser, which nobody would do.
 pub fn asks_for_a_browser(output: &str) -> bool {
     output.contains("To authenticate, visit")
 }
 
-/// `tailscale up` gives up where tailscaled goes on trying: when many machines log in at once (a deploy of many dynos),
-/// the control server lets some wait; and an OAuth secret is first exchanged for a key, with an API that may be down.
+/// Whether a failure of `tailscale up` is temporary: the control server limits the rate of logins, e.g. when many dynos are
+/// deployed; and the API that exchanges an OAuth secret for a key may be down.
 pub fn is_to_be_tried_again(output: &str) -> bool {
     output.contains("rate limited") || is_about_api(output) && !is_refused_by_api(output)
 }
 
-/// Where `tailscale up` gets an auth key for an OAuth secret or an identity token.
+/// Whether the failure is one of the API that gives an auth key for an OAuth secret or an identity token.
 pub fn is_about_api(output: &str) -> bool {
     output.contains("/api/v2/") || output.contains("token exchange failed")
 }
 
-/// Whether the API gave an answer that will not change. Anything else is a network that failed, or a server.
+/// Whether the API gave a final refusal, unlike an error of the network or of the server.
 fn is_refused_by_api(output: &str) -> bool {
     const BEFORE_STATUS: [&str; 3] = [
         "oauth2: cannot fetch token: ",
@@ -88,7 +88,7 @@ fn is_refused_by_api(output: &str) -> bool {
         .any(|(_, rest)| rest.get(..3).is_some_and(status::is_final))
 }
 
-/// What `tailscale up` wrote, for a message of ours: on one line, without secrets.
+/// The output of `tailscale up` on one line, without secrets.
 pub fn complaint(output: &str, keys: &Keys) -> String {
     let lines: Vec<&str> = output
         .lines()
@@ -97,7 +97,7 @@ pub fn complaint(output: &str, keys: &Keys) -> String {
         .collect();
     let text = keys.redact(&lines.join("; "));
     match text.contains("require --advertise-tags") {
-        true => format!("{text}: set TAILSCALE_ADVERTISE_TAGS, such as tag:web"),
+        true => format!("{text}: set TAILSCALE_ADVERTISE_TAGS, e.g. tag:web"),
         false => text,
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         let limit = Some(Duration::from_secs(2));
         let keys = settings.credentials.open().unwrap();
         let words = arguments(settings, &keys, limit, Login::First).into_iter();
-        // Behind the path of the secret's descriptor.
+        // Leaves out the option with the path of the memory file.
         words
             .map(|word| word.into_string().unwrap())
             .filter(|word| !word.starts_with("--auth-key=file:/proc/self/fd/"))
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_said_and_the_key_is_not() {
+    fn the_defaults_are_given_explicitly_and_the_key_is_not() {
         assert_eq!(
             words(&settings(&[])),
             [
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_that_cannot_be_reached_is_asked_again_and_one_that_refuses_is_not() {
+    fn only_temporary_failures_are_retried() {
         let post = r#"Post "https://api.tailscale.com/api/v2/tailnet/-/keys": "#;
         for passing in [
             "backend error: node registration rate limited; will retry after 1s",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tags_are_needed_for_names_their_variable() {
+    fn missing_tags_are_reported_with_their_variable() {
         let complaint = complaint("oauth authkeys require --advertise-tags\n", &keys());
         assert!(
             complaint.contains("TAILSCALE_ADVERTISE_TAGS"),

@@ -1,4 +1,4 @@
-//! How a node that was up can be out of the tailnet while tailscaled runs.
+//! Detects that a node has left the tailnet while tailscaled runs.
 
 #![forbid(unsafe_code)]
 
@@ -7,16 +7,16 @@ use std::fmt;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// `tailscale logout`, or removed by an admin.
+    /// By `tailscale logout`, or removed by an admin.
     LoggedOut,
-    /// Its node key has expired, or an admin let it expire.
+    /// The node key has expired, or an admin has expired it.
     Expired,
-    /// The control server does not know it any more: an ephemeral node that was suspended for long is removed.
+    /// The control server has removed the node: e.g. an ephemeral one that was suspended for long.
     Unknown(String),
 }
 
-/// What can be said of a status; `None` when the node is in the tailnet, or on its way.
-pub fn found_in(status: &Status) -> Option<Lost> {
+/// The loss that a status shows; `None` if the node is in the tailnet, or logging in.
+pub fn from_status(status: &Status) -> Option<Lost> {
     match (status.state.as_str(), status.has_key_expiry) {
         ("NeedsLogin", true) => Some(Lost::Expired),
         ("NeedsLogin", false) => Some(Lost::LoggedOut),
@@ -24,8 +24,8 @@ pub fn found_in(status: &Status) -> Option<Lost> {
     }
 }
 
-/// What can be said of a line of tailscaled's log.
-pub fn told_by(line: &str) -> Option<Lost> {
+/// The loss that a line of tailscaled's log shows.
+pub fn from_log_line(line: &str) -> Option<Lost> {
     let (_, answer) = line.split_once("PollNetMap: initial fetch failed ")?;
     is_final(answer.split(':').next()?).then(|| Lost::Unknown(answer.to_owned()))
 }
@@ -51,11 +51,11 @@ mod tests {
     use crate::status;
 
     fn lost(json: &str) -> Option<Lost> {
-        found_in(&status::parse(json.as_bytes()).unwrap())
+        from_status(&status::parse(json.as_bytes()).unwrap())
     }
 
     #[test]
-    fn a_login_that_is_needed_is_a_node_that_is_lost() {
+    fn a_node_that_needs_a_login_is_lost() {
         assert_eq!(
             lost(r#"{"BackendState":"NeedsLogin","Self":{}}"#),
             Some(Lost::LoggedOut)
@@ -70,17 +70,17 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_the_control_server_turns_away_is_lost() {
+    fn a_node_that_the_control_server_rejects_is_lost() {
         let line = "2026/11/25 09:47:46 Received error: PollNetMap: initial fetch failed 404: node not found";
-        let said = told_by(line).unwrap().to_string();
-        assert!(said.ends_with("(404: node not found)"), "{said}");
+        let text = from_log_line(line).unwrap().to_string();
+        assert!(text.ends_with("(404: node not found)"), "{text}");
         for passing in [
             "Received error: PollNetMap: initial fetch failed 503: later",
             "Received error: PollNetMap: initial fetch failed 429: slowly",
             "Received error: PollNetMap: EOF",
             "Received error: fetch control key: 404",
         ] {
-            assert_eq!(told_by(passing), None, "{passing}");
+            assert_eq!(from_log_line(passing), None, "{passing}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One node of the tailnet: tailscaled, from its start until it has logged out.
+//! One node of the tailnet: tailscaled, from its start to its logout.
 
 #![forbid(unsafe_code)]
 
@@ -23,17 +23,17 @@ use std::time::{Duration, Instant};
 use tailchain_core::config::tailscaled::{SEARCH_VARIABLE, SOCKET_VARIABLE};
 use tailchain_diagnostics::report;
 
-/// Between two looks at something that tells nobody when it changes.
+/// The polling interval for states that cannot be waited for.
 pub(crate) const STEP: Duration = Duration::from_millis(100);
-/// For tailscaled to log out. What is left of Heroku's 30 seconds after the drain is a little more.
+/// How long tailscaled may take to log out. Heroku's 30 seconds leave a little more than this after the drain.
 pub(crate) const LOGOUT: Duration = Duration::from_secs(5);
-/// For a client that is killed to be gone.
+/// How long to wait for a process after SIGKILL.
 pub(crate) const KILLED: Duration = Duration::from_secs(1);
 
-/// What a look at a node tells.
-pub enum Sight {
+/// Whether a node is in the tailnet.
+pub enum Health {
     Fine,
-    /// By `tailscale down`: somebody wants it so.
+    /// By `tailscale down`, hence on purpose.
     Stopped,
     Lost(Lost),
 }
@@ -44,14 +44,14 @@ pub struct Node<'s> {
     pub(crate) temp_dir: TempDir,
     pub(crate) socket: PathBuf,
     pub(crate) daemon: Option<Daemon>,
-    /// From the first start on: nobody takes the place of a tailscaled that died.
+    /// Held from the first start on, so that no other process can take the port when tailscaled ends.
     pub(crate) hold: Option<PortHold>,
 }
 
 impl<'s> Node<'s> {
     /// # Errors
     ///
-    /// Tailscale is not installed, or there is no place for its files.
+    /// Tailscale is not installed, or no directory for its files can be made.
     pub fn new(settings: &'s Settings) -> Result<Node<'s>, String> {
         let programs = programs::find(
             settings.programs.as_deref(),
@@ -77,7 +77,7 @@ impl<'s> Node<'s> {
         })
     }
 
-    /// tailscaled, unless it is not there or has ended.
+    /// tailscaled, if it runs.
     pub(crate) fn living(&self) -> Option<&Daemon> {
         self.daemon.as_ref().filter(|daemon| daemon.ended.is_none())
     }
@@ -86,13 +86,13 @@ impl<'s> Node<'s> {
         self.living().is_some()
     }
 
-    /// How tailscaled ended, if it has: one line.
+    /// One line that says how tailscaled ended, if it has.
     pub fn end(&self) -> Option<String> {
         let status = self.daemon.as_ref()?.ended?;
         Some(format!("tailscaled ended ({status})"))
     }
 
-    /// Whether the tailscaled that listens on `TAILSCALE_SOCKET` is one that somebody started before us, and ready.
+    /// Whether a tailscaled that another process has started listens on `TAILSCALE_SOCKET`, and is ready.
     pub fn runs_already(&mut self, events: &mut Events) -> Result<bool, StartError> {
         if self.settings.socket.is_none() {
             return Ok(false);
@@ -115,7 +115,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// What lets programs ask tailscaled for addresses ([`tailchain_core::local_api`]).
+    /// The variables that let programs ask tailscaled for addresses ([`tailchain_core::local_api`]).
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let socket = std::path::absolute(&self.socket).unwrap_or_else(|_| self.socket.clone());
         let mut variables = vec![(SOCKET_VARIABLE, socket.display().to_string())];
@@ -123,20 +123,20 @@ impl<'s> Node<'s> {
         variables
     }
 
-    /// How it is out of the tailnet, if it is.
-    pub fn look(&self) -> Sight {
+    /// Checks whether the node is still in the tailnet.
+    pub fn health(&self) -> Health {
         if let Some(lost) = self.living().and_then(Daemon::lost) {
-            return Sight::Lost(lost);
+            return Health::Lost(lost);
         }
-        // One that does not answer now may do so the next time; one that ended is noticed by its end.
+        // A failure may be temporary. If tailscaled has ended, SIGCHLD reports it.
         match local_api::status(&self.socket) {
-            Ok(status) if status.state == "Stopped" => Sight::Stopped,
-            Ok(status) => lost::found_in(&status).map_or(Sight::Fine, Sight::Lost),
-            Err(_) => Sight::Fine,
+            Ok(status) if status.state == "Stopped" => Health::Stopped,
+            Ok(status) => lost::from_status(&status).map_or(Health::Fine, Health::Lost),
+            Err(_) => Health::Fine,
         }
     }
 
-    /// `None` when it cannot be told. A client that runs `beside` may end meanwhile.
+    /// The output of `tailscale status`; `None` if it is invalid or too late. Meanwhile the client `beside` may end.
     pub(crate) fn status(
         &mut self,
         events: &mut Events,
@@ -159,7 +159,7 @@ impl<'s> Node<'s> {
 
     /// Stops tailscaled, which logs an ephemeral node out.
     pub fn stop(&mut self, events: &mut Events) {
-        // It treats SIGINT as SIGTERM, which is kept from it.
+        // tailscaled is shielded from SIGTERM and treats SIGINT alike.
         for (signal, limit) in [(libc::SIGINT, LOGOUT), (libc::SIGKILL, KILLED)] {
             let Some(daemon) = self.living() else { break };
             process::signal(daemon.pid, signal);
@@ -172,13 +172,13 @@ impl<'s> Node<'s> {
             }
         }
         self.daemon = None;
-        // Until the next start. A failure leaves the address to whoever wants it, which that start will see.
+        // If the address cannot be held until the next start, that start reports it.
         if let Some(hold) = &self.hold {
             let _ = hold.close();
         }
     }
 
-    /// Keep what is to know about a child that has ended.
+    /// Records the exit status of tailscaled if it is the child that has ended.
     pub fn note(&mut self, ended: Option<(Pid, ExitStatus)>) {
         if let (Some((pid, status)), Some(daemon)) = (ended, &mut self.daemon) {
             if daemon.pid == pid {
@@ -191,7 +191,7 @@ impl<'s> Node<'s> {
         self.step(events, &mut [], Instant::now() + STEP)
     }
 
-    /// Wait until something happens that matters to a start, such as the end of one of `clients`.
+    /// Waits for the next event, e.g. the end of one of `clients`. Fails if tailscaled has ended or the start is interrupted.
     pub(crate) fn step(
         &mut self,
         events: &mut Events,
@@ -211,8 +211,8 @@ impl<'s> Node<'s> {
         }
         match (self.end(), &mut self.daemon) {
             (Some(end), Some(daemon)) => Err(failed(format_args!(
-                "{end}; its last words:{}",
-                daemon.last_words()
+                "{end}; the last lines of its log:{}",
+                daemon.last_log_lines()
             ))),
             _ => Ok(()),
         }
@@ -252,8 +252,8 @@ impl<'s> Node<'s> {
     }
 }
 
-/// The variable with the tailnet's search domains, unless it is set. Without them short names are those that the proxy
-/// knows, of the tailnet itself.
+/// The variable with the tailnet's search domains, unless the user has set it. Without the domains only the short names of
+/// the tailnet itself resolve, by the proxy.
 pub fn search_domains(socket: &Path) -> Option<(&'static str, String)> {
     if std::env::var_os(SEARCH_VARIABLE).is_some() {
         return None;

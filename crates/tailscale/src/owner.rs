@@ -1,4 +1,4 @@
-//! Whose socket listens on a TCP address of this machine, by /proc (proc_pid_net(5)).
+//! Finds the process that listens on a TCP address of this machine, in /proc (proc_pid_net(5)).
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-/// TCP_LISTEN of the kernel (include/net/tcp_states.h).
+/// The kernel's TCP_LISTEN (include/net/tcp_states.h).
 const LISTEN: &str = "0A";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,28 +18,28 @@ pub struct Owner {
     inode: u64,
 }
 
-/// Who takes connections to `address`; `None` where /proc does not tell.
+/// The owner of the socket that accepts connections to `address`; `None` if /proc does not show it.
 pub fn of(address: SocketAddr) -> Option<Owner> {
     let tables = TABLES
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok());
     let rows: Vec<(SocketAddr, Owner)> = tables.flat_map(|table| listeners(&table)).collect();
-    let takes = |bound: &SocketAddr| bound.port() == address.port();
+    let has_port = |bound: &SocketAddr| bound.port() == address.port();
     let exact = rows.iter().find(|(bound, _)| *bound == address);
     let wildcard = || {
         rows.iter()
-            .find(|(bound, _)| takes(bound) && bound.ip().is_unspecified())
+            .find(|(bound, _)| has_port(bound) && bound.ip().is_unspecified())
     };
     exact.or_else(wildcard).map(|(_, owner)| *owner)
 }
 
 impl Owner {
-    /// Whether this process has the socket; `None` where we may not look.
+    /// Whether this process has the socket open; `None` without permission to look.
     pub fn is(self, pid: Pid) -> Option<bool> {
         has(&Path::new("/proc").join(pid.to_string()), self.inode)
     }
 
-    /// The process that has it, as far as we may look.
+    /// The process that has the socket open, among those that we have permission to look at.
     fn process(self) -> Option<(Pid, String)> {
         let directories = fs::read_dir("/proc").ok()?;
         directories.flatten().find_map(|directory| {
@@ -87,7 +87,7 @@ fn listener(row: &str) -> Option<(SocketAddr, Owner)> {
     Some((address(local)?, Owner { uid, inode }))
 }
 
-/// Words of four bytes in the machine's own order, then the port.
+/// Parses an address: words of four bytes in host byte order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_there_is_no_owner() {
+    fn a_port_without_a_listener_has_no_owner() {
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_the_kernels_table_is_read() {
+    fn a_row_of_the_kernels_table_is_parsed() {
         let row = "   0: 0200007F:041F 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0";
         let (address, owner) = listener(row).unwrap();
         assert_eq!(address.to_string(), "127.0.0.2:1055");

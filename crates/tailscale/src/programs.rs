@@ -1,4 +1,4 @@
-//! Where `tailscaled` and `tailscale` are.
+//! Finds `tailscaled` and `tailscale`.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ pub struct Programs {
     pub client: PathBuf,
 }
 
-/// In none of these directories are both.
+/// None of these directories has both programs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotFound(Vec<PathBuf>);
 
@@ -28,18 +28,18 @@ impl fmt::Display for NotFound {
             .collect();
         write!(
             f,
-            "{DAEMON} and {CLIENT} are not together in any of {}; install Tailscale, or name their directory in TAILSCALE_DIR",
+            "none of these directories has both {DAEMON} and {CLIENT}: {}; install Tailscale, or set TAILSCALE_DIR to their directory",
             directories.join(":")
         )
     }
 }
 
-/// In `given` alone if it is; else in `path` (`$PATH`), beside this command, and where the buildpack has them.
-/// Both from one directory, so that their versions fit.
+/// Searches `given` alone if it is `Some`, else `path` (`$PATH`), the directory of this command, and that of the buildpack.
+/// Both programs come from one directory, so that their versions match.
 ///
 /// # Errors
 ///
-/// They are in none of these.
+/// None of these directories has both programs.
 pub fn find(
     given: Option<&Path>,
     path: Option<&OsStr>,
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directories_are_searched_in_order_and_none_is_relative() {
+    fn absolute_directories_are_searched_in_order() {
         let own = Path::new("/app/vendor/proxychains-ng/bin/tailchain");
         let error = find(None, Some(OsStr::new("/nowhere/a:b:/nowhere/c")), Some(own));
         let directories = [

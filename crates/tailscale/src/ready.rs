@@ -1,4 +1,4 @@
-//! Whether the proxy of tailscaled's can be used, and is tailscaled's.
+//! Checks that the SOCKS5 proxy answers, and that it is tailscaled's.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +11,13 @@ use tailchain_core::config::{Endpoint, Proxy, ProxyKind};
 use tailchain_core::host::Target;
 use tailchain_diagnostics::probe;
 
-/// It is on this machine: an answer that takes longer is none.
+/// The proxy is on this machine and answers at once, if it works.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub enum NotReady {
     Proxy(probe::Failure),
-    /// Somebody else listens there; they get everything that is meant for the tailnet.
+    /// Another process listens on the address: it would get the connections to the tailnet.
     Foreign(owner::Owner),
 }
 
@@ -27,13 +27,13 @@ impl fmt::Display for NotReady {
             NotReady::Proxy(failure) => failure.fmt(f),
             NotReady::Foreign(owner) => write!(
                 f,
-                "it is not tailscaled that listens there but {owner}; end that, or choose another port with TAILSCALE_SOCKS5_PORT"
+                "the process that listens there is not tailscaled but {owner}; stop it, or choose another port with TAILSCALE_SOCKS5_PORT"
             ),
         }
     }
 }
 
-/// Whether a SOCKS5 greeting is answered, by the process `tailscaled`. Without /proc the answer alone counts.
+/// Checks that the process `tailscaled` listens and answers a SOCKS5 greeting. Without /proc only the answer is checked.
 pub fn answers(listener: Listener, tailscaled: Option<Pid>) -> Result<(), NotReady> {
     let proxy = Proxy {
         kind: ProxyKind::Socks5,

@@ -1,4 +1,4 @@
-//! `tailchain run`: Tailscale around one command, where no start script does it.
+//! `tailchain run`: runs one command with Tailscale, where there is no start script.
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +21,15 @@ use tailchain_diagnostics::report;
 
 /// Start Tailscale, run a command through it, stop Tailscale
 ///
-/// With an auth key in TAILSCALE_AUTH_KEY, or what takes its place: starts tailscaled in userspace mode, waits until its
-/// proxy can be used, runs the command as `proxychains4` does, passes signals on to it, and stops tailscaled
-/// when it has ended. Without a key, or with TAILCHAIN_BYPASS, the command runs without a proxy. The exit
-/// status is the command's own, 128 and the signal's number if a signal ended it, 1 when Tailscale does not
+/// With an auth key in TAILSCALE_AUTH_KEY, or a setting that replaces it: starts tailscaled in userspace mode, waits until
+/// its proxy can be used, runs the command as `proxychains4` does, forwards signals to it, and stops tailscaled
+/// after it. Without a key, or with TAILCHAIN_BYPASS, the command runs without a proxy. The exit
+/// status is that of the command, 128 plus the signal number if a signal killed it, or 1 if Tailscale does not
 /// come up.
 #[derive(clap::Args)]
 #[command(after_help = table::help())]
 pub struct Args {
-    /// The configuration [default: the one that the command would get; if there is none, the shipped one]
+    /// The configuration [default: the one that the command would use, or else the shipped one]
     #[arg(short, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -38,7 +38,7 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-/// For the command to be gone after SIGKILL.
+/// How long to wait for the command after SIGKILL.
 const KILLED: Duration = Duration::from_secs(1);
 
 pub fn run(args: &Args) -> ExitCode {
@@ -67,11 +67,11 @@ fn with_tailscale(
     launcher: &Launcher,
     settings: &Settings,
 ) -> Result<ExitCode, String> {
-    let told = |error: io::Error| error.to_string();
-    // Before anything is started: a configuration that cannot be used is an error at once.
+    let message = |error: io::Error| error.to_string();
+    // First, so that an invalid configuration is an error before anything is started.
     let configuration = launcher.configuration(args.file.as_deref(), settings.listener)?;
     process::hide_memory();
-    let mut events = Events::new().map_err(told)?;
+    let mut events = Events::new().map_err(message)?;
     let mut node = Node::new(settings)?;
     match start(&mut node, &mut events) {
         Ok(()) => (),
@@ -90,10 +90,10 @@ fn with_tailscale(
         }
     };
     events.watch_child(pid);
-    let kept = supervise(&mut node, &mut events, settings.drain);
+    let supervised = supervise(&mut node, &mut events, settings.drain);
     if !events.is_gone() {
         report::complain(format_args!(
-            "the command did not end within {} s (TAILSCALE_DRAIN_TIMEOUT) and is killed",
+            "the command did not exit within {} s (TAILSCALE_DRAIN_TIMEOUT) and is killed",
             settings.drain.as_secs_f64()
         ));
     }
@@ -102,14 +102,14 @@ fn with_tailscale(
         process::signal(pid, libc::SIGKILL);
         let until = Instant::now() + KILLED;
         while !events.is_gone() && Instant::now() < until {
-            events.next(Some(until)).map_err(told)?;
+            events.next(Some(until)).map_err(message)?;
         }
     }
-    kept.map_err(told)?;
+    supervised.map_err(message)?;
     Ok(events.status().map_or(ExitCode::FAILURE, code))
 }
 
-/// What the command finds in its environment besides ours: where tailscaled and its proxy are, and no secret.
+/// Variables to set for the command: the addresses of tailscaled and its proxy, and placeholders for the secrets.
 fn environment(settings: &Settings, node: &Node<'_>) -> Vec<(&'static str, String)> {
     let mut variables = Vec::from(settings.listener.variables());
     variables.extend(node.variables());
@@ -124,7 +124,7 @@ fn environment(settings: &Settings, node: &Node<'_>) -> Vec<(&'static str, Strin
     variables
 }
 
-/// On a dyno the start script may have done it already.
+/// Uses a tailscaled that already runs: on a dyno the start script may have started it.
 fn start(node: &mut Node<'_>, events: &mut Events) -> Result<(), StartError> {
     match node.runs_already(events)? {
         true => Ok(()),
@@ -132,7 +132,7 @@ fn start(node: &mut Node<'_>, events: &mut Events) -> Result<(), StartError> {
     }
 }
 
-/// As a shell has it.
+/// The exit status as a shell reports it.
 fn code(status: ExitStatus) -> ExitCode {
     let code = match (status.code(), status.signal()) {
         (Some(code), _) => code,

@@ -1,4 +1,4 @@
-//! Whether a control server can be reached from here.
+//! Tests whether a control server can be reached.
 
 #![forbid(unsafe_code)]
 
@@ -8,15 +8,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A resolver may take longer; then there is nothing to say.
+/// If the resolver takes longer than this, the test has no result.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What stands in the way to a control server, by its URL; `None` if nothing does, or it is not seen from here.
+/// Why the control server at `url` cannot be reached; `None` if it can, or if this cannot be determined.
 pub fn obstacle(url: &str) -> Option<String> {
     let (host, port) = host_and_port(url)?;
     let place = (host.to_owned(), port);
     let (sender, receiver) = mpsc::channel();
-    // The thread ends when the resolver does; nobody waits for it.
+    // The thread is not joined: it ends when the resolver returns.
     thread::spawn(move || sender.send(reach(&place)));
     let failure = receiver.recv_timeout(PATIENCE).ok()?.err()?;
     Some(format!(
@@ -37,7 +37,7 @@ fn reach(place: &(String, u16)) -> io::Result<()> {
     Err(last)
 }
 
-/// A URL without a scheme is not one for tailscaled either.
+/// `None` without a scheme, which tailscaled requires too.
 fn host_and_port(url: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     let default = match scheme {
@@ -80,19 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_is_said_with_the_reason_and_one_that_answers_is_not() {
+    fn only_a_server_that_refuses_is_an_obstacle() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         assert_eq!(obstacle(&url), None);
         drop(listener);
-        let said = obstacle(&url).unwrap();
-        assert!(said.contains(&url) && said.contains("refused"), "{said}");
+        let text = obstacle(&url).unwrap();
+        assert!(text.contains(&url) && text.contains("refused"), "{text}");
     }
 
     #[test]
-    fn a_name_that_does_not_resolve_is_said() {
-        // An empty label: no resolver is asked.
-        let said = obstacle("https://a..b").unwrap();
-        assert!(said.contains("TAILSCALE_LOGIN_SERVER"), "{said}");
+    fn a_name_that_does_not_resolve_is_an_obstacle() {
+        // An empty label is rejected before any resolver is asked.
+        let text = obstacle("https://a..b").unwrap();
+        assert!(text.contains("TAILSCALE_LOGIN_SERVER"), "{text}");
     }
 }

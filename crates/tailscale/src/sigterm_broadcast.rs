@@ -1,4 +1,4 @@
-//! Whether a SIGTERM that we got was sent to the watched child as well (to every process of a dyno, a unit or a job).
+//! Detects whether a SIGTERM was also sent to the watched child, as to every process of a dyno, a unit or a job.
 
 #![forbid(unsafe_code)]
 
@@ -8,16 +8,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-/// A sender that signals many processes does so one after the other.
+/// The longest time between two signals of a broadcast, which are sent one after the other.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub struct SigtermBroadcast {
-    /// `None`: no canary runs, and a SIGTERM counts as sent to us alone.
+    /// `None`: no canary runs, so a SIGTERM counts as sent to this process alone.
     canary: Option<Pid>,
-    /// When the canary was ended by a SIGTERM, if we got none yet.
-    everybody: Option<Instant>,
-    /// When a SIGTERM that we got is to be passed on, unless the canary ends before.
+    /// When a SIGTERM killed the canary, if this process has not received one yet.
+    canary_killed: Option<Instant>,
+    /// When to forward a received SIGTERM, unless the canary ends before.
     due: Option<Instant>,
 }
 
@@ -29,9 +29,10 @@ impl SigtermBroadcast {
         }
     }
 
-    /// We got a SIGTERM: whether to pass it on now. If not, [`SigtermBroadcast::is_due`] may say so later.
+    /// Records that this process received a SIGTERM. Returns whether to forward it now; if not,
+    /// [`SigtermBroadcast::is_due`] may return true later.
     pub fn note_sigterm(&mut self, now: Instant) -> bool {
-        match self.everybody.take() {
+        match self.canary_killed.take() {
             Some(at) if now.saturating_duration_since(at) < PATIENCE => false,
             _ if self.canary.is_some() && self.due.is_none() => {
                 self.due = Some(now + PATIENCE);
@@ -46,18 +47,18 @@ impl SigtermBroadcast {
             return;
         }
         self.canary = None;
-        let sent_to_everybody = how.signal() == Some(libc::SIGTERM);
-        if sent_to_everybody && self.due.take().is_none() {
-            self.everybody = Some(now);
+        let is_broadcast = how.signal() == Some(libc::SIGTERM);
+        if is_broadcast && self.due.take().is_none() {
+            self.canary_killed = Some(now);
         }
     }
 
-    /// When to ask [`SigtermBroadcast::is_due`].
+    /// When to call [`SigtermBroadcast::is_due`].
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Whether a SIGTERM is to be passed on now; once.
+    /// Whether to forward a SIGTERM now; true once.
     pub fn is_due(&mut self, now: Instant) -> bool {
         self.due.take_if(|due| *due <= now).is_some()
     }
@@ -83,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_sent_to_us_alone_is_passed_on_after_a_while_and_once() {
+    fn a_sigterm_to_this_process_alone_is_forwarded_once_after_a_pause() {
         let (mut broadcast, now) = with_canary();
         assert!(!broadcast.note_sigterm(now) && !broadcast.is_due(now + SHORT));
         assert!(broadcast.is_due(now + PATIENCE) && !broadcast.is_due(now + PATIENCE));
     }
 
     #[test]
-    fn one_that_the_canary_got_too_is_not_passed_on_whoever_was_first() {
+    fn a_broadcast_is_not_forwarded_in_either_order() {
         let (mut broadcast, now) = with_canary();
         assert!(!broadcast.note_sigterm(now));
         broadcast.note_end(CANARY, ended_by(libc::SIGTERM), now + SHORT);
@@ -102,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_one_and_one_without_a_canary_are_passed_on_at_once() {
+    fn a_second_sigterm_and_one_without_a_canary_are_forwarded_at_once() {
         let (mut broadcast, now) = with_canary();
         assert!(!broadcast.note_sigterm(now) && broadcast.note_sigterm(now + SHORT));
         assert!(SigtermBroadcast::default().note_sigterm(now));
     }
 
     #[test]
-    fn a_canary_that_ended_otherwise_or_long_ago_says_nothing() {
+    fn a_canary_that_ended_otherwise_or_long_ago_is_ignored() {
         for (signal, before) in [(libc::SIGKILL, SHORT), (libc::SIGTERM, 2 * PATIENCE)] {
             let (mut broadcast, now) = with_canary();
             broadcast.note_end(CANARY, ended_by(signal), now);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_another_process_says_nothing() {
+    fn the_end_of_another_process_is_ignored() {
         let (mut broadcast, now) = with_canary();
         broadcast.note_end(CANARY + 1, ended_by(libc::SIGTERM), now);
         assert!(!broadcast.note_sigterm(now) && broadcast.is_due(now + PATIENCE));

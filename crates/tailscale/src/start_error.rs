@@ -1,4 +1,4 @@
-//! Why a node does not come up.
+//! The error of a start.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use std::{fmt, io};
 #[derive(Debug)]
 pub enum StartError {
     Failed(String),
-    /// Somebody asked us to end, or the watched process is gone.
+    /// A signal asked us to end, or the watched process has ended.
     Interrupted,
 }
 
@@ -17,7 +17,7 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// What stands in the way, and what to do.
+/// `reason` also says what to do.
 pub fn failed(reason: impl fmt::Display) -> StartError {
     StartError::Failed(reason.to_string())
 }

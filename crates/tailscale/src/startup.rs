@@ -1,4 +1,4 @@
-//! How a node of the tailnet comes up: tailscaled is started, logged in, and its proxy answers.
+//! Brings a node up: starts tailscaled, logs in, and waits until the proxy answers.
 
 #![forbid(unsafe_code)]
 
@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 use tailchain_core::config::tailscaled::HOST_VARIABLE;
 use tailchain_diagnostics::report;
 
-/// Between two looks at a login that takes its time.
+/// The polling interval for slow steps.
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Node<'_> {
-    /// Starts tailscaled, logs in and waits until its proxy can be used. After a failure nothing is left.
+    /// Starts tailscaled, logs in and waits until its proxy can be used. On failure tailscaled is stopped.
     ///
     /// # Errors
     ///
-    /// Why it did not come up within the time that the settings give.
+    /// The reason why the node did not come up in time.
     pub fn start(&mut self, events: &mut Events) -> Result<(), StartError> {
         let began = Instant::now();
         let until = self.settings.timeout.map(|timeout| began + timeout);
@@ -56,8 +56,8 @@ impl Node<'_> {
         }
     }
 
-    /// Logs in again, if it can be on the tailscaled that runs: what the node was told by `tailscale serve` stays, and
-    /// programs find its proxy. A machine that the control server has forgotten begins anew.
+    /// Logs in again on the running tailscaled, which keeps its `tailscale serve` config and its proxy. A node that the
+    /// control server has removed is started anew.
     ///
     /// # Errors
     ///
@@ -101,12 +101,12 @@ impl Node<'_> {
         self.log_in(events, until, Login::First)?;
         self.after_login(events, until)?;
         let status = self.wait_for_proxy(events, until)?;
-        // Where /proc did not tell that it listens, its answer does.
+        // The proxy has answered, so tailscaled listens even if /proc did not show it.
         self.close_hold()?;
         Ok(status)
     }
 
-    /// For tailscaled and nobody else. It would fail later, and say so in a log that nobody reads.
+    /// Reserves the port for tailscaled, which would report a port that is in use only later, in its log.
     fn hold_port(&mut self) -> Result<(), StartError> {
         if let Some(hold) = &self.hold {
             return Ok(hold.share()?);
@@ -124,7 +124,7 @@ impl Node<'_> {
                     None => "another program".to_owned(),
                 };
                 Err(failed(format_args!(
-                    "port {port} of {address} is taken by {by}; end it, or choose another port with TAILSCALE_SOCKS5_PORT"
+                    "port {port} of {address} is taken by {by}; stop it, or choose another port with TAILSCALE_SOCKS5_PORT"
                 )))
             }
             Err(error) => Err(failed(format_args!(
@@ -145,7 +145,7 @@ impl Node<'_> {
             .into_iter()
             .flatten()
         {
-            // Of the node's keys and of the socket: for this user alone. What is there already stays as it is.
+            // It will contain the node's keys or the socket, so only this user may enter. An existing directory is kept.
             let made = fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -172,23 +172,23 @@ impl Node<'_> {
             }
             if is_over(until) {
                 return Err(failed(
-                    "tailscaled does not open its socket in time; raise TAILSCALE_TIMEOUT",
+                    "tailscaled did not open its socket in time; increase TAILSCALE_TIMEOUT",
                 ));
             }
             self.pause(events)?;
         }
-        // It has installed its handlers by now.
+        // By now tailscaled has installed its signal handlers.
         match self.living() {
             Some(daemon) if !sigterm_shield::is_in_place(daemon.pid) => report::complain(
-                "tailscaled cannot be kept from SIGTERM here (no seccomp): where everything is signalled at once, it ends with the program",
+                "tailscaled cannot be shielded from SIGTERM here (no seccomp): a SIGTERM to all processes also stops tailscaled",
             ),
             _ => (),
         }
         Ok(())
     }
 
-    /// It binds the address of its proxy some time after it opens its socket. The proxy may also never come: that is for
-    /// [`Node::wait_for_proxy`] to say.
+    /// tailscaled binds the address of its proxy some time after it opens its socket. If it never does,
+    /// [`Node::wait_for_proxy`] reports that.
     fn wait_for_listener(
         &mut self,
         events: &mut Events,
@@ -211,7 +211,7 @@ impl Node<'_> {
         }
     }
 
-    /// The node is in the tailnet again, on the tailscaled that runs.
+    /// Logs in again on the running tailscaled.
     pub(crate) fn bring_back(
         &mut self,
         events: &mut Events,
@@ -235,20 +235,20 @@ impl Node<'_> {
         };
         let mut client = self.client(&words(), keys.fds())?;
         let mut next_look = Instant::now() + LOOK;
-        // Of the attempt before, while this one has said nothing.
-        let mut passing = String::new();
+        // The output of the previous attempt, reported if the current one has none.
+        let mut previous = String::new();
         loop {
             let output = client.output();
             if login::asks_for_a_browser(&output) {
                 self.end_client(client, events)?;
                 return Err(failed(
-                    "the control server does not accept the auth key and asks for a login by browser; make a new key",
+                    "the control server does not accept the auth key and asks for a login with a browser; create a new key",
                 ));
             }
             match client.ended {
                 Some(status) if status.success() => return Ok(()),
                 Some(_) if login::is_to_be_tried_again(&output) && !is_over(until) => {
-                    passing = login::complaint(&output, &keys);
+                    previous = login::complaint(&output, &keys);
                     self.step(events, &mut [], Instant::now() + LOOK)?;
                     client = self.client(&words(), keys.fds())?;
                 }
@@ -256,11 +256,11 @@ impl Node<'_> {
                     let complaint = login::complaint(&output, &keys);
                     return Err(self.login_failure(&complaint, events, until));
                 }
-                // tailscale has the same limit; this is for one that does not keep it.
+                // `tailscale up` has the same time limit; this one is in case it hangs.
                 None if is_over(until.map(|until| until + KILLED)) => {
                     let complaint = match output.trim() {
-                        "" => passing,
-                        said => login::complaint(said, &keys),
+                        "" => previous,
+                        output => login::complaint(output, &keys),
                     };
                     self.end_client(client, events)?;
                     return Err(self.login_failure(&complaint, events, until));
@@ -289,7 +289,7 @@ impl Node<'_> {
             return failed(format_args!("cannot log in: {complaint}"));
         }
         let state = match self.status(events, Some(Instant::now() + KILLED), None) {
-            // tailscaled was not asked to log in yet.
+            // The API failed before tailscaled was asked to log in.
             Ok(_) if login::is_about_api(complaint) => complaint.to_owned(),
             Ok(Some(status)) => self.obstacle(&status),
             Ok(None) => complaint.to_owned(),
@@ -319,7 +319,7 @@ impl Node<'_> {
         events: &mut Events,
         until: Option<Instant>,
     ) -> Result<Status, StartError> {
-        let mut obstacle = "it does not tell its state".to_owned();
+        let mut obstacle = "it does not report its state".to_owned();
         loop {
             let limit = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(10));
             let status = self.status(events, Some(limit), None)?;
@@ -335,7 +335,7 @@ impl Node<'_> {
                     }
                 }
                 Some(status) => obstacle = self.obstacle(&status),
-                // It was killed because the time is over: what was in the way before still is.
+                // The client was killed at the time limit: the previous obstacle still holds.
                 None => (),
             }
             if is_over(until) {

@@ -1,4 +1,4 @@
-//! What `tailscale status --json` says, as far as it matters here.
+//! The relevant part of `tailscale status --json`.
 
 #![forbid(unsafe_code)]
 
@@ -7,17 +7,17 @@ use serde_json::Value;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Status {
     pub state: String,
-    /// The name and the first address of this node, as far as it has them.
+    /// The name and the first address of this node, if it has them.
     pub node: String,
-    /// The name of this node that certificates are for; its DNS name where there are none.
+    /// The name in this node's certificates, or else its DNS name.
     pub domain: String,
-    /// Whether the control server has said when the key of this node ends. It says so of one that has ended.
+    /// Whether the node key has an expiry date; an expired key has one.
     pub has_key_expiry: bool,
-    /// What tailscaled complains about.
+    /// Warnings of tailscaled.
     pub health: Vec<String>,
 }
 
-/// `None` when it is no such JSON.
+/// `None` if `text` is not a status in JSON.
 pub fn parse(text: &[u8]) -> Option<Status> {
     let value: Value = serde_json::from_slice(text).ok()?;
     let own = value.get("Self");
@@ -45,7 +45,7 @@ pub fn parse(text: &[u8]) -> Option<Status> {
     })
 }
 
-/// Whether an HTTP status is an answer that will not change. Timeout, too early, too many: these do pass.
+/// Whether an HTTP status is a permanent error: 4xx except timeout, too early and too many requests.
 pub fn is_final(code: &str) -> bool {
     code.len() == 3 && code.starts_with('4') && !["408", "425", "429"].contains(&code)
 }
@@ -55,8 +55,8 @@ impl Status {
         self.state == "Running"
     }
 
-    /// What the control server said when it turned the login down, in a way that tailscaled takes for a passing failure.
-    /// `tailscale up` waits on then, without a word.
+    /// The control server's permanent refusal of the login. tailscaled retries it like a temporary failure, and `tailscale
+    /// up` goes on waiting without a message.
     pub fn refusal(&self) -> Option<&str> {
         self.health.iter().find_map(|line| {
             let (_, answer) = line.split_once("register request: ")?;
@@ -65,7 +65,7 @@ impl Status {
         })
     }
 
-    /// Why it does not run, and what to do.
+    /// Why the node is not running, and what to do.
     pub fn obstacle(&self) -> String {
         let advice = match self.state.as_str() {
             "NeedsLogin" | "NoState" => {
@@ -74,7 +74,7 @@ impl Status {
             "NeedsMachineAuth" => {
                 "the node waits for approval in the admin console; approve it, or use a pre-approved key"
             }
-            "Starting" => "the login was accepted but the network map has not come; check the connection",
+            "Starting" => "the login was accepted but the network map has not arrived; check the connection",
             _ => "look at its health",
         };
         let mut text = format!("its state is {}: {advice}", self.state);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_an_answer_that_will_not_change() {
+    fn only_a_permanent_error_is_a_refusal() {
         let refusal = |error: &str| {
             let status = Status {
                 state: "NeedsLogin".to_owned(),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_needed() {
+    fn missing_fields_are_optional() {
         let text = br#"{"BackendState":"NeedsMachineAuth","TailscaleIPs":null,"Health":null}"#;
         let status = parse(text).unwrap();
         assert_eq!(status.node, "");

@@ -1,4 +1,4 @@
-//! A private directory for one start: the socket, messages of the client.
+//! A private directory for one start: tailscaled's socket and the output of `tailscale`.
 
 #![forbid(unsafe_code)]
 
@@ -14,11 +14,11 @@ pub struct TempDir(PathBuf);
 impl TempDir {
     /// # Errors
     ///
-    /// `$TMPDIR` cannot be written to, or if it is not set, neither `/tmp` nor `/dev/shm` can.
+    /// `$TMPDIR` is not writable, or if it is not set, neither `/tmp` nor `/dev/shm` is.
     pub fn new() -> io::Result<TempDir> {
         let made = TempDir::below(&std::env::temp_dir());
         match std::env::var_os("TMPDIR") {
-            // What a container with a read-only root has to write to.
+            // In a container with a read-only root, /dev/shm is writable.
             None => made.or_else(|error| TempDir::below(SHARED_MEMORY.as_ref()).map_err(|_| error)),
             Some(_) => made,
         }
@@ -29,7 +29,7 @@ impl TempDir {
         let mut number = 0;
         loop {
             let path = parent.join(format!("tailchain-{pid}-{number}"));
-            // mkdir follows no link and takes nothing that somebody else has put there.
+            // mkdir neither follows a symbolic link nor reuses an existing directory.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(TempDir(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {

@@ -1,4 +1,4 @@
-//! What the environment says about Tailscale. A variable that is empty is as one that is not set.
+//! The settings of Tailscale, read from the environment. An empty variable counts as unset.
 
 #![forbid(unsafe_code)]
 
@@ -15,17 +15,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tailchain_core::config::tailscaled::{self, DEFAULT_HOST, DEFAULT_PORT};
 
-/// What is said to be missing where there is no key.
+/// The variable that messages name if there is no key.
 pub const KEY_VARIABLE: &str = table::AUTH_KEY.name;
 
-/// Below the 60 seconds that Heroku gives a web process until it has to listen.
+/// Below Heroku's boot timeout: a web process must listen within 60 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(50);
-/// With the time to stop tailscaled, below the 30 seconds between Heroku's SIGTERM and its SIGKILL.
+/// Together with the time to stop tailscaled, below the 30 seconds between Heroku's SIGTERM and SIGKILL.
 pub(super) const DEFAULT_DRAIN: Duration = Duration::from_secs(20);
 
 pub struct Settings {
     pub credentials: Credentials,
-    /// Whether the program is given placeholders for them.
+    /// Whether the program gets placeholders in place of the secrets.
     pub hide_key: bool,
     pub accept_dns: bool,
     pub accept_routes: bool,
@@ -40,36 +40,36 @@ pub struct Settings {
     pub serve_config: Option<PathBuf>,
     /// A control server other than Tailscale's.
     pub login_server: Option<String>,
-    /// Of `tailscale up` and of tailscaled, as they are.
+    /// Further options of `tailscale up`; `daemon_extra_args`: of tailscaled.
     pub extra_args: Vec<String>,
     pub daemon_extra_args: Vec<String>,
     pub verbose: u32,
-    /// The longest that a start may take; `None` is for ever.
+    /// The time limit of a start; `None`: no limit.
     pub timeout: Option<Duration>,
-    /// How long a program that was asked to end may go on.
+    /// How long to wait for the program after a signal that asks it to end.
     pub drain: Duration,
     /// Where tailscaled's SOCKS5 proxy listens.
     pub listener: Listener,
     pub http_proxy: Option<String>,
-    /// Where `tailscale` and `tailscaled` are; `None`: looked for.
+    /// The directory of `tailscale` and `tailscaled`; `None`: search for it.
     pub programs: Option<PathBuf>,
     /// tailscaled's own socket; `None`: in a private directory.
     pub socket: Option<PathBuf>,
     /// The node's state, which outlives tailscaled; `None`: in memory, and the node logs out when tailscaled ends.
     pub state: Option<PathBuf>,
-    /// tailscaled's other files, such as certificates; `None`: with the state, else in a private directory.
+    /// tailscaled's other files, e.g. certificates; `None`: with the state, else in a private directory.
     pub files: Option<PathBuf>,
-    /// What to tell whoever set a variable that cannot be honoured.
+    /// Warnings about variables that have no effect.
     pub without_effect: Vec<String>,
 }
 
 impl Settings {
-    /// `None` without an auth key or what takes its place: then Tailscale is not wanted. A wrong value is an error all
-    /// the same: it is better seen in a review app than when the key is there.
+    /// `None` without credentials: then Tailscale is not to be started. An invalid value is an error even so: better in a
+    /// review app, which has no key, than in production.
     ///
     /// # Errors
     ///
-    /// A value that is not understood.
+    /// A value is invalid.
     pub fn from_env(env: Env<'_>) -> Result<Option<Settings>, SettingsError> {
         let reader = Reader(env);
         let timeout = reader.duration(&table::TIMEOUT, DEFAULT_TIMEOUT)?;
@@ -109,7 +109,7 @@ fn hostname(reader: &Reader<'_>) -> Result<Option<String>, SettingsError> {
     Ok(given.or_else(|| hostname::of_dyno(&|name| reader.value(name)?.into_string().ok())))
 }
 
-/// Of `TAILSCALE_SOCKS5_HOST` and `…_PORT`; what they do not say, of the container's variable for both.
+/// The address from `TAILSCALE_SOCKS5_HOST` and `…_PORT`, or else from the container's variable, which has both.
 fn listener(reader: &Reader<'_>) -> Result<Listener, SettingsError> {
     let (host, port) = match reader.found(&table::SOCKS5_SERVER)? {
         None => (DEFAULT_HOST, DEFAULT_PORT),
@@ -138,7 +138,7 @@ fn listener(reader: &Reader<'_>) -> Result<Listener, SettingsError> {
     }
 }
 
-/// As Go's `net.Listen` reads it: without a host it is every address.
+/// Parsed as by Go's `net.Listen`: without a host it is the wildcard address.
 fn host_and_port(text: &str) -> Option<(IpAddr, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let bare = host
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_nothing_is_wanted_but_a_wrong_value_is_said() {
+    fn an_invalid_value_is_an_error_even_without_a_key() {
         assert!(read(&[]).unwrap().is_none());
         let timeout = |value| read(&[("TAILSCALE_AUTH_KEY", ""), ("TAILSCALE_TIMEOUT", value)]);
         assert!(timeout("1m").unwrap().is_none());
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_zero_is_for_ever() {
+    fn a_timeout_of_zero_means_no_limit() {
         let timeout = |value| with("TAILSCALE_TIMEOUT", value).unwrap().timeout;
         assert_eq!(timeout("0s"), None);
         assert_eq!(timeout("1m"), Some(Duration::from_secs(60)));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_containers_names_mean_what_they_mean_there_and_ours_come_first() {
+    fn our_variables_take_precedence_over_the_containers() {
         let settings = with("TS_SOCKS5_SERVER", "localhost:1080").unwrap();
         assert_eq!(settings.listener.to_string(), "127.0.0.1:1080");
         for (server, listens) in [(":1055", "0.0.0.0:1055"), ("[::1]:1", "[::1]:1")] {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_named() {
+    fn variables_without_effect_are_reported() {
         let lines = |name, value| with(name, value).unwrap().without_effect;
         assert_eq!(lines("TS_USERSPACE", "true"), [""; 0]);
         assert!(lines("TS_USERSPACE", "false")[0].starts_with("TS_USERSPACE has no effect"));

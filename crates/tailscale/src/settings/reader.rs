@@ -1,4 +1,4 @@
-//! Reads one setting after the other out of an environment.
+//! Reads settings from an environment.
 
 #![forbid(unsafe_code)]
 
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tailchain_core::config::Secret;
 
-/// An environment: the value of a variable, `None` when it is not set.
+/// An environment: returns the value of a variable, `None` if it is not set.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
-/// A variable whose value is not understood. Displayed as "NAME: `VALUE`: expected WHAT".
+/// An invalid value of a variable. Displayed as "NAME: `VALUE`: expected WHAT".
 #[derive(Debug, PartialEq, Eq)]
 pub struct SettingsError {
     pub name: &'static str,
@@ -31,13 +31,13 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// The variable that has a value, and the value.
+/// The variable that is set, and its value.
 pub type Found<T> = Option<(&'static str, T)>;
 
 pub struct Reader<'e>(pub Env<'e>);
 
 impl Reader<'_> {
-    /// A variable that is empty is as one that is not set.
+    /// The value of a variable; an empty one counts as unset.
     pub fn value(&self, name: &str) -> Option<OsString> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
@@ -70,7 +70,7 @@ impl Reader<'_> {
         Ok(self.found(setting)?.map(|(_, value)| value))
     }
 
-    /// Words between blanks, as Tailscale's container splits them: there are no quotes.
+    /// Splits at blanks like Tailscale's container, without quoting.
     pub fn words(&self, setting: &Setting) -> Result<Vec<String>, SettingsError> {
         let text = self.text(setting)?.unwrap_or_default();
         Ok(text.split_whitespace().map(ToOwned::to_owned).collect())
@@ -80,7 +80,7 @@ impl Reader<'_> {
         let Some((name, key)) = self.set(setting) else {
             return Ok(None);
         };
-        // What is wrong with a secret is said without it.
+        // An error message must not contain the secret.
         match key.to_str().map(str::trim) {
             Some("") => Ok(None),
             Some(key) if key.starts_with("file:") || is_one_word(key) => {
@@ -132,7 +132,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Lines for whoever set something of Tailscale's container that has no effect here.
+    /// Warnings about variables of Tailscale's container that have no effect here.
     pub fn without_effect(&self) -> Vec<String> {
         let mut lines: Vec<String> = table::WITHOUT_EFFECT
             .iter()

@@ -1,5 +1,5 @@
-//! All settings of Tailscale, each an environment variable: the one list that the code, `tailchain run --help` and
-//! docs/heroku.md have in common.
+//! The table of all settings of Tailscale, each an environment variable. The code, `tailchain run --help` and
+//! docs/heroku.md use it.
 
 #![forbid(unsafe_code)]
 
@@ -7,11 +7,11 @@ use tailchain_core::config::tailscaled::{HOST_VARIABLE, PORT_VARIABLE};
 
 pub struct Setting {
     pub name: &'static str,
-    /// What Tailscale's own container calls it, where it has the same meaning. Ours comes first.
+    /// The variables of Tailscale's own container with the same meaning. Ours takes precedence.
     pub container: &'static [&'static str],
-    /// What it does, and its default.
+    /// Its effect and its default.
     pub doc: &'static str,
-    /// Its value must be seen by nobody.
+    /// The value is a secret.
     pub is_secret: bool,
 }
 
@@ -98,7 +98,7 @@ settings! {
         "without a state directory, the place for tailscaled's other files, such as certificates; set by the buildpack, elsewhere in a directory of `tailchain run`'s own";
 }
 
-/// Variables of Tailscale's container that cannot be honoured, and why. Who sets one is told.
+/// Variables of Tailscale's container that cannot be honoured, and the reason. Setting one gives a warning.
 pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "TS_KUBE_SECRET",

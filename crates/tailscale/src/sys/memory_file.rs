@@ -1,4 +1,4 @@
-//! Files that are in memory alone, without a name.
+//! Anonymous files in memory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,18 +10,18 @@ use std::process::Command;
 ///
 /// As memfd_create(2).
 pub fn with(content: &[u8]) -> io::Result<OwnedFd> {
-    // SAFETY: the name is a string that ends with NUL, and outlives the call.
+    // SAFETY: the name is a NUL-terminated string that outlives the call.
     let fd = unsafe { libc::memfd_create(c"secret".as_ptr(), libc::MFD_CLOEXEC) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the fd is new and has no other owner.
     let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file.write_all(content)?;
     Ok(file.into())
 }
 
-/// The child has these under the same numbers.
+/// Lets the child inherit these fds.
 pub fn pass_on(command: &mut Command, fds: Vec<RawFd>) {
     // SAFETY: fcntl is async-signal-safe; nothing is allocated.
     unsafe {

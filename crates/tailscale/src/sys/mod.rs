@@ -1,4 +1,4 @@
-//! The system calls of the commands that look after other processes. The only unsafe code of this command.
+//! System calls to supervise other processes; the only unsafe code of this crate.
 
 pub mod child;
 pub mod memory_file;

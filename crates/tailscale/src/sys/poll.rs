@@ -1,10 +1,10 @@
-//! Wait until one of several descriptors can be read.
+//! Waits until one of several fds is readable.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// Which of `fds` can be read, after at most `limit`; none when the time is up or a signal came.
+/// Waits until one of `fds` is readable, and says which are. None is if `limit` has passed or a signal arrived.
 ///
 /// # Errors
 ///
@@ -18,7 +18,7 @@ pub fn readable(fds: &[BorrowedFd<'_>], limit: Option<Duration>) -> io::Result<V
             revents: 0,
         })
         .collect();
-    // Rounded up: a wait that ends too early would come back at once, over and over.
+    // Round up: a wait of 0 ms before the deadline would be a busy loop.
     let limit = match limit {
         None => -1,
         Some(limit) => limit

@@ -1,16 +1,16 @@
-//! Keeps a TCP address for one process to listen on.
+//! Reserves a TCP address for one process to listen on.
 
 use std::io;
 use std::mem::size_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// A socket that is bound and never listens. While it is there nobody can bind the address, but for the time between
-/// [`PortHold::share`] and [`PortHold::close`]. One who has bound it meanwhile may listen on.
+/// A bound socket that never listens. It keeps other sockets from binding the address, except between [`PortHold::share`]
+/// and [`PortHold::close`]. A socket that was bound in that time may go on listening.
 ///
-/// Linux lets two sockets bind one address if both have SO_REUSEADDR and neither listens (socket(7)). tailscaled's has
-/// it, as every listener of Go's. Ours has it while tailscaled is to bind, and not afterwards: when tailscaled dies,
-/// its port is taken still.
+/// Linux lets two sockets bind one address if both have SO_REUSEADDR and neither listens (socket(7)). tailscaled's socket
+/// has it, like every listener of Go. This one has it only until tailscaled has bound the address, so that the port stays
+/// taken when tailscaled ends.
 pub struct PortHold(OwnedFd);
 
 impl PortHold {
@@ -18,7 +18,7 @@ impl PortHold {
     ///
     /// # Errors
     ///
-    /// As bind(2): AddrInUse, when somebody listens there.
+    /// As bind(2): AddrInUse, if another socket listens there.
     pub fn new(address: SocketAddr) -> io::Result<PortHold> {
         let family = match address {
             SocketAddr::V4(_) => libc::AF_INET,
@@ -36,12 +36,12 @@ impl PortHold {
         Ok(hold)
     }
 
-    /// A process that sets SO_REUSEADDR can bind the address now.
+    /// Lets sockets with SO_REUSEADDR bind the address from now on.
     pub fn share(&self) -> io::Result<()> {
         self.set_reuse(true)
     }
 
-    /// From now on nobody else can.
+    /// Lets no other socket bind the address from now on.
     pub fn close(&self) -> io::Result<()> {
         self.set_reuse(false)
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn while_it_is_shared_another_can_listen() {
+    fn another_socket_can_listen_while_the_port_is_shared() {
         let (address, hold) = held();
         assert!(!is_taken(address));
         hold.close().unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_one_that_listened_and_is_gone_stays_taken() {
+    fn the_port_stays_taken_after_its_listener_is_closed() {
         let (address, hold) = held();
         let listener = TcpListener::bind(address).unwrap();
         hold.close().unwrap();
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn where_somebody_listens_there_is_nothing_to_hold() {
+    fn a_port_with_a_listener_cannot_be_held() {
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let error = PortHold::new(listener.local_addr().unwrap()).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
-    fn an_address_of_ipv6_is_bound_as_well() {
+    fn an_ipv6_address_is_bound() {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
             return;
         };

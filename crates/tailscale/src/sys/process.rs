@@ -1,4 +1,4 @@
-//! Other processes: their end, and signals to them.
+//! Other processes: waiting for them and signalling them.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -8,8 +8,7 @@ use std::process::ExitStatus;
 
 pub type Pid = libc::pid_t;
 
-/// A descriptor that can be read once the process has ended (pidfd_open(2)). Unlike its number it never means
-/// another process.
+/// An fd that becomes readable when the process ends (pidfd_open(2)). Unlike a pid it never refers to another process.
 ///
 /// # Errors
 ///
@@ -24,14 +23,14 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     }
 }
 
-/// From now on no other process of this user can read our memory or our environment, where the secrets are; root can
-/// (PR_SET_DUMPABLE, prctl(2)). A child that calls exec is as any other.
+/// Keeps other processes of this user, but not root, from reading the memory and the environment of this one, which hold the
+/// secrets (PR_SET_DUMPABLE, prctl(2)). Children that call exec do not inherit this.
 pub fn hide_memory() {
     // SAFETY: takes two numbers. It cannot fail.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
 }
 
-/// Who called listen(2) on the other side of a connection (SO_PEERCRED, unix(7)).
+/// The process that called listen(2) at the other end of a connection (SO_PEERCRED, unix(7)).
 ///
 /// # Errors
 ///
@@ -59,7 +58,7 @@ pub fn peer(stream: &UnixStream) -> io::Result<Pid> {
     }
 }
 
-/// A child that has ended and was not waited for yet: ours, or as process 1 of a container anybody's orphan.
+/// Reaps a child that has ended: ours or, if this is process 1 of a container, any orphan.
 pub fn reap() -> Option<(Pid, ExitStatus)> {
     let mut status = 0;
     // SAFETY: status outlives the call.
@@ -67,8 +66,8 @@ pub fn reap() -> Option<(Pid, ExitStatus)> {
     (pid > 0).then(|| (pid, ExitStatus::from_raw(status)))
 }
 
-/// Send a signal to a child that was not waited for yet: its number is still its own. One that has ended
-/// already needs none.
+/// Sends a signal to a child that has not been reaped, so that its pid cannot have been reused. If it has ended, the signal
+/// has no effect.
 pub fn signal(pid: Pid, number: libc::c_int) {
     // SAFETY: takes two numbers.
     unsafe { libc::kill(pid, number) };

@@ -1,4 +1,4 @@
-//! Signals as something to read (signalfd(2)): no handler, nothing runs at an odd moment.
+//! Signals read from an fd (signalfd(2)), without asynchronous handlers.
 
 use std::io;
 use std::mem::{size_of, MaybeUninit};
@@ -7,21 +7,21 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A signal that was sent to us.
+/// A signal that this process has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     pub number: libc::c_int,
-    /// Sent by the kernel, as for a key on the terminal: the whole foreground group got it, not only we.
+    /// Sent by the kernel, e.g. for Ctrl-C on the terminal: the whole foreground process group has received it.
     pub by_kernel: bool,
 }
 
-/// The mask that we were started with.
+/// The signal mask at the start of this process.
 static INHERITED: OnceLock<libc::sigset_t> = OnceLock::new();
 
 pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
-    /// From now on these signals are only read here. Children inherit that, unless [`unblock_in`] is asked.
+    /// Blocks these signals, so that they are only read here. Children inherit the mask, unless [`unblock_in`] is called.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl SignalFd {
         Ok(SignalFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The next signal that is waiting.
+    /// The next pending signal.
     pub fn next(&self) -> Option<Received> {
         use std::os::fd::AsRawFd;
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
@@ -73,7 +73,7 @@ impl AsFd for SignalFd {
     }
 }
 
-/// The child gets the signal mask that we were started with.
+/// Gives the child the signal mask at the start of this process.
 pub fn unblock_in(command: &mut Command) {
     let Some(mask) = INHERITED.get().copied() else {
         return;

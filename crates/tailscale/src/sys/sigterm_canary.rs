@@ -1,13 +1,13 @@
-//! The canary: a child that shows whether a SIGTERM was sent to us alone, or to other processes as well.
+//! The canary: a child that shows whether a SIGTERM was sent to this process alone or to others as well.
 //!
-//! Heroku signals every process of a dyno, systemd every one of a unit, a shell those of a job. The program that we
-//! run has the signal then, and a second one tells some programs to hurry (Celery gives up its tasks). A signal does
-//! not say who else got it; but a process beside ours that does nothing, and ends by it, does.
+//! Heroku signals every process of a dyno, systemd every one of a unit, a shell those of a job. Then the program has already
+//! received the signal, and for some programs a second one means to hurry (Celery gives up its tasks). A signal does not say
+//! which other processes have received it, but the end of an otherwise idle child does.
 
 use super::process::Pid;
 use std::io;
 
-/// It ends when we do.
+/// Starts the canary, which ends when this process does.
 ///
 /// # Errors
 ///
@@ -29,14 +29,14 @@ fn run(parent: u32) -> ! {
         libc::sigfillset(&mut all_others);
         libc::sigdelset(&mut all_others, libc::SIGTERM);
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // For who looks at the list of processes.
+        // The name in the list of processes.
         libc::prctl(libc::PR_SET_NAME, c"sigterm-canary".as_ptr());
-        // Somebody may wait for the end of what these lead to.
+        // A reader of a pipe may wait until all copies of these fds are closed.
         libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
-        // We may have been started with SIGTERM ignored.
+        // SIGTERM may be ignored since the start of this process.
         libc::signal(libc::SIGTERM, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, &all_others, std::ptr::null_mut());
-        // The parent may have ended before it was watched.
+        // The parent may have ended before prctl was called.
         while u32::try_from(libc::getppid()) == Ok(parent) {
             libc::pause();
         }

@@ -1,16 +1,16 @@
-//! A child that cannot be ended by SIGTERM.
+//! Shields a child from SIGTERM.
 //!
 //! Heroku sends SIGTERM to all processes of a dyno at once. tailscaled would log out while the app still needs
-//! its connections to end in good order. An ignored signal stays ignored through exec, but Go's os/signal
-//! installs a handler all the same. So the child also gets a seccomp filter that answers
-//! `sigaction(SIGTERM, handler)` with success and does nothing.
+//! its connections to shut down. An ignored signal stays ignored after exec, but Go's os/signal
+//! installs a handler even so. Therefore the child also gets a seccomp filter that makes
+//! `sigaction(SIGTERM, handler)` succeed without effect.
 
 use libc::{sock_filter, BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
 use std::mem::offset_of;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What `seccomp_data.arch` says of our own system calls (linux/audit.h); the command runs programs of the same.
+/// `seccomp_data.arch` of this process's system calls (linux/audit.h), and of the programs that it runs.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: Option<u32> = Some(0xc000_003e);
 #[cfg(target_arch = "aarch64")]
@@ -18,11 +18,11 @@ const ARCHITECTURE: Option<u32> = Some(0xc000_00b7);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ARCHITECTURE: Option<u32> = None;
 
-/// Success, and the call is not carried out.
+/// The call returns success without being executed.
 const PRETEND: u32 = libc::SECCOMP_RET_ERRNO;
 
-/// The child ignores SIGTERM for ever, where the system permits a filter; else until it installs a handler.
-/// [`is_in_place`] tells which.
+/// Makes the child ignore SIGTERM: permanently if a seccomp filter is permitted, else until it installs a handler.
+/// [`is_in_place`] says whether it does.
 pub fn against_sigterm(command: &mut Command) {
     let filter = ARCHITECTURE.map(filter);
     // SAFETY: signal and prctl are async-signal-safe; the filter was made before the fork.
@@ -51,7 +51,7 @@ fn ignores(status: &str, signal: libc::c_int) -> bool {
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// A refusal changes nothing, so it is no failure.
+/// A failure is ignored: the child then works without the filter.
 fn install(filter: &[sock_filter]) {
     let Ok(len) = filter.len().try_into() else {
         return;
@@ -62,7 +62,7 @@ fn install(filter: &[sock_filter]) {
     };
     // SAFETY: program and the filter that it points to outlive the calls, and the kernel only reads them.
     unsafe {
-        // Without new privileges a filter needs none (seccomp(2)).
+        // With no_new_privs set, installing a filter needs no privilege (seccomp(2)).
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 {
             libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program);
         }
@@ -73,7 +73,7 @@ fn filter(architecture: u32) -> [sock_filter; 12] {
     const ALLOW: u8 = 10;
     let load = |offset: usize| statement(BPF_LD | BPF_W | BPF_ABS, offset as u32);
     let argument = |number: usize| offset_of!(libc::seccomp_data, args) + 8 * number;
-    // Each test falls through when it holds; `at` is its own place.
+    // Each test continues with the next instruction if it holds; `at` is the index of the test itself.
     let must_be = |at: u8, value: u32| jump(value, 0, ALLOW - at - 1);
     [
         load(offset_of!(libc::seccomp_data, arch)),
@@ -83,7 +83,7 @@ fn filter(architecture: u32) -> [sock_filter; 12] {
         // Both architectures are little-endian: the low half comes first.
         load(argument(0)),
         must_be(5, libc::SIGTERM as u32),
-        // A null pointer only asks.
+        // A null pointer only queries the current handler.
         load(argument(1)),
         jump(0, 0, 3),
         load(argument(1) + 4),
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_of_ignored_signals_is_read() {
+    fn the_mask_of_ignored_signals_is_parsed() {
         assert!(ignores(
             "Name:\tx\nSigIgn:\t0000000000004000\n",
             libc::SIGTERM
