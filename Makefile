@@ -16,7 +16,7 @@ PYTHON     ?= python3
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-# The launcher looks for the library, and both look for a config, in these folders at last.
+# The launcher looks for the library, and both look for a config, in these directories last.
 export TAILCHAIN_LIBDIR = $(LIBDIR)
 export TAILCHAIN_SYSCONFDIR = $(SYSCONFDIR)
 
@@ -30,24 +30,24 @@ MODELS  = cd models && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models $(CARGO)
 
 .PHONY: help
 help:
-	@echo "make demo       build, and watch curl go through a proxy of our own"
+	@echo "make demo       build, and let curl connect through the embedded proxy"
 	@echo "make check      formatting, clippy, unit tests: a minute or two, no root, nothing installed"
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
-	@echo "make models     threads in every order: the names table, the lock and the pending connects, model-checked"
-	@echo "make packages   what a release has: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
-	@echo "make test-packages  those packages, installed on Debian's releases; musl's programs; an aarch64 build, emulated (needs root)"
+	@echo "make models     model-check the name table, the lock and the pending connects"
+	@echo "make packages   the packages of a release: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
+	@echo "make test-packages  install these packages on Debian's releases; musl programs; an emulated aarch64 build (needs root)"
 	@echo "make musl       the library for programs that run on musl; make test-musl tries it"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make suites     other projects' test suites, bare and through the launcher: an hour; SUITES=cpython for some"
 	@echo "make bench      what it costs, beside its peers: minutes; with QUICK=1 to see that it works,"
 	@echo "                with PLOT=docs/bench.svg to draw it"
-	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and descriptors must not grow"
-	@echo "make fuzz       each parser of bytes that others wrote for SECONDS=60, on one core; TARGETS= for some of them"
+	@echo "make soak       real clients through failing proxies for SECONDS=3600; memory and fds must not grow"
+	@echo "make fuzz       each parser of untrusted bytes for SECONDS=60, on one core; TARGETS= for some of them"
 	@echo "make install    into PREFIX=$(PREFIX), below DESTDIR=$(DESTDIR)"
 	@echo "make archive    a release for the buildpack, and its checksum"
 	@echo "make uninstall  the reverse; a config stays"
-	@echo "make header     write include/tailchain.h anew from src/api.rs"
-	@echo "make generated  write the shipped config and the documents' tables anew from the code"
+	@echo "make header     regenerate include/tailchain.h from src/api.rs"
+	@echo "make generated  regenerate the shipped config and the documents' tables from the code"
 	@echo "make sanitize   unit tests of the core under the address sanitizer (needs the nightly toolchain)"
 	@echo "make lint       formatting and clippy"
 	@echo "make toolchains builds with the oldest and the newest Rust, as far as rustup has them"

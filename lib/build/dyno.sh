@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The scripts that run on a dyno, and the way of everything into the slug.
+# Installs the scripts that run on a dyno, and moves everything into the slug.
 
 PROFILE_SCRIPT=heroku-tailscale-buildpack.sh
 
-# install_scripts FOLDER SCRIPTS: those that a running app has, beside Tailscale's programs.
+# install_scripts DIRECTORY SCRIPTS: those that a running app has, beside Tailscale's programs.
 install_scripts() {
     step "Installing the start script"
     install -m 755 "$2"/heroku-tailscale-*.sh "$1/"
@@ -24,11 +24,11 @@ install_dyno_scripts() {
 
 # move_into_place STAGE BUILD
 move_into_place() {
-    local folder
+    local directory
     mkdir -p "$2/vendor" "$2/.profile.d"
-    for folder in tailscale proxychains-ng; do
-        rm -rf "$2/vendor/$folder"
-        mv "$1/$folder" "$2/vendor/$folder"
+    for directory in tailscale proxychains-ng; do
+        rm -rf "$2/vendor/$directory"
+        mv "$1/$directory" "$2/vendor/$directory"
     done
     mv -f "$1/$PROFILE_SCRIPT" "$2/.profile.d/$PROFILE_SCRIPT"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a build says, in the form of Heroku's buildpacks.
+# Output of a build, in the format of Heroku's buildpacks.
 
 step() {
     echo "-----> $*"

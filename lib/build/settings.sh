@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Config vars as a build gets them: one file each, in a folder. The build's own environment is not the app's.
+# Config vars as a build gets them: one file each, in a directory. The build's own environment is not the app's.
 
 BUILD_SETTINGS=(
     TAILSCALE_BUILD_TS_VERSION
@@ -15,7 +15,7 @@ BUILD_SETTINGS=(
     RUSTUP_DIST_SERVER
 )
 
-# read_settings FOLDER: a variable for each setting, exported, without blanks around the value.
+# read_settings DIRECTORY: a variable for each setting, exported, without blanks around the value.
 read_settings() {
     local name value
     for name in "${BUILD_SETTINGS[@]}"; do

@@ -11,7 +11,7 @@ can_verify() {
     openssl dgst -blake2s256 -binary </dev/null >/dev/null 2>&1 && openssl pkeyutl -help 2>&1 | grep -q -- -rawin
 }
 
-# verify_release URL FILE BASE FOLDER: whether FILE, which came from URL, is signed; BASE is where distsign.pub is, FOLDER
+# verify_release URL FILE BASE DIRECTORY: whether FILE, which came from URL, is signed; BASE is where distsign.pub is, DIRECTORY
 # for our own files. 0: it is. 1: it is not. 2: there is no signature, and FETCH_ERROR says why.
 verify_release() {
     local message="$4/message"

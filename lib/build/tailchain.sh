@@ -6,7 +6,7 @@ DYNO_PREFIX=${DYNO_PREFIX:-/app/vendor/proxychains-ng}
 
 TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 
-# install_tailchain FOLDER CACHE BUILDPACK SCRATCH: the cache keeps what was built, a few MB, and nothing that it was built
+# install_tailchain DIRECTORY CACHE BUILDPACK SCRATCH: the cache keeps what was built, a few MB, and nothing that it was built
 # with.
 install_tailchain() {
     local source released
@@ -42,7 +42,7 @@ require_that_it_runs() {
         "The archive must be for $(uname -m) and for ${libc:-the C library here}: make it on a system with this C library or an older one."
 }
 
-# try_out FOLDER: silent if all is well.
+# try_out DIRECTORY: silent if all is well.
 try_out() {
     "$1/bin/tailchain" --version >/dev/null &&
         TAILCHAIN_BYPASS="trying it out" PROXYCHAINS_QUIET_MODE=1 LD_PRELOAD="$1/lib/libtailchain.so" /bin/true
@@ -54,7 +54,7 @@ released_archive() {
     [[ ! -f $1 ]] || grep -E "^[0-9a-f]{64}  [^ ]*-$(uname -m)\.tgz$" "$1" | tail -n 1 || true
 }
 
-# tailchain_from_release FOLDER CACHE URL SHA256: false where it cannot be had. One that is wrong ends the build.
+# tailchain_from_release DIRECTORY CACHE URL SHA256: false where it cannot be had. One that is wrong ends the build.
 tailchain_from_release() {
     local archive="$2/archive.tgz"
     step "Installing tailchain"
@@ -85,13 +85,13 @@ tailchain_from_archive() {
     unpack_archive "$archive" "$1" "$url"
 }
 
-# unpack_archive FILE FOLDER URL
+# unpack_archive FILE DIRECTORY URL
 unpack_archive() {
     tar -xzf "$1" -C "$2" --no-same-owner "${TAILCHAIN_FILES[@]}" 2>/dev/null ||
         fail "$3 is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
 }
 
-# tailchain_source SCRATCH BUILDPACK: the folder to build. Messages go to stderr.
+# tailchain_source SCRATCH BUILDPACK: the directory to build. Messages go to stderr.
 tailchain_source() {
     local repository=${TAILSCALE_BUILD_PROXYCHAINS_REPO:-} clone="$1/repository"
     if [[ -n $repository ]]; then
@@ -108,7 +108,7 @@ tailchain_source() {
     echo "$2"
 }
 
-# tailchain_from_source FOLDER CACHE SOURCE SCRATCH: what was built from the same source is in the cache.
+# tailchain_from_source DIRECTORY CACHE SOURCE SCRATCH: what was built from the same source is in the cache.
 tailchain_from_source() {
     local key built minimum
     key=$(source_key "$3") || fail "The sources of tailchain in $3 are not complete; the reason is above."
@@ -136,7 +136,7 @@ source_key() {
     } | sha256sum | cut -d' ' -f1
 }
 
-# What cargo reads of the current folder.
+# What cargo reads of the current directory.
 source_files() {
     find Cargo.toml Cargo.lock build.rs cbindgen.toml conf src crates -type f -print0
 }

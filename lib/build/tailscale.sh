@@ -32,7 +32,7 @@ newest_tailscale() {
     echo "$cached"
 }
 
-# install_tailscale FOLDER CACHE SCRATCH
+# install_tailscale DIRECTORY CACHE SCRATCH
 install_tailscale() {
     local releases=${TAILSCALE_BUILD_MIRROR:-$TAILSCALE_RELEASES} cache="$2/tailscale" scratch=$3
     releases=${releases%/}

@@ -8,7 +8,7 @@ export PATH="$TAILSCALE_VENDOR/proxychains-ng/bin:$TAILSCALE_VENDOR/tailscale/bi
 # would bypass the proxy. Only tailchain's library is there.
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$TAILSCALE_VENDOR/proxychains-ng/lib"
 
-# tailscaled's own default is a folder of the system. Certificates are in `certs` below the second. The state is not in
+# tailscaled's own default is a directory of the system. Certificates are in `certs` below the second. The state is not in
 # there unless TAILSCALE_STATE_DIR asks for it: a dyno's disk ends with the dyno.
 export TAILSCALE_SOCKET="${TAILSCALE_SOCKET:-${TS_SOCKET:-$HOME/.local/share/tailscale/tailscaled.sock}}"
 export TAILSCALE_FILES_DIR="${TAILSCALE_STATE_DIR:-${TS_STATE_DIR:-$HOME/.local/share/tailscale}}"

@@ -36,7 +36,7 @@ fn run(parent: u32) -> ! {
         // SIGTERM may be ignored since the start of this process.
         libc::signal(libc::SIGTERM, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, &all_others, std::ptr::null_mut());
-        // The parent may have ended before prctl was called.
+        // The parent may have ended before PR_SET_PDEATHSIG was set.
         while u32::try_from(libc::getppid()) == Ok(parent) {
             libc::pause();
         }
