@@ -7,10 +7,12 @@
 
 use crate::sys;
 use libc::pid_t;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::rc::Rc;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{Fd, OwnFd, SockAddr};
 use tailchain_preflight::elf::Elf;
@@ -18,17 +20,82 @@ use tailchain_preflight::image::Image;
 
 pub struct Caller {
     pub thread: pid_t,
-    process: OwnFd,
+    handle: Rc<Handle>,
+}
+
+/// What leads to a thread.
+struct Handle {
+    pidfd: OwnFd,
+    process: pid_t,
+}
+
+/// Those of the threads that called lately.
+#[derive(Default)]
+pub struct Callers(RefCell<HashMap<pid_t, Rc<Handle>>>);
+
+impl Callers {
+    /// More threads than connect in turn.
+    const MOST: usize = 256;
+
+    pub fn open(&self, thread: pid_t) -> Result<Caller, Errno> {
+        if let Some(handle) = self.0.borrow().get(&thread) {
+            let handle = Rc::clone(handle);
+            return Ok(Caller { thread, handle });
+        }
+        let caller = Caller::open(thread)?;
+        // A pidfd of a thread leads to that thread or nowhere, whoever has its id by now. One of a process may lead to another
+        // than the thread that has the id.
+        if caller.handle.process == thread || sys::open_thread(thread).is_ok() {
+            let mut known = self.0.borrow_mut();
+            if known.len() >= Self::MOST {
+                known.clear();
+            }
+            known.insert(thread, Rc::clone(&caller.handle));
+        }
+        Ok(caller)
+    }
+
+    /// What a thread has under `fd`, and what leads to the thread.
+    ///
+    /// # Errors
+    /// As [`Caller::borrow`]; EACCES also where the thread is not to be had.
+    pub fn borrow(&self, thread: pid_t, fd: Fd) -> Result<(Caller, OwnFd), Errno> {
+        let caller = self.open(thread).map_err(|_| Errno::EACCES)?;
+        match sys::borrow_fd(&caller.handle.pidfd, fd) {
+            // It has ended, and another one has its id.
+            Err(Errno::ESRCH) => {
+                self.0.borrow_mut().remove(&thread);
+                let caller = self.open(thread).map_err(|_| Errno::EACCES)?;
+                let file = caller.borrow(fd)?;
+                Ok((caller, file))
+            }
+            borrowed => Ok((caller, borrowed.map_err(as_refusal)?)),
+        }
+    }
+}
+
+fn as_refusal(errno: Errno) -> Errno {
+    match errno {
+        Errno::EBADF | Errno::EMFILE | Errno::ENFILE => errno,
+        _ => Errno::EACCES,
+    }
 }
 
 impl Caller {
     pub fn open(thread: pid_t) -> Result<Caller, Errno> {
-        let process = match sys::open_thread(thread) {
+        let process = process_of(thread)?;
+        let pidfd = match sys::open_thread(thread) {
             // Before Linux 6.9 there is none for a thread.
-            Err(Errno::EINVAL) => sys::open_process(process_of(thread)?)?,
+            Err(Errno::EINVAL) => sys::open_process(process)?,
             opened => opened?,
         };
-        Ok(Caller { thread, process })
+        let handle = Rc::new(Handle { pidfd, process });
+        Ok(Caller { thread, handle })
+    }
+
+    /// The process of the thread.
+    pub fn process(&self) -> pid_t {
+        self.handle.process
     }
 
     /// The open file of an fd.
@@ -36,10 +103,7 @@ impl Caller {
     /// # Errors
     /// EBADF: there is none. EACCES: it may not be had.
     pub fn borrow(&self, fd: Fd) -> Result<OwnFd, Errno> {
-        sys::borrow_fd(&self.process, fd).map_err(|errno| match errno {
-            Errno::EBADF | Errno::EMFILE | Errno::ENFILE => errno,
-            _ => Errno::EACCES,
-        })
+        sys::borrow_fd(&self.handle.pidfd, fd).map_err(as_refusal)
     }
 
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
@@ -73,6 +137,9 @@ impl Caller {
     pub fn write_sized(&self, address: u64, length: u64, bytes: &[u8]) -> Result<(), Errno> {
         let room = usize::try_from(self.read_int(length)?).map_err(|_| Errno::EINVAL)?;
         self.write(address, bytes.get(..room).unwrap_or(bytes))?;
+        if room == bytes.len() {
+            return Ok(());
+        }
         let count = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
         self.write(length, &count.to_ne_bytes())
     }
@@ -80,12 +147,16 @@ impl Caller {
 
 /// Whether an fd of a thread has FD_CLOEXEC.
 pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
-    let info = fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}"));
-    info.ok()
-        .and_then(|info| {
-            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
-            i32::from_str_radix(flags.trim(), 8).ok()
-        })
+    // `pos:\t0\nflags:\t02004002\n`, and more (proc(5)).
+    let mut start = [0; 64];
+    let Ok(length) = sys::read_start(&format!("/proc/{thread}/fdinfo/{fd}\0"), &mut start) else {
+        return false;
+    };
+    let start = str::from_utf8(start.get(..length).unwrap_or_default()).unwrap_or_default();
+    start
+        .lines()
+        .find_map(|line| line.strip_prefix("flags:"))
+        .and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok())
         .is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
 }
 

@@ -50,9 +50,8 @@ pub struct Back {
 impl Supervisor {
     /// The socket that a call is about.
     pub fn borrow(&self, call: &Call) -> Result<Borrowed, Errno> {
-        let caller = Caller::open(call.thread).map_err(|_| Errno::EACCES)?;
         let fd = call.fd();
-        let socket = caller.borrow(fd)?;
+        let (caller, socket) = self.callers.borrow(call.thread, fd)?;
         let cookie = sys::cookie(socket.fd()).ok_or(Errno::ENOTSOCK)?;
         Ok(Borrowed {
             caller,
@@ -202,16 +201,15 @@ impl Supervisor {
             let job = new_job(call, of, dialled, engine, Face::Own);
             return Ok(self.start_waited(job));
         }
-        let driver = Driver::new(
-            dial,
-            socket,
-            family,
-            Mode::NonBlocking,
-            self.proxy_names,
-            &OWN_FDS,
-        );
+        let is_go = self.programs.is_go(call.thread);
+        // Behind a placeholder, nobody sees how far the socket is.
+        let mode = match is_go {
+            true => Mode::NonBlocking,
+            false => Mode::Waiting,
+        };
+        let driver = Driver::new(dial, socket, family, mode, self.proxy_names, &OWN_FDS);
         let engine = Engine::Meanwhile(Box::new(driver));
-        match self.programs.is_go(call.thread) {
+        match is_go {
             true => {
                 let job = new_job(call, of, dialled, engine, Face::Gate { is_go: true });
                 Ok(self.start_gate(call, job))
@@ -276,7 +274,7 @@ impl Supervisor {
         let (placeholder, app_end) = Placeholder::new()?;
         let close_on_exec = caller::closes_on_exec(call.thread, of.fd);
         let (thread, fd) = (call.thread, of.fd);
-        let process = caller::process_of(thread)?;
+        let process = of.caller.process();
         let found = self.registrations.take(thread, fd, of.socket.fd());
         let installed = self
             .listener
@@ -439,7 +437,10 @@ impl Supervisor {
         if let Err(errno) = end {
             forget_association(job.socket.fd(), errno);
         }
-        let cookie = sys::cookie(job.final_socket()).unwrap_or(job.cookie);
+        let cookie = match &job.replacement {
+            Some(replacement) => sys::cookie(replacement.fd()).unwrap_or(job.cookie),
+            None => job.cookie,
+        };
         let back = |caller| {
             Taken::Back(Back {
                 caller,
@@ -452,7 +453,7 @@ impl Supervisor {
         }
         match self.put_back(call, &job, of) {
             Ok(caller) => {
-                self.leave_to_others(id, job, call);
+                self.leave_to_others(id, job);
                 Ok(back(caller))
             }
             // Interrupted: the call comes again, and finds all as it was.
@@ -487,16 +488,13 @@ impl Supervisor {
 
     /// Forked children may have copies of the placeholder, and other threads may be asleep in poll(2) on it. The connection is not closed
     /// before they are.
-    fn leave_to_others(&mut self, id: u64, job: Job, call: &Call) {
+    fn leave_to_others(&mut self, id: u64, job: Job) {
         let Face::Placeholder(placeholder) = &job.face else {
             return;
         };
         // If it is that alone, the program lets go of it when this call returns, and the loop is told so.
         if job.end != Some(Ok(())) {
             return;
-        }
-        if caller::has_threads(call.thread) {
-            placeholder.wake_readers();
         }
         self.by_cookie.insert(placeholder.cookie, id);
         self.jobs.insert(id, job);

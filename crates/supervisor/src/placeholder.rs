@@ -24,7 +24,7 @@ impl Placeholder {
         let (app_end, wake) = sys::stream_pair()?;
         // The kernel raises it to its minimum, and takes one write beyond it.
         sys::set_option(app_end.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
-        let filling = sys::send(app_end.fd(), &[0; 16 * 1024])?;
+        let filling = sys::send(app_end.fd(), &[0; 8 * 1024])?;
         let placeholder = Placeholder {
             wake: Some(wake),
             cookie: sys::cookie(app_end.fd()).ok_or(Errno::ENOSYS)?,
@@ -44,7 +44,7 @@ impl Placeholder {
         let Some(wake) = &self.wake else {
             return;
         };
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 8 * 1024];
         // A thread that makes its socket block may write into the room at once: not a byte more is taken.
         while let Some(rest) = buffer
             .get_mut(..self.filling)
@@ -81,6 +81,11 @@ impl Placeholder {
     /// It was not put back after all.
     pub fn go_on(&mut self) {
         self.relay.go_on();
+    }
+
+    /// Whether the program that connected has its socket back.
+    pub fn is_left(&self) -> bool {
+        self.relay.is_left()
     }
 
     /// Who sleeps for something to read, in a thread that does not know that the socket is back, is to look.

@@ -166,6 +166,10 @@ impl Relay {
         true
     }
 
+    pub fn is_left(&self) -> bool {
+        self.is_left
+    }
+
     /// The socket was not put back after all.
     pub fn go_on(&mut self) {
         self.is_left = false;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::answerer::Answerer;
-use crate::caller::Programs;
+use crate::caller::{self, Callers, Programs};
 use crate::job::{Job, Stand};
 use crate::listener::{Call, Listener, Reply};
 use crate::proxy_names::ProxyNames;
@@ -73,6 +73,7 @@ pub struct Supervisor {
     pub listener: Listener,
     pub answerer: Answerer,
     pub programs: Programs,
+    pub callers: Callers,
     pub registrations: Registrations,
     pub proxy_names: &'static ProxyNames,
     pub jobs: BTreeMap<u64, Job>,
@@ -132,6 +133,7 @@ impl Supervisor {
             listener,
             answerer,
             programs: Programs::default(),
+            callers: Callers::default(),
             registrations: Registrations::default(),
             proxy_names,
             jobs: BTreeMap::new(),
@@ -247,6 +249,16 @@ impl Supervisor {
         else {
             return;
         };
+        if job
+            .placeholder()
+            .is_some_and(|placeholder| placeholder.is_left())
+            && caller::has_threads(job.thread)
+        {
+            // One of them may be asleep.
+            if let Some(placeholder) = job.placeholder() {
+                placeholder.wake_readers();
+            }
+        }
         let watched = job.watched.replace(socket);
         if let Some(other) = watched.filter(|other| *other != socket) {
             let _ = sys::epoll_remove(self.epoll.fd(), other);
@@ -255,8 +267,8 @@ impl Supervisor {
         if let Ok(program) = job.program_end() {
             let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
         }
-        self.watch(socket, ALL, Token::Socket(id));
-        self.watch(wake, ALL, Token::Placeholder(id));
+        self.watch(socket, ALL, Token::Socket(id), true);
+        self.watch(wake, ALL, Token::Placeholder(id), false);
     }
 
     fn relay(&mut self, id: u64) {
@@ -270,7 +282,7 @@ impl Supervisor {
         match placeholder.relay(socket) {
             Flow::Waits => {}
             // The events come once more.
-            Flow::GoesOn => self.watch(socket, ALL, Token::Socket(id)),
+            Flow::GoesOn => self.watch(socket, ALL, Token::Socket(id), false),
             Flow::Over => drop(self.remove(id)),
             Flow::Reset => {
                 let program = job.program_end();
@@ -410,7 +422,8 @@ impl Supervisor {
                     job.deadline = deadline;
                     self.deadlines.insert((deadline, id));
                     let watched = (events != 0).then_some(fd);
-                    if job.watched != watched {
+                    let is_new = job.watched != watched;
+                    if is_new {
                         if let Some(before) = job.watched {
                             let _ = sys::epoll_remove(self.epoll.fd(), before);
                         }
@@ -418,7 +431,7 @@ impl Supervisor {
                     }
                     if events != 0 {
                         let events = events as u32 | libc::EPOLLONESHOT as u32;
-                        self.watch(fd, events, Token::Socket(id));
+                        self.watch(fd, events, Token::Socket(id), is_new);
                     }
                 }
             }
@@ -427,11 +440,15 @@ impl Supervisor {
         }
     }
 
-    fn watch(&self, fd: Fd, events: u32, token: Token) {
-        let word = token.pack();
-        let changed = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_MOD, fd, events, word);
-        if changed == Err(Errno::ENOENT) {
-            let _ = sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, fd, events, word);
+    /// `is_new`: it is not watched yet, as far as is known.
+    fn watch(&self, fd: Fd, events: u32, token: Token, is_new: bool) {
+        let set = |operation| sys::epoll_set(self.epoll.fd(), operation, fd, events, token.pack());
+        let (first, other) = match is_new {
+            true => (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD),
+            false => (libc::EPOLL_CTL_MOD, libc::EPOLL_CTL_ADD),
+        };
+        if matches!(set(first), Err(Errno::ENOENT | Errno::EEXIST)) {
+            let _ = set(other);
         }
     }
 
@@ -464,10 +481,15 @@ impl Supervisor {
 
     /// Take a job out of all books.
     pub fn remove(&mut self, id: u64) -> Option<Job> {
-        let job = self.jobs.remove(&id)?;
+        let mut job = self.jobs.remove(&id)?;
         self.deadlines.remove(&(job.deadline, id));
-        self.by_cookie.retain(|_, other| *other != id);
-        if let Some(fd) = job.watched {
+        let placeholder = job.placeholder().map(|placeholder| placeholder.cookie);
+        for cookie in [Some(job.cookie), placeholder].into_iter().flatten() {
+            if self.by_cookie.get(&cookie) == Some(&id) {
+                self.by_cookie.remove(&cookie);
+            }
+        }
+        if let Some(fd) = job.watched.take() {
             let _ = sys::epoll_remove(self.epoll.fd(), fd);
         }
         Some(job)

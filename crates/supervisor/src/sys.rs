@@ -195,6 +195,17 @@ fn ioctl(fd: Fd, request: c_ulong, argument: *mut libc::c_void) -> Result<c_long
     syscall!(SYS_ioctl, fd, request, argument)
 }
 
+/// What one read(2) at the beginning of a file gives. The path ends with a zero.
+pub fn read_start(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
+    if !path.ends_with('\0') {
+        return Err(Errno::EINVAL);
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let file = syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)?;
+    let file = OwnFd::adopt(file as Fd);
+    syscall!(SYS_read, file.fd(), buffer.as_mut_ptr(), buffer.len()).map(|read| read as usize)
+}
+
 /// SIOCOUTQ of a unix socket: the memory that what its peer has yet to read takes (unix(7)).
 pub fn unread(fd: Fd) -> Result<usize, Errno> {
     let mut size: c_int = 0;
