@@ -14,6 +14,7 @@ from support import paths
 from support.clients import go
 from support.need import need
 from support.probe import script
+from support.processes import supervisor_of
 from support.proxy import Mood
 from support.run import finish, run_under, start
 
@@ -319,14 +320,6 @@ sys.stdin.readline()
 for kind in [socket.SOCK_STREAM, socket.SOCK_STREAM | socket.SOCK_NONBLOCK]:
     print(errno.errorcode[socket.socket(socket.AF_INET, kind).connect_ex(("127.0.0.1", int(sys.argv[1])))])
 """
-
-
-def supervisor_of(process):
-    """The pid of the supervisor: a child of the program."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    named = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "tailchain\n"]
-    assert len(named) == 1, children
-    return named[0]
 
 
 def test_without_its_supervisor_nothing_connects(conf, proxy, echo):

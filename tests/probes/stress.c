@@ -1,10 +1,13 @@
-/* stress HOST PORT REFUSING SECONDS THREADS [children-do-not-ask]: every thread makes connects, and does with each what
- * chance says (with the last word, forked children do not take the SO_ERROR of a connect). All bytes are checked; at the end nothing may be left. Prints what happened, and each kind of mistake with its number. */
+/* stress HOST PORT REFUSING SECONDS THREADS [children-do-not-ask|storm]: every thread makes connects, and does with each
+ * what chance says (with the one word, forked children do not take the SO_ERROR of a connect; with the other, signals
+ * interrupt all calls). All bytes are checked; at the end nothing may be left. Prints what happened, and each kind of
+ * mistake with its number. */
 #include "probe.h"
 #include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -13,9 +16,19 @@
 
 enum { LARGEST = 6000, PATIENCE_MS = 60000 };
 
+/* A call that a signal has interrupted, once more. */
+#define AGAIN(call)                                                                                                    \
+    ({                                                                                                                 \
+        __typeof__(call) result_;                                                                                      \
+        do                                                                                                             \
+            result_ = (call);                                                                                          \
+        while (result_ < 0 && errno == EINTR);                                                                         \
+        result_;                                                                                                       \
+    })
+
 static struct address good, refusing;
 static time_t end;
-static int shared_epoll, children_ask;
+static int shared_epoll, children_ask, stormy;
 
 /* What happened, and what must not happen. */
 static _Atomic long connected, failed, cancelled, forked, hung, wrong_bytes, lied, stolen;
@@ -36,7 +49,7 @@ static int await(int fd, unsigned *seed)
             return 1;
         FD_ZERO(&out);
         FD_SET(fd, &out);
-        return select(fd + 1, NULL, &out, NULL, &limit) == 1;
+        return AGAIN(select(fd + 1, NULL, &out, NULL, &limit)) == 1;
     case 1:
         event.events |= EPOLLET;
         /* fall through */
@@ -45,7 +58,7 @@ static int await(int fd, unsigned *seed)
         epoll_ctl(own, EPOLL_CTL_ADD, fd, &event);
         if (pick(seed, 2))
             epoll_ctl(own, EPOLL_CTL_MOD, fd, &event);
-        ready = epoll_wait(own, &event, 1, PATIENCE_MS);
+        ready = AGAIN(epoll_wait(own, &event, 1, PATIENCE_MS));
         close(own);
         return ready == 1;
     case 3:
@@ -53,7 +66,7 @@ static int await(int fd, unsigned *seed)
         epoll_ctl(shared_epoll, EPOLL_CTL_ADD, fd, &event);
         /* fall through */
     default:
-        return poll(&one, 1, PATIENCE_MS) == 1;
+        return AGAIN(poll(&one, 1, PATIENCE_MS)) == 1;
     }
 }
 
@@ -74,7 +87,7 @@ static void talk(int fd, unsigned *seed)
         sent[i] = (unsigned char)rand_r(seed);
     while (in < length) {
         struct pollfd one = {.fd = fd, .events = (short)(POLLIN | (out < length ? POLLOUT : 0))};
-        if (poll(&one, 1, PATIENCE_MS) != 1) {
+        if (AGAIN(poll(&one, 1, PATIENCE_MS)) != 1) {
             hung++;
             return;
         }
@@ -125,7 +138,7 @@ static int child(int fd, unsigned *seed)
         _exit(0);
     }
     int status = -1;
-    waitpid(pid, &status, 0);
+    AGAIN(waitpid(pid, &status, 0));
     hung += status != 0;
     return asks;
 }
@@ -209,17 +222,26 @@ static void round_of(int threads, int seconds)
     end = time(NULL) + seconds;
     for (int i = 0; i < threads; i++)
         pthread_create(&all[i], NULL, worker, (void *)(uintptr_t)(time(NULL) * 1000 + i));
+    while (stormy && time(NULL) < end) {
+        usleep(500);
+        pthread_kill(all[rand() % threads], SIGURG);
+    }
     for (int i = 0; i < threads; i++)
         pthread_join(all[i], NULL);
     for (int i = 0; i < 1000 && entries("/proc/self/task") > 1; i++)
         usleep(10000);
 }
 
+static void on_signal(int signal) { (void)signal; }
+
 int main(int count, char **arguments)
 {
     if (count != 6 && count != 7)
-        give_up("HOST PORT REFUSING SECONDS THREADS [children-do-not-ask]");
-    children_ask = count == 6;
+        give_up("HOST PORT REFUSING SECONDS THREADS [children-do-not-ask|storm]");
+    children_ask = count == 6 || strcmp(arguments[6], "children-do-not-ask") != 0;
+    stormy = count == 7 && strcmp(arguments[6], "storm") == 0;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGURG, &action, NULL);
     good = address_of(arguments[1], arguments[2]);
     refusing = address_of(arguments[1], arguments[3]);
     int seconds = atoi(arguments[4]), threads = atoi(arguments[5]);

@@ -8,6 +8,7 @@ use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
 use crate::supervisor::{Over, Supervisor, Untold};
+use libc::pid_t;
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode};
@@ -31,6 +32,30 @@ pub struct Borrowed {
     pub fd: Fd,
     pub socket: OwnFd,
     pub cookie: u64,
+}
+
+/// An answer that did not arrive.
+pub struct Unheard {
+    thread: pid_t,
+    arguments: [u64; 3],
+    reply: Reply,
+}
+
+const MOST_UNHEARD: usize = 1024;
+
+impl Unheard {
+    fn new(call: &Call, reply: Reply) -> Unheard {
+        Unheard {
+            thread: call.thread,
+            arguments: [call.pointer(0), call.pointer(1), call.pointer(2)],
+            reply,
+        }
+    }
+
+    fn is_for(&self, call: &Call) -> bool {
+        let same = Unheard::new(call, self.reply);
+        (self.thread, self.arguments) == (same.thread, same.arguments)
+    }
 }
 
 /// What became of a connection that is made, and whose program is told of it.
@@ -67,6 +92,30 @@ impl Supervisor {
             Err(Errno::ENOTSOCK) => return not_a_socket(call),
             Err(errno) => return Reply::Fail(errno),
         };
+        let cookie = of.cookie;
+        let reply = match self.unheard.remove(&cookie) {
+            Some(unheard) if unheard.is_for(call) => unheard.reply,
+            _ => self.connect_socket(call, of),
+        };
+        self.answer_connect(call, cookie, reply)
+    }
+
+    /// The kernel does not interrupt a connect that does not block, and restarts one that does where it was: the answer that
+    /// a signal came before is for the call that comes again.
+    fn answer_connect(&mut self, call: &Call, cookie: u64, reply: Reply) -> Reply {
+        if !matches!(reply, Reply::Value(_) | Reply::Fail(Errno::EINPROGRESS)) {
+            return reply;
+        }
+        if !self.listener.answer(call.id, reply) {
+            if self.unheard.len() >= MOST_UNHEARD {
+                self.unheard.clear();
+            }
+            self.unheard.insert(cookie, Unheard::new(call, reply));
+        }
+        Reply::Later
+    }
+
+    fn connect_socket(&mut self, call: &Call, of: Borrowed) -> Reply {
         let known = self.by_cookie.get(&of.cookie).copied();
         if known.is_none() && !is_internet(of.socket.fd()) {
             return Reply::Pass;
@@ -105,7 +154,10 @@ impl Supervisor {
                 by_program: false,
             }) => {
                 forget_association(of.socket.fd(), errno);
-                return Reply::Fail(errno);
+                if !self.listener.answer(call.id, Reply::Fail(errno)) {
+                    self.leave_untold(of.cookie, Err(errno), false);
+                }
+                return Reply::Later;
             }
             _ => {}
         }
@@ -289,7 +341,7 @@ impl Supervisor {
         }
         self.registrations.put(thread, fd, &found);
         if self.any_duplicates {
-            self.replace_duplicates(call, &of, app_end.fd());
+            self.replace_duplicates(call, of.socket.fd(), app_end.fd());
         }
         drop(app_end);
         let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
@@ -315,13 +367,14 @@ impl Supervisor {
         }
     }
 
-    /// The same placeholder under the other fds of a socket.
-    fn replace_duplicates(&mut self, call: &Call, of: &Borrowed, app_end: Fd) {
-        let Ok(file) = sys::file_id(of.socket.fd()) else {
+    /// The same placeholder under the other fds of a socket. What an interruption leaves undone is done when the call
+    /// comes again.
+    fn replace_duplicates(&mut self, call: &Call, socket: Fd, app_end: Fd) {
+        let Ok(file) = sys::file_id(socket) else {
             return;
         };
         for dup in held::fds_of(call.thread, file) {
-            let found = self.registrations.take(call.thread, dup, of.socket.fd());
+            let found = self.registrations.take(call.thread, dup, socket);
             let close_on_exec = caller::closes_on_exec(call.thread, dup);
             let _ = self.listener.install(call.id, app_end, dup, close_on_exec);
             self.registrations.put(call.thread, dup, &found);
@@ -372,11 +425,14 @@ impl Supervisor {
         }
         if is_nonblocking(of.socket.fd()) {
             // The first answer may have been lost to a signal.
-            let errno = match core::mem::replace(&mut job.told, true) {
-                true => Errno::EALREADY,
-                false => Errno::EINPROGRESS,
-            };
-            return Reply::Fail(errno);
+            if job.told {
+                return Reply::Fail(Errno::EALREADY);
+            }
+            let socket = job.socket.fd();
+            if self.any_duplicates && of.cookie != job.cookie {
+                self.replace_duplicates(call, socket, of.socket.fd());
+            }
+            return self.in_progress(id, call);
         }
         if !job.waiters.is_empty() || !matches!(job.face, Face::Own) {
             // Nobody keeps the time of a further wait.
@@ -399,13 +455,13 @@ impl Supervisor {
             Ok(Taken::Back(Back {
                 caller,
                 end: Ok(()),
-                ..
+                cookie,
             })) => {
                 if let Ok(socket) = caller.borrow(fd) {
                     // To the kernel, this was the connect that saw the end: the next gives EISCONN.
                     let _ = sys::connect(socket.fd(), &nowhere());
                 }
-                Reply::Value(0)
+                self.answer_connect(call, cookie, Reply::Value(0))
             }
             // The kernel clears what shutdown(2) has left, and begins.
             Ok(Taken::Back(_)) if is_cut_short => self.connect(call),
@@ -493,8 +549,8 @@ impl Supervisor {
             return;
         };
         // If it is that alone, the program lets go of it when this call returns, and the loop is told so.
-        if job.end != Some(Ok(())) {
-            return;
+        if let Some(Err(errno)) = job.end {
+            return self.leave_failed(placeholder.cookie, errno);
         }
         self.by_cookie.insert(placeholder.cookie, id);
         self.jobs.insert(id, job);

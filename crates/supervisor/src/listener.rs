@@ -105,6 +105,9 @@ impl Listener {
     }
 
     /// Put `socket` under the caller's `fd`, which is replaced (dup3(2)).
+    ///
+    /// # Errors
+    /// ENOENT: the caller was interrupted or is gone.
     pub fn install(&self, id: u64, socket: Fd, fd: Fd, close_on_exec: bool) -> Result<(), Errno> {
         let mut request = libc::seccomp_notif_addfd {
             id,
@@ -117,6 +120,11 @@ impl Listener {
                 0
             },
         };
-        sys::add_fd(self.fd.fd(), &mut request).map(drop)
+        match sys::add_fd(self.fd.fd(), &mut request) {
+            Ok(_) => Ok(()),
+            // It was interrupted while this was under way.
+            Err(Errno::ESRCH | Errno::EINPROGRESS) => Err(Errno::ENOENT),
+            Err(errno) => Err(errno),
+        }
     }
 }

@@ -22,6 +22,8 @@ enum About {
     Pending(u64, Borrowed),
     /// A connect that is over, whose end is to be taken.
     Ended(u64, Borrowed),
+    /// A copy of the placeholder of a connect that has failed, whose program was told.
+    Failed(Errno, Borrowed),
     /// Another socket.
     Other(Borrowed),
 }
@@ -32,7 +34,10 @@ impl Supervisor {
         let id = self.by_cookie.get(&of.cookie).copied();
         let job = id.and_then(|id| Some((id, self.jobs.get(&id)?)));
         Ok(match job {
-            None => About::Other(of),
+            None => match self.failed.get(&of.cookie) {
+                Some(errno) => About::Failed(*errno, of),
+                None => About::Other(of),
+            },
             // A duplicate of the socket itself, from before its connect: that was never taken away.
             Some((_, job))
                 if job.end.is_some() && is_behind_placeholder(job) && of.cookie == job.cookie =>
@@ -45,8 +50,11 @@ impl Supervisor {
     }
 
     /// Nothing is pending, nothing is to be told.
-    fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.untold.is_empty()
+    fn is_idle(&mut self) -> bool {
+        if !self.failed.is_empty() && sys::now() > self.failed_until {
+            self.failed.clear();
+        }
+        self.jobs.is_empty() && self.untold.is_empty() && self.failed.is_empty()
     }
 
     pub fn get_option(&mut self, call: &Call) -> Reply {
@@ -56,6 +64,8 @@ impl Supervisor {
         let is_error = call.argument(1) == libc::SOL_SOCKET && call.argument(2) == libc::SO_ERROR;
         match self.about(call) {
             Err(_) => Reply::Pass,
+            Ok(About::Failed(errno, of)) if is_error => tell_error(call, &of.caller, errno.raw()),
+            Ok(About::Failed(..)) => Reply::Pass,
             Ok(About::Ended(id, of)) if is_error => match self.take_end(id, call, of) {
                 Ok(Taken::Back(back)) => self.tell_end(call, &back.caller, back.cookie, back.end),
                 Ok(Taken::Kept(of)) => tell_error(call, &of.caller, 0),
@@ -144,7 +154,7 @@ impl Supervisor {
     pub fn peer_name(&mut self, call: &Call) -> Reply {
         let of = match self.about(call) {
             Err(_) => return Reply::Pass,
-            Ok(About::Pending(..)) => return Reply::Fail(Errno::ENOTCONN),
+            Ok(About::Pending(..) | About::Failed(..)) => return Reply::Fail(Errno::ENOTCONN),
             Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
                 Ok(Some(of)) => {
                     return self.on_socket(id, |job| {

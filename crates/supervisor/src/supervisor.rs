@@ -4,6 +4,7 @@
 
 use crate::answerer::Answerer;
 use crate::caller::{self, Callers, Programs};
+use crate::connect::Unheard;
 use crate::job::{Job, Stand};
 use crate::listener::{Call, Listener, Reply};
 use crate::proxy_names::ProxyNames;
@@ -81,6 +82,11 @@ pub struct Supervisor {
     pub by_cookie: HashMap<u64, u64>,
     /// How connects ended that nobody was told of yet, by SO_COOKIE.
     pub untold: HashMap<u64, Untold>,
+    /// Answers to connects that did not arrive, by SO_COOKIE.
+    pub unheard: HashMap<u64, Unheard>,
+    /// Placeholders of connects that have failed, by SO_COOKIE: forked children may have copies.
+    pub failed: HashMap<u64, Errno>,
+    pub failed_until: Duration,
     /// A socket was duplicated that was then connected, or is being connected.
     pub any_duplicates: bool,
     deadlines: BTreeSet<(Duration, u64)>,
@@ -96,6 +102,9 @@ pub struct Over {
     pub job: Job,
     pub result: Result<(), Errno>,
 }
+
+/// After so long, nobody is told any more that the connect of a copy has failed: reading and writing tell it.
+const FAILED: Duration = Duration::from_secs(60);
 
 /// How a connect ended.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +148,9 @@ impl Supervisor {
             jobs: BTreeMap::new(),
             by_cookie: HashMap::new(),
             untold: HashMap::new(),
+            unheard: HashMap::new(),
+            failed: HashMap::new(),
+            failed_until: Duration::ZERO,
             any_duplicates: false,
             deadlines: BTreeSet::new(),
             next_job: 1,
@@ -501,6 +513,15 @@ impl Supervisor {
             self.untold.clear();
         }
         self.untold.insert(cookie, Untold { result, by_program });
+    }
+
+    /// The program has its socket back, which has failed.
+    pub fn leave_failed(&mut self, placeholder: u64, errno: Errno) {
+        self.failed_until = sys::now() + FAILED;
+        if self.failed.len() >= MOST_UNTOLD {
+            self.failed.clear();
+        }
+        self.failed.insert(placeholder, errno);
     }
 
     /// End what nobody waits for: the program closed its socket, or is gone.
