@@ -1,4 +1,4 @@
-//! Makes the C header, and tells the linker how the preload library is to be.
+//! Generates the C header, and passes link arguments for the preload library.
 
 #[path = "crates/unwinder/toolchain.rs"]
 mod toolchain;
@@ -15,8 +15,8 @@ fn main() -> Result<(), Error> {
     link_musl()
 }
 
-/// `include/tailchain.h` from src/api.rs. The committed file changes only with TAILCHAIN_WRITE_HEADER=1
-/// (`make header`); a test compares it with the one made here.
+/// Generates `include/tailchain.h` from src/api.rs. The committed file changes only with TAILCHAIN_WRITE_HEADER=1
+/// (`make header`); a test compares it with the generated one.
 fn header() -> Result<(), Error> {
     println!("cargo::rerun-if-changed=src/api.rs");
     println!("cargo::rerun-if-changed=cbindgen.toml");
@@ -38,25 +38,24 @@ fn header() -> Result<(), Error> {
     Ok(())
 }
 
-/// Everything bound at load time and read-only afterwards.
+/// Link arguments: everything is bound at load time and read-only afterwards.
 fn link() {
     for argument in [
         "-Wl,-z,relro,-z,now",
         "-Wl,-z,noexecstack",
-        // dlclose(3) must not unmap what fork's handlers and a helper's thread run.
+        // dlclose(3) must not unmap the fork handlers or the code of a running helper thread.
         "-Wl,-z,nodelete",
         "-Wl,--hash-style=gnu",
-        // What is written to at each start then shares no page with what is not. (lld's; another linker
-        // passes over it.)
+        // Keeps data that is written at every start on pages of its own. (An option of lld; other linkers ignore it.)
         "-Wl,-z,separate-loadable-segments",
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
 }
 
-/// The library for musl's programs is linked with no more of musl than the name of its libc: Debian has musl for the
-/// machine that builds alone, and the compiler's own libc is glibc. A test compares what the library needs with what musl
-/// has.
+/// Links the musl library against an empty libc.so that only carries musl's soname: Debian packages musl for the build
+/// machine's architecture only, and the compiler's own libc is glibc. A test compares the undefined symbols of the
+/// library with musl's exports.
 fn link_musl() -> Result<(), Error> {
     if env::var("CARGO_CFG_TARGET_ENV")? != "musl" || toolchain::is_static() {
         return Ok(());
@@ -74,7 +73,7 @@ fn link_musl() -> Result<(), Error> {
     if !made {
         return Err("no C compiler for this target: set CC_<target>, or cargo's linker".into());
     }
-    // For the library alone: a command has to find what it calls.
+    // For the library only: an executable needs the real libc to link.
     println!("cargo::rustc-cdylib-link-arg=-L{}", directory.display());
     println!("cargo::rustc-cdylib-link-arg=-Wl,--no-as-needed,-lc,--as-needed");
     Ok(())

@@ -18,17 +18,17 @@ typedef enum tailchain_route {
   TAILCHAIN_REFUSE = 2,
 } tailchain_route;
 
-// How many connections of this process went which way. A forked child goes on with its parent's numbers.
+// How many connections of this process took each route. A forked child starts with its parent's values.
 typedef struct tailchain_counters {
-  // Tunnels that stood.
+  // Tunnels that were established.
   uint64_t proxied;
   // TCP connections that a rule left to libc.
   uint64_t direct;
-  // Refused by a rule, such as a stand-in address that nobody was given.
+  // Refused by a rule, e.g. a fake IP that stands for no name.
   uint64_t refused;
-  // Tunnels that could not be made.
+  // Tunnels that could not be established.
   uint64_t failed;
-  // Descriptor numbers whose non-blocking connect is being made at this moment.
+  // File descriptors with a pending non-blocking connect.
   uint64_t pending;
 } tailchain_counters;
 
@@ -36,20 +36,21 @@ typedef struct tailchain_counters {
 extern "C" {
 #endif // __cplusplus
 
-// The library's version, such as "0.1.0".
+// The library's version, e.g. "0.1.0".
 const char *tailchain_version(void);
 
-// The configuration that is in force: a file's path, or the environment variable (with a `$`) that held a
-// proxy URL. Never NULL: a process in which the library is not active does not run.
+// The configuration in force: the path of a file, or the name of the environment variable (with a `$`) that held a
+// proxy URL. Never NULL: a process whose configuration cannot be loaded does not run.
 const char *tailchain_config(void);
 
 // How a connection to `host` (a name or a numeric address) and `port` would be routed.
 //
-// The reason, a line of text, is written to `reason` as far as its `size` bytes reach, always with a NUL;
-// `reason` may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is
-// NULL or no host.
+// The reason, a line of text, is written to `reason`, truncated to `size` bytes and always NUL-terminated; `reason`
+// may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is NULL or not a
+// valid host.
 //
-// A name that libc resolves is TAILCHAIN_DIRECT, for only its address decides: ask again with that.
+// A name that libc resolves is TAILCHAIN_DIRECT, since only its address decides: resolve it and ask again with the
+// address.
 //
 // # Safety
 // `host` is NULL or a C string; `reason` is writable for `size` bytes.
@@ -64,7 +65,7 @@ int tailchain_explain(const char *host,
 // `counters` is NULL (nothing happens) or writable.
 void tailchain_count(struct tailchain_counters *counters);
 
-// The names of the libc functions that are interposed, separated by blanks.
+// The names of the interposed libc functions, separated by spaces.
 const char *tailchain_hooks(void);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
-//! The C API, for a loaded program or a debugger: found with dlsym(3) after tailchain was preloaded.
+//! The C API, for the preloaded program or a debugger. The functions are found with dlsym(3).
 //!
-//! `include/tailchain.h` is made from this file. None of these functions does I/O; all may be called from any
-//! thread. Strings are UTF-8, end with a NUL, and belong to the library.
+//! `include/tailchain.h` is generated from this file. None of these functions does I/O; all may be called from any
+//! thread. Strings are UTF-8, NUL-terminated, and owned by the library.
 
 use crate::counters::{counted, Counter};
 use crate::hook;
@@ -16,19 +16,19 @@ use tailchain_core::host::Host;
 use tailchain_core::route::{self, Dialled, NamePolicy, Route};
 use tailchain_core::sys;
 
-/// How many connections of this process went which way. A forked child goes on with its parent's numbers.
+/// How many connections of this process took each route. A forked child starts with its parent's values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tailchain_counters {
-    /// Tunnels that stood.
+    /// Tunnels that were established.
     pub proxied: u64,
     /// TCP connections that a rule left to libc.
     pub direct: u64,
-    /// Refused by a rule, such as a stand-in address that nobody was given.
+    /// Refused by a rule, e.g. a fake IP that stands for no name.
     pub refused: u64,
-    /// Tunnels that could not be made.
+    /// Tunnels that could not be established.
     pub failed: u64,
-    /// Descriptor numbers whose non-blocking connect is being made at this moment.
+    /// File descriptors with a pending non-blocking connect.
     pub pending: u64,
 }
 
@@ -44,14 +44,14 @@ pub enum tailchain_route {
     TAILCHAIN_REFUSE = 2,
 }
 
-/// The library's version, such as "0.1.0".
+/// The library's version, e.g. "0.1.0".
 #[no_mangle]
 pub extern "C" fn tailchain_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The configuration that is in force: a file's path, or the environment variable (with a `$`) that held a
-/// proxy URL. Never NULL: a process in which the library is not active does not run.
+/// The configuration in force: the path of a file, or the name of the environment variable (with a `$`) that held a
+/// proxy URL. Never NULL: a process whose configuration cannot be loaded does not run.
 #[no_mangle]
 pub extern "C" fn tailchain_config() -> *const c_char {
     static SOURCE: OnceBox<CString> = OnceBox::new();
@@ -62,11 +62,12 @@ pub extern "C" fn tailchain_config() -> *const c_char {
 
 /// How a connection to `host` (a name or a numeric address) and `port` would be routed.
 ///
-/// The reason, a line of text, is written to `reason` as far as its `size` bytes reach, always with a NUL;
-/// `reason` may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is
-/// NULL or no host.
+/// The reason, a line of text, is written to `reason`, truncated to `size` bytes and always NUL-terminated; `reason`
+/// may be NULL when `size` is 0. Returns a `tailchain_route`, or -1 with errno EINVAL when `host` is NULL or not a
+/// valid host.
 ///
-/// A name that libc resolves is TAILCHAIN_DIRECT, for only its address decides: ask again with that.
+/// A name that libc resolves is TAILCHAIN_DIRECT, since only its address decides: resolve it and ask again with the
+/// address.
 ///
 /// # Safety
 /// `host` is NULL or a C string; `reason` is writable for `size` bytes.
@@ -152,7 +153,7 @@ pub unsafe extern "C" fn tailchain_count(counters: *mut tailchain_counters) {
     unsafe { counters.write(now) }
 }
 
-/// The names of the libc functions that are interposed, separated by blanks.
+/// The names of the interposed libc functions, separated by spaces.
 #[no_mangle]
 pub extern "C" fn tailchain_hooks() -> *const c_char {
     static HOOKS: OnceBox<CString> = OnceBox::new();

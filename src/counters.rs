@@ -1,10 +1,10 @@
-//! What was done so far, for the C API. Per process; a forked child goes on with its parent's numbers.
+//! Counters for the C API. Per process; a forked child starts with its parent's values.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
-    /// Tunnels that stood.
+    /// Tunnels that were established.
     Proxied,
     /// Left to libc by a rule.
     Direct,

@@ -1,7 +1,7 @@
-//! tailchain's preload library, `libtailchain.so`: the exported functions and this process's own state. Everything else is
-//! in `tailchain-core`. ARCHITECTURE.md explains how it works and where new code goes.
+//! tailchain's preload library, `libtailchain.so`: the exported functions and the state of this process. Everything
+//! else is in `tailchain-core`. ARCHITECTURE.md explains how it works and where new code goes.
 
-// C names in a C API.
+// The C API has C names.
 #[allow(non_camel_case_types)]
 mod api;
 mod counters;
@@ -18,8 +18,8 @@ use tailchain_core::sys::ReservingAllocator;
 #[global_allocator]
 static ALLOCATOR: ReservingAllocator = ReservingAllocator::new();
 
-/// Run when the dynamic loader has loaded us, before the program's own code. A constructor of another library
-/// may have called a hook already: everything here can be made on first use as well.
+/// Runs when the dynamic loader has loaded the library, before the program's own code. A constructor of another library
+/// may have called a hook already, so everything here can also be initialized on first use.
 extern "C" fn loaded() {
     let _ = std::panic::catch_unwind(|| {
         ALLOCATOR.prepare();

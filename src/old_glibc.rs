@@ -1,11 +1,11 @@
-//! What the library needs of glibc, without a symbol that is newer than 2.17.
+//! What the library needs from glibc, without a symbol version newer than GLIBC_2.17.
 //!
-//! A library that was linked with a glibc of today asks the loader for versions of today: GLIBC_2.34 for `dlsym` and
-//! the functions of threads, which came from other libraries into libc.so.6 then, 2.33 for `stat`, and more for what std
-//! would do without. So these are defined here, hidden, and reach libc by system calls or by `dlsym`. Which build
-//! machine, linker or stub libraries are used makes no difference. Since glibc 2.34 nothing more is loaded than libc
-//! itself: libdl and libpthread as libraries that are needed cost each exec of the user some 45 µs. Before, they are
-//! loaded when the library is.
+//! A library linked against a current glibc requires current symbol versions: GLIBC_2.34 for `dlsym` and the pthread
+//! functions, which moved into libc.so.6 in that release, GLIBC_2.33 for `stat`, and more for functions that std could
+//! do without. So these functions are defined here, hidden, and reach libc by system calls or by `dlsym`. The result
+//! does not depend on the build machine, the linker or stub libraries. On glibc 2.34 and newer, libc is the only
+//! dependency: a DT_NEEDED entry for libdl and libpthread would cost the user some 45 µs per exec. On older releases
+//! both are loaded together with this library.
 
 use crate::hook::lookup::dlsym;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void, CStr};
@@ -17,11 +17,11 @@ use tailchain_unwinder::hidden;
 type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 type DlOpen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
 
-/// Marks a call of `__libc_dlopen_mode` as one that dlopen(3) would make: __RTLD_DLOPEN of glibc's dlfcn.h.
+/// Makes `__libc_dlopen_mode` behave as dlopen(3): __RTLD_DLOPEN of glibc's dlfcn.h.
 const AS_DLOPEN: c_int = c_int::MIN;
 
-// Weak: an address is null where libc.so.6 has no such function. glibc has the first since 2.34 (before, libdl.so.2 had),
-// with its oldest version too; the others, with which its name service loads modules, until then.
+// Weak: the address is null where libc.so.6 lacks the function. `__libc_dlopen_mode` and `__libc_dlsym`, with which
+// glibc loads its NSS modules, exist until glibc 2.33; newer releases have dlopen and dlsym in libc.so.6 itself.
 core::arch::global_asm!(
     ".weak __libc_dlopen_mode",
     ".weak __libc_dlsym",
@@ -43,14 +43,14 @@ extern "C" {
     static tailchain_loader: Loader;
 }
 
-/// dlsym(3) of a glibc that has it in another library, for [`crate::hook::lookup`]. NULL: there is none.
+/// dlsym(3) of a glibc that has it in libdl, for [`crate::hook::lookup`]. NULL if not found.
 pub fn libdl_dlsym() -> *mut c_void {
     // SAFETY: constant once the loader has relocated the library.
     let loader = unsafe { &tailchain_loader };
     loader.open(c"libdl.so.2", c"dlsym")
 }
 
-/// A function of a library that is loaded for it. NULL: there is none.
+/// Loads `library` and looks up `name` in it. NULL if either fails.
 pub fn open(library: &CStr, name: &CStr) -> *mut c_void {
     let dlopen = find(c"dlopen");
     if dlopen.is_null() {
@@ -69,7 +69,7 @@ pub fn open(library: &CStr, name: &CStr) -> *mut c_void {
     }
 }
 
-/// A function of threads, or dlopen: in libc, or in libpthread, which the program may not have loaded.
+/// Looks up a pthread function or dlopen: in libc, or else in libpthread, which the program may not have loaded.
 fn find(name: &CStr) -> *mut c_void {
     // SAFETY: a valid name.
     let found = unsafe { dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
@@ -82,22 +82,22 @@ fn find(name: &CStr) -> *mut c_void {
 }
 
 impl Loader {
-    /// A function of another library of an old glibc.
+    /// A function from another library of an old glibc.
     fn open(&self, library: &CStr, name: &CStr) -> *mut c_void {
         let (Some(dlopen), Some(dlsym)) = (self.old_dlopen, self.old_dlsym) else {
             return ptr::null_mut();
         };
-        // SAFETY: a valid name; what it opens is a part of glibc, and is never closed.
+        // SAFETY: a valid name; the library is a part of glibc, and is never closed.
         let handle = unsafe { dlopen(library.as_ptr(), libc::RTLD_NOW | AS_DLOPEN) };
         if handle.is_null() {
             return ptr::null_mut();
         }
-        // SAFETY: a handle of the dlopen that belongs to it, and a valid name.
+        // SAFETY: a handle from the matching dlopen, and a valid name.
         unsafe { dlsym(handle, name.as_ptr()) }
     }
 }
 
-/// A function that was looked up.
+/// A function found by dlsym.
 struct Function(AtomicPtr<c_void>);
 
 impl Function {
@@ -122,7 +122,7 @@ static CLEANUP_PUSH: Function = Function::new();
 static CLEANUP_POP: Function = Function::new();
 static SINGLE_THREADED: Function = Function::new();
 
-/// When the library is loaded: the loader's locks may be held later, in a child of a fork.
+/// Looks all functions up at load time: later, in a forked child, the loader's locks may be held.
 pub fn bind() {
     CREATE.get_or(|| find(c"pthread_create"));
     SET_STACK_SIZE.get_or(|| find(c"pthread_attr_setstacksize"));
@@ -133,12 +133,12 @@ pub fn bind() {
         .get_or(|| unsafe { dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) });
 }
 
-/// Whether this process has one thread: `__libc_single_threaded` (glibc 2.32), which is false also where a second thread
-/// has ended and libc does not know. It knows nothing of threads that were made by clone(2) itself. Without it, there
-/// may be threads.
+/// Whether this process has one thread: `__libc_single_threaded` (glibc 2.32). It may stay false after the last other
+/// thread has exited, and does not see threads created by clone(2) directly. Older releases lack it; then the answer is
+/// false.
 pub fn is_single_threaded() -> bool {
     let variable = SINGLE_THREADED.0.load(Ordering::Acquire).cast::<c_char>();
-    // SAFETY: null, or a variable of libc. Another thread may change it: not while it is true.
+    // SAFETY: null, or a variable of libc. While it is true, no other thread exists that could change it.
     !variable.is_null() && unsafe { variable.read_volatile() } != 0
 }
 
@@ -206,17 +206,17 @@ unsafe extern "C" fn pthread_attr_setstacksize(
     unsafe { core::mem::transmute::<*mut c_void, SetStackSize>(address)(attributes, size) }
 }
 
-/// To gcc's unwinder the mere existence of this one means that there may be threads, who take locks then.
+/// gcc's unwinder takes the presence of this symbol to mean that the process may have threads, and then locks.
 extern "C" fn pthread_key_create(_: *mut c_uint, _: *const c_void) -> c_int {
     libc::ENOSYS
 }
 
-/// A failure makes gcc's unwinder fill its constant table itself.
+/// On failure gcc's unwinder initializes its constant table itself.
 extern "C" fn pthread_once(_: *mut c_int, _: *const c_void) -> c_int {
     libc::ENOSYS
 }
 
-// What std asks glibc for. Where a kernel does not know a call either, std has another way.
+// The libc functions that std calls. Where the kernel lacks a system call too, std has a fallback.
 
 unsafe extern "C" fn fstat(fd: c_int, status: *mut libc::stat64) -> c_int {
     // SAFETY: the arguments are the caller's. The kernel's structure is glibc's on 64-bit machines.
@@ -251,7 +251,7 @@ unsafe extern "C" fn getrandom(buffer: *mut c_void, size: size_t, flags: c_uint)
 }
 
 extern "C" fn gettid() -> libc::pid_t {
-    // SAFETY: it has no arguments.
+    // SAFETY: gettid(2) takes no arguments.
     let id: c_long = unsafe { libc::syscall(libc::SYS_gettid) };
     id as libc::pid_t
 }

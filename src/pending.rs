@@ -10,7 +10,7 @@ use tailchain_core::sys::Fd;
 
 pub static PENDING: Pending = Pending::new();
 
-/// Keeps the accounts of the tunnels, and of what was dialled on their sockets.
+/// Counts the tunnels, and records what the program dialled on each socket.
 pub struct ConnectStats;
 
 impl ConnectObserver for ConnectStats {

@@ -1,4 +1,4 @@
-//! What this process knows: its configuration and what follows from it. Made once, never changed.
+//! The state of this process: its configuration and what is derived from it. Created once, never changed.
 
 use core::ffi::CStr;
 use once_cell::race::OnceBox;
@@ -10,24 +10,24 @@ use tailchain_core::load;
 use tailchain_core::supervised::Pass;
 use tailchain_core::sys;
 
-/// Everything that the hooks look at.
+/// Everything that the hooks consult.
 pub use tailchain_core::router::{Libc, Router as State};
 
-// `race`, not `sync`: no lock that a forked child could find held. Two threads may both make it; one wins.
+// `race`, not `sync`: it has no lock that a forked child could inherit locked. Two threads may both build it; one wins.
 static STATE: OnceBox<State> = OnceBox::new();
 
-/// The state, made on first use: a constructor of another library may connect before ours has run.
+/// The state, created on first use: a constructor of another library may connect before ours has run.
 pub fn state() -> &'static State {
     STATE.get_or_init(|| Box::new(load()))
 }
 
-/// The state, if it is made already.
+/// The state, if it exists already.
 pub fn known_state() -> Option<&'static State> {
     STATE.get()
 }
 
-/// Read the configuration. Without a usable one the program does not start (exit status 1): going on
-/// would mean to go around the proxy.
+/// Loads the configuration. Without a valid one the program does not start (exit status 1): continuing would bypass the
+/// proxy.
 fn load() -> State {
     let loaded = match load::load(None, &variable) {
         Ok(loaded) => loaded,
@@ -36,7 +36,7 @@ fn load() -> State {
             if let Some(stderr) = sys::Stderr::at_start() {
                 stderr.write(line.as_bytes());
             }
-            // SAFETY: _exit ends the process without running anything of it.
+            // SAFETY: _exit ends the process without running any more of its code.
             unsafe { libc::_exit(1) }
         }
     };
@@ -54,7 +54,7 @@ fn load() -> State {
     state
 }
 
-/// The one line at start that says that we are there, or that we do nothing.
+/// Logs one line at start: that the library is active, or that it is bypassed.
 pub fn announce(state: &State) {
     match Announcement::of(&variable) {
         Announcement::Done => return,
@@ -71,8 +71,8 @@ pub fn announce(state: &State) {
     }
 }
 
-/// What a panic says: a line of the log, where there is one. std's own hook would write to the program's stderr,
-/// quiet or not.
+/// The panic hook: writes a line to the log, if the state exists. std's own hook would write to the program's stderr
+/// even in quiet mode.
 pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
     if let Some(state) = STATE.get() {
         state
@@ -81,8 +81,8 @@ pub fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
     }
 }
 
-/// An environment variable, in a set-user-ID program none: its caller made them. Not std's: that takes a lock which a
-/// forked child could find held.
+/// An environment variable; always `None` in a set-user-ID program, whose caller controls the environment. Not std's
+/// `var_os`: that takes a lock which a forked child could inherit locked.
 pub fn variable(name: &str) -> Option<OsString> {
     if sys::is_set_user_id() {
         return None;
@@ -95,17 +95,17 @@ pub fn variable(name: &str) -> Option<OsString> {
     if value.is_null() {
         return None;
     }
-    // SAFETY: getenv returned a C string; it is copied at once.
+    // SAFETY: getenv returned a C string; it is copied before anything else runs.
     let value = unsafe { CStr::from_ptr(value) };
     Some(OsStr::from_bytes(value.to_bytes()).to_owned())
 }
 
-/// Give a variable that is there another value, for the programs that this one will start: setenv(3). Before `main`
-/// only, while the program has no thread that could read the environment.
+/// Replaces the value of a variable for the programs that this one will start: setenv(3). Only to be called before
+/// `main`, while no other thread can read the environment.
 fn replace_variable(name: &str, value: Option<&str>) {
     let texts = (CString::new(name), CString::new(value.unwrap_or_default()));
     if let (Ok(name), Ok(value)) = texts {
-        // SAFETY: two C strings, which are copied.
+        // SAFETY: two C strings; setenv copies them.
         unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) };
     }
 }

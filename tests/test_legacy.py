@@ -46,7 +46,7 @@ def test_what_would_connect_past_the_proxy_is_refused(island, conf):
     for host in ["127.0.0.1", "localhost"]:
         result = island.run(probe("legacy"), [host, "9", *CONNECTS], conf=conf([PROXY]), via="preload")
         assert told(result) == CONNECTS
-        assert result.err.count("refused (EOPNOTSUPP): it connects past the proxies\n") == len(CONNECTS)
+        assert result.err.count("refused (EOPNOTSUPP): it bypasses the proxies\n") == len(CONNECTS)
     assert island.queries == []
 
 

@@ -1,23 +1,23 @@
-//! The blocking connects that threads are asleep in. What a signal handler of such a thread does may need its connect to
-//! go on without it: to end it, to wait for it, or to have it once after a fork.
+//! The blocking connects that threads sleep in. A signal handler of such a thread may need access to the connect below
+//! it: to abort it, to wait for it, or to keep only one copy of it after a fork.
 //!
-//! Only the thread that entered a call looks at it, in its handlers, and nothing of ours is on its stack then but the
-//! sleep: so there is nothing to wait for here.
+//! Only the thread that entered a call looks at it, from its signal handlers. Of this library only the sleep is on its
+//! stack at that time, so no lock is needed.
 
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use tailchain_core::sys;
 
-/// Connects beyond that are not found by their handlers.
+/// Signal handlers do not find connects beyond this limit.
 const SLOTS: usize = 64;
 
-/// No thread.
+/// The slot belongs to no thread.
 const FREE: usize = 0;
 
 struct Slot {
     thread: AtomicUsize,
-    /// Null for a moment, when it is not there yet or no longer.
+    /// Null for a moment while the slot is being claimed or freed.
     call: AtomicPtr<c_void>,
 }
 
@@ -37,12 +37,12 @@ pub static ASLEEP: Asleep = Asleep {
 };
 
 impl Asleep {
-    /// Whether any thread is.
+    /// Whether any thread sleeps in a connect.
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// The calling thread is about to sleep.
+    /// To be called before the calling thread sleeps in `call`.
     pub fn enter(&self, call: *mut c_void) {
         let this = sys::this_thread();
         let claimed = |slot: &&Slot| {
@@ -57,7 +57,7 @@ impl Asleep {
         }
     }
 
-    /// It is awake, or will not come back.
+    /// To be called when the thread is awake, or will never return to `call`.
     pub fn leave(&self, call: *mut c_void) {
         let its = |slot: &&Slot| slot.call.load(Ordering::Relaxed) == call;
         if let Some(slot) = self.of_this_thread().find(its) {
@@ -66,7 +66,7 @@ impl Asleep {
         }
     }
 
-    /// What the calling thread sleeps in, below its signal handlers.
+    /// The connects that the calling thread sleeps in, below its signal handlers.
     pub fn calls_of_this_thread(&self) -> impl Iterator<Item = *mut c_void> + '_ {
         let calls = self
             .of_this_thread()
@@ -74,7 +74,7 @@ impl Asleep {
         calls.filter(|call| !call.is_null())
     }
 
-    /// In a forked child: the other threads are not there.
+    /// In a forked child: the other threads do not exist there.
     pub fn forget_other_threads(&self) {
         let this = sys::this_thread();
         for slot in &self.slots {

@@ -1,5 +1,5 @@
-//! The boundary between C and Rust: one macro makes, for each hook, the exported symbol, the slot of the real
-//! function, the panic boundary and the failure value. Nothing can be interposed and forgotten.
+//! The boundary between C and Rust. For each hook, one macro defines the exported symbol, the slot of the real
+//! function, the panic boundary and the failure value, so that no part of a hook can be missing.
 
 use super::lookup::dlsym;
 use super::sleep::Rest;
@@ -12,19 +12,18 @@ use tailchain_core::sys;
 
 /// What a hook decided.
 pub enum Verdict<R> {
-    /// libc does it, as if we were not there.
+    /// Call libc's function, as if the library were not loaded.
     Real,
-    /// Handled. errno is what it was before the call.
+    /// Handled: return this value. errno keeps the value it had before the call.
     Return(R),
-    /// Handled, and failed.
+    /// Handled: fail with this errno.
     Fail(Errno),
-    /// Sleep outside of the body, and then call it again with what came of that: only a hook that `resumes` may ask
-    /// for it.
+    /// Sleep outside of the body, then call the body again with the result. Only hooks with `resumes` may return it.
     Sleep(Rest),
 }
 
 impl<R> Verdict<R> {
-    /// The result of a libc function that returns its value, and reports no errno. `None`: libc does not have it.
+    /// The result of a libc function that does not set errno. `None`: libc lacks the function.
     pub fn of_value(result: Option<R>) -> Verdict<R> {
         result.map_or(Verdict::Fail(Errno::ENOSYS), Verdict::Return)
     }
@@ -37,7 +36,7 @@ impl<R> Verdict<R> {
         result_of(result).into()
     }
 
-    /// Go on with the value that the hook would return.
+    /// Passes a returned value to `change`; other verdicts stay as they are.
     pub fn and_then<S>(self, change: impl FnOnce(R) -> Verdict<S>) -> Verdict<S> {
         match self {
             Verdict::Real => Verdict::Real,
@@ -48,8 +47,8 @@ impl<R> Verdict<R> {
     }
 }
 
-/// The result of a libc function that returns a negative number and sets errno when it fails. `None`: libc does not have
-/// the function.
+/// The result of a libc function that returns a negative value and sets errno on failure. `None`: libc lacks the
+/// function.
 pub fn result_of<R: PartialOrd + From<i8>>(returned: Option<R>) -> Result<R, Errno> {
     match returned {
         Some(value) if value < R::from(0) => Err(Errno::from_raw(sys::errno())),
@@ -73,10 +72,11 @@ impl<R> From<Result<R, Errno>> for Verdict<R> {
     }
 }
 
-/// Run a hook's body. A panic becomes a failure, never a call of the real function: that would be a leak.
+/// Runs a hook's body. A panic becomes a failure, never a call of the real function: that could bypass the proxy.
 pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     let before = sys::errno();
-    // A thread that is cancelled in a real function called from here would be unwound through Rust, which aborts.
+    // Cancellation inside a real function called by the body would unwind through Rust frames, which aborts the
+    // process.
     let verdict = sys::uncancelled(|| {
         catch_unwind(AssertUnwindSafe(|| {
             #[cfg(feature = "panic-probe")]
@@ -89,7 +89,7 @@ pub fn guard<R>(body: impl FnOnce() -> Verdict<R>) -> Verdict<R> {
     verdict
 }
 
-/// The one test of the boundary that needs a hook which panics.
+/// For the test that checks that a panicking hook fails.
 #[cfg(feature = "panic-probe")]
 #[allow(clippy::panic)]
 fn panic_on_request() {
@@ -98,8 +98,9 @@ fn panic_on_request() {
     }
 }
 
-/// The slot of a real function: the next definition after ours, dlsym(3) RTLD_NEXT. Its name, which ends with a
-/// NUL, is kept apart: beside the address it would be a relocation, and a page of data to be written to.
+/// The slot of a real function: the next definition after ours, as dlsym(3) RTLD_NEXT finds it. Its NUL-terminated name
+/// is not stored beside the address: the pointer to it would need a relocation, and so a data page written at load
+/// time.
 pub struct Real(AtomicPtr<c_void>);
 
 impl Real {
@@ -107,7 +108,8 @@ impl Real {
         Real(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Look it up now. dlsym is not async-signal-safe, so this is done for all when the library is loaded.
+    /// Looks the function up now. dlsym is not async-signal-safe, so all functions are bound when the library is
+    /// loaded.
     #[cold]
     pub fn bind(&self, name: &'static str, find: Find) -> *mut c_void {
         let found = find(name.as_bytes());
@@ -115,7 +117,7 @@ impl Real {
         found
     }
 
-    /// The function, bound now if a constructor that ran before ours calls it already.
+    /// The function. Binds it first if a constructor calls it before ours has run.
     pub fn get(&self, name: &'static str, find: Find) -> Option<*mut c_void> {
         let mut address = self.0.load(Ordering::Acquire);
         if address.is_null() {
@@ -125,13 +127,13 @@ impl Real {
     }
 }
 
-/// How a real function is found. The name ends with a NUL.
+/// Finds a real function. The name ends with a NUL.
 type Find = fn(&[u8]) -> *mut c_void;
 
-/// A function that libc has for new programs.
+/// Finds a function that libc offers to new programs.
 ///
-/// Old spellings that begin with `__` are there for old programs only since glibc 2.34: dlsym does not see them, but the
-/// same function without the underscores.
+/// Since glibc 2.34 some `__` aliases exist for old programs only and dlsym does not find them; the same function is
+/// then looked up without the underscores.
 pub fn current(name: &[u8]) -> *mut c_void {
     let found = next(name);
     match name.strip_prefix(b"__") {
@@ -140,8 +142,8 @@ pub fn current(name: &[u8]) -> *mut c_void {
     }
 }
 
-/// A function that libc may have for old programs alone, under the version that it had in the first glibc of this
-/// machine.
+/// Finds a function that libc may offer to old programs only, under the symbol version of the first glibc for this
+/// architecture.
 #[cfg(target_env = "gnu")]
 pub fn retired(name: &[u8]) -> *mut c_void {
     const FIRST: &[u8] = if cfg!(target_arch = "x86_64") {
@@ -162,14 +164,15 @@ fn next(name: &[u8]) -> *mut c_void {
     unsafe { dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) }
 }
 
-/// `resumes` names the argument of a body that may sleep: what it knows when it is called again, `None` at first.
+/// `resumes` names the argument of a body that may sleep: the result of the sleep when the body is called again, `None`
+/// on the first call.
 ///
-/// `reads` names what an argument points to, for a body that decides about that: the body gets it before the arguments,
-/// and the real function, which is called by the expression after `real`, gets what the body has read.
+/// `reads` names the copy of the memory that an argument points to, for a body that decides on its content. The body
+/// gets the copy before the arguments. The real function, called by the expression after `real`, gets the same copy.
 ///
-/// `find` finds the real functions. `idle` says when a hook has nothing to do: then libc's function is called at once,
-/// with no boundary around it. It is one that most calls take, so it may look at atomics and arguments, and can neither
-/// panic nor allocate. `only` is the condition (`cfg`) of a hook that not every libc has.
+/// `find` finds the real functions. `idle` says when a hook has nothing to do; libc's function is then called at once,
+/// without the boundary. Most calls take this path, so it may only look at atomics and arguments, and must not panic or
+/// allocate. `only` is the `cfg` condition of a hook that not every libc has.
 macro_rules! hooks {
     (find $find:path; $(
         $(#[$attribute:meta])*
@@ -178,10 +181,10 @@ macro_rules! hooks {
             $(, resumes $resumed:ident)? $(, reads $given:ident: $content:ty = $begin:expr, real $real:expr)?
             $(, idle $idle:expr)? $(, only $cfg:meta)?;
     )*) => {
-        /// The names of everything that is interposed.
+        /// The names of the interposed functions.
         pub const NAMES: &[&str] = &[$($(#[cfg($cfg)])? stringify!($name)),*];
 
-        /// Find all real functions.
+        /// Binds all real functions.
         #[allow(dead_code)]
         pub fn bind_all() {
             $($(#[cfg($cfg)])? slot::$name.bind(name::$name, $find);)*
@@ -198,7 +201,7 @@ macro_rules! hooks {
             $($(#[cfg($cfg)])? pub const $name: &str = concat!(stringify!($name), "\0");)*
         }
 
-        /// The real functions, for hooks that look at what they return. `None`: libc has no such symbol.
+        /// The real functions, for hooks that need the result of the real call. `None`: libc has no such symbol.
         #[allow(dead_code, clippy::missing_safety_doc, clippy::too_many_arguments)]
         pub mod real {
             use super::*;
@@ -221,17 +224,18 @@ macro_rules! hooks {
             ///
             /// # Safety
             /// As for the libc function.
-            // std calls some of these itself, and Rust 1.99 wants them declared as std does, `extern "C"`. The ABI is
-            // the same, but ours must let a thread's cancellation unwind it: pthreads(7), "Cancellation points".
+            // std calls some of these functions itself, and Rust 1.99 wants them declared as in std, `extern "C"`. The
+            // ABI is the same, but a thread's cancellation must be able to unwind through ours: pthreads(7),
+            // "Cancellation points".
             #[allow(unknown_lints, invalid_runtime_symbol_definitions, clippy::let_unit_value)]
             $(#[cfg($cfg)])?
             #[no_mangle]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $return {
                 $(let mut $given: $content = $begin;)?
-                // A test of the boundary wants every body to run.
+                // The test of the boundary runs every body.
                 let idle = !cfg!(feature = "panic-probe") && (false $(|| $idle)?);
                 if idle {
-                    // SAFETY: the arguments are passed on untouched.
+                    // SAFETY: the arguments are passed on unchanged.
                     if let Some(value) = unsafe {
                         $crate::hook::boundary::first!({$($real)?} {real::$name($($argument),*)})
                     } {
@@ -245,7 +249,7 @@ macro_rules! hooks {
             }
         )*
 
-        /// The hooks with all that they do: apart, so that an idle one does not even save registers.
+        /// The hooks with a body, out of line, so that the idle path does not even save registers.
         #[allow(clippy::missing_safety_doc, clippy::too_many_arguments, clippy::unused_unit)]
         mod handled {
             use super::*;
@@ -263,9 +267,9 @@ macro_rules! hooks {
                                 tailchain_core::sys::set_errno(errno.raw());
                                 return $fails;
                             }
-                            // Outside the guard, with nothing to drop in this frame: a thread may be cancelled in
-                            // the real function (pthreads(7)), and then this frame is unwound.
-                            // SAFETY: the arguments are passed on untouched.
+                            // Outside the guard, with nothing to drop in this frame: the thread may be cancelled in the
+                            // real function (pthreads(7)), which unwinds this frame.
+                            // SAFETY: the arguments are passed on unchanged.
                             Verdict::Real => match unsafe {
                                 $crate::hook::boundary::first!({$($real)?} {real::$name($($argument),*)})
                             } {
@@ -275,9 +279,9 @@ macro_rules! hooks {
                                     return $fails;
                                 }
                             },
-                            // For the same reason here: who sleeps may be cancelled, or jump away (siglongjmp(3)).
+                            // Here for the same reason: a sleeping thread may be cancelled, or leave by siglongjmp(3).
                             Verdict::Sleep(_rest) => {
-                                // SAFETY: the body gave it just now, and it is used this once.
+                                // SAFETY: the body returned it just now, and it is used only once.
                                 $($resumed = Some(unsafe { $crate::hook::sleep::sleep(&_rest) });)?
                             }
                         }
@@ -289,7 +293,7 @@ macro_rules! hooks {
 }
 pub(crate) use hooks;
 
-/// The first of two expressions that is there.
+/// The first expression that is present.
 macro_rules! first {
     ({} {$other:expr}) => {
         $other

@@ -1,16 +1,16 @@
-//! What is sent or connected and is no TCP connection, as far as it is refused.
+//! Datagrams, and connects of sockets other than TCP's, that are refused.
 //!
-//! - To a fake IP: only TCP goes through the proxy, and outside of this machine such an address means nothing, or
-//!   another host. (QUIC and the like then fall back to TCP.)
-//! - `raw_dns deny`: a program's own resolver (c-ares, dnspython, …) asks a DNS server past libc, and so past
-//!   `proxy_dns`. What it sends to port 53 is refused, unless it goes through the proxies.
+//! - To a fake IP: only TCP goes through the proxy, and outside of this machine such an address is unroutable or
+//!   belongs to another host. (QUIC clients then fall back to TCP.)
+//! - With `raw_dns deny`: a program's own resolver (c-ares, dnspython, …) bypasses libc, and so `proxy_dns`. Its
+//!   datagrams to port 53 are refused; DNS over TCP goes through the proxies.
 //!
-//! Servers on this machine are no exception: they ask others outside. libc's own resolver is, since it does not
-//! call our hooks; it asks about names only that are left to it. TCP is [`route::decide`]'s.
+//! DNS servers on this machine are no exception, since they forward queries. libc's own resolver is not affected: it
+//! does not call the hooks, and only resolves names that are left to libc. TCP is decided by [`route::decide`].
 //!
-//! There is no `raw_dns answer`. The answers would have to arrive on the program's socket from the server's own
-//! address and port, which programs check and nobody can forge without privileges; the other ways are a hook
-//! on every receive, or a thread that lives as long as the socket.
+//! There is no `raw_dns answer`. The answers would have to arrive on the program's socket from the server's address and
+//! port, which programs check and which cannot be forged without privileges. The alternatives are a hook on every
+//! receive, or a thread that lives as long as the socket.
 
 use super::connect::may_be_tcp;
 use super::given::GivenAddress;
@@ -23,18 +23,18 @@ use tailchain_core::errno::Errno;
 use tailchain_core::route;
 use tailchain_core::sys::{self, Fd};
 
-/// Whether a send to this address has to be looked at. This is all that an ordinary datagram costs, so it makes no
-/// system call, but for a page that it sees for the first time.
+/// Whether a send to this address needs a closer look. This is the whole cost of an ordinary datagram: no system call,
+/// except for the first access to a page.
 ///
 /// # Safety
-/// The address is NULL, or a pointer of the program's; it may be a bad one.
+/// The address is NULL or a pointer of the program, which may be bad.
 pub unsafe fn may_be_refused(state: &State, given: &mut GivenAddress) -> bool {
     // SAFETY: passed on.
     unsafe { destination(given) }.is_some_and(|to| is_watched(state, to.address))
 }
 
-/// The errno for a send to this address that is refused; the log says why. What is no internet address, or not
-/// readable, is the kernel's to refuse.
+/// The errno for a send to this address, if it is refused; the log says why. The kernel rejects unreadable addresses
+/// and other address families itself.
 ///
 /// # Safety
 /// As [`may_be_refused`].
@@ -43,7 +43,7 @@ pub unsafe fn refused_send(fd: Fd, given: &mut GivenAddress) -> Option<Errno> {
     refused(fd, unsafe { destination(given) }?)
 }
 
-/// The same for connect(2), to which AF_UNSPEC is no address.
+/// The same for connect(2), where AF_UNSPEC is no address.
 ///
 /// # Safety
 /// As [`may_be_refused`].
@@ -70,7 +70,7 @@ unsafe fn destination(given: &mut GivenAddress) -> Option<Destination> {
     let address = unsafe { given.read(sys::was_readable) }?;
     let family = address.family();
     let address = match family {
-        // To udp(7) and raw(7), AF_UNSPEC is AF_INET.
+        // udp(7) and raw(7) treat AF_UNSPEC as AF_INET.
         libc::AF_UNSPEC => address.inet_as(libc::AF_INET),
         _ => address.inet(),
     };
@@ -88,24 +88,25 @@ fn refused(fd: Fd, to: Destination) -> Option<Errno> {
         return None;
     }
     let (errno, why) = state.refusal_of_datagram(to)?;
-    if is_news(to) {
+    if differs_from_last(to) {
         state.log.message(&format!("{to} refused ({errno}): {why}"));
     }
     Some(errno)
 }
 
-/// Whether the kernel would send to an address of `family` from this socket. What may not be asked is one that could.
+/// Whether the kernel would send to an address of `family` from this socket. True if getsockopt(2) is not
+/// permitted.
 fn is_internet(fd: Fd, family: c_int) -> bool {
     match sys::get_option::<c_int>(fd, libc::SOL_SOCKET, libc::SO_DOMAIN) {
-        // AF_UNSPEC is no address there, but that of the peer.
+        // On an IPv6 socket AF_UNSPEC means the connected peer.
         Ok(libc::AF_INET6) => family != libc::AF_UNSPEC,
         Ok(domain) => domain == libc::AF_INET,
         Err(errno) => !matches!(errno, Errno::EBADF | Errno::ENOTSOCK),
     }
 }
 
-/// Whether the last address that was refused is another: a client that sends and sends does not fill the log.
-fn is_news(to: SocketAddr) -> bool {
+/// Whether the address differs from the last refused one, so that a client that keeps sending does not fill the log.
+fn differs_from_last(to: SocketAddr) -> bool {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let ip = match to.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => u64::from(ip.to_bits()),

@@ -1,5 +1,4 @@
-//! epoll_ctl(2) and its instances: only to remember what is registered, for the exchange of the file under a
-//! fd.
+//! epoll_ctl(2) and epoll_create(2): they record what is registered, since swap_fd must register it again.
 
 use super::boundary::Verdict;
 use crate::pending::PENDING;
@@ -20,14 +19,14 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// epoll_ctl(2): remembers what is registered.
+        /// epoll_ctl(2): records the registration.
         ///
-        /// Async-signal-safe but for a number that is in two instances (that allocates). After fork: as before. After
+        /// Async-signal-safe except for an fd that is in two instances (which allocates). After fork: as before. After
         /// vfork: as before, and harmless.
         fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
             = epoll::epoll_ctl, fails -1;
 
-        /// epoll_create1(2): an instance whose registrations may not pass through libc.
+        /// epoll_create1(2): creates an instance whose registrations may not pass through libc.
         ///
         /// Not async-signal-safe (it allocates). After fork: as before. After vfork: as before, and harmless.
         fn epoll_create1(flags: c_int) -> c_int
@@ -51,7 +50,7 @@ pub unsafe fn epoll_ctl(
     fd: c_int,
     event: *mut epoll_event,
 ) -> Verdict<c_int> {
-    // What the kernel does and what is noted belong together: no exchange may come between.
+    // Locked, so that no swap_fd runs between the system call and the record of it.
     let _held = PENDING.lock_fd(fd);
     // SAFETY: the program's own arguments.
     match unsafe { real::epoll_ctl(epoll, operation, fd, event) } {

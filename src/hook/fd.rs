@@ -1,5 +1,5 @@
-//! The life of descriptors: what the table of pending connects must hear of. Not one of these does anything
-//! while nothing is pending but an atomic load (dup and its kin look whether it was a TCP socket).
+//! File descriptor life cycle: what the table of pending connects must know about. While no connect is pending, each
+//! hook costs one atomic load (the dup family also checks whether the fd is a TCP socket).
 
 use super::boundary::{result_of, Verdict};
 use super::given::UserPtr;
@@ -22,21 +22,21 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// close(2): a pending connect ends with its last number.
+        /// close(2): a pending connect ends when its last fd is closed.
         ///
-        /// Async-signal-safe: signals are blocked while the table is open. After fork: as before. After vfork:
+        /// Async-signal-safe: signals are blocked while the table is locked. After fork: as before. After vfork:
         /// libc's.
         fn close(fd: c_int) -> c_int
             = fd::close, fails -1, idle !PENDING.needs_hooks();
 
-        /// dup(2): one more number for a pending connect.
+        /// dup(2): adds an fd to a pending connect.
         ///
-        /// Async-signal-safe but for TCP sockets, whose numbers are noted (that allocates). After fork and vfork: as
+        /// Async-signal-safe except on TCP sockets, whose fds are recorded (which allocates). After fork and vfork: as
         /// close.
         fn dup(fd: c_int) -> c_int
             = fd::dup, fails -1;
 
-        /// dup2(2): closes one number, and makes it one of another socket.
+        /// dup2(2): closes `new`, and makes it a duplicate of `old`.
         ///
         /// Async-signal-safe, after fork and vfork: as dup.
         fn dup2(old: c_int, new: c_int) -> c_int
@@ -48,9 +48,8 @@ pub mod hooks {
         fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int
             = fd::dup3, fails -1;
 
-        /// fcntl(2): F_DUPFD as dup; F_GETFL and F_SETFL of a connecting socket. It is
-        /// variadic in C; its one further argument is passed in a register like any other on the machines that
-        /// are supported.
+        /// fcntl(2): F_DUPFD as dup; F_GETFL and F_SETFL of a connecting socket. It is variadic in C, but on the
+        /// supported machines the one further argument is passed in a register like any other.
         ///
         /// Async-signal-safe, after fork and vfork: as close.
         fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
@@ -62,34 +61,34 @@ pub mod hooks {
         fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> c_int
             = fd::ioctl, fails -1, idle fd::is_idle_ioctl(request);
 
-        /// close_range(2): as close, around our own descriptors.
+        /// close_range(2): as close, skipping the library's own fds.
         ///
         /// Async-signal-safe, after fork and vfork: as close.
         fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
             = fd::close_range, fails -1, idle !PENDING.needs_hooks();
 
-        /// The other name that glibc exports close(2) by.
+        /// glibc's alias of close(2).
         ///
         /// Async-signal-safe, after fork and vfork: as close.
         fn __close(fd: c_int) -> c_int
             = fd::close, fails -1, idle !PENDING.needs_hooks(),
             only target_env = "gnu";
 
-        /// The other name that glibc exports dup2(2) by.
+        /// glibc's alias of dup2(2).
         ///
         /// Async-signal-safe, after fork and vfork: as dup2.
         fn __dup2(old: c_int, new: c_int) -> c_int
             = fd::dup2, fails -1,
             only target_env = "gnu";
 
-        /// The other name that glibc exports fcntl(2) by.
+        /// glibc's alias of fcntl(2).
         ///
         /// Async-signal-safe, after fork and vfork: as fcntl.
         fn __fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int
             = fd::fcntl, fails -1, idle fd::is_idle_fcntl(command),
             only target_env = "gnu";
 
-        /// fcntl64, what programs with 64-bit file offsets call: as fcntl.
+        /// fcntl64, called by programs built with 64-bit file offsets: as fcntl.
         ///
         /// Async-signal-safe, after fork and vfork: as close.
         fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int
@@ -111,7 +110,7 @@ pub mod hooks {
 /// As close(2).
 pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
     match PENDING.before_close(fd) {
-        // A daemon that closes all fds goes on.
+        // EBADF, so that a daemon that closes all fds continues.
         Closing::Internal => Verdict::Fail(Errno::EBADF),
         Closing::LastOfPending => {
             // SAFETY: the program's own argument.
@@ -141,7 +140,7 @@ pub unsafe fn dup2(old: c_int, new: c_int) -> Verdict<c_int> {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.
-    making_way(old, new, 0, || unsafe { real::dup2(old, new) })
+    replacing_fd(old, new, 0, || unsafe { real::dup2(old, new) })
 }
 
 /// The body of the hook.
@@ -153,12 +152,12 @@ pub unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> Verdict<c_int> {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.
-    making_way(old, new, flags, || unsafe { real::dup3(old, new, flags) })
+    replacing_fd(old, new, flags, || unsafe { real::dup3(old, new, flags) })
 }
 
-/// `new` is closed by this call, unless an argument is bad: then the kernel is left to say so, and `new` stays what
-/// it is. A number of ours cannot be had.
-fn making_way(
+/// Runs a call that closes `new`. If an argument is invalid, the kernel reports it and `new` stays open. An own fd of
+/// the library cannot be replaced.
+fn replacing_fd(
     old: c_int,
     new: c_int,
     flags: c_int,
@@ -170,7 +169,7 @@ fn making_way(
     {
         return duplicating(old, real);
     }
-    // An fd that was opened before the limit was lowered is open, but cannot be the new one.
+    // Above RLIMIT_NOFILE. An fd opened before the limit was lowered stays open, but the kernel refuses it as `new`.
     if new >= sys::room() && !PENDING.is_internal(new) {
         return Verdict::Real;
     }
@@ -183,12 +182,12 @@ fn duplicating(old: c_int, real: impl FnOnce() -> Option<c_int>) -> Verdict<c_in
     PENDING.duplicate(old, || result_of(real())).into()
 }
 
-/// Whether fcntl has nothing to do here: nothing is pending, and no fd is made.
+/// Whether fcntl can go straight to libc: nothing is pending, and the command creates no fd.
 pub fn is_idle_fcntl(command: c_int) -> bool {
     !matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && !PENDING.needs_hooks()
 }
 
-/// The body of the hooks fcntl and fcntl64. The third argument is passed on as it came, an fd or a pointer.
+/// The body of the hooks fcntl and fcntl64. The third argument, an integer or a pointer, is passed on unchanged.
 ///
 /// # Safety
 /// As fcntl(2).
@@ -212,10 +211,10 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
             None => Verdict::Real,
         },
         libc::F_SETFL => changing_mode(fd, argument as c_int & libc::O_NONBLOCK == 0, || {
-            // SAFETY: the program's own arguments, but that the placeholder stays as it is.
+            // SAFETY: the program's own arguments, except that the placeholder stays non-blocking.
             unsafe { real::fcntl(fd, command, argument | libc::O_NONBLOCK as c_ulong) }
         }),
-        // The exchange carries the flag over: not while it is being changed.
+        // swap_fd copies the close-on-exec flag; the lock keeps it from changing meanwhile.
         libc::F_SETFD => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => Verdict::of_call(unsafe { real::fcntl(fd, command, argument) }),
@@ -225,14 +224,14 @@ pub unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> Verdict<c_i
     }
 }
 
-/// A connecting socket is made blocking or non-blocking by `real`, which leaves its placeholder non-blocking: see
+/// Makes a connecting socket blocking or non-blocking. `real` leaves its placeholder non-blocking: see
 /// `FdLock::set_blocking`.
 fn changing_mode(
     fd: c_int,
     blocking: bool,
     real: impl FnOnce() -> Option<c_int>,
 ) -> Verdict<c_int> {
-    // What a child inherited may be over: then it is put back, and the call is for the socket.
+    // An inherited connect may have ended; then the socket is put back first, and the call applies to it.
     let _ = PENDING.poll_inherited(fd);
     let Some(mut held) = PENDING.lock_fd(fd) else {
         return Verdict::Real;
@@ -244,10 +243,10 @@ fn changing_mode(
     verdict
 }
 
-/// What of a stream was not sent yet, linux/sockios.h. SIOCOUTQ is TIOCOUTQ.
+/// Unsent bytes of a stream, linux/sockios.h. SIOCOUTQ is TIOCOUTQ.
 const SIOCOUTQNSD: Ioctl = 0x894b;
 
-/// Whether ioctl has nothing to do here.
+/// Whether ioctl can go straight to libc.
 pub fn is_idle_ioctl(request: Ioctl) -> bool {
     const OF_SOCKETS: [Ioctl; 5] = [
         libc::FIONBIO,
@@ -259,7 +258,7 @@ pub fn is_idle_ioctl(request: Ioctl) -> bool {
     !OF_SOCKETS.contains(&request) || !PENDING.needs_hooks()
 }
 
-/// The body of the hook. FIONBIO is what F_SETFL is to fcntl.
+/// The body of the hook. FIONBIO is handled like F_SETFL of fcntl.
 ///
 /// # Safety
 /// As ioctl(2).
@@ -268,23 +267,23 @@ pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_i
         libc::FIONBIO if PENDING.count() > 0 => {
             // SAFETY: any bytes are an int.
             match unsafe { UserPtr::new(argument as *const c_int) }.read() {
-                // It sets nothing else: the placeholder is non-blocking already.
+                // FIONBIO has no other effect, and the placeholder is non-blocking already.
                 Some(nonblocking) => changing_mode(fd, nonblocking == 0, || Some(0)),
                 None => Verdict::Real,
             }
         }
-        // The program has sent nothing; what its placeholder holds is ours.
+        // The program has sent nothing yet; the bytes queued in the placeholder are the library's.
         libc::TIOCOUTQ | SIOCOUTQNSD if PENDING.lock_fd(fd).is_some() => {
-            // A placeholder knows the first of the two alone.
+            // The placeholder, a unix socket, supports TIOCOUTQ only.
             // SAFETY: the program's own arguments.
             let verdict = Verdict::of_call(unsafe { real::ioctl(fd, libc::TIOCOUTQ, argument) });
             if let Verdict::Return(0) = verdict {
-                // SAFETY: the kernel has just written an fd there.
+                // SAFETY: the kernel has just written an int there.
                 unsafe { (argument as *mut c_int).write_unaligned(0) };
             }
             verdict
         }
-        // As F_SETFD of fcntl: not while the exchange carries the flag over.
+        // As F_SETFD of fcntl: locked, since swap_fd copies the flag.
         libc::FIOCLEX | libc::FIONCLEX => match PENDING.lock_fd(fd) {
             // SAFETY: the program's own arguments.
             Some(_held) => Verdict::of_call(unsafe { real::ioctl(fd, request, argument) }),
@@ -300,7 +299,7 @@ pub unsafe fn ioctl(fd: c_int, request: Ioctl, argument: c_ulong) -> Verdict<c_i
 /// As close_range(2).
 pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     if flags as c_uint & libc::CLOSE_RANGE_UNSHARE != 0 && PENDING.had_helper() {
-        // As unshare(2) of the fd table.
+        // CLOSE_RANGE_UNSHARE unshares the fd table, as unshare(2) does.
         return PENDING.without_helper(|| match closing_range(first, last, flags) {
             // SAFETY: the program's own arguments.
             Verdict::Real => Verdict::of_call(unsafe { real::close_range(first, last, flags) }),
@@ -311,26 +310,26 @@ pub unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<
 }
 
 fn closing_range(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
-    // CLOSE_RANGE_CLOEXEC closes nothing, and with flags that the kernel does not know it does nothing.
+    // CLOSE_RANGE_CLOEXEC closes nothing, and the kernel rejects unknown flags.
     let closes = flags as c_uint & !libc::CLOSE_RANGE_UNSHARE == 0;
     if !PENDING.needs_close_tracking() || first > last || !closes {
         return Verdict::Real;
     }
     if !sys::has_close_range() {
-        // It fails as it would without us.
+        // The kernel lacks close_range(2); libc reports the error.
         return Verdict::Real;
     }
-    let deserts = PENDING.closing_range(first, last);
-    let verdict = closing_around_ours(first, last, flags);
-    if deserts {
+    let ends_pending = PENDING.closing_range(first, last);
+    let verdict = close_except_own_fds(first, last, flags);
+    if ends_pending {
         PENDING.release_closed();
     }
     verdict
 }
 
-fn closing_around_ours(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
+fn close_except_own_fds(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_int> {
     let ours = PENDING.internal_between(first, last);
-    // Around our own.
+    // Close the gaps between the library's own fds.
     let mut from = first;
     for fd in ours {
         let fd = fd as c_uint;
@@ -349,7 +348,7 @@ fn closing_around_ours(first: c_uint, last: c_uint, flags: c_int) -> Verdict<c_i
     Verdict::Return(0)
 }
 
-/// The body of the hook: close_range without an end, and without a result.
+/// The body of the hook: close_range without an upper bound and without a result.
 ///
 /// # Safety
 /// As closefrom(3).
@@ -367,10 +366,10 @@ pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
     }
 }
 
-/// closefrom of a kernel, or a sandbox, without close_range(2): libc's would close our own descriptors, too.
+/// closefrom where the kernel or a sandbox lacks close_range(2): libc's fallback would close the library's own fds too.
 #[cfg(target_env = "gnu")]
 fn close_each(first: c_int) {
-    let deserts = PENDING.closing_range(first as c_uint, c_uint::MAX);
+    let ends_pending = PENDING.closing_range(first as c_uint, c_uint::MAX);
     let ours = PENDING.internal_between(first as c_uint, c_uint::MAX);
     let all = sys::descriptors().unwrap_or_else(|_| (0..sys::room()).collect());
     for fd in all {
@@ -378,7 +377,7 @@ fn close_each(first: c_int) {
             sys::close(fd);
         }
     }
-    if deserts {
+    if ends_pending {
         PENDING.release_closed();
     }
 }

@@ -1,6 +1,6 @@
-//! Functions of libc that resolve a host and connect to it by themselves, past our hooks: rcmd(3), rexec(3), ruserok(3)
-//! and Sun RPC (rpc(3)). New programs have none of them (RPC is libtirpc, which calls connect(2) as any library does);
-//! they are refused, unless all that the host stands for is connected to directly.
+//! libc functions that resolve a host and connect to it internally, without calling the hooks: rcmd(3), rexec(3),
+//! ruserok(3) and Sun RPC (rpc(3)). glibc no longer offers most of them to new programs (RPC moved to libtirpc, which
+//! calls connect(2) like any library). They are refused, unless every address of the host is connected to directly.
 
 use super::boundary::{hooks, retired, Verdict};
 use super::given::UserPtr;
@@ -16,30 +16,30 @@ use tailchain_core::hosts::Spelling;
 use tailchain_core::route::{self, NamePolicy, Route};
 use tailchain_core::sys::{self, SockAddr};
 
-/// A call that is refused: it cannot be made to go through the proxies.
+/// The errno of a refused call.
 const REFUSED: Errno = Errno::EOPNOTSUPP;
 
-/// What is refused goes on as this; what is not is libc's.
-fn judge<R>(call: &str, whom: &str, is_direct: bool) -> Verdict<R> {
+/// Refuses a call that is not direct, and logs it.
+fn refuse_unless_direct<R>(call: &str, target: &str, is_direct: bool) -> Verdict<R> {
     if is_direct {
         return Verdict::Real;
     }
     state().log.message(&format!(
-        "{call} of {whom} refused ({REFUSED}): it connects past the proxies"
+        "{call} of {target} refused ({REFUSED}): it bypasses the proxies"
     ));
     Verdict::Fail(REFUSED)
 }
 
-/// What a call does with a host once it is resolved.
+/// What a call does with the host after resolving it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// It connects to this port; 0: to one that is not known yet.
+    /// It connects to this port; 0 if the port is not known yet.
     Connect(u16),
-    /// It sends datagrams, which are not proxied, or nothing.
+    /// It sends datagrams, which are not proxied, or nothing at all.
     Other,
 }
 
-/// A call that takes a host; NULL is libc's to refuse.
+/// A call that takes a host. libc rejects NULL itself.
 ///
 /// # Safety
 /// `host` is NULL or a C string.
@@ -49,7 +49,7 @@ unsafe fn of_host<R>(call: &str, host: *const c_char, what: Use) -> Verdict<R> {
     }
     // SAFETY: the caller's contract.
     let text = unsafe { CStr::from_ptr(host) }.to_string_lossy();
-    judge(call, &text, may_use_host(state(), &text, what))
+    refuse_unless_direct(call, &text, may_use_host(state(), &text, what))
 }
 
 fn may_use_host(state: &State, text: &str, what: Use) -> bool {
@@ -78,28 +78,28 @@ fn may_use(state: &State, ip: IpAddr, what: Use) -> bool {
     }
 }
 
-/// A call that takes a sockaddr_in; one that is NULL, or cannot be read, is libc's to stumble upon.
+/// A call that takes a sockaddr_in. A NULL or bad pointer is left to libc.
 ///
 /// # Safety
-/// `address` is NULL or a pointer of the program's.
+/// `address` is NULL or a pointer of the program.
 unsafe fn of_address<R>(call: &str, address: *const sockaddr_in, what: Use) -> Verdict<R> {
     // SAFETY: any bytes are a sockaddr_in.
     let Some(copy) = (unsafe { UserPtr::new(address) }).read() else {
         return Verdict::Real;
     };
     let length = size_of::<sockaddr_in>() as socklen_t;
-    // SAFETY: our own copy.
+    // SAFETY: a local copy.
     let copy = unsafe { SockAddr::copy_from((&raw const copy).cast::<sockaddr>(), length) };
     match copy.and_then(|copy| copy.inet()) {
-        Some(to) => judge(call, &to.to_string(), may_use(state(), to.ip(), what)),
+        Some(to) => refuse_unless_direct(call, &to.to_string(), may_use(state(), to.ip(), what)),
         None => Verdict::Real,
     }
 }
 
-/// rcmd(3) and its kin. The port comes as the network has it.
+/// rcmd(3) and its variants. The port is in network byte order.
 ///
 /// # Safety
-/// `host` is a pointer of the program's, to NULL or a C string.
+/// `host` is a pointer of the program, to NULL or a C string.
 unsafe fn remote_command(call: &str, host: *mut *mut c_char, port: u16) -> Verdict<c_int> {
     // SAFETY: any bytes are a raw pointer.
     match unsafe { UserPtr::new(host) }.read() {
@@ -109,12 +109,12 @@ unsafe fn remote_command(call: &str, host: *mut *mut c_char, port: u16) -> Verdi
     }
 }
 
-/// iruserok(3) resolves the hosts of hosts.equiv(5).
+/// iruserok(3) resolves the hosts in hosts.equiv(5).
 fn user_from_address() -> Verdict<c_int> {
-    judge("iruserok", "an address", state().config.dns == Dns::Local)
+    refuse_unless_direct("iruserok", "an address", state().config.dns == Dns::Local)
 }
 
-/// clnt_create: `unix` is a path, and what is no protocol is libc's to refuse.
+/// clnt_create. `unix` is a path; an unknown protocol is libc's to reject.
 ///
 /// # Safety
 /// Each is NULL or a C string.
@@ -132,14 +132,14 @@ unsafe fn create(host: *const c_char, protocol: *const c_char) -> Verdict<*mut c
     unsafe { of_host("clnt_create", host, what) }
 }
 
-/// `enum clnt_stat` of rpc/clnt.h: what an RPC call says that fails with an errno.
+/// `enum clnt_stat` of rpc/clnt.h: the result of an RPC call that fails with an errno.
 const RPC_SYSTEM_ERROR: c_int = 12;
 
-/// A call that makes an RPC client, and its socket where it is given none. A socket of the program's has been connected
-/// by the program.
+/// A call that creates an RPC client, and its socket unless the program passes one. The program has connected its own
+/// socket through the hooks.
 ///
 /// # Safety
-/// As [`of_address`]; `socket` is a pointer of the program's, too.
+/// As [`of_address`]; `socket` is a pointer of the program, too.
 unsafe fn client<R>(
     call: &str,
     address: *const sockaddr_in,
@@ -154,7 +154,7 @@ unsafe fn client<R>(
     }
 }
 
-/// `struct rpc_createerr` of rpc/clnt.h, as far as it is written here.
+/// The first fields of `struct rpc_createerr` of rpc/clnt.h.
 #[repr(C)]
 struct CreateError {
     stat: c_int,
@@ -169,11 +169,11 @@ struct RpcError {
     errno: c_int,
 }
 
-/// What a hook that makes a client returns when it fails; clnt_pcreateerror(3) tells why, where libc has it still.
+/// The result of a failed client creation. Sets rpc_createerr, where libc still has it, for clnt_pcreateerror(3).
 fn no_client() -> *mut c_void {
     let find = retired(b"__rpc_thread_createerr\0");
     if !find.is_null() {
-        // SAFETY: a function of libc without arguments, which gives a variable of the thread.
+        // SAFETY: a libc function without arguments that returns a pointer to a thread-local variable.
         let error = unsafe {
             core::mem::transmute::<*mut c_void, extern "C" fn() -> *mut CreateError>(find)()
         };
@@ -186,7 +186,7 @@ fn no_client() -> *mut c_void {
     ptr::null_mut()
 }
 
-/// The bodies of the hooks: which argument says where the call goes. All of them: as the function's man page says.
+/// The bodies of the hooks: each finds the argument with the destination. Safety: as the function's man page says.
 #[allow(clippy::too_many_arguments)]
 mod body {
     use super::*;
@@ -407,7 +407,7 @@ mod body {
     ) -> Verdict<c_int> {
         // SAFETY: the program's own arguments.
         unsafe {
-            // With a time limit it asks by UDP.
+            // With a timeout rtime uses UDP.
             let what = if timeout.is_null() {
                 Use::Connect(37)
             } else {
@@ -418,12 +418,12 @@ mod body {
     }
 }
 
-// Not bound when the library is loaded: hardly any program has one of them, and none is async-signal-safe.
+// Not bound when the library is loaded: hardly any program calls them, and none is async-signal-safe.
 hooks! {
     find retired;
 
-    /// rcmd(3): see the module. Not async-signal-safe, like libc's; after fork: as before; after vfork: not allowed, as
-    /// libc's. So are all that follow.
+    /// rcmd(3): see the module's documentation. Not async-signal-safe, like libc's. After fork: as before. After vfork:
+    /// not allowed, as libc's. The same holds for all hooks below.
     fn rcmd(host: *mut *mut c_char, port: u16, local: *const c_char, remote: *const c_char, command: *const c_char, error: *mut c_int) -> c_int
         = body::rcmd, fails -1;
 

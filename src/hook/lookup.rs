@@ -1,9 +1,11 @@
-//! dlsym(3) and dlvsym(3): who asks libc itself for a function that is interposed (ctypes, JNA, P/Invoke, Fiddle: a handle
-//! of `libc.so.6`; a version) is given ours.
+//! dlsym(3) and dlvsym(3): a program that looks up an interposed function in libc itself gets the hook. It would bypass
+//! the proxy otherwise: ctypes, JNA, P/Invoke and Fiddle use a handle of `libc.so.6`, and other programs ask for a
+//! symbol version.
 //!
-//! Everything else must be as if we were not there, RTLD_NEXT above all, which goes by the address that the call returns
-//! to: other preload libraries, mallocs and sanitizers live by it. So the hooks are naked: they ask [`target_of`] where
-//! to go and jump there, with the program's arguments and its return address.
+//! Every other lookup must be unaffected, above all RTLD_NEXT, which depends on the return address of the call: other
+//! preload libraries, mallocs and sanitizers rely on it. So the hooks are naked functions: they ask [`dlsym_target`]
+//! or [`dlvsym_target`] for the function to continue with and jump there, with the program's arguments and return
+//! address.
 //!
 //! Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
 
@@ -22,14 +24,14 @@ pub const NAMES: &[&str] = &[
 
 macro_rules! forward {
     (fn $name:ident($($argument:ident: $type:ty),*) -> *mut c_void, by $target:path) => {
-        /// See the module.
+        /// See the module's documentation.
         ///
         /// # Safety
         /// As for the libc function.
         #[unsafe(naked)]
         #[no_mangle]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> *mut c_void {
-            // Three arguments saved: the stack is aligned for a call. The fourth is the return address.
+            // Three saved arguments align the stack for the call. The return address is above them.
             #[cfg(target_arch = "x86_64")]
             core::arch::naked_asm!(
                 "push rdi",
@@ -62,19 +64,19 @@ macro_rules! forward {
 }
 
 forward! {
-    fn dlsym(_handle: *mut c_void, _name: *const c_char) -> *mut c_void, by target_of_dlsym
+    fn dlsym(_handle: *mut c_void, _name: *const c_char) -> *mut c_void, by dlsym_target
 }
 #[cfg(target_env = "gnu")]
 forward! {
-    fn dlvsym(_handle: *mut c_void, _name: *const c_char, _version: *const c_char) -> *mut c_void, by target_of_dlvsym
+    fn dlvsym(_handle: *mut c_void, _name: *const c_char, _version: *const c_char) -> *mut c_void, by dlvsym_target
 }
 
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 #[cfg(target_env = "gnu")]
 type Dlvsym = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> *mut c_void;
 
-/// libc's function, or that of a library between that interposes it as well. Looked up at the first call, which may be
-/// in a constructor that runs before ours.
+/// libc's function, or that of a library in between that also interposes it. Bound by the first call, which may come
+/// from a constructor that runs before ours.
 fn real_dlsym() -> Option<Dlsym> {
     static FOUND: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
     let mut found = FOUND.load(Ordering::Relaxed);
@@ -86,7 +88,7 @@ fn real_dlsym() -> Option<Dlsym> {
         }
         FOUND.store(found, Ordering::Relaxed);
     }
-    // SAFETY: a function of this type, by its manual page.
+    // SAFETY: the symbol has this type by its man page.
     (!found.is_null()).then(|| unsafe { core::mem::transmute::<*mut c_void, Dlsym>(found) })
 }
 
@@ -102,8 +104,9 @@ fn real_dlvsym() -> Option<Dlvsym> {
     (!found.is_null()).then(|| unsafe { core::mem::transmute::<*mut c_void, Dlvsym>(found) })
 }
 
-/// Where a call of dlsym goes on. RTLD_DEFAULT and RTLD_NEXT find us by themselves wherever we are to be found.
-unsafe extern "C" fn target_of_dlsym(
+/// Returns the function that a call of dlsym continues with. RTLD_DEFAULT and RTLD_NEXT find the hooks by themselves,
+/// where they come first.
+unsafe extern "C" fn dlsym_target(
     handle: *mut c_void,
     name: *const c_char,
     caller: usize,
@@ -111,14 +114,17 @@ unsafe extern "C" fn target_of_dlsym(
     let is_pseudo = handle == libc::RTLD_DEFAULT || handle == libc::RTLD_NEXT;
     // SAFETY: the program's own argument.
     if !is_pseudo && unsafe { concerns(name, caller) } {
-        return ours_for_dlsym as *const c_void;
+        return hook_for_dlsym as *const c_void;
     }
-    real_dlsym().map_or(nothing as *const c_void, |real| real as *const c_void)
+    real_dlsym().map_or(missing_function as *const c_void, |real| {
+        real as *const c_void
+    })
 }
 
-/// Where a call of dlvsym goes on: a version finds libc's alone, since our functions have none.
+/// Returns the function that a call of dlvsym continues with. With a version dlvsym finds only libc's function, since
+/// the hooks have no version.
 #[cfg(target_env = "gnu")]
-unsafe extern "C" fn target_of_dlvsym(
+unsafe extern "C" fn dlvsym_target(
     handle: *mut c_void,
     name: *const c_char,
     caller: usize,
@@ -126,18 +132,20 @@ unsafe extern "C" fn target_of_dlvsym(
     let is_next = handle == libc::RTLD_NEXT && !is_before_us(caller);
     // SAFETY: the program's own argument.
     if !is_next && unsafe { concerns(name, caller) } {
-        return ours_for_dlvsym as *const c_void;
+        return hook_for_dlvsym as *const c_void;
     }
-    real_dlvsym().map_or(nothing as *const c_void, |real| real as *const c_void)
+    real_dlvsym().map_or(missing_function as *const c_void, |real| {
+        real as *const c_void
+    })
 }
 
-/// What a libc without dlsym has.
-unsafe extern "C" fn nothing() -> *mut c_void {
+/// Stands in for dlsym in a libc without it.
+unsafe extern "C" fn missing_function() -> *mut c_void {
     ptr::null_mut()
 }
 
-/// Whether a function of this name is interposed, and the caller is no library below ours that interposes it as well: that
-/// one asks for what comes below itself, and ours would call it again.
+/// Whether `name` is interposed and the caller should get the hook. A library below this one that interposes the same
+/// function should not: it looks for the next definition, and the hook would call it again.
 ///
 /// # Safety
 /// `name` is NULL or a C string.
@@ -153,26 +161,26 @@ unsafe fn concerns(name: *const c_char, caller: usize) -> bool {
     is_hook && (is_before_us(caller) || !defines(caller, name))
 }
 
-/// Whether the object that makes a call was loaded before this one. Code of no object, a compiler's at run time, was not.
+/// Whether the calling object was loaded before this library. False for code outside of any object (JIT).
 fn is_before_us(caller: usize) -> bool {
     Object::of(caller).is_some_and(Object::is_before_us)
 }
 
-/// Whether the object that makes a call defines a function of this name.
+/// Whether the calling object defines a function of this name.
 fn defines(caller: usize, name: &CStr) -> bool {
     // SAFETY: the object is loaded, since its code runs.
     Object::of(caller).is_some_and(|object| unsafe { symbols::defined(object, name) }.is_some())
 }
 
-unsafe extern "C" fn ours_for_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
+unsafe extern "C" fn hook_for_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: the program's own arguments.
     let found = real_dlsym().map_or(ptr::null_mut(), |dlsym| unsafe { dlsym(handle, name) });
     // SAFETY: as above.
-    unsafe { ours_for(found, name) }
+    unsafe { hook_for(found, name) }
 }
 
 #[cfg(target_env = "gnu")]
-unsafe extern "C" fn ours_for_dlvsym(
+unsafe extern "C" fn hook_for_dlvsym(
     handle: *mut c_void,
     name: *const c_char,
     version: *const c_char,
@@ -180,14 +188,14 @@ unsafe extern "C" fn ours_for_dlvsym(
     // SAFETY: the program's own arguments.
     let find = |dlvsym: Dlvsym| unsafe { dlvsym(handle, name, version) };
     // SAFETY: as above.
-    unsafe { ours_for(real_dlvsym().map_or(ptr::null_mut(), find), name) }
+    unsafe { hook_for(real_dlvsym().map_or(ptr::null_mut(), find), name) }
 }
 
-/// Our function in the place of libc's; what another library defines is what was asked for.
+/// Replaces libc's function by the hook. A definition in another library is returned as it is.
 ///
 /// # Safety
 /// `name` is a C string.
-unsafe fn ours_for(found: *mut c_void, name: *const c_char) -> *mut c_void {
+unsafe fn hook_for(found: *mut c_void, name: *const c_char) -> *mut c_void {
     let is_libcs = || Object::of(found as usize).is_some_and(Object::is_of_libc);
     if found.is_null() || !is_libcs() {
         return found;

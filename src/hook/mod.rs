@@ -1,7 +1,7 @@
-//! The hooks: every libc function that is interposed, by family.
+//! The hooks: every interposed libc function, by family.
 //!
-//! [`table`] joins the families. A new hook is an entry in `mod hooks` of its family's file, and a body below it, which
-//! gets the program's arguments and gives a [`boundary::Verdict`].
+//! [`table`] joins the families. A new hook is an entry in `mod hooks` of its family's file, and a body below it that
+//! takes the program's arguments and returns a [`boundary::Verdict`].
 
 pub mod boundary;
 pub mod table;

@@ -1,5 +1,5 @@
-//! unshare(2) and setns(2): the kernel refuses some of what they do to a process of more than one thread, and so they
-//! are made without our helper. Not one of the two does anything in a process that never had it.
+//! unshare(2) and setns(2): the kernel refuses some flags in a multithreaded process, so the helper is stopped first.
+//! Both hooks are idle in a process that never had a helper.
 
 use super::boundary::Verdict;
 use crate::pending::PENDING;
@@ -16,10 +16,10 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// unshare(2): a process of two threads cannot have all that one of one thread can, and an fd table of its own would
-        /// be without our helper.
+        /// unshare(2): some flags need a single-threaded process, and a helper would not see the program's new fd
+        /// table.
         ///
-        /// Not async-signal-safe where a non-blocking connect was ever proxied. After fork: as before. After vfork: libc's.
+        /// Not async-signal-safe once the process has had a helper. After fork: as before. After vfork: libc's.
         fn unshare(flags: c_int) -> c_int
             = namespace::unshare, fails -1, idle !PENDING.had_helper();
 
@@ -31,15 +31,15 @@ pub mod hooks {
     }
 }
 
-/// What needs a process of one thread, and what such a thread would be parted from the program by.
-const UNSHARED_ALONE: c_int = libc::CLONE_NEWUSER
+/// Flags that need a single-threaded process, or would separate the helper's fd table from the program's.
+const NEEDS_SINGLE_THREAD: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_THREAD
     | libc::CLONE_SIGHAND
     | libc::CLONE_VM
     | libc::CLONE_FILES;
 
-/// What can be entered beside other threads. After entering a PID namespace no thread can be made.
-const ENTERED_TOGETHER: c_int = libc::CLONE_NEWPID
+/// Namespaces that a multithreaded process can enter. (After entering a PID namespace no thread can be created.)
+const ALLOWS_THREADS: c_int = libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
@@ -50,7 +50,7 @@ const ENTERED_TOGETHER: c_int = libc::CLONE_NEWPID
 /// # Safety
 /// As unshare(2).
 pub unsafe fn unshare(flags: c_int) -> Verdict<c_int> {
-    if flags & UNSHARED_ALONE == 0 {
+    if flags & NEEDS_SINGLE_THREAD == 0 {
         return Verdict::Real;
     }
     // SAFETY: the program's own argument.
@@ -62,7 +62,7 @@ pub unsafe fn unshare(flags: c_int) -> Verdict<c_int> {
 /// # Safety
 /// As setns(2).
 pub unsafe fn setns(fd: c_int, kinds: c_int) -> Verdict<c_int> {
-    if kinds != 0 && kinds & !ENTERED_TOGETHER == 0 {
+    if kinds != 0 && kinds & !ALLOWS_THREADS == 0 {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.

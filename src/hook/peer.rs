@@ -1,8 +1,7 @@
-//! getpeername(2): who a program believes to talk to.
+//! getpeername(2): returns the address that the program dialled.
 //!
-//! The table is keyed by SO_COOKIE, which no two sockets of a boot share, so an entry can be forgotten by
-//! eviction but never be wrong: no hook on close is needed for it, and it holds across dup, fork, exec and
-//! passing a descriptor to another process.
+//! The table is keyed by SO_COOKIE, which is unique among the sockets of a boot. An entry can be evicted but never be
+//! wrong, so no hook on close is needed, and entries survive dup, fork, exec and passing an fd to another process.
 
 use super::boundary::Verdict;
 use super::given::UserPtr;
@@ -33,15 +32,15 @@ pub mod hooks {
     }
 }
 
-/// Note what was dialled on a socket whose tunnel is being made. Should it fail, the note harms nobody: a socket that
-/// is not connected to a proxy has none asked for. The socket's SO_COOKIE.
+/// Records the dialled address of a socket whose tunnel is being established, and returns its SO_COOKIE. If the dial
+/// fails, the record does no harm: it is only consulted for sockets that are connected to a proxy.
 pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) -> Option<u64> {
     let cookie = sys::cookie(fd)?;
     remember_by(state, cookie, dialled);
     Some(cookie)
 }
 
-/// As [`remember`], of a socket whose SO_COOKIE is known.
+/// As [`remember`], for a socket whose SO_COOKIE is known.
 pub fn remember_by(state: &State, cookie: u64, dialled: SocketAddr) {
     state.names().remember_peer(cookie, dialled);
 }
@@ -62,7 +61,7 @@ pub unsafe fn getpeername(
     let Some(capacity) = (unsafe { UserPtr::new(length) }).read() else {
         return Verdict::Real;
     };
-    // The real call fills both and reports what is wrong with them.
+    // The real call fills both buffers and validates the pointers.
     // SAFETY: the program's own arguments.
     match unsafe { real::getpeername(fd, address, length) } {
         Some(0) => {}
@@ -70,7 +69,7 @@ pub unsafe fn getpeername(
         None => return Verdict::Fail(Errno::ENOSYS),
     }
     if let Some(dialled) = dialled(fd) {
-        // SAFETY: the kernel wrote to both just now, `capacity` bytes at the most.
+        // SAFETY: the kernel wrote to both just now, at most `capacity` bytes.
         unsafe {
             length.write_unaligned(capacity);
             SockAddr::from(dialled).copy_to(address, length);
@@ -79,7 +78,7 @@ pub unsafe fn getpeername(
     Verdict::Return(0)
 }
 
-/// What was dialled on a socket that goes through a proxy.
+/// The address dialled on a socket that is connected through a proxy.
 pub fn dialled(fd: Fd) -> Option<SocketAddr> {
     state().dialled_on(fd)
 }

@@ -1,8 +1,8 @@
-//! sendto(2), sendmsg(2) and sendmmsg(2): with MSG_FASTOPEN they connect and send in one call (tcp(7)); without,
-//! they are libc's, save for what [`datagram`] refuses.
+//! sendto(2), sendmsg(2) and sendmmsg(2). With MSG_FASTOPEN they connect and send in one call (tcp(7)); without it they
+//! are libc's, except for messages that [`datagram`] refuses.
 //!
-//! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send.
-//! A non-blocking socket gets EINPROGRESS with nothing sent, as from a kernel that has no cookie yet.
+//! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send. On a
+//! non-blocking socket it fails with EINPROGRESS and sends nothing, as a kernel without a Fast Open cookie does.
 
 use super::attempt;
 use super::boundary::Verdict;
@@ -29,10 +29,10 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// sendto(2) with MSG_FASTOPEN connects (tcp(7)); a datagram to a fake IP is refused, and by `raw_dns deny` one to
-        /// port 53; everything else is libc's.
+        /// sendto(2): connects with MSG_FASTOPEN (tcp(7)). Refuses a datagram to a fake IP, and with `raw_dns deny` a
+        /// datagram to port 53. Anything else is libc's.
         ///
-        /// Async-signal-safe where it is not proxied. After fork and vfork: as connect.
+        /// Async-signal-safe unless it connects through a proxy. After fork and vfork: as connect.
         fn sendto(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int, address: *const sockaddr, address_length: socklen_t) -> ssize_t
             = send::sendto, fails -1, resumes resumed,
             reads given: GivenAddress = GivenAddress::new(address, address_length),
@@ -60,12 +60,13 @@ pub mod hooks {
     }
 }
 
-/// Whether it does not matter where a message goes, and the call is libc's. Until the configuration is known, it may.
+/// Whether the call can go straight to libc, because its destination does not matter. Always false until the
+/// configuration is loaded, except for a call without an address.
 ///
 /// # Safety
-/// As sendto(2), but a bad pointer is no error.
+/// As sendto(2), but a bad pointer is allowed.
 pub unsafe fn is_idle(flags: c_int, given: &mut GivenAddress) -> bool {
-    // What is sent on a connected socket has no address.
+    // A send on a connected socket has no address.
     flags & libc::MSG_FASTOPEN == 0
         && (given.is_null()
             || PENDING.count() == 0
@@ -76,7 +77,7 @@ pub unsafe fn is_idle(flags: c_int, given: &mut GivenAddress) -> bool {
 /// As [`is_idle`], for sendmsg(2).
 ///
 /// # Safety
-/// As sendmsg(2), but a bad pointer is no error.
+/// As sendmsg(2), but a bad pointer is allowed.
 pub unsafe fn is_idle_message(flags: c_int, given: &mut GivenMessage) -> bool {
     flags & libc::MSG_FASTOPEN == 0
         && known_state().is_some_and(|state| {
@@ -92,7 +93,7 @@ pub fn are_idle_messages(flags: c_int) -> bool {
 }
 
 /// # Safety
-/// As sendto(2), but a bad pointer is no error.
+/// As sendto(2), but a bad pointer is allowed.
 unsafe fn concerns(state: &State, given: &mut GivenAddress) -> bool {
     // SAFETY: passed on.
     state.watches_datagrams() && unsafe { datagram::may_be_refused(state, given) }
@@ -115,10 +116,12 @@ pub unsafe fn sendto(
 ) -> Verdict<ssize_t> {
     if resumed.is_none() && !connects(fd, flags) {
         if !given.is_null() && PENDING.lock_fd(fd).is_some() {
-            // To a connecting socket the address is nothing; to its placeholder, which is connected, an error.
-            let nobody = core::ptr::null();
+            // A connecting TCP socket ignores the address, but its placeholder, a connected unix socket, would fail.
+            let no_address = core::ptr::null();
             // SAFETY: the program's own arguments.
-            return Verdict::of_call(unsafe { real::sendto(fd, buffer, length, flags, nobody, 0) });
+            return Verdict::of_call(unsafe {
+                real::sendto(fd, buffer, length, flags, no_address, 0)
+            });
         }
         // SAFETY: the program's own arguments.
         return match unsafe { datagram::refused_send(fd, given) } {
@@ -128,9 +131,16 @@ pub unsafe fn sendto(
     }
     // SAFETY: the program's own arguments.
     unsafe { connect_first(resumed, fd, given) }.and_then(|()| {
-        // SAFETY: as above; the destination is connected by now.
+        // SAFETY: as above; the socket is connected to the destination by now.
         Verdict::of_call(unsafe {
-            real::sendto(fd, buffer, length, plain(flags), core::ptr::null(), 0)
+            real::sendto(
+                fd,
+                buffer,
+                length,
+                without_fastopen(flags),
+                core::ptr::null(),
+                0,
+            )
         })
     })
 }
@@ -163,11 +173,11 @@ pub unsafe fn sendmsg(
         plain_message.msg_name = core::ptr::null_mut();
         plain_message.msg_namelen = 0;
         // SAFETY: as above.
-        Verdict::of_call(unsafe { real::sendmsg(fd, &plain_message, plain(flags)) })
+        Verdict::of_call(unsafe { real::sendmsg(fd, &plain_message, without_fastopen(flags)) })
     })
 }
 
-/// The body of the hook. The first message says where to connect to.
+/// The body of the hook. The first message has the address to connect to.
 ///
 /// # Safety
 /// As sendmmsg(2).
@@ -202,22 +212,22 @@ pub unsafe fn sendmmsg(
     unsafe { connect_first(resumed, fd, name) }.and_then(|()| {
         // A connected stream socket ignores the names in the messages (send(2)).
         // SAFETY: as above.
-        Verdict::of_call(unsafe { real::sendmmsg(fd, messages, count, plain(flags)) })
+        Verdict::of_call(unsafe { real::sendmmsg(fd, messages, count, without_fastopen(flags)) })
     })
 }
 
-/// Which messages on this socket are refused.
+/// Returns the errno for a message to this address on this socket, if it is refused.
 pub fn refused_by(fd: Fd) -> impl Fn(&mut GivenAddress) -> Option<Errno> {
-    // SAFETY: the address is of a message of the program's; a bad one is no error.
+    // SAFETY: the address comes from a message of the program; a bad pointer is allowed.
     move |name| unsafe { datagram::refused_send(fd, name) }
 }
 
-/// Whether a call with these flags connects: to sockets other than TCP's, MSG_FASTOPEN is nothing.
+/// Whether a call with these flags connects. Only TCP sockets honour MSG_FASTOPEN.
 fn connects(fd: Fd, flags: c_int) -> bool {
     flags & libc::MSG_FASTOPEN != 0 && (may_be_tcp(fd) || PENDING.lock_fd(fd).is_some())
 }
 
-/// The connect that MSG_FASTOPEN implies. `Return`: the tunnel stands.
+/// The connect that MSG_FASTOPEN implies. `Return`: the tunnel is established.
 ///
 /// # Safety
 /// As connect(2).
@@ -236,6 +246,6 @@ unsafe fn connect_first(resumed: Option<Resumed>, fd: Fd, given: &mut GivenAddre
     execute(fd, unsafe { route_of(fd, given) })
 }
 
-fn plain(flags: c_int) -> c_int {
+fn without_fastopen(flags: c_int) -> c_int {
     flags & !libc::MSG_FASTOPEN
 }

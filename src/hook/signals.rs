@@ -1,17 +1,17 @@
-//! What the kernel would do with an interrupted call.
+//! How the kernel would treat an interrupted call.
 
 use core::mem::MaybeUninit;
 
-/// Whether a call that a signal handler interrupted goes on (SA_RESTART, signal(7)). Which handler ran cannot
-/// be asked, so this looks at all that are installed: the call ends only when none of them asks for a restart.
+/// Whether an interrupted call is restarted (SA_RESTART, signal(7)). A program cannot find out which handler ran, so
+/// this looks at all installed handlers: the call fails with EINTR only when none of them has SA_RESTART.
 pub fn restart() -> bool {
     let mut handlers = 0;
     let mut restarting = 0;
     for signal in 1..=libc::SIGRTMAX() {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: a NULL new action only asks; a zeroed sigaction is valid for the answer.
+        // SAFETY: with a NULL new action sigaction(2) only queries; a zeroed sigaction is a valid buffer.
         let asked = unsafe { libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: zeroed, then at most filled.
+        // SAFETY: zeroed, and possibly filled by the kernel.
         let action = unsafe { action.assume_init() };
         let handled = asked == 0
             && action.sa_sigaction != libc::SIG_DFL

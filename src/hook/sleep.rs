@@ -1,5 +1,5 @@
-//! Where a hook sleeps: in the outermost of our frames, where nothing is to be dropped. A thread that is asleep may never
-//! come back: it is cancelled (pthread_cancel(3)), or its signal handler jumps away (siglongjmp(3)).
+//! Where a hook sleeps: in the library's outermost frame, where there is nothing to drop. A sleeping thread may never
+//! return: it may be cancelled (pthread_cancel(3)), or its signal handler may call siglongjmp(3).
 
 use core::ffi::{c_int, c_short, c_void};
 #[cfg(not(target_env = "gnu"))]
@@ -9,22 +9,22 @@ use std::time::Duration;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, CancelCleanup, Fd};
 
-/// A sleep until there is an event on a descriptor, or a time has come.
+/// A sleep until an event on an fd or a deadline.
 #[derive(Clone, Copy)]
 pub struct Rest {
     pub fd: Fd,
     pub events: c_short,
-    /// CLOCK_MONOTONIC; `None`: without limit.
+    /// CLOCK_MONOTONIC; `None`: no deadline.
     pub until: Option<Duration>,
-    /// The signals to block meanwhile, where it matters.
+    /// The signal mask during the sleep; `None`: unchanged.
     pub mask: Option<libc::sigset_t>,
-    /// What the body left behind for when it is called again, or null.
+    /// The body's state for its next call, or null.
     pub state: *mut c_void,
-    /// Called with `state` when it will not be called again.
+    /// Frees `state` if the body is never called again.
     pub left: unsafe extern "C" fn(*mut c_void),
 }
 
-/// What a body learns when it is called again.
+/// What a body gets when it is called again.
 #[derive(Clone, Copy, Debug)]
 pub struct Resumed {
     pub state: *mut c_void,
@@ -38,7 +38,8 @@ pub enum Slept {
 }
 
 extern "C-unwind" {
-    /// A cancellation point: a thread that is cancelled here is unwound. (To `libc`'s declaration nothing unwinds.)
+    /// A cancellation point: cancellation unwinds the thread from here. (`libc` declares ppoll as a function that never
+    /// unwinds.)
     fn ppoll(
         fds: *mut libc::pollfd,
         count: libc::nfds_t,
@@ -47,14 +48,14 @@ extern "C-unwind" {
     ) -> c_int;
 }
 
-/// Sleep. errno stays what it was.
+/// Sleeps. errno keeps its value.
 ///
 /// # Safety
-/// `rest.left` may be called with `rest.state`, and nobody else uses that meanwhile.
+/// `rest.left` may be called with `rest.state`, and nothing else uses `rest.state` meanwhile.
 #[inline(never)]
 pub unsafe fn sleep(rest: &Rest) -> Resumed {
     let before = sys::errno();
-    let mut one = libc::pollfd {
+    let mut pollfd = libc::pollfd {
         fd: rest.fd,
         events: rest.events,
         revents: 0,
@@ -73,7 +74,8 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
     let mask = rest.mask.as_ref().map_or(ptr::null(), ptr::from_ref);
     #[cfg(target_env = "gnu")]
     let mut place = CancelCleanup::place();
-    // musl's longjmp(3) leaves the entry in the list, which is gone through when the thread ends: it must be there then.
+    // musl's longjmp(3) leaves the entry in the cleanup list, which runs when the thread exits. On the heap it is still
+    // valid then.
     #[cfg(not(target_env = "gnu"))]
     let mut place = mem::ManuallyDrop::new(Box::new(CancelCleanup::place()));
     let has_state = !rest.state.is_null();
@@ -81,9 +83,9 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
         // SAFETY: popped below, or by libc when the frame is left; the rest is the caller's contract.
         unsafe { CancelCleanup::push(&mut place, rest.left, rest.state) };
     }
-    // SAFETY: a pollfd and a timespec of this frame. No other frame of ours than those of the hook is below, and
-    // neither has anything to drop.
-    let ready = unsafe { ppoll(&mut one, 1, time_pointer, mask) };
+    // SAFETY: a pollfd and a timespec of this frame. If the thread is unwound, the only frames of the library are those
+    // of the hook, and they have nothing to drop.
+    let ready = unsafe { ppoll(&mut pollfd, 1, time_pointer, mask) };
     let error = sys::errno();
     if has_state {
         // SAFETY: pushed above.

@@ -1,5 +1,5 @@
-//! Options, names and shutdown of a socket that is being connected act on the socket, not on the placeholder;
-//! and SO_ERROR tells why a connect failed.
+//! Socket options, getsockname(2) and shutdown(2) on a connecting socket apply to the socket, not to its placeholder;
+//! SO_ERROR reports why a connect failed.
 
 use super::asleep::ASLEEP;
 use super::attempt;
@@ -21,10 +21,10 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// getsockopt(2): SO_ERROR of a connect that failed; options of a connecting socket.
+        /// getsockopt(2): SO_ERROR of a failed connect; options of a connecting socket.
         ///
-        /// Async-signal-safe. After fork: a child learns what became of a connect that its parent began. After
-        /// vfork: libc's.
+        /// Async-signal-safe. After fork: a child gets the result of a connect that its parent began. After vfork:
+        /// libc's.
         fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
             = sockopt::getsockopt, fails -1, idle !PENDING.needs_hooks();
 
@@ -40,10 +40,9 @@ pub mod hooks {
         fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
             = sockopt::getsockname, fails -1, idle !PENDING.needs_hooks();
 
-        /// shutdown(2): on a connecting socket it ends the attempt.
+        /// shutdown(2): aborts the dial of a connecting socket.
         ///
-        /// Async-signal-safe but on a connecting socket, unless the handler is of the thread that connects. After fork and
-        /// vfork: libc's.
+        /// Async-signal-safe except on a connecting socket that another thread connects. After fork and vfork: libc's.
         fn shutdown(fd: c_int, how: c_int) -> c_int
             = sockopt::shutdown, fails -1, idle sockopt::is_idle_shutdown();
     }
@@ -68,7 +67,7 @@ pub unsafe fn getsockopt(
         };
     }
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the fd.
+        // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => {
             // SAFETY: as above.
             let result = unsafe { sys::raw_get_option(socket.fd(), level, name, value, length) };
@@ -82,19 +81,20 @@ pub unsafe fn getsockopt(
     }
 }
 
-/// The socket may be connected to a proxy, but the program's connection is not made: tcpi_state comes first.
+/// Sets tcpi_state, the first byte, to connecting: the socket may be connected to a proxy, but the program's connection
+/// is not established.
 ///
 /// # Safety
 /// `info` is writable for `length` bytes.
 unsafe fn show_connecting(info: *mut u8, length: socklen_t) {
     if length > 0 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe { info.write(sys::TCP_CONNECTING) };
     }
 }
 
-/// What SO_ERROR is to be where the kernel does not know it: 0 while a connect is pending, what is owed for one
-/// that failed.
+/// The value of SO_ERROR where the kernel does not know it: 0 while a connect is pending, the deferred error of a
+/// failed one.
 fn pending_error(fd: Fd) -> Option<c_int> {
     if PENDING.count() > 0 {
         match PENDING.poll_inherited(fd) {
@@ -117,7 +117,7 @@ unsafe fn give_error(
     value: *mut c_void,
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
-    // The real call checks the pointers, and clears the error that the kernel holds.
+    // The real call checks the pointers, and clears the kernel's error.
     // SAFETY: the program's own arguments.
     match unsafe { sys::raw_get_option(fd, libc::SOL_SOCKET, libc::SO_ERROR, value, length) } {
         Ok(()) => {
@@ -144,7 +144,7 @@ pub unsafe fn setsockopt(
     length: socklen_t,
 ) -> Verdict<c_int> {
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the fd.
+        // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => {
             // SAFETY: as above.
             done(unsafe { sys::raw_set_option(socket.fd(), level, name, value, length) })
@@ -163,13 +163,13 @@ pub unsafe fn getsockname(
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
     match PENDING.socket_of(fd) {
-        // SAFETY: the program's own arguments, but for the fd.
+        // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => done(unsafe { sys::raw_local_address(socket.fd(), address, length) }),
         None => Verdict::Real,
     }
 }
 
-/// Whether shutdown has nothing to do here: nothing is pending, and no thread sleeps in a connect.
+/// Whether shutdown can go straight to libc: nothing is pending, and no thread sleeps in a connect.
 pub fn is_idle_shutdown() -> bool {
     !PENDING.needs_hooks() && !ASLEEP.any()
 }

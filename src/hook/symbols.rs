@@ -1,23 +1,23 @@
-//! Symbols looked up without dlsym(3), which is one of our hooks, and without anything else that a program may interpose.
+//! Symbol lookup without dlsym(3), which is a hook itself, and without any other function that a program may interpose.
 
 use super::link_map::{Dynamic, Object};
 use core::ffi::{c_char, c_void, CStr};
 use core::{mem, ptr};
 use libc::Elf64_Sym;
 
-/// The first definition of `name` in an object that was loaded after this one: what RTLD_NEXT finds. NULL: none.
+/// The first definition of `name` in an object loaded after this one, as RTLD_NEXT finds it. NULL if not found.
 pub fn next(name: &CStr) -> *mut c_void {
     let found = Object::own().and_then(|own| {
-        // SAFETY: loaded objects. Of glibc 2.34 and newer libc is the last that is looked at.
+        // SAFETY: loaded objects. On glibc 2.34 and newer the search ends at libc.
         own.following()
             .find_map(|object| unsafe { defined(object, name) })
     });
     pointer(found)
 }
 
-/// Our own function of this name.
+/// This library's own function of this name.
 pub fn own(name: &CStr) -> *mut c_void {
-    // SAFETY: this very object.
+    // SAFETY: this library is loaded.
     pointer(Object::own().and_then(|own| unsafe { defined(own, name) }))
 }
 
@@ -25,13 +25,13 @@ fn pointer(address: Option<usize>) -> *mut c_void {
     address.map_or(ptr::null_mut(), |address| address as *mut c_void)
 }
 
-/// Tables of an object, by its dynamic section; 0 is none.
+/// Tables of an object, found by its dynamic section; 0 means absent.
 #[derive(Default)]
 struct Tables {
     strings: usize,
     symbols: usize,
     hashes: usize,
-    /// Of DT_SONAME: where in the strings.
+    /// DT_SONAME: offset in the string table.
     soname: Option<usize>,
 }
 
@@ -45,7 +45,7 @@ const DT_GNU_HASH: i64 = 0x6fff_fef5;
 /// A loaded object.
 unsafe fn tables(object: Object) -> Tables {
     let base = object.base();
-    // The loader has made them absolute, save for the vDSO's.
+    // The loader relocates these addresses, except in the vDSO.
     let address = |value: usize| match value < base {
         true => value.wrapping_add(base),
         false => value,
@@ -71,7 +71,7 @@ unsafe fn tables(object: Object) -> Tables {
     }
 }
 
-/// Whether an object gives itself this name.
+/// Whether this is the object's DT_SONAME.
 ///
 /// # Safety
 /// A loaded object.
@@ -81,7 +81,7 @@ pub unsafe fn is_called(object: Object, name: &CStr) -> bool {
     let tables = unsafe { tables(object) };
     tables.soname.is_some_and(|soname| {
         let own = tables.strings.wrapping_add(soname) as *const c_char;
-        // SAFETY: a C string of the object's string table.
+        // SAFETY: a C string in the object's string table.
         tables.strings != 0 && unsafe { CStr::from_ptr(own) } == name
     })
 }
@@ -110,10 +110,10 @@ pub unsafe fn defined(object: Object, name: &CStr) -> Option<usize> {
     }
 }
 
-/// The first symbol of this hash, by index, that `pick` takes.
+/// The first symbol with this hash that `pick` accepts, by index.
 ///
 /// # Safety
-/// `table` is a GNU hash table: four words, the Bloom filter, the buckets, the chains.
+/// `table` is a GNU hash table: a header of four words, the Bloom filter, the buckets, the chains.
 unsafe fn candidates(
     table: *const u32,
     hash: u32,
@@ -126,8 +126,8 @@ unsafe fn candidates(
         let words = filter * (mem::size_of::<usize>() / mem::size_of::<u32>());
         let bucket = table.wrapping_add(4 + words);
         let chain = bucket.wrapping_add(buckets);
-        let place = (hash as usize).checked_rem(buckets)?;
-        let mut index = bucket.wrapping_add(place).read() as usize;
+        let bucket_index = (hash as usize).checked_rem(buckets)?;
+        let mut index = bucket.wrapping_add(bucket_index).read() as usize;
         if index < first {
             return None;
         }
@@ -138,7 +138,7 @@ unsafe fn candidates(
                     return Some(found);
                 }
             }
-            // The last of a bucket has the lowest bit set.
+            // The lowest bit marks the last symbol of a bucket.
             if its_hash & 1 == 1 {
                 return None;
             }

@@ -1,6 +1,6 @@
-//! The hook table: the tables of all families, joined. A family's file holds its part of the table (`mod hooks`), where
-//! each entry says what it is for, which man page describes it, whether it is async-signal-safe and what it does after
-//! fork and vfork; and, below that, the bodies.
+//! The hook table: the tables of all families, joined. The file of a family has its part of the table (`mod hooks`)
+//! and, below it, the bodies. Each entry says what the hook is for, which man page describes the function, whether the
+//! hook is async-signal-safe, and what it does after fork and vfork.
 
 #[cfg(target_env = "gnu")]
 use super::legacy;
@@ -11,7 +11,7 @@ use super::{connect, epoll, fd, lookup, namespace, peer, send, sockopt};
 
 macro_rules! families {
     ($($(#[$cfg:meta])? $family:ident),* $(,)?) => {
-        /// The names of everything that is interposed, by family.
+        /// The names of all interposed functions, by family.
         pub const NAMES: &[&[&str]] = &[
             lookup::NAMES,
             #[cfg(target_env = "gnu")]
@@ -19,7 +19,7 @@ macro_rules! families {
             $($(#[$cfg])? $family::hooks::NAMES),*
         ];
 
-        /// Find all real functions that a new program may call.
+        /// Binds all real functions that a new program may call.
         pub fn bind_all() {
             $($(#[$cfg])? $family::hooks::bind_all();)*
         }

@@ -1,13 +1,13 @@
-//! Which sockets were connected by a caller that waited, while the kernel believes that nobody did: it tells 0 to the
-//! next connect(2) on them, and EISCONN from then on. After a blocking connect it is EISCONN at once.
+//! Sockets whose connect the hook waited for while the kernel's connect was non-blocking. The kernel's state still
+//! returns 0 to the next connect(2) and EISCONN only after that; after a blocking connect it must be EISCONN at once.
 //!
-//! Asking the kernel again after each connect would cost a system call; this is a note of the last ones.
+//! Asking the kernel after each connect would cost a system call. So the most recent such sockets are recorded.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const KEPT: usize = 128;
 
-/// SO_COOKIEs.
+/// A ring of SO_COOKIEs.
 pub struct Waited {
     cookies: [AtomicU64; KEPT],
     next: AtomicUsize,
@@ -21,16 +21,16 @@ pub static WAITED: Waited = Waited {
 impl Waited {
     pub fn note(&self, cookie: u64) {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % KEPT;
-        if let Some(place) = self.cookies.get(index) {
-            place.store(cookie, Ordering::Relaxed);
+        if let Some(slot) = self.cookies.get(index) {
+            slot.store(cookie, Ordering::Relaxed);
         }
     }
 
-    /// Whether it was noted, once.
+    /// Whether the socket was recorded. Removes the record.
     pub fn take(&self, cookie: u64) -> bool {
-        let forgotten = |place: &AtomicU64| {
-            place.compare_exchange(cookie, 0, Ordering::Relaxed, Ordering::Relaxed)
+        let removed = |slot: &AtomicU64| {
+            slot.compare_exchange(cookie, 0, Ordering::Relaxed, Ordering::Relaxed)
         };
-        self.cookies.iter().any(|place| forgotten(place).is_ok())
+        self.cookies.iter().any(|slot| removed(slot).is_ok())
     }
 }

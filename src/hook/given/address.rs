@@ -1,11 +1,11 @@
 //! A socket address.
 
-use super::nowhere;
+use super::invalid_pointer;
 use core::ffi::c_int;
 use libc::{sockaddr, socklen_t};
 use tailchain_core::sys::SockAddr;
 
-/// The `const struct sockaddr *` and `socklen_t` of a call.
+/// The `const struct sockaddr *` and `socklen_t` arguments of a call.
 pub struct GivenAddress {
     pointer: *const sockaddr,
     length: socklen_t,
@@ -18,7 +18,7 @@ enum Content {
     Copy(SockAddr),
 }
 
-/// Whether so many bytes at an address can be read: [`tailchain_core::sys::is_readable`] or its quicker sibling.
+/// Whether a range of memory can be read: [`tailchain_core::sys::is_readable`] or its faster variant.
 pub type Check = fn(*const u8, usize) -> bool;
 
 impl GivenAddress {
@@ -30,12 +30,12 @@ impl GivenAddress {
         }
     }
 
-    /// The address in a message: of one that is too long the kernel takes the beginning.
+    /// The address in a message header. The kernel truncates an address that is too long.
     pub fn of_message(pointer: *const sockaddr, length: socklen_t) -> GivenAddress {
         const LONGEST: socklen_t = size_of::<libc::sockaddr_storage>() as socklen_t;
         let length = match c_int::try_from(length) {
             Ok(_) => length.min(LONGEST),
-            // Negative, as the kernel has it: EINVAL.
+            // The kernel takes the length as negative: EINVAL.
             Err(_) => length,
         };
         GivenAddress::new(pointer, length)
@@ -49,10 +49,10 @@ impl GivenAddress {
         self.length
     }
 
-    /// The address. `None`: the kernel refuses it, for its length or because it cannot be read, or there is none.
+    /// The address. `None`: it is absent, unreadable, or of a length that the kernel rejects.
     ///
     /// # Safety
-    /// `check` tells readable memory from other, or the program vouches for the pointer.
+    /// `check` recognizes unreadable memory, or the program guarantees that the pointer is valid.
     pub unsafe fn read(&mut self, check: Check) -> Option<&SockAddr> {
         if matches!(self.content, Content::NotRead) {
             let length = self.length as usize;
@@ -61,7 +61,7 @@ impl GivenAddress {
                 return None;
             }
             self.content = match check(self.pointer.cast(), length) {
-                // SAFETY: all of it is readable.
+                // SAFETY: the whole range is readable.
                 true => unsafe { SockAddr::copy_from(self.pointer, self.length) }
                     .map_or(Content::Unreadable, Content::Copy),
                 false => Content::Unreadable,
@@ -73,11 +73,11 @@ impl GivenAddress {
         }
     }
 
-    /// What libc is to get. It lives as long as this does, and does not move with it.
+    /// The pointer to pass to libc. Valid until this value is moved or dropped.
     pub fn pointer(&self) -> *const sockaddr {
         match &self.content {
             Content::NotRead => self.pointer,
-            Content::Unreadable => nowhere(),
+            Content::Unreadable => invalid_pointer(),
             Content::Copy(address) => address.as_ptr(),
         }
     }

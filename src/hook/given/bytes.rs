@@ -1,21 +1,21 @@
-//! Bytes: a string, or as many as another argument says.
+//! Bytes: a C string, or a buffer whose length is another argument.
 
 use super::Given;
 use core::ffi::{c_char, CStr};
 use core::{ptr, slice};
 use tailchain_core::errno::Errno;
 
-/// The `const char *` of a call, or its `const void *` where another argument says how long it is.
+/// A `const char *` argument, or a `const void *` with its length in another argument.
 pub struct GivenBytes {
     pointer: *const u8,
     short: [u8; SHORT],
-    /// From malloc, where that is too short, or NULL. It leaks when the thread is cancelled while libc has it.
+    /// From malloc if `short` is too small, else NULL. It leaks if the thread is cancelled inside libc.
     long: *mut u8,
-    /// Of the copy, once there is one.
+    /// The length of the copy; `None` until it is made.
     length: Option<usize>,
 }
 
-/// Room for any name, and for the DNS query with one.
+/// Large enough for any name, and for a DNS query with one.
 const SHORT: usize = 320;
 
 impl GivenBytes {
@@ -28,10 +28,10 @@ impl GivenBytes {
         }
     }
 
-    /// The string, once and for all. `None`: it is NULL.
+    /// The string, copied on the first call. `None`: the pointer is NULL.
     ///
     /// # Errors
-    /// ENOMEM, of one that is too long for the stack.
+    /// ENOMEM if the string is too long for the inline buffer and malloc fails.
     ///
     /// # Safety
     /// The pointer is NULL or a C string.
@@ -40,7 +40,7 @@ impl GivenBytes {
             return Ok(None);
         }
         if self.length.is_none() {
-            // SAFETY: the caller's contract. What comes after the first NUL by now is cut off.
+            // SAFETY: the caller's contract. If the string shrinks meanwhile, the first NUL ends it.
             let length = unsafe { CStr::from_ptr(self.pointer.cast::<c_char>()) }.count_bytes();
             // SAFETY: as above, and the NUL.
             unsafe { self.copy(length, 1)? };
@@ -51,13 +51,13 @@ impl GivenBytes {
         CStr::from_bytes_until_nul(copy).map(Some).or(Ok(None))
     }
 
-    /// So many bytes, once and for all. `None`: it is NULL.
+    /// The first `length` bytes, copied on the first call. `None`: the pointer is NULL.
     ///
     /// # Errors
-    /// ENOMEM, of what is too long for the stack.
+    /// ENOMEM if the buffer is too long for the inline copy and malloc fails.
     ///
     /// # Safety
-    /// The pointer is NULL, or readable for so many bytes.
+    /// The pointer is NULL, or readable for `length` bytes.
     pub unsafe fn bytes(&mut self, length: usize) -> Result<Option<&[u8]>, Errno> {
         if self.pointer.is_null() {
             return Ok(None);
@@ -72,7 +72,7 @@ impl GivenBytes {
         }))
     }
 
-    /// What libc is to get. It lives until it is released, and does not move with this.
+    /// The pointer to pass to libc. Valid until `release`, or until this value is moved.
     pub fn pointer(&self) -> *const u8 {
         match self.length {
             None => self.pointer,
@@ -92,14 +92,14 @@ impl GivenBytes {
     unsafe fn copy(&mut self, length: usize, zeros: usize) -> Result<(), Errno> {
         let mut copy = self.short.as_mut_ptr();
         if length + zeros > self.short.len() {
-            // SAFETY: no precondition; it is freed when this is released.
+            // SAFETY: malloc has no precondition; `release` frees the memory.
             self.long = unsafe { libc::malloc(length + zeros) }.cast();
             if self.long.is_null() {
                 return Err(Errno::ENOMEM);
             }
             copy = self.long;
         }
-        // SAFETY: there is room for them in the copy, which is new.
+        // SAFETY: the copy is new and has room for `length + zeros` bytes.
         unsafe {
             ptr::copy_nonoverlapping(self.pointer, copy, length);
             ptr::write_bytes(copy.add(length), 0, zeros);
@@ -111,7 +111,7 @@ impl GivenBytes {
 
 impl Given for GivenBytes {
     fn release(&mut self) {
-        // SAFETY: NULL, or from malloc and of no use any more.
+        // SAFETY: NULL, or from malloc and not used any more.
         unsafe { libc::free(self.long.cast()) };
         self.long = ptr::null_mut();
     }

@@ -1,9 +1,9 @@
-//! A name in two parts.
+//! A name and the domain to append.
 
 use super::{Given, GivenBytes};
 use core::ffi::c_char;
 
-/// The `name` and `domain` of res_querydomain(3).
+/// The `name` and `domain` arguments of res_querydomain(3).
 pub struct GivenDomain {
     pub name: GivenBytes,
     pub domain: GivenBytes,

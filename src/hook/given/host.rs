@@ -1,10 +1,10 @@
-//! What getaddrinfo(3) is asked for.
+//! The arguments of getaddrinfo(3).
 
 use super::{Given, GivenBytes};
 use core::ffi::c_char;
 use libc::addrinfo;
 
-/// The `node` and `hints` of a call.
+/// The `node` and `hints` arguments.
 pub struct GivenHost {
     pub node: GivenBytes,
     hints: *const addrinfo,
@@ -21,7 +21,7 @@ impl GivenHost {
     }
 
     /// # Safety
-    /// The pointer is NULL or a valid one.
+    /// The pointer is NULL or valid.
     pub unsafe fn hints(&mut self) -> Option<addrinfo> {
         if self.copy.is_none() {
             // SAFETY: the caller's contract.
@@ -30,7 +30,7 @@ impl GivenHost {
         self.copy
     }
 
-    /// What libc is to get in place of `hints`.
+    /// The pointer to pass to libc as `hints`.
     pub fn hints_pointer(&self) -> *const addrinfo {
         self.copy.as_ref().map_or(self.hints, core::ptr::from_ref)
     }

@@ -1,11 +1,11 @@
-//! The header of a message, with the address in it.
+//! A message header, with its address.
 
 use super::{unreadable, GivenAddress};
 use core::ptr;
 use libc::msghdr;
 use tailchain_core::sys;
 
-/// The `const struct msghdr *` of sendmsg(2).
+/// The `const struct msghdr *` argument of sendmsg(2).
 pub struct GivenMessage {
     pointer: *const msghdr,
     content: Content,
@@ -27,10 +27,10 @@ impl GivenMessage {
         }
     }
 
-    /// The header, as the program has it, and the address in it. `None`: the kernel cannot read it.
+    /// The program's header, and its address. `None`: the header is unreadable.
     ///
     /// # Safety
-    /// The pointer is the program's own; it may be a bad one.
+    /// The pointer is the program's own; it may be bad.
     pub unsafe fn read(&mut self) -> Option<(msghdr, &mut GivenAddress)> {
         if matches!(self.content, Content::NotRead) {
             self.content = match sys::was_readable(self.pointer.cast(), size_of::<msghdr>()) {
@@ -49,7 +49,7 @@ impl GivenMessage {
         }
     }
 
-    /// What libc is to get. It lives as long as this does, and does not move with it.
+    /// The pointer to pass to libc. Valid until this value is moved or dropped.
     pub fn pointer(&mut self) -> *const msghdr {
         match &mut self.content {
             Content::NotRead => self.pointer,

@@ -1,5 +1,5 @@
-//! The headers of many messages, a few at a time: copies of all that one call may have would not fit on every stack, and
-//! where they could be had from malloc, there would be a hook on data that allocates.
+//! The headers of sendmmsg(2), copied in batches: copies of all headers of one call would not fit on every stack, and a
+//! hook that may carry data must not allocate.
 
 use super::{unreadable, GivenAddress};
 use crate::hook::boundary::{guard, Verdict};
@@ -11,14 +11,14 @@ use libc::mmsghdr;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd};
 
-/// How many the kernel is given at a time.
+/// The batch size.
 const AT_ONCE: usize = 16;
 
-/// The `struct mmsghdr *` and its length, of sendmmsg(2).
+/// The `struct mmsghdr *` and length arguments of sendmmsg(2).
 pub struct GivenMessages {
     messages: *mut mmsghdr,
     count: usize,
-    /// How many were looked at, the copies among them.
+    /// How many messages were examined, including those in the current batch.
     read: usize,
     headers: [MaybeUninit<mmsghdr>; AT_ONCE],
     names: [MaybeUninit<GivenAddress>; AT_ONCE],
@@ -26,13 +26,13 @@ pub struct GivenMessages {
     end: End,
 }
 
-/// What comes after the copies.
+/// What follows the current batch.
 #[derive(Clone, Copy)]
 enum End {
-    /// More of them; before the first look, all.
+    /// More messages; before the first `read`, all of them.
     More,
     Last,
-    /// One that the kernel cannot read, or write the length into.
+    /// A message whose header is not readable or whose length field is not writable.
     Unreadable,
     Refused(Errno),
 }
@@ -41,7 +41,7 @@ impl GivenMessages {
     pub fn new(messages: *mut mmsghdr, count: c_uint) -> GivenMessages {
         GivenMessages {
             messages,
-            // The kernel looks at no more of them in one call.
+            // The kernel handles at most this many in one call.
             count: count.min(libc::UIO_MAXIOV as c_uint) as usize,
             read: 0,
             headers: [const { MaybeUninit::uninit() }; AT_ONCE],
@@ -51,10 +51,10 @@ impl GivenMessages {
         }
     }
 
-    /// Copy the next of them, up to the first that is refused.
+    /// Copies the next batch, up to the first message that is refused.
     ///
     /// # Safety
-    /// The pointer is the program's own; it may be a bad one.
+    /// The pointer is the program's own; it may be bad.
     pub unsafe fn read(&mut self, refused: impl Fn(&mut GivenAddress) -> Option<Errno>) {
         self.copied = 0;
         for (header, name) in self.headers.iter_mut().zip(&mut self.names) {
@@ -86,17 +86,17 @@ impl GivenMessages {
         }
     }
 
-    /// The address in the first message, once they were read.
+    /// The address of the first message, after `read`.
     pub fn first_name(&mut self) -> Option<&mut GivenAddress> {
         if self.copied == 0 {
             return None;
         }
-        // SAFETY: written when it was read.
+        // SAFETY: written by `read`.
         let first = |name: &mut MaybeUninit<GivenAddress>| unsafe { name.as_mut_ptr().as_mut() };
         self.names.first_mut().and_then(first)
     }
 
-    /// The errno of the call, when the very first message is refused.
+    /// The errno of the call, if its very first message is refused.
     pub fn refusal(&self) -> Option<Errno> {
         match self.end {
             End::Refused(errno) if self.read == 0 => Some(errno),
@@ -104,8 +104,8 @@ impl GivenMessages {
         }
     }
 
-    /// The real call, in parts where they were read. It ends at the first message that cannot be sent, and fails only
-    /// when that is the very first. Not to be called within the boundary, since a thread may be cancelled here.
+    /// The real call, in batches if `read` was called. It stops at the first message that cannot be sent, and fails
+    /// only if that is the very first. Must not be called inside the boundary, since the thread may be cancelled here.
     ///
     /// # Safety
     /// As sendmmsg(2).
@@ -123,11 +123,11 @@ impl GivenMessages {
         let mut total = 0;
         loop {
             if self.copied > 0 {
-                // SAFETY: the copies; what they point to is the program's.
+                // SAFETY: the headers are our copies; what they point to is the program's.
                 let sent = unsafe { self.send_copies(fd, flags) }?;
                 total += sent.max(0);
                 if sent < self.copied as c_int {
-                    return Some(told(total, sent, before));
+                    return Some(batch_result(total, sent, before));
                 }
             }
             match self.end {
@@ -135,7 +135,7 @@ impl GivenMessages {
                 End::Last => return Some(total),
                 End::Unreadable if total == 0 => {
                     let messages = unreadable(self.messages).cast_mut();
-                    // SAFETY: the kernel refuses the pointer.
+                    // SAFETY: the kernel rejects the pointer.
                     return unsafe { real::sendmmsg(fd, messages, 1, flags) };
                 }
                 End::Refused(errno) if total == 0 => {
@@ -160,17 +160,17 @@ impl GivenMessages {
     unsafe fn send_copies(&mut self, fd: Fd, flags: c_int) -> Option<c_int> {
         let copies = self.headers.as_mut_ptr().cast::<mmsghdr>();
         for (index, name) in self.names.iter().take(self.copied).enumerate() {
-            // SAFETY: so many of both were written.
+            // SAFETY: `read` wrote `copied` elements of both arrays.
             unsafe {
                 let name = name.assume_init_ref().pointer();
                 (*copies.add(index)).msg_hdr.msg_name = name.cast_mut().cast();
             }
         }
-        // SAFETY: so many of them were written.
+        // SAFETY: `read` wrote `copied` headers.
         let sent = unsafe { real::sendmmsg(fd, copies, self.copied as c_uint, flags) }?;
         let first = self.messages.wrapping_add(self.read - self.copied);
         for index in 0..usize::try_from(sent).unwrap_or(0) {
-            // SAFETY: within the copies, and their originals, which are writable.
+            // SAFETY: the index is within the copies and within the program's messages, which are writable.
             unsafe {
                 let length = (*copies.add(index)).msg_len;
                 ptr::addr_of_mut!((*first.wrapping_add(index)).msg_len).write_unaligned(length);
@@ -180,8 +180,8 @@ impl GivenMessages {
     }
 }
 
-/// What the call returns that has sent `total`, and then `last`.
-fn told(total: c_int, last: c_int, errno_before: c_int) -> c_int {
+/// The result of a call that has sent `total` messages, where the last batch returned `last`.
+fn batch_result(total: c_int, last: c_int, errno_before: c_int) -> c_int {
     if total == 0 {
         return last;
     }

@@ -1,5 +1,6 @@
-//! Arguments that name memory of the program's, which another of its threads may change meanwhile. What a decision was
-//! made about is copied first, and the copy is what libc and the kernel get; what nobody has looked at is passed on as it is.
+//! Arguments that point to the program's memory, which another of its threads may change during the call. Memory that a
+//! hook's decision depends on is copied first, and libc and the kernel get the copy. Memory that the hook has not
+//! examined is passed on as it is.
 
 mod address;
 mod bytes;
@@ -19,9 +20,10 @@ pub use pointer::UserPtr;
 
 use core::ptr;
 
-/// Some such argument. It has nothing to drop, since it is in a frame that may be unwound, or left, while libc has it.
+/// Such an argument. It has no destructor, since it is in a frame that may be unwound, or abandoned, while libc uses
+/// it.
 pub trait Given {
-    /// It is not needed any more.
+    /// Frees the copy. The argument is not used afterwards.
     fn release(&mut self) {}
 }
 
@@ -29,17 +31,17 @@ impl Given for GivenAddress {}
 impl Given for GivenMessage {}
 impl Given for GivenMessages {}
 
-/// Where nothing of a program's can be: to the kernel, EFAULT. It stands for an argument that could not be read, which
-/// could become readable until the kernel looks at it.
-fn nowhere<T>() -> *const T {
+/// An address outside of user space, EFAULT to the kernel. It replaces an argument that could not be read, in case it
+/// becomes readable before the kernel looks at it.
+fn invalid_pointer<T>() -> *const T {
     const LAST_PAGE: usize = usize::MAX - 4095;
     ptr::without_provenance(LAST_PAGE)
 }
 
-/// As [`nowhere`], for the header of a message. NULL stays NULL: musl's functions read headers themselves, any but that.
+/// As [`invalid_pointer`], for a message header. NULL stays NULL, since musl reads every other header in user space.
 fn unreadable<T>(pointer: *const T) -> *const T {
     match pointer.is_null() {
         true => pointer,
-        false => nowhere(),
+        false => invalid_pointer(),
     }
 }

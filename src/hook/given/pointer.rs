@@ -1,8 +1,8 @@
-//! A pointer to something small.
+//! A pointer to a small value.
 
 use tailchain_core::sys;
 
-/// A pointer argument, which may be a bad one: to a value of a type for which any bytes are valid.
+/// A pointer argument, possibly bad, to a type for which any bytes are valid.
 #[derive(Clone, Copy)]
 pub struct UserPtr<T>(*const T);
 
@@ -13,7 +13,7 @@ impl<T: Copy> UserPtr<T> {
         UserPtr(pointer)
     }
 
-    /// What it points to, however it is aligned. `None`: the memory cannot be read, and the kernel or libc is to say so.
+    /// The value, at any alignment. `None`: the memory is not readable, and the kernel or libc reports the error.
     pub fn read(self) -> Option<T> {
         sys::is_readable(self.0.cast(), size_of::<T>()).then(|| {
             // SAFETY: it was readable just now, and by `new` any bytes are a valid value.

@@ -1,4 +1,4 @@
-//! What glibc tells of the loaded objects.
+//! glibc's list of loaded objects.
 
 use super::{all_from, LinkMap, Object};
 use crate::hook::symbols;
@@ -14,26 +14,27 @@ struct Namespace {
     _changed: usize,
     _state: c_int,
     _loader: usize,
-    /// From version 2 on.
+    /// Present since version 2 of the structure.
     next: *const Namespace,
 }
 
 extern "C" {
-    /// What the loader tells debuggers.
+    /// The loader's interface for debuggers.
     static _r_debug: Namespace;
 }
 
-/// The first object of the namespace that this library is in (dlmopen(3)): in that of the program, the program.
+/// The first object of the namespace that this library is in (dlmopen(3)). In the program's namespace that is the
+/// program.
 pub fn first() -> Option<Object> {
     namespaces().find(|first| all_from(*first).any(Object::is_own))
 }
 
-/// The first object of each namespace, that of the program before the others. A program that was linked at a fixed address
-/// may have a copy of `_r_debug`, made at its start: its first object is the same.
+/// The first object of each namespace, the program's namespace first. A non-PIE program may have its own copy of
+/// `_r_debug`, made at its start, with the same first object.
 fn namespaces() -> impl Iterator<Item = Object> {
     let main = &raw const _r_debug;
     core::iter::successors(Some(main), |namespace| {
-        // SAFETY: the loader's own structure; the last field is there in this version.
+        // SAFETY: the loader's own structure; this version has the last field.
         let next = unsafe {
             match (**namespace).version {
                 ..2 => ptr::null(),
@@ -49,7 +50,7 @@ fn namespaces() -> impl Iterator<Item = Object> {
 }
 
 pub fn is_of_libc(object: Object) -> bool {
-    // Before 2.34 libpthread had a `connect` of its own, libresolv the queries, libanl `getaddrinfo_a`.
+    // Before 2.34, libpthread had its own `connect`, libresolv the queries, and libanl `getaddrinfo_a`.
     const LIBRARIES: [&CStr; 5] = [
         c"libc.so.6",
         c"libpthread.so.0",
@@ -62,7 +63,7 @@ pub fn is_of_libc(object: Object) -> bool {
 
 pub fn object_of(address: usize) -> Option<Object> {
     let libc = all_from(first()?).find(|object| object.is_called(c"libc.so.6"))?;
-    // SAFETY: the functions of these names, of libc itself.
+    // SAFETY: libc's own functions of these names.
     let map = unsafe {
         let function = |name| symbols::defined(libc, name);
         if let Some(function) = function(c"_dl_find_object") {
@@ -76,15 +77,15 @@ pub fn object_of(address: usize) -> Option<Object> {
     (!map.is_null()).then_some(Object(map))
 }
 
-// Three functions that tell the object of an address. None takes a lock that fork(2) does not reset in the child.
+// Three functions that find the object of an address. None takes a lock that could stay locked in a forked child.
 
-/// `_dl_find_object`, since glibc 2.35: without locks.
+/// `_dl_find_object`, since glibc 2.35: lock-free.
 ///
 /// # Safety
-/// It is that function's address.
+/// `function` is the address of that function.
 unsafe fn find_object(function: usize, address: usize) -> *const LinkMap {
     type Function = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
-    /// `struct dl_find_object` of dlfcn.h. Its size is the same on all machines, by what it reserves.
+    /// `struct dl_find_object` of dlfcn.h. The reserved fields give it the same size on all machines.
     #[repr(C)]
     struct Found {
         _flags: u64,
@@ -102,17 +103,17 @@ unsafe fn find_object(function: usize, address: usize) -> *const LinkMap {
     }
 }
 
-/// `Dl_info`, which nothing here needs.
+/// `Dl_info`, whose content is not used.
 type Info = [usize; 4];
 
 /// dladdr1(3), in libc since glibc 2.34.
 ///
 /// # Safety
-/// It is that function's address.
+/// `function` is the address of that function.
 unsafe fn dladdr1(function: usize, address: usize) -> *const LinkMap {
     type Function =
         unsafe extern "C" fn(*const c_void, *mut Info, *mut *const LinkMap, c_int) -> c_int;
-    /// Wanted is the link map.
+    /// Asks dladdr1 for the link map.
     const RTLD_DL_LINKMAP: c_int = 2;
     let (mut info, mut map) = (Info::default(), ptr::null());
     // SAFETY: the caller's contract.
@@ -128,10 +129,10 @@ unsafe fn dladdr1(function: usize, address: usize) -> *const LinkMap {
     map
 }
 
-/// What dladdr1 of libdl calls before glibc 2.34.
+/// `_dl_addr`, which libdl's dladdr1 calls before glibc 2.34.
 ///
 /// # Safety
-/// It is that function's address.
+/// `function` is the address of that function.
 unsafe fn dl_addr(function: usize, address: usize) -> *const LinkMap {
     type Function = unsafe extern "C" fn(
         *const c_void,
@@ -140,7 +141,7 @@ unsafe fn dl_addr(function: usize, address: usize) -> *const LinkMap {
         *mut *const c_void,
     ) -> c_int;
     let (mut info, mut map) = (Info::default(), ptr::null());
-    // SAFETY: the caller's contract; the last one may be NULL.
+    // SAFETY: the caller's contract; the last argument may be NULL.
     unsafe {
         let function = mem::transmute::<usize, Function>(function);
         function(

@@ -1,8 +1,9 @@
-//! The objects that the dynamic loader has loaded, in its order: `struct link_map` of link.h.
+//! The objects that the dynamic loader has loaded, in load order: `struct link_map` of link.h.
 //!
-//! Nothing is called for it that a program may interpose: a sanitizer, whose functions do not work yet when it looks up the
-//! real ones, defines `dl_iterate_phdr` of its own. Only the objects up to this one and libc are walked. They stay loaded
-//! and in their places, so that the loader's lock is not needed: in the child of a fork another thread may hold it.
+//! No function is called that a program may interpose: sanitizers, for instance, define their own `dl_iterate_phdr`,
+//! which does not work yet while they look up the real functions. The walk covers only the objects up to this library
+//! and libc. Those stay loaded and in place, so it does not need the loader's lock, which another thread may have held
+//! at a fork.
 
 #[cfg_attr(target_env = "gnu", path = "glibc.rs")]
 #[cfg_attr(not(target_env = "gnu"), path = "musl.rs")]
@@ -16,10 +17,10 @@ use core::ffi::CStr;
 use core::mem;
 use loader::first;
 
-/// `struct link_map`, as far as it is public.
+/// The public part of `struct link_map`.
 #[repr(C)]
 struct LinkMap {
-    /// What is added to the addresses in the object's file.
+    /// The load bias: added to the addresses in the object's file.
     base: usize,
     #[cfg_attr(target_env = "gnu", allow(dead_code))]
     path: *const c_char,
@@ -50,7 +51,7 @@ extern "C" {
     static tailchain_own_dynamic: *const Dynamic;
 }
 
-/// An object that stays loaded while it is looked at.
+/// An object that stays loaded while it is examined.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Object(*const LinkMap);
 
@@ -60,17 +61,17 @@ impl Object {
         up_to_own().last()
     }
 
-    /// The objects that were loaded after this one, in that order.
+    /// The objects loaded after this one, in load order.
     pub fn following(self) -> impl Iterator<Item = Object> {
         core::iter::successors(self.next(), |object| object.next())
     }
 
-    /// The object of an address: of code that runs, or of a function that was looked up just now.
+    /// The object of an address: of running code, or of a function that was just looked up.
     pub fn of(address: usize) -> Option<Object> {
         loader::object_of(address)
     }
 
-    /// Whether it is a part of libc.
+    /// Whether it is part of libc.
     pub fn is_of_libc(self) -> bool {
         loader::is_of_libc(self)
     }
@@ -87,7 +88,7 @@ impl Object {
         unsafe { symbols::is_called(self, name) }
     }
 
-    /// What is added to the addresses in the object's file.
+    /// The load bias: added to the addresses in the object's file.
     pub fn base(self) -> usize {
         self.map().base
     }
@@ -113,7 +114,8 @@ impl Object {
     }
 }
 
-/// From the first object of our namespace to this library; nothing where the loader does not tell.
+/// The objects from the first of this library's namespace to this library; empty if the loader does not provide the
+/// list.
 fn up_to_own() -> impl Iterator<Item = Object> {
     let mut passed = false;
     first()

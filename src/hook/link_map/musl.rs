@@ -1,4 +1,4 @@
-//! What musl tells of the loaded objects. It never unloads one.
+//! musl's list of loaded objects. musl never unloads an object.
 
 use super::{all_from, LinkMap, Object};
 use crate::hook::symbols;
@@ -13,7 +13,7 @@ struct Debug {
 }
 
 extern "C" {
-    /// What the loader tells debuggers.
+    /// The loader's interface for debuggers.
     static _dl_debug_addr: *const Debug;
 }
 
@@ -40,13 +40,13 @@ pub fn object_of(address: usize) -> Option<Object> {
     if dladdr.is_null() {
         return None;
     }
-    // SAFETY: all zeroes is a valid structure; the function is musl's, by its manual page.
+    // SAFETY: all zeroes is a valid structure; the function has this type by its man page.
     let path = unsafe {
         let mut info: Info = mem::zeroed();
         let dladdr = mem::transmute::<*mut c_void, Dladdr>(dladdr);
         dladdr(address as *const c_void, &mut info);
         info.path
     };
-    // It is the very string of the object.
+    // dladdr returns the same pointer as the link map's `path`.
     all_from(first()?).find(|object| !path.is_null() && object.map().path == path)
 }

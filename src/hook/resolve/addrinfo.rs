@@ -12,7 +12,7 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// getaddrinfo(3): a name that the proxy is to resolve gets a fake address.
+        /// getaddrinfo(3): a name that the proxy is to resolve gets a fake IP.
         ///
         /// Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
         fn getaddrinfo(node: *const c_char, service: *const c_char, hints: *const AddrInfo, result: *mut *mut AddrInfo) -> c_int
@@ -25,7 +25,7 @@ pub mod hooks {
 #[cfg(target_env = "gnu")]
 use super::idn;
 use super::{addrinfo_list as list, answer, canonical, digits, is_address_to_getaddrinfo};
-use super::{is_all_libcs, loopback, Answer};
+use super::{loopback, resolves_all_locally, Answer};
 use crate::hook::boundary::Verdict;
 use crate::hook::given::GivenHost;
 use crate::state::state;
@@ -54,7 +54,7 @@ pub unsafe fn getaddrinfo(
     _hints: *const addrinfo,
     result: *mut *mut addrinfo,
 ) -> Verdict<c_int> {
-    if is_all_libcs() {
+    if resolves_all_locally() {
         return Verdict::Real;
     }
     // SAFETY: the program's own arguments.
@@ -63,7 +63,7 @@ pub unsafe fn getaddrinfo(
         Some(hints) => (hints.ai_family, hints.ai_flags),
         None => (libc::AF_UNSPEC, libc::AI_V4MAPPED | libc::AI_ADDRCONFIG),
     };
-    if !asks(family, flags) {
+    if !may_query(family, flags) {
         return Verdict::Real;
     }
     // SAFETY: as above.
@@ -105,13 +105,13 @@ pub unsafe fn getaddrinfo(
         return Verdict::Fail(Errno::ENOSYS);
     };
     if code == 0 {
-        // SAFETY: libc made the list just now, from malloc, and freeaddrinfo will free it.
+        // SAFETY: libc just allocated the list with malloc, and freeaddrinfo will free it.
         unsafe { list::complete(*result, &canonical, flags) };
     }
     Verdict::Return(code)
 }
 
-/// The caller's hints for an address in digits.
+/// The caller's hints, for a numeric address.
 fn numeric_hints(hints: Option<&addrinfo>, family: c_int, flags: c_int) -> addrinfo {
     // SAFETY: all zeroes is a valid addrinfo.
     let mut numeric: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -120,12 +120,12 @@ fn numeric_hints(hints: Option<&addrinfo>, family: c_int, flags: c_int) -> addri
         numeric.ai_protocol = hints.ai_protocol;
     }
     numeric.ai_family = family;
-    // AI_ADDRCONFIG asks about the machine's own addresses: of no meaning for one that only the proxy uses.
+    // AI_ADDRCONFIG looks at the machine's own addresses, which say nothing about an address that only the proxy uses.
     numeric.ai_flags = flags & !libc::AI_ADDRCONFIG | libc::AI_NUMERICHOST;
     numeric
 }
 
-/// `code`, unless libc finds fault with the flags, the socket type or the service: it looks at the host last.
+/// Fails with `code`, unless libc rejects the flags, the socket type or the service: libc looks at the host last.
 ///
 /// # Safety
 /// As getaddrinfo(3).
@@ -139,7 +139,7 @@ unsafe fn fails_after_its_arguments(
     // SAFETY: the caller's contract.
     match unsafe { real::getaddrinfo(address.as_ptr(), service, numeric, &mut list) } {
         Some(0) => {
-            // SAFETY: libc made the list just now.
+            // SAFETY: libc has just allocated the list.
             unsafe { libc::freeaddrinfo(list) };
             Verdict::Return(code)
         }
@@ -148,11 +148,11 @@ unsafe fn fails_after_its_arguments(
     }
 }
 
-/// What libc may answer of a request for a name of /etc/hosts: where it does not find the family there, it asks a server.
+/// What libc may answer for a name in /etc/hosts. Without an entry of the requested family libc would ask a DNS server.
 pub enum Share {
     All,
     None,
-    /// This address in digits.
+    /// Only this numeric address.
     Address(IpAddr),
 }
 
@@ -163,7 +163,7 @@ pub fn share_of_libc(name: &HostName, host: KnownHost, family: c_int, flags: c_i
     let is_mapped = flags & libc::AI_V4MAPPED != 0;
     let wants_both = is_mapped && flags & libc::AI_ALL != 0;
     match (family, host.v4, host.v6) {
-        // musl looks for both in the file before it asks.
+        // musl looks for both families in the file before it queries a server.
         (libc::AF_INET6, ..) if is_mapped && cfg!(target_env = "musl") => Share::All,
         (libc::AF_INET, None, _) => Share::None,
         (libc::AF_INET6, None, Some(v6)) if wants_both => Share::Address(v6.into()),
@@ -173,13 +173,13 @@ pub fn share_of_libc(name: &HostName, host: KnownHost, family: c_int, flags: c_i
     }
 }
 
-/// Whether such a request may ask a server.
-pub fn asks(family: c_int, flags: c_int) -> bool {
+/// Whether such a request may query a server.
+pub fn may_query(family: c_int, flags: c_int) -> bool {
     matches!(family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
         && flags & libc::AI_NUMERICHOST == 0
 }
 
-/// Look at a host that is asked for, in the form that DNS has it in; with that form.
+/// Decides on a host, in the form that DNS uses. Returns that form and the decision.
 ///
 /// # Errors
 /// The code of getaddrinfo(3).
@@ -189,7 +189,7 @@ pub fn answer_in_dns_form(text: &CStr, flags: c_int) -> Result<(Cow<'_, CStr>, A
         Dns::Local => Cow::Borrowed(text),
         Dns::Remote => idn::encoded(text, flags)?,
     };
-    // musl knows no AI_IDN, and refuses it.
+    // musl does not know AI_IDN, and rejects it.
     #[cfg(not(target_env = "gnu"))]
     let text = {
         let _ = flags;
@@ -199,7 +199,7 @@ pub fn answer_in_dns_form(text: &CStr, flags: c_int) -> Result<(Cow<'_, CStr>, A
     Ok((text, answer))
 }
 
-/// libc's own answer, with its addresses remembered.
+/// libc's own answer, whose addresses are recorded for the name.
 ///
 /// # Safety
 /// As getaddrinfo(3).
@@ -215,11 +215,11 @@ unsafe fn direct_name(
         return Verdict::Fail(Errno::ENOSYS);
     };
     if code == 0 {
-        // SAFETY: libc made the list just now.
+        // SAFETY: libc has just allocated the list.
         let mut next = unsafe { *result };
         // SAFETY: as above; the last entry's ai_next is NULL.
         while let Some(entry) = unsafe { next.as_ref() } {
-            // SAFETY: libc's own address, of that length.
+            // SAFETY: libc's own address, of this length.
             let address = unsafe { SockAddr::copy_from(entry.ai_addr, entry.ai_addrlen) };
             if let Some(address) = address.and_then(|address| address.inet()) {
                 state().remember(address.ip(), name);

@@ -1,7 +1,7 @@
 //! getaddrinfo_a(3).
 
-use super::addrinfo::{answer_in_dns_form, asks, share_of_libc, Share};
-use super::{digits, is_all_libcs, loopback, Answer};
+use super::addrinfo::{answer_in_dns_form, may_query, share_of_libc, Share};
+use super::{digits, loopback, resolves_all_locally, Answer};
 use crate::hook::boundary::Verdict;
 use core::ffi::{c_char, c_int, CStr};
 use hooks::real;
@@ -26,23 +26,23 @@ pub mod hooks {
     }
 }
 
-/// `struct gaicb` of getaddrinfo_a(3), as far as it is read here.
+/// The fields of `struct gaicb` of getaddrinfo_a(3) that are used here.
 #[repr(C)]
 pub struct Gaicb {
     ar_name: *const c_char,
     ar_service: *const c_char,
     ar_request: *const addrinfo,
-    // What follows is libc's.
+    // libc's private fields follow.
 }
 
-/// getaddrinfo_a(3): the call returns when all requests are done.
+/// getaddrinfo_a(3): return when all requests are done.
 const GAI_WAIT: c_int = 0;
 
-/// What libc finds no host for (EAI_NONAME, of that request alone) and asks no server about: a label is empty.
+/// A name with an empty label: libc fails the request (EAI_NONAME) without querying a server.
 const NO_HOST: &CStr = c"a..b";
 
-/// The body of the hook. Each name that the proxy is to resolve is replaced by its fake address in the request
-/// itself, which libc reads now or later on a thread of its own.
+/// The body of the hook. In each request, a name that the proxy is to resolve is replaced by its fake IP. libc reads
+/// the request during the call, or later on its own thread.
 ///
 /// # Safety
 /// As getaddrinfo_a(3).
@@ -52,39 +52,40 @@ pub unsafe fn getaddrinfo_a(
     count: c_int,
     event: *mut libc::sigevent,
 ) -> Verdict<c_int> {
-    if is_all_libcs() {
+    if resolves_all_locally() {
         return Verdict::Real;
     }
     let mut replaced: Vec<(*mut Gaicb, *const c_char)> = Vec::new();
     let mut failure = None;
     for index in 0..usize::try_from(count).unwrap_or(0) {
-        // SAFETY: the program's own arguments: `count` pointers, NULL ones allowed.
-        let place = unsafe { list.add(index).read() };
+        // SAFETY: the program's own arguments: `count` pointers, which may be NULL.
+        let pointer = unsafe { list.add(index).read() };
         // SAFETY: as above.
-        let Some(request) = (unsafe { place.as_mut() }) else {
+        let Some(request) = (unsafe { pointer.as_mut() }) else {
             continue;
         };
         // SAFETY: as above.
         let hints = unsafe { request.ar_request.as_ref() };
         let (family, flags) = hints.map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
-        if !asks(family, flags) || request.ar_name.is_null() {
+        if !may_query(family, flags) || request.ar_name.is_null() {
             continue;
         }
         // SAFETY: as above; a C string.
         let text = unsafe { CStr::from_ptr(request.ar_name) }.to_owned();
-        let instead = match instead_of(&text, family, flags) {
-            // libc reads it later, on its own thread, but no later than the caller waits.
+        let replacement = match replacement_for(&text, family, flags) {
+            // libc reads it later, on its own thread, but before this call returns.
             Ok(None) if mode == GAI_WAIT => Ok(text),
             Ok(None) => continue,
             Ok(Some(digits)) => Ok(digits),
             Err(code) => Err(code),
         };
-        // From malloc, since some programs free ar_name. Those that do not, and do not wait, leak some 20 bytes.
+        // From malloc, since some programs free ar_name. Programs that neither free it nor wait leak some 20 bytes per
+        // request.
         // SAFETY: a C string.
-        let copy = instead.map(|text| unsafe { libc::strdup(text.as_ptr()) });
+        let copy = replacement.map(|text| unsafe { libc::strdup(text.as_ptr()) });
         match copy {
             Ok(copy) if !copy.is_null() => {
-                replaced.push((place, request.ar_name));
+                replaced.push((pointer, request.ar_name));
                 request.ar_name = copy;
             }
             other => {
@@ -94,7 +95,7 @@ pub unsafe fn getaddrinfo_a(
         }
     }
     if let Some(code) = failure {
-        // SAFETY: libc has not seen them.
+        // SAFETY: libc has not seen the requests.
         unsafe { restore(&replaced) };
         return Verdict::Return(code);
     }
@@ -103,28 +104,29 @@ pub unsafe fn getaddrinfo_a(
     }
     // SAFETY: the program's own arguments.
     let Some(code) = (unsafe { real::getaddrinfo_a(mode, list.cast(), count, event) }) else {
-        // SAFETY: there is no libc that has seen them.
+        // SAFETY: libc lacks the function, so it has not seen the requests.
         unsafe { restore(&replaced) };
         return Verdict::Fail(Errno::ENOSYS);
     };
     if code == 0 {
-        // SAFETY: libc is done with all of them. (After EAI_INTR it may not be: then they stay.)
+        // SAFETY: libc is done with all requests. (After EAI_INTR it may not be, so the replacements stay.)
         unsafe { restore(&replaced) };
     }
     Verdict::Return(code)
 }
 
-/// What libc is to look up in place of a name; `None`: the name.
+/// The text that libc is to look up instead of a name; `None`: the name itself.
 ///
 /// # Errors
 /// The code of getaddrinfo_a(3).
-fn instead_of(text: &CStr, family: c_int, flags: c_int) -> Result<Option<CString>, c_int> {
+fn replacement_for(text: &CStr, family: c_int, flags: c_int) -> Result<Option<CString>, c_int> {
     let Ok((_, answer)) = answer_in_dns_form(text, flags) else {
-        // What cannot be encoded libc cannot encode either, and says so of the one request.
+        // libc cannot encode the name either, and fails only this request.
         return Ok(None);
     };
     Ok(match answer {
-        // What libc finds for a watched name later, on its own thread, is not seen: it goes through the proxy.
+        // What libc finds later on its own thread is not recorded, so a connection to a watched name goes through the
+        // proxy.
         Answer::Local | Answer::DirectName(_) => None,
         Answer::Known(name, host) => match share_of_libc(&name, host, family, flags) {
             Share::All => None,
@@ -138,10 +140,10 @@ fn instead_of(text: &CStr, family: c_int, flags: c_int) -> Result<Option<CString
     })
 }
 
-/// Give requests their own names back.
+/// Restores the original names of the requests.
 ///
 /// # Safety
-/// The requests are valid, their names are from malloc, and nobody reads these any more.
+/// The requests are valid, their replaced names are from malloc, and nothing reads those any more.
 unsafe fn restore(replaced: &[(*mut Gaicb, *const c_char)]) {
     for &(request, name) in replaced {
         // SAFETY: the caller's contract.

@@ -1,11 +1,11 @@
-//! The list that libc makes for a fake address, made to look as if it had resolved the name.
+//! Adapts the list that libc returns for a fake IP, as if libc had resolved the name.
 
 #[cfg(target_env = "gnu")]
 pub use glibc::{complete, digits};
 #[cfg(target_env = "musl")]
 pub use musl::{complete, digits};
 
-/// The canonical name is a string of its own, in the first entry alone, and only if it was asked for.
+/// glibc's canonical name is a separate string, in the first entry only, and only if AI_CANONNAME is set.
 #[cfg(target_env = "gnu")]
 mod glibc {
     use crate::hook::resolve::{self, idn};
@@ -14,13 +14,13 @@ mod glibc {
     use std::ffi::CString;
     use std::net::IpAddr;
 
-    /// What libc is asked for in the name's place.
+    /// The text that libc gets instead of the name.
     pub fn digits(ip: IpAddr, _name: &CStr) -> CString {
         resolve::digits(ip)
     }
 
     /// # Safety
-    /// `list` was made by getaddrinfo(3), with AI_CANONNAME where that is among `flags`.
+    /// `list` was returned by getaddrinfo(3), with AI_CANONNAME if `flags` has it.
     pub unsafe fn complete(list: *mut addrinfo, name: &CStr, flags: c_int) {
         // SAFETY: the caller's contract.
         unsafe { restore_flags(list, flags) };
@@ -30,10 +30,10 @@ mod glibc {
         }
     }
 
-    /// libc repeats the caller's flags in every entry.
+    /// Restores the caller's flags: glibc copies them into every entry.
     ///
     /// # Safety
-    /// `list` is NULL or was made by getaddrinfo(3).
+    /// `list` is NULL or was returned by getaddrinfo(3).
     unsafe fn restore_flags(list: *mut addrinfo, flags: c_int) {
         let mut next = list;
         // SAFETY: the caller's contract.
@@ -43,10 +43,10 @@ mod glibc {
         }
     }
 
-    /// Give the list its canonical name.
+    /// Sets the canonical name of the list.
     ///
     /// # Safety
-    /// `list` is NULL or was made by getaddrinfo(3).
+    /// `list` is NULL or was returned by getaddrinfo(3).
     unsafe fn rename(list: *mut addrinfo, name: &str) {
         // SAFETY: the caller's contract.
         let Some(first) = (unsafe { list.as_mut() }) else {
@@ -62,8 +62,9 @@ mod glibc {
     }
 }
 
-/// The canonical name follows the entries, in the one piece of memory that holds them all, and each entry has it, asked for
-/// or not. It is what was asked for: an address in as many digits as the name has letters makes room for the name.
+/// musl's canonical name is in the same allocation as the entries, and every entry points to it, whether or not
+/// AI_CANONNAME is set. It is a copy of the requested text. So the text gets padded with zeros to the length of the
+/// name, which makes room for the name.
 #[cfg(target_env = "musl")]
 mod musl {
     use core::ffi::{c_int, CStr};
@@ -72,8 +73,8 @@ mod musl {
     use std::ffi::CString;
     use std::net::IpAddr;
 
-    /// What libc is asked for in the name's place: inet_aton(3) takes any number of zeros after `0x`, and the scope of an
-    /// IPv6 address has any number of them, too.
+    /// The text that libc gets instead of the name, padded to the name's length: inet_aton(3) accepts any number of
+    /// zeros after `0x`, and so does the scope of an IPv6 address.
     pub fn digits(ip: IpAddr, name: &CStr) -> CString {
         let room = name.count_bytes();
         let digits = match ip {
@@ -91,7 +92,7 @@ mod musl {
     }
 
     /// # Safety
-    /// `list` was made by getaddrinfo(3) for these digits.
+    /// `list` was returned by getaddrinfo(3) for this text.
     pub unsafe fn complete(list: *mut addrinfo, name: &CStr, _flags: c_int) {
         // SAFETY: the caller's contract.
         let Some(first) = (unsafe { list.as_ref() }) else {
@@ -100,13 +101,13 @@ mod musl {
         if first.ai_canonname.is_null() {
             return;
         }
-        // SAFETY: a C string of libc's.
+        // SAFETY: a C string of libc.
         let room = unsafe { CStr::from_ptr(first.ai_canonname) }.count_bytes();
         let name = name.to_bytes_with_nul();
         if room + 1 < name.len() {
             return;
         }
-        // SAFETY: there is room for the name and the NUL, in memory that is this list's alone.
+        // SAFETY: there is room for the name and the NUL, in memory that belongs to this list alone.
         unsafe {
             ptr::copy_nonoverlapping(name.as_ptr().cast(), first.ai_canonname, name.len());
         }

@@ -1,8 +1,10 @@
-//! gethostbyname(3), gethostbyaddr(3) and their relatives.
+//! gethostbyname(3), gethostbyaddr(3) and their variants.
 //!
-//! libc is asked for the fake address in digits and so fills the hostent itself; only `h_name` is put in place.
+//! libc looks up the fake IP as a numeric address and so fills the hostent itself; only `h_name` is replaced.
 
-use super::{answer, canonical, digits, is_address_to_gethostbyname, is_all_libcs, loopback};
+use super::{
+    answer, canonical, digits, is_address_to_gethostbyname, loopback, resolves_all_locally,
+};
 use super::{set_h_errno, Answer, Reverse, HOST_NOT_FOUND, NETDB_INTERNAL, TRY_AGAIN};
 use crate::hook::boundary::Verdict;
 use crate::hook::given::GivenBytes;
@@ -89,18 +91,18 @@ pub mod hooks {
     }
 }
 
-/// Where the functions without `_r` keep the name. Like libc's own result it is overwritten by the next call,
-/// from whatever thread (gethostbyname(3), MT-Unsafe race).
+/// The name for the functions without `_r`. Like libc's static result it is overwritten by the next call from any
+/// thread (gethostbyname(3), MT-Unsafe race).
 struct StaticName(UnsafeCell<[u8; HostName::MAX + 1]>);
-// SAFETY: callers of these functions must not call them from two threads at once.
+// SAFETY: by their contract these functions must not be called from two threads at once.
 unsafe impl Sync for StaticName {}
 static NAME: StaticName = StaticName(UnsafeCell::new([0; HostName::MAX + 1]));
 
-/// Put `name` into libc's static result.
+/// Puts `name` into libc's static result.
 ///
 /// # Safety
 /// `entry` is NULL or libc's static hostent.
-unsafe fn named(entry: *mut hostent, name: &CStr) -> *mut hostent {
+unsafe fn with_name(entry: *mut hostent, name: &CStr) -> *mut hostent {
     // SAFETY: the caller's contract.
     if let Some(entry) = unsafe { entry.as_mut() } {
         let buffer = NAME.0.get().cast::<u8>();
@@ -108,18 +110,18 @@ unsafe fn named(entry: *mut hostent, name: &CStr) -> *mut hostent {
         // SAFETY: a name has at most MAX bytes.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, bytes.len()) };
         // SAFETY: libc filled it.
-        unsafe { call(entry, buffer.cast()) };
+        unsafe { set_name(entry, buffer.cast()) };
     }
     entry
 }
 
-/// The host is called `name` from now on.
+/// Sets `h_name`.
 ///
 /// # Safety
 /// libc filled `entry`.
-unsafe fn call(entry: &mut hostent, name: *mut c_char) {
+unsafe fn set_name(entry: &mut hostent, name: *mut c_char) {
     entry.h_name = name;
-    // musl's first alias is the name.
+    // In musl the first alias is the name.
     #[cfg(target_env = "musl")]
     // SAFETY: the caller's contract.
     if let Some(alias) = unsafe { entry.h_aliases.as_mut() } {
@@ -127,13 +129,13 @@ unsafe fn call(entry: &mut hostent, name: *mut c_char) {
     }
 }
 
-/// What a hook returns that fails.
+/// The result of a failed hook.
 pub fn failed() -> *mut hostent {
     set_h_errno(NETDB_INTERNAL);
     ptr::null_mut()
 }
 
-/// What a hook with `_r` returns that fails: the errno. Programs look at the result, too.
+/// The result of a failed `_r` hook: the errno. Sets `*result` to NULL too, since programs check it.
 ///
 /// # Safety
 /// As gethostbyname_r(3).
@@ -197,14 +199,14 @@ unsafe fn by_name(given: &mut GivenBytes, family: c_int) -> Verdict<*mut hostent
             // SAFETY: a C string; libc returns its static hostent.
             match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
                 // SAFETY: as above.
-                Some(entry) => Verdict::Return(unsafe { named(entry, &name) }),
+                Some(entry) => Verdict::Return(unsafe { with_name(entry, &name) }),
                 None => Verdict::Fail(Errno::ENOSYS),
             }
         }
     }
 }
 
-/// Remember the addresses of a name: `Answer::DirectName`.
+/// Records the addresses of a name: `Answer::DirectName`.
 ///
 /// # Safety
 /// `entry` is NULL or a hostent that libc filled.
@@ -225,7 +227,7 @@ unsafe fn remember(entry: *mut hostent, name: &HostName) {
         if let Some(ip) = ip {
             state().remember(ip, name);
         }
-        // SAFETY: not beyond the NULL that ends the list.
+        // SAFETY: not beyond the terminating NULL.
         next = unsafe { next.add(1) };
     }
 }
@@ -236,14 +238,14 @@ enum Numeric {
     DirectName(HostName),
     TableFull,
     NoName,
-    /// What the host is called, and its address.
+    /// The name of the host, and its address.
     Address(CString, IpAddr),
 }
 
 /// # Safety
 /// The name is NULL or a C string.
 unsafe fn numeric(given: &mut GivenBytes, family: c_int) -> Numeric {
-    if !matches!(family, libc::AF_INET | libc::AF_INET6) || is_all_libcs() {
+    if !matches!(family, libc::AF_INET | libc::AF_INET6) || resolves_all_locally() {
         return Numeric::Local;
     }
     // SAFETY: the caller's contract.
@@ -265,7 +267,7 @@ unsafe fn numeric(given: &mut GivenBytes, family: c_int) -> Numeric {
     }
 }
 
-/// The arguments that all `_r` functions end with.
+/// The last arguments of all `_r` functions.
 #[derive(Clone, Copy)]
 struct OutBuf {
     entry: *mut hostent,
@@ -276,13 +278,13 @@ struct OutBuf {
 }
 
 impl OutBuf {
-    /// Have libc fill it for an address in digits, and put the name in front.
+    /// Has libc fill the hostent for a numeric address, with the name at the start of the buffer.
     ///
     /// # Safety
     /// As gethostbyname2_r(3).
     unsafe fn fill(self, name: &CStr, ip: IpAddr, family: c_int) -> Verdict<c_int> {
         let name = name.to_bytes_with_nul();
-        // What libc puts behind it are pointers, which it does not align for an address.
+        // libc puts pointers behind the name, and does not align them for a numeric address.
         let end = self.buffer.wrapping_add(name.len());
         let taken = name.len() + end.align_offset(align_of::<*mut c_char>());
         if self.size < taken {
@@ -290,7 +292,7 @@ impl OutBuf {
             return unsafe { self.fail(libc::ERANGE, self.reason_of_erange()) };
         }
         let buffer = self.buffer.wrapping_add(taken);
-        // SAFETY: the caller's contract; the buffer is longer than what is taken from it.
+        // SAFETY: the caller's contract; the part taken for the name is within the buffer.
         let code = unsafe {
             real::gethostbyname2_r(
                 digits(ip).as_ptr(),
@@ -306,7 +308,7 @@ impl OutBuf {
         unsafe {
             if code == Some(0) && !(*self.result).is_null() {
                 ptr::copy_nonoverlapping(name.as_ptr().cast(), self.buffer, name.len());
-                call(&mut *self.entry, self.buffer);
+                set_name(&mut *self.entry, self.buffer);
             }
         }
         match code {
@@ -315,7 +317,7 @@ impl OutBuf {
         }
     }
 
-    /// musl gives none.
+    /// musl does not set h_errno with ERANGE.
     ///
     /// # Safety
     /// As gethostbyname2_r(3).
@@ -327,7 +329,7 @@ impl OutBuf {
         }
     }
 
-    /// Not found; but libc looks first whether the buffer has room for any host at all.
+    /// Not found. libc first checks whether the buffer is large enough for any host.
     ///
     /// # Safety
     /// As gethostbyname2_r(3).
@@ -414,7 +416,7 @@ pub unsafe fn gethostbyname2_r(
                 real::gethostbyname2_r(name, family, entry, buffer, size, result, h_errno)
             };
             if code == Some(0) {
-                // SAFETY: libc wrote it just now.
+                // SAFETY: libc has just written it.
                 unsafe { remember(*result, &direct_name) };
             }
             Verdict::of_value(code)
@@ -432,7 +434,7 @@ fn spelled(name: &HostName) -> CString {
     CString::new(name.as_str()).unwrap_or_default()
 }
 
-/// The address argument of gethostbyaddr.
+/// The address argument of gethostbyaddr(3).
 ///
 /// # Safety
 /// It is NULL or readable for `length` bytes.
@@ -441,7 +443,7 @@ unsafe fn given_address(
     length: socklen_t,
     family: c_int,
 ) -> Option<IpAddr> {
-    /// libc reads no more.
+    /// libc reads at most this many bytes.
     const LONGEST: usize = size_of::<Ipv6Addr>();
     let length = LONGEST.min(length as usize);
     // SAFETY: the caller's contract.
@@ -450,7 +452,7 @@ unsafe fn given_address(
     unsafe { address(bytes.as_ptr().cast(), length as socklen_t, family) }
 }
 
-/// An address of h_length bytes.
+/// An address of `length` bytes.
 ///
 /// # Safety
 /// `address` is NULL or readable for `length` bytes.
@@ -458,7 +460,7 @@ unsafe fn address(address: *const c_void, length: socklen_t, family: c_int) -> O
     if address.is_null() {
         return None;
     }
-    // SAFETY: the caller's contract, for as many bytes as `length` says.
+    // SAFETY: the caller's contract, for `length` bytes.
     let (v4, v6) = unsafe {
         let readable = length as usize;
         (
@@ -497,7 +499,7 @@ pub unsafe fn gethostbyaddr(
             // SAFETY: a C string; libc returns its static hostent.
             match unsafe { real::gethostbyname2(digits(ip).as_ptr(), family) } {
                 // SAFETY: as above.
-                Some(entry) => Verdict::Return(unsafe { named(entry, &spelled(&name)) }),
+                Some(entry) => Verdict::Return(unsafe { with_name(entry, &spelled(&name)) }),
                 None => Verdict::Fail(Errno::ENOSYS),
             }
         }

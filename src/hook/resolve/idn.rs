@@ -1,5 +1,5 @@
-//! Internationalized names: AI_IDN and AI_CANONIDN of getaddrinfo(3). libc has libidn2 do it, and so does this: it is
-//! loaded when such a name first comes, as libc would.
+//! Internationalized names: AI_IDN and AI_CANONIDN of getaddrinfo(3). glibc uses libidn2 for them, and so does this
+//! module: like glibc, it loads libidn2 at the first such name.
 
 use core::ffi::{c_char, c_int, c_void, CStr};
 use core::ptr;
@@ -7,16 +7,16 @@ use once_cell::race::OnceBox;
 use std::borrow::Cow;
 use std::ffi::CString;
 
-/// What getaddrinfo(3) is to do with names (netdb.h).
+/// Flags of getaddrinfo(3) (netdb.h).
 const AI_IDN: c_int = 0x40;
 const AI_CANONIDN: c_int = 0x80;
 /// The name cannot be encoded (netdb.h).
 const EAI_IDN_ENCODE: c_int = -105;
 
-/// `text` as DNS has it, when the caller wants that.
+/// `text` in the form that DNS uses, if the caller asks for that.
 ///
 /// # Errors
-/// The code of getaddrinfo(3): it cannot be encoded, in this locale or at all, or libidn2 is not there.
+/// The code of getaddrinfo(3): the name cannot be encoded, in this locale or at all, or libidn2 is missing.
 pub fn encoded(text: &CStr, flags: c_int) -> Result<Cow<'_, CStr>, c_int> {
     if flags & AI_IDN == 0 || text.to_bytes().is_ascii() {
         return Ok(Cow::Borrowed(text));
@@ -26,7 +26,7 @@ pub fn encoded(text: &CStr, flags: c_int) -> Result<Cow<'_, CStr>, c_int> {
     encoded.map(Cow::Owned).ok_or(EAI_IDN_ENCODE)
 }
 
-/// The canonical name in the form that the caller wants it in; where that cannot be, as DNS has it.
+/// The canonical name in the form that the caller asks for, or, if it cannot be converted, as DNS has it.
 pub fn canonical(name: &str, flags: c_int) -> Cow<'_, str> {
     let unchanged = Cow::Borrowed(name);
     if flags & AI_CANONIDN == 0 || !name.contains("xn--") {
@@ -39,7 +39,8 @@ pub fn canonical(name: &str, flags: c_int) -> Cow<'_, str> {
     decoded.map_or(unchanged, Cow::Owned)
 }
 
-/// idn2_lookup_ul and idn2_to_unicode_lzlz: a string in the encoding of the locale, where the result goes, flags.
+/// The type of idn2_lookup_ul and idn2_to_unicode_lzlz. Arguments: a string in the encoding of the locale, a pointer
+/// for the result, flags.
 type Convert = unsafe extern "C" fn(*const c_char, *mut *mut c_char, c_int) -> c_int;
 
 struct Libidn2 {
@@ -72,15 +73,15 @@ fn load() -> Option<Libidn2> {
 
 fn convert(function: Convert, text: &CStr) -> Option<CString> {
     let mut result = ptr::null_mut();
-    // SAFETY: a C string, and a place for a pointer.
+    // SAFETY: a C string, and a pointer for the result.
     let code = unsafe { function(text.as_ptr(), &mut result, 0) };
     if code != 0 || result.is_null() {
         return None;
     }
-    // SAFETY: after success it is a C string.
+    // SAFETY: after success the result is a C string.
     let copy = unsafe { CStr::from_ptr(result) }.to_owned();
     if let Some(library) = libidn2() {
-        // SAFETY: made by this library just now.
+        // SAFETY: allocated by this library just now.
         unsafe { (library.free)(result.cast()) };
     }
     Some(copy)

@@ -1,5 +1,5 @@
-//! The resolver functions. A name that the proxy is to resolve gets a fake address, and libc builds the answer
-//! for that numeric address itself: hints, services, lists and buffers keep libc's own meaning.
+//! The resolver functions. A name that the proxy is to resolve gets a fake IP, and libc builds the answer for that
+//! numeric address itself, so hints, services, lists and buffers keep libc's semantics.
 
 pub mod addrinfo;
 #[cfg(target_env = "gnu")]
@@ -25,7 +25,7 @@ const HOST_NOT_FOUND: c_int = 1;
 const TRY_AGAIN: c_int = 2;
 const NO_RECOVERY: c_int = 3;
 const NO_DATA: c_int = 4;
-/// See errno.
+/// The reason is in errno.
 const NETDB_INTERNAL: c_int = -1;
 
 extern "C" {
@@ -37,15 +37,15 @@ fn set_h_errno(value: c_int) {
     unsafe { *__h_errno_location() = value }
 }
 
-/// Whether libc resolves all names, and nobody has to look at them.
-fn is_all_libcs() -> bool {
+/// Whether libc resolves all names, and the hooks have nothing to do.
+fn resolves_all_locally() -> bool {
     let state = state();
     state.config.dns == Dns::Local
         && state.config.local_domains.is_empty()
         && !state.has_named_proxy()
 }
 
-/// Look at a host that is asked for. `is_address` says what the function takes for an address.
+/// Decides on a host. `is_address` says whether the called function takes the text as a numeric address.
 fn answer(text: &CStr, is_address: fn(&CStr) -> bool) -> Answer {
     if is_address(text) {
         return Answer::Local;
@@ -60,14 +60,14 @@ fn answer(text: &CStr, is_address: fn(&CStr) -> bool) -> Answer {
     }
 }
 
-/// The name of a host as libc gives it back: as it was asked for, without a dot at the end.
+/// The canonical name of a host: as requested, without a trailing dot.
 fn canonical(text: &CStr) -> CString {
     let bytes = text.to_bytes();
     CString::new(bytes.strip_suffix(b".").unwrap_or(bytes)).unwrap_or_default()
 }
 
-/// Whether gethostbyname(3) and its relatives take it for an address, or for nothing, without asking anybody: digits and
-/// dots, and IPv6 addresses. To them, other than to inet_aton(3), `0xcafe` is a name.
+/// Whether gethostbyname(3) and its variants resolve or reject the text without a query: digits and dots, and IPv6
+/// addresses. Unlike inet_aton(3), they take `0xcafe` as a name.
 #[cfg(target_env = "gnu")]
 pub fn is_address_to_gethostbyname(text: &CStr) -> bool {
     let bytes = text.to_bytes();
@@ -75,12 +75,12 @@ pub fn is_address_to_gethostbyname(text: &CStr) -> bool {
     digits && bytes.first() != Some(&b'.') && bytes.last() != Some(&b'.') || is_ipv6(text)
 }
 
-/// musl's is getaddrinfo(3) in another form.
+/// musl implements them by getaddrinfo(3).
 #[cfg(not(target_env = "gnu"))]
 pub use is_address_to_getaddrinfo as is_address_to_gethostbyname;
 
-/// Whether getaddrinfo(3) takes it for an address: what inet_aton(3) accepts, but for what may follow a blank, and IPv6
-/// addresses, with a scope or without.
+/// Whether getaddrinfo(3) takes the text as a numeric address: what inet_aton(3) accepts, except for text after a
+/// blank, and IPv6 addresses, with or without a scope.
 pub fn is_address_to_getaddrinfo(text: &CStr) -> bool {
     extern "C" {
         fn inet_aton(text: *const c_char, address: *mut libc::in_addr) -> c_int;

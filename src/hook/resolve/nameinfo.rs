@@ -22,7 +22,7 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// getnameinfo(3): a fake address gets its name back; other addresses are not asked about outside.
+        /// getnameinfo(3): a fake IP gets its name back; other addresses are not looked up at a DNS server.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn getnameinfo(address: *const sockaddr, length: socklen_t, host: *mut c_char, host_size: socklen_t, service: *mut c_char, service_size: socklen_t, flags: c_int) -> c_int
@@ -50,7 +50,7 @@ pub unsafe fn getnameinfo(
     if host.is_null() || host_size == 0 || flags & libc::NI_NUMERICHOST != 0 {
         return Verdict::Real;
     }
-    // SAFETY: the program's own arguments: libc, too, relies on the pointer.
+    // SAFETY: the program's own arguments: libc too relies on the pointer.
     let address = unsafe { given.read(|_, _| true) };
     let Some(ip) = address.and_then(SockAddr::inet) else {
         return Verdict::Real;
@@ -100,7 +100,7 @@ pub unsafe fn getnameinfo(
                     None => return Errno::ENOSYS.into(),
                 }
             }
-            // SAFETY: host is writable for host_size bytes, more than the name has.
+            // SAFETY: host is writable for host_size bytes, which is more than the name needs.
             unsafe {
                 ptr::copy_nonoverlapping(bytes.as_ptr().cast(), host, bytes.len());
                 *host.add(bytes.len()) = 0;

@@ -1,11 +1,11 @@
-//! res_query(3) and its relatives: address queries that a program puts into DNS messages by way of libc.
+//! res_query(3) and its variants: DNS queries that a program makes through libc.
 //!
-//! A, AAAA and PTR are answered here as getaddrinfo(3) and getnameinfo(3) would answer them, and never leave; so
-//! is ANY, which asks for addresses too. CNAME, SVCB and HTTPS (Firefox asks for the last) are answered with "no data".
-//! Every other type (MX, TXT, SRV, …) is libc's: what asks for these has nothing else to go by.
+//! A, AAAA and PTR are answered here as getaddrinfo(3) and getnameinfo(3) would answer them, without a query to a
+//! server. So is ANY, which also asks for addresses. CNAME, SVCB and HTTPS (Firefox asks for the last) are answered
+//! with "no data". Every other type (MX, TXT, SRV, …) is libc's: a program that asks for these has no alternative.
 //!
-//! AAAA gets the IPv6 address that stands for the name, not "no data": whether the program asks for A as well
-//! cannot be seen, and one that speaks IPv6 only would be left with nothing. Both addresses lead to the name.
+//! AAAA gets the fake IPv6 address of the name, not "no data": the hook cannot know whether the program asks for A as
+//! well, and an IPv6-only program would get no address. Both addresses lead to the name.
 
 use super::set_h_errno;
 use super::{HOST_NOT_FOUND, NO_DATA, NO_RECOVERY, TRY_AGAIN};
@@ -30,7 +30,7 @@ pub mod hooks {
     hooks! {
         find current;
 
-        /// res_query(3): an address query is answered as getaddrinfo would, as a DNS message; other types are libc's.
+        /// res_query(3): an address query is answered as by getaddrinfo, in a DNS message; other types are libc's.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -38,7 +38,7 @@ pub mod hooks {
             reads given: GivenBytes = GivenBytes::new(name.cast()),
             real real::res_query(given.pointer().cast(), class, kind, answer, size);
 
-        /// res_search(3): as res_query; the proxy knows of no search domains.
+        /// res_search(3): as res_query; search domains do not apply to the proxy.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -46,7 +46,7 @@ pub mod hooks {
             reads given: GivenBytes = GivenBytes::new(name.cast()),
             real real::res_search(given.pointer().cast(), class, kind, answer, size);
 
-        /// res_querydomain(3): as res_query, of the two names put together.
+        /// res_querydomain(3): as res_query, for the concatenated name.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -54,7 +54,7 @@ pub mod hooks {
             reads given: GivenDomain = GivenDomain::new(name, domain),
             real real::res_querydomain(given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size);
 
-        /// res_send(3): an address query that the program wrote itself, as res_query.
+        /// res_send(3): as res_query, for an address query in a message that the program built itself.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -107,7 +107,7 @@ pub mod hooks {
             real real::res_nsend(res, given.pointer(), length, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_query of a glibc before 2.34: as that.
+        /// The res_query of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_query(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -116,7 +116,7 @@ pub mod hooks {
             real real::__res_query(given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_search of a glibc before 2.34: as that.
+        /// The res_search of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_search(name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -125,7 +125,7 @@ pub mod hooks {
             real real::__res_search(given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_querydomain of a glibc before 2.34: as that.
+        /// The res_querydomain of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_querydomain(name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -134,7 +134,7 @@ pub mod hooks {
             real real::__res_querydomain(given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_send of a glibc before 2.34: as that.
+        /// The res_send of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_send(message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -145,7 +145,7 @@ pub mod hooks {
 
         /// What programs call that were linked with res_nquery of a glibc before 2.34: as that.
         ///
-        /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
+        /// The res_nquery of programs linked with a glibc before 2.34.
         fn __res_nquery(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
             = query::res_nquery, fails {
                 // SAFETY: the program's own argument.
@@ -155,7 +155,7 @@ pub mod hooks {
             real real::__res_nquery(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_nsearch of a glibc before 2.34: as that.
+        /// The res_nsearch of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_nsearch(res: *mut query::ResState, name: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -167,7 +167,7 @@ pub mod hooks {
             real real::__res_nsearch(res, given.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_nquerydomain of a glibc before 2.34: as that.
+        /// The res_nquerydomain of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_nquerydomain(res: *mut query::ResState, name: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -179,7 +179,7 @@ pub mod hooks {
             real real::__res_nquerydomain(res, given.name.pointer().cast(), given.domain.pointer().cast(), class, kind, answer, size),
             only target_env = "gnu";
 
-        /// What programs call that were linked with res_nsend of a glibc before 2.34: as that.
+        /// The res_nsend of programs linked with a glibc before 2.34.
         ///
         /// Not async-signal-safe; after fork and vfork: as getaddrinfo.
         fn __res_nsend(res: *mut query::ResState, message: *const u8, length: c_int, answer: *mut u8, size: c_int) -> c_int
@@ -190,7 +190,7 @@ pub mod hooks {
     }
 }
 
-/// `res_state` of resolv.h, as far as it is written here: the error is at byte 496.
+/// The start of `res_state` of resolv.h: `res_h_errno` is at byte 496.
 #[repr(C)]
 pub struct ResState {
     _before: [c_ulong; 62],
@@ -201,23 +201,23 @@ extern "C" {
     fn __res_state() -> *mut ResState;
 }
 
-/// Where an answer goes.
+/// The program's buffer for an answer.
 struct OutBuf {
     buffer: *mut u8,
     size: c_int,
 }
 
 impl OutBuf {
-    /// The length of the message, once it is in the program's buffer: of one that is too long, as much of it as there is
-    /// room for, as libc's recvfrom(2) leaves it.
+    /// Writes the message to the program's buffer and returns its length. Like libc's recvfrom(2), it truncates a
+    /// message that is too long.
     ///
     /// # Errors
-    /// As where libc gets no answer that it can tell for one.
+    /// The errno of libc when it gets no valid answer.
     ///
     /// # Safety
     /// `buffer` is writable for `size` bytes.
     unsafe fn put(&self, query: &Query, answer: &dns::Answer) -> Result<c_int, Errno> {
-        /// Of a DNS message.
+        /// The size of a DNS header.
         const HEADER: usize = 12;
         let limit = usize::try_from(self.size).unwrap_or(0);
         if limit < HEADER {
@@ -234,10 +234,10 @@ impl OutBuf {
     }
 }
 
-/// What the six functions have in common that take a name.
+/// The common part of the six functions that take a name.
 ///
 /// # Safety
-/// `res` is an initialised res_state, and `room` is the program's.
+/// `res` is an initialised res_state, and `out` is the program's buffer.
 unsafe fn answer_query(
     res: *mut ResState,
     name: &[u8],
@@ -245,13 +245,13 @@ unsafe fn answer_query(
     qtype: c_int,
     out: &OutBuf,
 ) -> Verdict<c_int> {
-    // libc cuts both to 16 bits as well.
+    // libc truncates both to 16 bits as well.
     let (class, qtype) = (class as u16, qtype as u16);
     let state = state();
-    let (question, said) = match Question::new(name, class, qtype) {
+    let (question, query_answer) = match Question::new(name, class, qtype) {
         Ok(question) => {
-            let said = state.answer_query(&question);
-            (question, said)
+            let query_answer = state.answer_query(&question);
+            (question, query_answer)
         }
         Err(_) if state.config.dns == Dns::Local => return Verdict::Real,
         // SAFETY: the caller's contract.
@@ -262,13 +262,13 @@ unsafe fn answer_query(
         recursion_desired: true,
         question,
     };
-    match said {
+    match query_answer {
         QueryAnswer::Server => Verdict::Real,
         // SAFETY: the caller's contract.
         QueryAnswer::TableFull => Verdict::Return(unsafe { fail(res, TRY_AGAIN) }),
         // SAFETY: the caller's contract.
         QueryAnswer::Here(answer) => match unsafe { out.put(&query, &answer) } {
-            // The message is in the buffer all the same, as libc leaves it there.
+            // libc too leaves the message in the buffer.
             Ok(_) if answer == dns::Answer::NoSuchName => {
                 // SAFETY: the caller's contract.
                 Verdict::Return(unsafe { fail(res, HOST_NOT_FOUND) })
@@ -283,7 +283,7 @@ unsafe fn answer_query(
     }
 }
 
-/// -1 with the reason in h_errno and in the state.
+/// Fails with -1, and sets h_errno and the resolver state's error to the reason.
 ///
 /// # Safety
 /// `res` is a res_state.
@@ -296,13 +296,13 @@ unsafe fn fail(res: *mut ResState, reason: c_int) -> c_int {
     -1
 }
 
-/// What a hook of a query returns that fails with an errno: as libc where it cannot ask a server, for whatever reason.
+/// The result of a failed query hook: as libc's when it cannot query a server, whatever the reason.
 pub fn failed() -> c_int {
     // SAFETY: the state of this thread.
     unsafe { failed_n(own_state()) }
 }
 
-/// The same with a state of the program's.
+/// The same with a resolver state of the program.
 ///
 /// # Safety
 /// As res_nquery(3).
@@ -317,8 +317,7 @@ fn own_state() -> *mut ResState {
     unsafe { __res_state() }
 }
 
-/// The body of the hooks of res_query and res_search: the proxy knows of no search domains, so that both are
-/// the same.
+/// The body of the hooks res_query and res_search. Search domains do not apply to the proxy, so both are the same.
 ///
 /// # Safety
 /// As res_query(3).
@@ -334,7 +333,7 @@ pub unsafe fn res_query(
     unsafe { res_nquery(given, own_state(), name, class, qtype, buffer, size) }
 }
 
-/// The body of the hooks of res_nquery and res_nsearch.
+/// The body of the hooks res_nquery and res_nsearch.
 ///
 /// # Safety
 /// As res_nquery(3).
@@ -406,8 +405,8 @@ pub unsafe fn res_nquerydomain(
     unsafe { answer_query(res, &whole, class, qtype, &out) }
 }
 
-/// The body of the hook: a message that the program made itself. One that is no query, of another opcode or with several
-/// questions, cannot be answered here; it may hold a name for the proxy all the same, and then it is refused.
+/// The body of the hook: a message that the program built itself. If it is not a standard query with one question, it
+/// cannot be answered here; it is refused if it may contain a name for the proxy.
 ///
 /// # Safety
 /// As res_send(3).
@@ -449,7 +448,7 @@ pub unsafe fn res_send(
     }
 }
 
-/// Whether all names that a message asks about may be asked about. What cannot be read may be anything.
+/// Whether libc may resolve all names in a message's questions. False if the message cannot be parsed.
 fn holds_only_local_names(state: &State, message: &[u8]) -> bool {
     let is_local = |question: &Question| {
         question.host().is_some_and(|name| {
