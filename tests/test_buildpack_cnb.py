@@ -8,14 +8,14 @@ import subprocess
 import pytest
 
 from support import paths
+from support.buildpack import ARCHIVE
 from support.lifecycle import Image
 from support.mirror import mirror
 from support.ports import free_port
+from support.processes import is_alive
 from support.run import finish
 from support.tailnet import KEY, LOGGED_OUT, binary
 from support.web import PAGE
-from test_buildpack_compile import ARCHIVE
-from test_run import is_alive
 
 CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 

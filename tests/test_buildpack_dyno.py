@@ -21,17 +21,17 @@ import pytest
 from celery import Celery
 
 from support import clients, paths
+from support.buildpack import ARCHIVE, PROFILE, STARTS
 from support.daemon import UNPRIVILEGED, answers
+from support.documents import python_in
 from support.dyno import Dyno, can_be_made
 from support.mirror import mirror
 from support.need import need
+from support.peers import dial, wait_for_address
 from support.ports import free_port
 from support.run import clean_environment, finish
 from support.tailnet import KEY, LOGGED_OUT, binary
 from support.web import PAGE
-from test_buildpack_compile import ARCHIVE, PROFILE, STARTS
-from test_documents import python_in
-from test_tailnet import dial, wait_for_address
 
 PROCFILE_CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 

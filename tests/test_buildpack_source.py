@@ -11,9 +11,9 @@ import subprocess
 import pytest
 
 from support import paths
+from support.buildpack import Build, release, untouched_after_failure
 from support.mirror import mirror
 from support.need import need
-from test_buildpack_compile import Build, release, untouched_after_failure
 
 OLD_CARGO = "#!/bin/sh\necho cargo 1.0.0\n"
 

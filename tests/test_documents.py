@@ -1,18 +1,10 @@
 """Code in the documents does what the text beside it says."""
 
-import re
-import textwrap
-
 import pytest
 
-from support import paths
+from support.documents import python_in
 
 BOTH = {"DATABASE_URL": "postgres://public/app", "TAILSCALE_DATABASE_URL": "postgres://db/app"}
-
-
-def python_in(document):
-    [block] = re.findall(r"^ *```python\n(.*?)^ *```$", (paths.ROOT / document).read_text(), re.M | re.S)
-    return textwrap.dedent(block)
 
 
 @pytest.mark.parametrize(

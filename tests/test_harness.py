@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from support import paths
+
 TEST = """
+from support import paths
 from support.need import need
 
 def test_something():
@@ -17,7 +19,7 @@ def test_something():
 
 @pytest.mark.parametrize("no_skip, outcome", [("1", "1 failed"), ("0", "1 skipped")])
 def test_a_missing_tool(tmp_path, no_skip, outcome):
-    here = Path(__file__).parent
+    here = paths.ROOT / "tests"
     (tmp_path / "test_needy.py").write_text(TEST)
     (tmp_path / "conftest.py").write_text((here / "conftest.py").read_text())
     result = subprocess.run(

@@ -7,13 +7,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from support import paths
 from support.fake_tailscale import FakeTailscale
 from support.need import need
+from support.processes import APP, children, is_alive, wait_for
 from support.run import finish, run_under, start
 
 # Reads a line of a server that only the proxy knows by this name.
@@ -22,31 +22,6 @@ import socket, sys
 with socket.create_connection(("db.tail.test", int(sys.argv[1])), timeout=60) as client:
     client.sendall(b"through the tailnet\\n")
     print(client.makefile().readline(), end="", flush=True)
-"""
-
-# Writes each signal that it gets into the record, and ends as the second argument says, so many seconds after a SIGTERM
-# as the third says.
-APP = """
-import json, os, signal, sys, time
-record, code, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-def note(event):
-    with open(record, "a") as file:
-        file.write(event + " {}\\n")
-def handle(number, frame):
-    note("app-" + signal.Signals(number).name)
-    if number == signal.SIGTERM and code != "never" and not ending:
-        ending.append(True)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            time.sleep(0.1)
-        note("app-ends")
-        sys.exit(int(code))
-ending = []
-for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH]:
-    signal.signal(number, handle)
-note("app-started")
-while True:
-    time.sleep(3600)
 """
 
 
@@ -72,23 +47,6 @@ def start_app(tailscale, environment, code="0", seconds=0.5):
     process = start(paths.COMMAND, words, via="bare", env=environment)
     wait_for(lambda: "app-started" in tailscale.events(), process)
     return process
-
-
-def wait_for(condition, process):
-    deadline = time.monotonic() + 60
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(f"it did not happen: {finish(process)}")
-        time.sleep(0.02)
-
-
-def is_alive(pid):
-    """Whether it runs; a zombie that nobody waits for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_the_command_goes_through_the_proxy_of_tailscaled(tailscale, environment, echo):
@@ -457,7 +415,9 @@ def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment
     with other:
         result = finish(process)
     assert result.code == 1 and "started" not in result.out
-    assert f"its proxy on 127.0.0.2:{tailscale.port}: the process that listens there is not tailscaled but " in result.err
+    assert (
+        f"its proxy on 127.0.0.2:{tailscale.port}: the process that listens there is not tailscaled but " in result.err
+    )
     assert f"process {os.getpid()} of user {os.getuid()}" in result.err
 
 
@@ -522,10 +482,6 @@ def test_sigterm_to_all_processes_reaches_the_app_once(tailscale, environment, o
         os.kill(pid, signal.SIGTERM)
     assert finish(process).code == 7
     assert tailscale.events("app-SIGTERM", "SIGTERM", "app-ends", "SIGINT") == ["app-SIGTERM", "app-ends", "SIGINT"]
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_sigterm_to_us_alone_reaches_the_app_whoever_sent_it(tailscale, environment):

@@ -9,8 +9,8 @@ import pytest
 from support import paths
 from support.fake_tailscale import FakeTailscale
 from support.need import need
+from support.processes import APP, children, wait_for
 from support.run import finish, start
-from test_run import APP, children, wait_for
 
 ENTER = ["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 

@@ -5,27 +5,12 @@ TAILCHAIN_STRESS_SECONDS says how long: 60 by default, 3600 for an hour.
 """
 
 import os
-import random
-import time
 
+from support.erratic import Erratic
 from support.probe import run_probe
-from support.proxy import Misbehaved, Proxy
 
 SECONDS = int(os.environ.get("TAILCHAIN_STRESS_SECONDS", "60"))
 THREADS = 16
-
-
-class Erratic(Proxy):
-    """Answers at once, soon, or goes away instead."""
-
-    def hesitate(self):
-        time.sleep(random.choice([0, 0, 0.001, 0.005, 0.03]))
-        if random.random() < 0.03:
-            raise Misbehaved
-
-    def record(self, request):
-        """An hour of requests is not kept."""
-        return request
 
 
 def test_everything_at_random(conf, make_echo, refusing):

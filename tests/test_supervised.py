@@ -482,7 +482,7 @@ def test_the_directive_and_the_option(conf, proxy, echo):
 
 def test_where_it_is_not_permitted_it_says_so(conf, proxy):
     """A container's profile that has no pidfd_getfd: the program is not started with `always`."""
-    sandbox = Path(__file__).parent / "support" / "without_call.py"
+    sandbox = paths.ROOT / "tests/support" / "without_call.py"
     arguments = [str(sandbox), "pidfd_getfd", paths.LAUNCHER, "-f", conf([proxy])]
     refused = run_under(sys.executable, [*arguments, "--supervise", "always", "true"], via="bare")
     assert refused.code == 1 and "pidfd_getfd is not permitted (EPERM)" in refused.err
@@ -495,7 +495,7 @@ def test_doctor_says_whether_programs_can_be_supervised(conf, proxy):
     said = run_under(paths.COMMAND, arguments, via="bare").ok()
     assert "ok       supervisor: static and Go programs can be supervised" in said.out
     assert f"ok       program: {go('go_dial')} runs under a supervisor" in said.out
-    sandbox = Path(__file__).parent / "support" / "without_call.py"
+    sandbox = paths.ROOT / "tests/support" / "without_call.py"
     for call in ["pidfd_getfd", "process_vm_readv", "seccomp"]:
         refused = run_under(sys.executable, [sandbox, call, paths.COMMAND, *arguments], via="bare")
         assert refused.code == 1

@@ -8,11 +8,11 @@ import signal
 import time
 from pathlib import Path
 
+from support.erratic import Erratic
 from support.probe import probe
 from support.proxy import Proxy
 from support.run import finish, start
 from support.server import EchoServer
-from test_stress import Erratic
 
 SECONDS = int(os.environ.get("TAILCHAIN_STRESS_SECONDS", "5"))
 THREADS = 8

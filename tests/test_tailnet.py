@@ -21,6 +21,7 @@ from support import clients, paths
 from support.daemon import daemon
 from support.dyno import can_be_made
 from support.need import need
+from support.peers import dial, peers_of
 from support.ports import free_port
 from support.run import command_line, finish, run_under, start
 from support.server import Server
@@ -394,33 +395,6 @@ def test_tailchain_run_gives_the_commands_exit_code_and_logs_out(run_settings, t
     environment = {**run_settings, "HOME": tmp_path, "TAILSCALED_VERBOSE": "1"}
     result = run_under(paths.COMMAND, words, via="bare", env=environment, cwd=tmp_path)
     assert result.code == 7 and result.err.count(LOGGED_OUT) == 1
-
-
-def dial(through, host, port):
-    """A connection to `host` made by the SOCKS5 proxy of a node, or None."""
-    client = socket.create_connection(("127.0.0.1", through.socks_port), timeout=60)
-    name = host.encode()
-    client.sendall(b"\5\1\0")
-    assert client.recv(2) == b"\5\0"
-    client.sendall(b"\5\1\0\3" + bytes([len(name)]) + name + port.to_bytes(2, "big"))
-    reply = client.recv(4, socket.MSG_WAITALL)
-    if reply[1] == 0:
-        client.recv({1: 6, 4: 18}[reply[3]], socket.MSG_WAITALL)
-        return client
-    client.close()
-    return None
-
-
-def wait_for_address(node, address):
-    """Until `node` knows a machine with it."""
-    limit = time.monotonic() + PATIENCE
-    while not any(address in peer["TailscaleIPs"] for peer in peers_of(node).values()):
-        assert time.monotonic() < limit, f"{node.name} does not hear of {address}"
-        time.sleep(0.05)
-
-
-def peers_of(node):
-    return json.loads(node.tailscale("status", "--json").stdout)["Peer"] or {}
 
 
 def wait_until_known(node, socket_path):
