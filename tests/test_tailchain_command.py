@@ -102,7 +102,7 @@ THROUGH = "socks5 127.0.0.1:1055 as ann -> http 127.0.0.2:8080 -> "
         ("192.0.2.1", 80, f"192.0.2.1:80: proxied: {THROUGH}100.64.0.1:81"),
         ("100.64.9.1", 80, "100.64.9.1:80: direct: localnet, FILE:5"),
         ("127.0.0.1", 1055, "127.0.0.1:1055: direct: the address of a proxy"),
-        ("192.0.2.2", 80, "192.0.2.2:80: direct: not held by tailnet_only"),
+        ("192.0.2.2", 80, "192.0.2.2:80: direct: not matched by tailnet_only"),
         ("db.ts.net", 80, "db.ts.net: sent to the proxy as a name (proxy_dns); the program sees a fake IP"),
         ("localhost", 80, "localhost: resolved here: a name of this machine (localhost)"),
     ],
@@ -118,7 +118,7 @@ def test_a_short_name_of_the_tailnet_is_to_be_written_in_full(conf, words):
     command, *rest = words
     said = tailchain(command, "-f", conf(["socks5 127.0.0.1 1055"], "proxy_dns", "tailnet_only"), *rest)
     assert said.code == 1
-    assert said.err.startswith("tailchain: db-of-nobody: resolved here (not held by tailnet_only), which failed: ")
+    assert said.err.startswith("tailchain: db-of-nobody: resolved here (not matched by tailnet_only), which failed: ")
     assert said.err.endswith("; with tailnet_only write the full name, e.g. db-of-nobody.TAILNET.ts.net\n")
 
 

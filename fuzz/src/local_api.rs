@@ -39,7 +39,7 @@ fn check_response(response: &[u8]) {
     let mut lookup = Lookup::new(&name, &[search]).unwrap();
     // Two names, two types.
     for _ in 0..4 {
-        match lookup.answered(response) {
+        match lookup.on_response(response) {
             None => assert!(lookup.request().ends_with(b"\r\n\r\n")),
             Some((Resolution::Addresses(addresses), _)) => return assert!(!addresses.is_empty()),
             Some(_) => return,

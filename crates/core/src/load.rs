@@ -1,19 +1,19 @@
-//! Finds the configuration and reads it: the one place that decides which source counts, and how much it may say.
+//! Finds and loads the configuration, and decides which sources are trusted.
 //!
-//! | source, first to last | counts | may not say |
+//! | source, in order of precedence | trusted | ignored directives |
 //! |---|---|---|
-//! | the launcher's `-f`; `PROXYCHAINS_CONF_FILE` | whoever wrote it: the user named it; a relative one of the variable as the next but one | |
-//! | `TAILCHAIN_PROXY` (the launcher's `-x`), with the exceptions of `TAILCHAIN_NO_PROXY` | the user named it | |
-//! | `./proxychains.conf` | if it and its directory are the user's or root's, no link, and nobody else may write them | `log_file` |
-//! | the two below `HOME` | likewise; may be a link | |
-//! | those in `SYSCONFDIR` and `/etc` | the administrator's | |
-//! | `ALL_PROXY`, `all_proxy`, with the exceptions of `NO_PROXY`, `no_proxy` | the user's | |
+//! | the launcher's `-f`; `PROXYCHAINS_CONF_FILE` | always: the user named it; a relative path in the variable is checked like `./proxychains.conf` | |
+//! | `TAILCHAIN_PROXY` (the launcher's `-x`), with the exceptions in `TAILCHAIN_NO_PROXY` | always: the user set it | |
+//! | `./proxychains.conf` | if the file and its directory belong to the user or root, no other user may write them, and the file is no symbolic link | `log_file` |
+//! | the two paths below `HOME` | likewise, but symbolic links are followed | |
+//! | the paths in `SYSCONFDIR` and `/etc` | always | |
+//! | `ALL_PROXY`, `all_proxy`, with the exceptions in `NO_PROXY`, `no_proxy` | always | |
 //!
-//! One that does not count is passed over with a warning; a file that was named is an error instead. In a set-user-ID
-//! program (AT_SECURE, getauxval(3)) only `SYSCONFDIR` and `/etc` are left, if root alone may change what is there,
-//! they may not say `log_file`, and no environment variable means anything.
+//! An untrusted file is skipped with a warning; if the user named it, it is an error. In a set-user-ID program (AT_SECURE,
+//! getauxval(3)) only `SYSCONFDIR` and `/etc` are searched, only files that root alone can change are trusted, `log_file`
+//! is ignored, and so are all environment variables.
 //!
-//! What the launcher found holds for all descendants: see [`Loaded::pins`].
+//! The launcher pins the configuration that it found for all descendants: see [`Loaded::pins`].
 
 #![forbid(unsafe_code)]
 
@@ -30,27 +30,27 @@ use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
-/// The path of a config file.
+/// The path of the config file.
 pub const FILE_VARIABLE: &str = "PROXYCHAINS_CONF_FILE";
-/// The same path when the launcher found that file in its current directory and nobody named it: it counts only as
-/// long as it would be found again, and says no more.
+/// Set to the same path if the launcher found the file in its current directory. The file then stays subject to the
+/// restrictions of a found file.
 pub const FOUND_VARIABLE: &str = "TAILCHAIN_FOUND_FILE";
-/// `1`: as `quiet_mode` in the file.
+/// `1` has the effect of `quiet_mode`.
 pub const QUIET_VARIABLE: &str = "PROXYCHAINS_QUIET_MODE";
-/// Proxy URLs that are used instead of any file; the launcher's `-x` sets it.
+/// Proxy URLs to use instead of a file; set by the launcher's `-x`.
 pub const URL_VARIABLE: &str = "TAILCHAIN_PROXY";
-/// Their exceptions, as in `NO_PROXY`.
+/// The exceptions to [`URL_VARIABLE`], in the format of `NO_PROXY`.
 pub const URL_EXCEPTIONS: &str = "TAILCHAIN_NO_PROXY";
-/// Why nothing is to be proxied; while it is set, everything goes directly and no proxy is needed.
+/// If set, all connections bypass the proxy; the value is the reason to print.
 pub const BYPASS_VARIABLE: &str = "TAILCHAIN_BYPASS";
-/// Asked when there is no file, in this order; the exceptions beside them.
+/// Used if there is no file, in this order.
 const FALLBACKS: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// An environment: the value of a variable, `None` when it is not set.
+/// Looks up an environment variable; `None` if it is not set.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
-/// Where the configuration is.
+/// The source that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Where {
     File(Found),
@@ -58,12 +58,12 @@ enum Where {
     Variable(&'static str),
 }
 
-/// A file, its path as it was given, and what it says: whether a file can be read is for the kernel to say.
+/// A config file with its content. It is read when it is found, since only reading shows whether it is readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
     path: PathBuf,
     text: Vec<u8>,
-    /// Nobody named it: it lay in the current directory.
+    /// Found in the current directory rather than named by the user.
     in_current: bool,
 }
 
@@ -71,33 +71,33 @@ struct Found {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
-    /// The files that were found first and do not count, and why.
+    /// One warning for each untrusted file that was skipped.
     pub passed_over: Vec<Warning>,
-    /// Nobody named the file.
+    /// Found in the current directory rather than named by the user.
     in_current: bool,
 }
 
-/// An environment variable and the value that it must have, `None`: not set.
+/// An environment variable and its value; `None` to unset it.
 pub type Pin = (&'static str, Option<OsString>);
 
 #[derive(Debug)]
 pub enum LoadError {
-    /// A file that somebody named cannot be read.
+    /// A file that the user named cannot be read.
     Unreadable {
         path: PathBuf,
-        /// The variable; `None` when the command line names it, where its writer sees it.
+        /// The environment variable that names the file; `None` for the command line.
         named_by: Option<&'static str>,
         error: io::Error,
     },
-    /// A file that somebody named is none, or one that the launcher found does not count any more.
+    /// A file that the user named is not a regular file, or the file that the launcher found is no longer trusted.
     Distrusted {
         path: PathBuf,
         named_by: Option<&'static str>,
         why: Distrust,
     },
-    /// A variable that is not UTF-8.
+    /// An environment variable is not UTF-8.
     NotUtf8(&'static str),
-    /// No file and no variable.
+    /// There is neither a file nor a variable.
     Nowhere {
         tried: Vec<PathBuf>,
         passed_over: Vec<Warning>,
@@ -106,16 +106,15 @@ pub enum LoadError {
 }
 
 impl Loaded {
-    /// Whether the file counts because it lies where the program was started.
+    /// Whether the file was found in the current directory.
     pub fn is_found_in_current(&self) -> bool {
         self.in_current
     }
 
-    /// What the environment of a program must be so that it, and whatever it starts wherever, uses this configuration
-    /// and searches for none.
+    /// The environment variables that make a program and all its descendants use this configuration without a search.
     pub fn pins(&self, env: Env<'_>) -> Vec<Pin> {
         let (file, url) = match &self.config.source {
-            // Absolute: the program may change its directory and then start others.
+            // Absolute, because the program may change its directory before it starts another.
             Source::File(path) => (std::path::absolute(path).ok(), None),
             Source::Variable(name) => (None, Some(*name)),
         };
@@ -138,8 +137,8 @@ impl Loaded {
         }
     }
 
-    /// A directory may have been unpacked or cloned from somewhere: where the user stands is not enough to let a file
-    /// say which other file is to be appended to.
+    /// The current directory may be an unpacked archive or a clone: its config file must not make us append to a file of
+    /// its choice.
     fn drop_log_file(&mut self) {
         if let Some(path) = self.config.log_file.take() {
             self.warnings.push(Warning(Diagnostic {
@@ -155,13 +154,12 @@ impl Loaded {
     }
 }
 
-/// Finds the configuration and understands it; `file` is the launcher's `-f`. An empty variable is as one that is not
-/// set. With `TAILCHAIN_BYPASS` nothing of it is needed, and nothing that is wrong with it matters.
+/// Finds and parses the configuration; `file` is the launcher's `-f`. An empty variable counts as unset. With
+/// `TAILCHAIN_BYPASS` the configuration may be missing or malformed.
 ///
 /// # Errors
 ///
-/// A file that was named cannot be read (another one is not what the user asked for); there is nothing; what is found
-/// is malformed.
+/// A file that the user named cannot be read, there is no configuration, or it is malformed.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
     if sys::is_set_user_id() {
         return load_as(Owner::Root, None, &|_| None);
@@ -170,17 +168,17 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
 }
 
 fn load_as(owner: Owner, file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
-    let usual = || {
+    let configured = || {
         let (place, passed_over) = locate_among(file, env, locate::candidates(owner, env))?;
-        let mut loaded = understand(place, env)?;
+        let mut loaded = parse_source(place, env)?;
         loaded.passed_over = passed_over;
         Ok(loaded)
     };
     let mut loaded = match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
-        None => usual()?,
+        None => configured()?,
         Some(reason) => {
-            let usual = usual().ok().map(|loaded| loaded.config);
-            let mut config = bypassing(reason.as_encoded_bytes(), BYPASS_VARIABLE, usual);
+            let configured = configured().ok().map(|loaded| loaded.config);
+            let mut config = bypassing(reason.as_encoded_bytes(), BYPASS_VARIABLE, configured);
             config.quiet |= is_quiet(env);
             Loaded::of(config, Vec::new())
         }
@@ -199,17 +197,17 @@ fn locate_among(
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut passed_over = Vec::new();
     if let Some(path) = file {
-        return Ok((named(path.to_owned(), None)?, passed_over));
+        return Ok((read_named(path.to_owned(), None)?, passed_over));
     }
     if set(URL_VARIABLE).is_some() {
         return Ok((Where::Variable(URL_VARIABLE), passed_over));
     }
     if let Some(path) = set(FILE_VARIABLE) {
-        // A relative name is another file in each directory that a program goes to: no more than found.
+        // A relative path means another file in each directory, so the user has not chosen a particular file.
         let is_found = Path::new(&path).is_relative() || set(FOUND_VARIABLE) == Some(path.clone());
         let place = match is_found {
-            true => found_before(path.into())?,
-            false => named(path.into(), Some(FILE_VARIABLE))?,
+            true => read_found_earlier(path.into())?,
+            false => read_named(path.into(), Some(FILE_VARIABLE))?,
         };
         return Ok((place, passed_over));
     }
@@ -225,7 +223,7 @@ fn locate_among(
                 };
                 return Ok((Where::File(found), passed_over));
             }
-            Err(ReadError::Distrusted(why)) => passed_over.push(not_used(path, why)),
+            Err(ReadError::Distrusted(why)) => passed_over.push(untrusted_file(path, why)),
             Err(ReadError::Io(_)) => {}
         }
     }
@@ -253,7 +251,7 @@ fn read_found(path: &Path) -> Result<Vec<u8>, ReadError> {
 
 fn read_own(path: &Path, links: Links) -> Result<Vec<u8>, ReadError> {
     match (path.parent(), path.file_name()) {
-        // The parent of a bare name is the empty path.
+        // The parent of a bare file name is the empty path.
         (Some(directory), Some(name)) if directory.as_os_str().is_empty() => {
             trust::read_own(Path::new("."), name, links)
         }
@@ -262,15 +260,15 @@ fn read_own(path: &Path, links: Links) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-fn not_used(path: PathBuf, why: Distrust) -> Warning {
-    // In a set-user-ID program no other can be named.
+fn untrusted_file(path: PathBuf, why: Distrust) -> Warning {
+    // In a set-user-ID program the user cannot name another file.
     let remedy = match why {
         Distrust::NotRoots => "let it and all directories above it belong to root alone",
         Distrust::TooLarge => "remove it, or write a smaller one",
         _ => "name it with -f or PROXYCHAINS_CONF_FILE to use it all the same",
     };
     Warning(Diagnostic {
-        // Who reads this has to find the file.
+        // Absolute, so that the reader can find the file.
         source: Source::File(std::path::absolute(&path).unwrap_or(path)),
         line: None,
         text: String::new(),
@@ -279,7 +277,7 @@ fn not_used(path: PathBuf, why: Distrust) -> Warning {
     })
 }
 
-fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
+fn parse_source(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     let mut in_current = false;
     let parsed = match place {
         Where::File(found) => {
@@ -287,9 +285,9 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
             config::parse(&found.text, Source::File(found.path))
         }
         Where::Variable(name) => {
-            let urls = text_of(name, env)?.unwrap_or_default();
+            let urls = utf8_value(name, env)?.unwrap_or_default();
             let exceptions = match exceptions_of(name, env) {
-                Some((name, _)) => text_of(name, env)?,
+                Some((name, _)) => utf8_value(name, env)?,
                 None => None,
             };
             environment::from_url(&urls, name, exceptions.as_deref())
@@ -299,7 +297,7 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     let mut loaded = Loaded::of(config, warnings);
     loaded.config.quiet |= is_quiet(env);
     match tailscaled::from_env(env) {
-        Some((host, _)) if !is_of_this_machine(host) => loaded.warnings.push(foreign(host)),
+        Some((host, _)) if !is_local_address(host) => loaded.warnings.push(ignored_host(host)),
         Some(address) => {
             tailscaled::relocate(&mut loaded.config.proxies, address);
             tailscaled::resolve_names(&mut loaded.config, address, env);
@@ -313,12 +311,12 @@ fn understand(place: Where, env: Env<'_>) -> Result<Loaded, LoadError> {
     Ok(loaded)
 }
 
-fn is_of_this_machine(host: IpAddr) -> bool {
+fn is_local_address(host: IpAddr) -> bool {
     host.is_loopback() || UdpSocket::bind((host, 0)).is_ok()
 }
 
-/// What a config has on this machine is not sent to another one.
-fn foreign(host: IpAddr) -> Warning {
+/// TAILSCALE_SOCKS5_HOST must not redirect a config's local proxy to another machine.
+fn ignored_host(host: IpAddr) -> Warning {
     Warning(Diagnostic {
         source: Source::Variable(tailscaled::HOST_VARIABLE),
         line: None,
@@ -328,12 +326,12 @@ fn foreign(host: IpAddr) -> Warning {
     })
 }
 
-/// Whether the user asked for silence, whatever a configuration says.
+/// Whether the environment requests `quiet_mode`.
 pub fn is_quiet(env: Env<'_>) -> bool {
     env(QUIET_VARIABLE).is_some_and(|value| value == "1")
 }
 
-fn named(path: PathBuf, by: Option<&'static str>) -> Result<Where, LoadError> {
+fn read_named(path: PathBuf, by: Option<&'static str>) -> Result<Where, LoadError> {
     let text = trust::read_named(&path);
     Ok(Where::File(Found {
         text: text.map_err(|error| LoadError::of_file(&path, by, error))?,
@@ -342,8 +340,9 @@ fn named(path: PathBuf, by: Option<&'static str>) -> Result<Where, LoadError> {
     }))
 }
 
-/// What the launcher found must still count: it may have been exchanged since, by who may write to a directory above.
-fn found_before(path: PathBuf) -> Result<Where, LoadError> {
+/// Checks the file that the launcher found again: another user who may write to a parent directory could have replaced
+/// it.
+fn read_found_earlier(path: PathBuf) -> Result<Where, LoadError> {
     let text = read_found(&path);
     Ok(Where::File(Found {
         text: text.map_err(|error| LoadError::of_file(&path, Some(FILE_VARIABLE), error))?,
@@ -352,9 +351,9 @@ fn found_before(path: PathBuf) -> Result<Where, LoadError> {
     }))
 }
 
-/// The variable with the exceptions that belong to the URLs of `variable`, and its value.
+/// The name and value of the variable that holds the exceptions to the proxy URLs in `variable`.
 fn exceptions_of(variable: &str, env: Env<'_>) -> Option<(&'static str, OsString)> {
-    // `-x` is explicit: no exception applies that the user did not think of.
+    // `-x` is explicit: NO_PROXY, which the user may not have thought of, does not apply.
     let names: &[&'static str] = match variable {
         URL_VARIABLE => &[URL_EXCEPTIONS],
         _ => &EXCEPTIONS,
@@ -363,7 +362,7 @@ fn exceptions_of(variable: &str, env: Env<'_>) -> Option<(&'static str, OsString
     names.iter().find_map(set)
 }
 
-fn text_of(name: &'static str, env: Env<'_>) -> Result<Option<String>, LoadError> {
+fn utf8_value(name: &'static str, env: Env<'_>) -> Result<Option<String>, LoadError> {
     env(name)
         .map(|value| value.into_string().map_err(|_| LoadError::NotUtf8(name)))
         .transpose()
@@ -434,8 +433,8 @@ impl fmt::Display for LoadError {
             }
             LoadError::Nowhere { tried, passed_over } => {
                 f.write_str("no configuration found; ")?;
-                for Warning(finding) in passed_over {
-                    write!(f, "{}: {}; ", finding.source, finding.problem)?;
+                for Warning(skipped) in passed_over {
+                    write!(f, "{}: {}; ", skipped.source, skipped.problem)?;
                 }
                 f.write_str("tried ")?;
                 for path in tried {
@@ -465,7 +464,7 @@ mod tests {
 
     const GOOD: &str = "strict_chain\n[ProxyList]\nsocks5 127.0.0.1 1080\n";
 
-    /// A directory of this test alone, removed at its end.
+    /// A temporary directory, removed on drop.
     struct Directory(PathBuf);
 
     impl Directory {
@@ -509,17 +508,17 @@ mod tests {
         found.map(|(place, _)| place)
     }
 
-    /// A file as it is found.
+    /// A file that the user named.
     fn placed(path: PathBuf) -> Where {
-        named(path, None).unwrap()
+        read_named(path, None).unwrap()
     }
 
     fn read_from(place: Where, variables: Variables<'_>) -> Result<Loaded, LoadError> {
-        understand(place, &|name| lookup(variables, name))
+        parse_source(place, &|name| lookup(variables, name))
     }
 
     #[test]
-    fn the_first_of_the_ways_to_name_a_configuration_wins() {
+    fn the_source_of_highest_precedence_wins() {
         let directory = Directory::new();
         let [option, variable, found] = ["o", "v", "f"].map(|name| directory.file(name, GOOD));
         let all: Variables<'_> = &[
@@ -548,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_as_none() {
+    fn an_empty_variable_counts_as_unset() {
         let empty = [
             ("TAILCHAIN_PROXY", ""),
             ("PROXYCHAINS_CONF_FILE", ""),
@@ -560,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_named_and_cannot_be_read_is_an_error_though_others_could() {
+    fn an_unreadable_named_file_is_an_error_even_if_others_exist() {
         let directory = Directory::new();
         let good = directory.file("good", GOOD);
         for (path, reason) in [
@@ -586,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_tells_what_was_tried_and_what_to_do() {
+    fn without_any_source_the_error_lists_the_paths_tried() {
         let error = find(None, &[], &[Path::new("/nowhere/a.conf")]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("tried /nowhere/a.conf, ALL_PROXY"), "{text}");
@@ -594,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_and_its_errors_name_it() {
+    fn a_parse_error_names_the_file() {
         let directory = Directory::new();
         let good = read_from(placed(directory.file("good", GOOD)), &[]).unwrap();
         assert_eq!(good.config.proxies.len(), 1);
@@ -650,7 +649,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_belong_to_all_proxy_and_not_to_the_option_x() {
+    fn no_proxy_applies_to_all_proxy_and_not_to_option_x() {
         let variables = [
             ("ALL_PROXY", "socks5h://h"),
             ("TAILCHAIN_PROXY", "socks5h://h"),
@@ -667,7 +666,7 @@ mod tests {
     fn a_variable_that_is_not_utf8_is_an_error() {
         use std::os::unix::ffi::OsStringExt;
         let env = |_: &str| Some(OsString::from_vec(b"socks5://\xff".to_vec()));
-        let error = understand(Where::Variable("ALL_PROXY"), &env).unwrap_err();
+        let error = parse_source(Where::Variable("ALL_PROXY"), &env).unwrap_err();
         assert!(error.to_string().starts_with("ALL_PROXY: "));
     }
 }

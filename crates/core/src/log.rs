@@ -1,9 +1,9 @@
 //! The log: one line, one write(2), to the program's stderr or to `log_file`.
 //!
-//! Text lines are those of proxychains-ng; JSON lines have a fixed set of keys. Nothing is written with
-//! `quiet_mode` or `-q`, nor to a stderr that is no longer the one the program began with: the number may
-//! belong to one of its sockets by now. A line that would have to wait for a reader is lost (`sys::Stderr`). Secrets
-//! cannot get here: they do not implement `Display`.
+//! Text lines are those of proxychains-ng; JSON lines have a fixed set of keys. Nothing is written with `quiet_mode` or
+//! `-q`, nor if fd 2 is no longer the stderr that the program started with: it may be one of the program's sockets by
+//! now. A line is dropped if writing it would block (`sys::Stderr`). Secrets cannot be logged: they do not implement
+//! `Display`.
 
 use crate::chain::Blame;
 use crate::config::{ChainKind, Config, LogFormat, Proxy};
@@ -14,19 +14,19 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
-/// What every text line begins with.
+/// The prefix of every text line.
 const PREFIX: &str = "[proxychains] ";
 
 pub struct Log {
     quiet: bool,
     format: LogFormat,
     file: Option<CString>,
-    /// `None` where nobody is to get messages there.
+    /// `None` if stderr is not to be written to.
     stderr: Option<Stderr>,
 }
 
 impl Log {
-    /// The log as `config` wants it. Call it early: it looks at what stderr is.
+    /// Creates the log that `config` describes. Call it early: it remembers which file stderr is.
     pub fn new(config: &Config) -> Log {
         Log {
             quiet: config.quiet,
@@ -39,7 +39,7 @@ impl Log {
         }
     }
 
-    /// Whether nobody will read it.
+    /// Whether messages are discarded.
     pub fn is_silent(&self) -> bool {
         self.file.is_none() && (self.quiet || self.stderr.is_none())
     }
@@ -53,7 +53,7 @@ impl Log {
         match self.format {
             LogFormat::Text => {
                 line.push_str(PREFIX);
-                // A program's own words may be in it: none may look like a line of ours, or steer a terminal.
+                // The text may contain untrusted input: it must not forge a line or control the terminal.
                 line.extend(text.chars().map(|c| if c.is_control() { '?' } else { c }));
             }
             LogFormat::Json => {
@@ -68,7 +68,7 @@ impl Log {
     fn write(&self, mut line: String) {
         line.push('\n');
         if let Some(path) = &self.file {
-            // Opened for each line: no descriptor of ours stays open in the program.
+            // Opened for each line, so that no fd of ours stays open in the program.
             if let Ok(file) = sys::open_append(path) {
                 sys::append_line(&file, line.as_bytes());
             }
@@ -92,7 +92,7 @@ impl Report for Log {
     fn out_of_proxies(&self) {
         match self.format {
             _ if self.is_silent() => {}
-            // As proxychains-ng has it: between empty lines, without its prefix.
+            // As in proxychains-ng: between empty lines and without the prefix.
             LogFormat::Text => self.write("\n!!!need more proxies!!!".to_owned()),
             LogFormat::Json => self.message("need more proxies"),
         }
@@ -206,7 +206,7 @@ fn json_text(line: &mut String, key: &str, text: &str) {
     json_string(line, text);
 }
 
-/// A JSON string (RFC 8259 section 7). Small enough not to bring a library into every process.
+/// Writes a JSON string (RFC 8259 section 7). Hand-written, to keep a JSON library out of every process.
 fn json_string(line: &mut String, text: &str) {
     line.push('"');
     for c in text.chars() {

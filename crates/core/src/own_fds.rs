@@ -1,6 +1,7 @@
-//! Descriptors of ours that outlive a call. The program must not close what it did not open, and a forked child has no
-//! use for them: so each of them is listed for as long as it is open, whoever has it and whether a connect is pending
-//! or not.
+//! The registry of our own long-lived fds in the program's fd table.
+//!
+//! The program must not close an fd that it did not open, and a forked child must not keep ours, so every fd of ours that
+//! outlives a call is registered for as long as it is open.
 
 use crate::errno::Errno;
 use crate::lock::Lock;
@@ -8,19 +9,20 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{self, Fd, OwnFd};
 use std::collections::BTreeSet;
 
-/// The list of them.
+/// The set of registered fds.
 pub struct OwnFds {
-    /// Taken last of all locks: a descriptor may be dropped under any of them.
+    /// The last lock in the lock order: a [`RegisteredFd`] may be dropped while ever_registered other is held.
     fds: Lock<BTreeSet<Fd>>,
-    /// How many they are, to be seen without the lock.
+    /// The size of `fds`, readable without the lock.
     count: AtomicUsize,
-    any: AtomicBool,
+    /// Whether an fd was ever registered.
+    ever_registered: AtomicBool,
 }
 
-/// One of them; closed when it is dropped.
+/// A registered fd; closed and unregistered on drop.
 pub struct RegisteredFd {
     fd: Fd,
-    listed_in: &'static OwnFds,
+    registry: &'static OwnFds,
 }
 
 impl Default for OwnFds {
@@ -34,17 +36,18 @@ impl OwnFds {
         OwnFds {
             fds: Lock::new(BTreeSet::new()),
             count: AtomicUsize::new(0),
-            any: AtomicBool::new(false),
+            ever_registered: AtomicBool::new(false),
         }
     }
 
-    /// Put one on the list.
+    /// Registers an open fd.
     pub fn adopt(&'static self, own: OwnFd) -> RegisteredFd {
         let mut fds = self.fds.lock();
         self.insert(&mut fds, own.release())
     }
 
-    /// Make one and put it on the list, with no fork in between, whose child would keep it. `make` may take no lock of ours.
+    /// Opens an fd with `make` and registers it, without a fork in between: the child would keep the fd. `make` must not
+    /// take any of our locks.
     pub fn make(
         &'static self,
         make: impl FnOnce() -> Result<OwnFd, Errno>,
@@ -54,44 +57,38 @@ impl OwnFds {
         Ok(self.insert(&mut fds, fd))
     }
 
-    /// What opens and closes one of ours on the way, with no fork in between. It may take no lock of ours.
+    /// Runs `body`, which opens and closes an fd, without a fork in between. `body` must not take any of our locks.
     pub fn unforked<T>(&self, body: impl FnOnce() -> T) -> T {
-        let _numbers = self.fds.lock();
+        let _guard = self.fds.lock();
         body()
     }
 
     fn insert(&'static self, fds: &mut BTreeSet<Fd>, fd: Fd) -> RegisteredFd {
         fds.insert(fd);
         self.count.store(fds.len(), Ordering::Release);
-        self.any.store(true, Ordering::Release);
-        RegisteredFd {
-            fd,
-            listed_in: self,
-        }
+        self.ever_registered.store(true, Ordering::Release);
+        RegisteredFd { fd, registry: self }
     }
 
-    /// In a forked child: one that is on the list, in the place of the parent's, whose owner is not there.
+    /// In a forked child: takes ownership of an fd that the parent registered.
     pub fn take_over(&'static self, fd: Fd) -> RegisteredFd {
-        RegisteredFd {
-            fd,
-            listed_in: self,
-        }
+        RegisteredFd { fd, registry: self }
     }
 
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// Whether there ever was one.
+    /// Whether an fd was ever registered.
     pub fn ever_had_any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.ever_registered.load(Ordering::Acquire)
     }
 
     pub fn has(&self, fd: Fd) -> bool {
         !self.is_empty() && self.fds.lock().contains(&fd)
     }
 
-    /// Those between two fds, in order.
+    /// The registered fds from `first` to `last`, in order.
     pub fn between(&self, first: u32, last: u32) -> Vec<Fd> {
         if self.is_empty() {
             return Vec::new();
@@ -101,20 +98,21 @@ impl OwnFds {
         fds.iter().copied().filter(in_range).collect()
     }
 
-    /// In a forked child: close all of them but `kept`. Whoever had one there is gone, or will find it closed.
+    /// In a forked child: closes and unregisters all fds except `kept`. Dropping their [`RegisteredFd`] later has no
+    /// effect.
     pub fn keep_only(&self, kept: &BTreeSet<Fd>) {
         let mut fds = self.fds.lock();
         fds.retain(|fd| {
-            let stays = kept.contains(fd);
-            if !stays {
+            let keep = kept.contains(fd);
+            if !keep {
                 sys::close(*fd);
             }
-            stays
+            keep
         });
         self.count.store(fds.len(), Ordering::Release);
     }
 
-    /// The lock, for the handlers around fork.
+    /// The lock, for the fork handlers.
     pub fn lock(&self) -> &Lock<BTreeSet<Fd>> {
         &self.fds
     }
@@ -128,12 +126,12 @@ impl RegisteredFd {
 
 impl Drop for RegisteredFd {
     fn drop(&mut self) {
-        let mut fds = self.listed_in.fds.lock();
-        // In a forked child it may be closed already, and the fd another's.
+        let mut fds = self.registry.fds.lock();
+        // After `keep_only` in a forked child the fd is closed, and may have been reused.
         if fds.remove(&self.fd) {
             sys::close(self.fd);
         }
-        self.listed_in.count.store(fds.len(), Ordering::Release);
+        self.registry.count.store(fds.len(), Ordering::Release);
     }
 }
 
@@ -141,14 +139,14 @@ impl Drop for RegisteredFd {
 mod tests {
     use super::*;
 
-    fn one(list: &'static OwnFds) -> RegisteredFd {
+    fn register_event_counter(list: &'static OwnFds) -> RegisteredFd {
         list.adopt(sys::event_counter().unwrap())
     }
 
     #[test]
-    fn a_descriptor_is_listed_while_it_is_open() {
+    fn an_fd_is_registered_while_it_is_open() {
         static LIST: OwnFds = OwnFds::new();
-        let (kept, dropped) = (one(&LIST), one(&LIST));
+        let (kept, dropped) = (register_event_counter(&LIST), register_event_counter(&LIST));
         let fd = dropped.fd();
         assert!(LIST.has(fd) && LIST.between(0, u32::MAX).contains(&kept.fd()));
         assert_eq!(
@@ -162,17 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_closed_is_not_closed_again() {
+    fn an_fd_that_a_child_closed_is_not_closed_again() {
         static LIST: OwnFds = OwnFds::new();
-        // Where no test that runs beside this one opens anything: the fd is free for a moment.
+        // Above the fds of tests that run in parallel, since this fd is free for a moment.
         const HIGH: Fd = 900;
         let counter = sys::event_counter().unwrap();
         // SAFETY: a new fd, adopted at once.
         let high = unsafe { libc::fcntl(counter.fd(), libc::F_DUPFD_CLOEXEC, HIGH) };
-        let (kept, lost) = (one(&LIST), LIST.adopt(OwnFd::adopt(high)));
+        let (kept, lost) = (
+            register_event_counter(&LIST),
+            LIST.adopt(OwnFd::adopt(high)),
+        );
         let fd = lost.fd();
         LIST.keep_only(&[kept.fd()].into());
-        // The fd is another's by now.
+        // Another file now has the fd.
         let other = sys::NofileGuard::as_it_is().duplicate(kept.fd()).unwrap();
         sys::replace(other.fd(), fd, true).unwrap();
         drop(lost);

@@ -1,4 +1,4 @@
-//! What tailscaled said of names, for as long as it may be kept. Of this process and the children that it forks.
+//! A cache of tailscaled's answers, for this process and its forked children.
 
 #![forbid(unsafe_code)]
 
@@ -8,17 +8,18 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// So many names are remembered; the oldest makes room.
-const MOST: usize = 256;
+/// Capacity in names; the oldest entry is evicted.
+const CAPACITY: usize = 256;
 
-/// The lock is never waited for: a signal handler, or a forked child, may find it held for ever, and then asks anew.
+/// The lock is only tried, because in a signal handler or a forked child its holder may never release it. A locked cache
+/// counts as a miss.
 #[derive(Default)]
 pub struct Resolutions(Mutex<VecDeque<Entry>>);
 
 struct Entry {
     name: HostName,
     resolution: Resolution,
-    /// As CLOCK_MONOTONIC.
+    /// Expiry time (CLOCK_MONOTONIC).
     until: Duration,
 }
 
@@ -34,7 +35,7 @@ impl Resolutions {
             return;
         };
         entries.retain(|entry| entry.name != *name);
-        if entries.len() >= MOST {
+        if entries.len() >= CAPACITY {
             entries.pop_front();
         }
         entries.push_back(Entry {
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_known_until_its_end_and_the_newest_counts() {
+    fn an_answer_is_cached_until_it_expires_or_is_replaced() {
         let known = Resolutions::default();
         let second = Duration::from_secs(1);
         let address = |last| Resolution::Addresses(vec![[10, 0, 0, last].into()]);
@@ -67,9 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_makes_room() {
+    fn the_oldest_entry_is_evicted() {
         let known = Resolutions::default();
-        for number in 0..=MOST {
+        for number in 0..=CAPACITY {
             let name = host(&format!("db{number}"));
             known.keep(&name, &Resolution::NoSuchName, Duration::MAX);
         }
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_held_is_not_waited_for() {
+    fn a_locked_cache_is_a_miss() {
         let known = Resolutions::default();
         known.keep(&host("db"), &Resolution::NoSuchName, Duration::MAX);
         let _held = known.0.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Where a connection goes, where a name is resolved, and why.
+//! The routing rules: where a connection goes, who resolves a name, and why.
 
 #![forbid(unsafe_code)]
 
@@ -8,25 +8,25 @@ use crate::host::{Host, HostName, Target};
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What a program dialled, once the name table was asked.
+/// The address of a connect, after the lookup in the name table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialled<'a> {
-    /// An address that stands for itself.
+    /// A real address.
     Address(SocketAddr),
-    /// An address that libc gave for a name which [`name_policy`] kept local.
+    /// An address to which libc resolved a name that [`name_policy`] keeps local.
     Local(SocketAddr, &'a HostName),
-    /// A fake address: the name that it was given to, and the port.
+    /// A fake IP: its name, and the port.
     Name(&'a HostName, u16),
-    /// An address of the fake range that nobody was given.
+    /// An address of the fake range that is assigned to no name.
     UnknownFake(SocketAddr),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'c> {
-    /// libc's own connect.
+    /// libc's connect.
     Direct {
         reason: Reason<'c>,
-        /// The address to connect to when `dnat` changed it; else the program's sockaddr is passed untouched.
+        /// The address to connect to if `dnat` changed it; else the program's sockaddr is passed on unchanged.
         to: Option<SocketAddr>,
     },
     /// Through the proxies.
@@ -35,55 +35,54 @@ pub enum Route<'c> {
     Refuse(Errno, Refusal),
 }
 
-/// The line of the configuration that decided.
+/// The configuration line that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule<'c> {
     pub directive: &'static str,
     pub source: &'c Source,
-    /// Counted from 1; in an environment variable, the number of the item.
+    /// Counted from 1; in an environment variable, the position of the item.
     pub line: u32,
 }
 
 /// Why a connection is not proxied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason<'c> {
-    /// Nothing is proxied, for this reason.
+    /// `TAILCHAIN_BYPASS` is set to this reason.
     Bypass(&'c str),
     LocalNet(Rule<'c>),
     LocalDomain(Rule<'c>),
-    /// The address of a proxy of the list.
+    /// The address is that of a configured proxy.
     OwnProxy,
-    /// There is an allow-list, made of these directives, and the address is not in it.
+    /// There is an allow-list, made up of these directives, and the address is not in it.
     NotAllowed(AllowList),
 }
 
-/// Why a connection is neither proxied nor let through.
+/// Why a connection fails without being attempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownFake(SocketAddr),
-    /// It would go directly to a DNS server, and `raw_dns deny` forbids that.
+    /// A direct connection to a DNS server, which `raw_dns deny` forbids.
     RawDns,
 }
 
 /// Where DNS servers listen (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
 
-/// The error is that of a server that is dead: a resolver goes to the next one and gives up after the last, all
-/// at once.
+/// As if no DNS server were running: a resolver then tries its next server at once, and gives up after the last.
 pub const RAW_DNS_ERROR: Errno = Errno::ECONNREFUSED;
 
-/// Whether `raw_dns deny` forbids to send anything to this port, unless it goes through the proxies.
+/// Whether `raw_dns deny` forbids direct traffic to this port.
 pub fn denies_direct(config: &Config, port: u16) -> bool {
     config.raw_dns == RawDns::Deny && port == DNS_PORT
 }
 
-/// Decides where a connection goes. `proxy_addresses` are the addresses that the host names in the proxy list
-/// were resolved to; those written in digits are known from `config`.
+/// Decides where a connection goes. `proxy_addresses` are the resolved addresses of proxies that are configured by name;
+/// numeric proxy addresses are taken from `config`.
 ///
-/// In this order: `TAILCHAIN_BYPASS`, unknown fake address, `dnat`, the proxies' own addresses, `localdomain`,
-/// `localnet`, the allow-list; last, `raw_dns deny` for what would go directly. An IPv4-mapped address is IPv4;
-/// `0.0.0.0` and `::` are loopback, as they are to the kernel. A name is always sent through the proxies: the one
-/// who may go directly never gets a fake address.
+/// The rules in order: `TAILCHAIN_BYPASS`, unknown fake IP, `dnat`, the proxies' own addresses, `localdomain`,
+/// `localnet`, the allow-list; last, `raw_dns deny` for direct connections. An IPv4-mapped address counts as IPv4;
+/// `0.0.0.0` and `::` mean loopback, as in the kernel. A name always goes through the proxies, because names that may be
+/// reached directly do not get a fake IP.
 pub fn decide<'c>(
     config: &'c Config,
     dialled: Dialled<'_>,
@@ -166,7 +165,7 @@ fn dnat(config: &Config, address: SocketAddr) -> Option<SocketAddr> {
     }
 }
 
-/// Address and port alone: IPv4 if it is IPv4-mapped, without flow label and scope.
+/// The address without flow label and scope, converted to IPv4 if IPv4-mapped.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -185,30 +184,30 @@ fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
 pub enum NamePolicy<'c> {
     /// libc.
     Local(NameReason<'c>),
-    /// The proxy: the program gets a fake address.
+    /// The proxy; the program gets a fake IP.
     Remote,
 }
 
-/// Why a name is not sent to the proxy.
+/// Why libc resolves a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameReason<'c> {
-    /// Nothing is proxied, for this reason.
+    /// `TAILCHAIN_BYPASS` is set to this reason.
     Bypass(&'c str),
-    /// No `proxy_dns`.
+    /// `proxy_dns` is off.
     DnsIsLocal,
     /// `localhost` and the names below it (RFC 6761 section 6.3).
     Localhost,
     LocalDomain(Rule<'c>),
-    /// The host name of a proxy of the list.
+    /// The host name of a configured proxy.
     OwnProxy,
-    /// There is an allow-list, and none of its directives, these, holds the name.
+    /// There is an allow-list, and none of these directives matches the name.
     NotAllowed(AllowList),
     /// In `/etc/hosts`, or the machine's own name.
     KnownLocally,
 }
 
-/// Decides who resolves a name that is not an address in digits. `known_locally` says whether it is in
-/// `/etc/hosts` or is the machine's own; it is asked last, because it may read a file.
+/// Decides who resolves a name, which must not be a numeric address. `known_locally` tells whether the name is in
+/// `/etc/hosts` or is the machine's own; it is called last, because it may read a file.
 pub fn name_policy<'c>(
     config: &'c Config,
     name: &HostName,
@@ -246,12 +245,12 @@ fn local_reason<'c>(
     known_locally(name).then_some(NameReason::KnownLocally)
 }
 
-/// Whether it names this machine itself (RFC 6761 section 6.3).
+/// Whether `name` is `localhost` or below it (RFC 6761 section 6.3).
 pub fn is_localhost(name: &HostName) -> bool {
     name.is_within("localhost")
 }
 
-/// Whether it is the host name of a proxy of the list.
+/// Whether `name` is the host name of a configured proxy.
 pub fn names_a_proxy(config: &Config, name: &HostName) -> bool {
     config.proxies.iter().any(|proxy| {
         matches!(&proxy.endpoint, Endpoint::Tcp(Target { host: Host::Name(own), .. }) if own == name)
@@ -263,7 +262,7 @@ impl fmt::Display for Rule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source {
             Source::File(_) => write!(f, "{}, {}:{}", self.directive, self.source, self.line),
-            // A proxy URL holds no rules: they are its exceptions.
+            // A proxy URL contains no rules, so this one is an exception in NO_PROXY.
             Source::Variable(_) => write!(f, "NO_PROXY, item {}", self.line),
         }
     }
@@ -275,7 +274,7 @@ impl fmt::Display for Reason<'_> {
             Reason::Bypass(why) => write!(f, "TAILCHAIN_BYPASS, {why}"),
             Reason::LocalNet(rule) | Reason::LocalDomain(rule) => rule.fmt(f),
             Reason::OwnProxy => f.write_str("the address of a proxy"),
-            Reason::NotAllowed(list) => write!(f, "not held by {}", list.listed("or")),
+            Reason::NotAllowed(list) => write!(f, "not matched by {}", list.listed("or")),
         }
     }
 }
@@ -301,11 +300,11 @@ impl fmt::Display for NameReason<'_> {
             NameReason::Localhost => f.write_str("a name of this machine (localhost)"),
             NameReason::LocalDomain(rule) => rule.fmt(f),
             NameReason::OwnProxy => f.write_str("the host name of a proxy"),
-            // A list of networks alone.
+            // The allow-list has networks only.
             NameReason::NotAllowed(list) if list.is_empty() => {
-                f.write_str("no proxydomain holds it")
+                f.write_str("no proxydomain matches it")
             }
-            NameReason::NotAllowed(list) => write!(f, "not held by {}", list.listed("or")),
+            NameReason::NotAllowed(list) => write!(f, "not matched by {}", list.listed("or")),
             NameReason::KnownLocally => f.write_str("in /etc/hosts, or the name of this machine"),
         }
     }
@@ -327,7 +326,7 @@ mod tests {
     }
 
     /// The route in one line: `direct: REASON`, `direct to ADDRESS: REASON`, `chain TARGET`, `ERRNO: REFUSAL`.
-    fn told(route: Route<'_>) -> String {
+    fn describe(route: Route<'_>) -> String {
         match route {
             Route::Direct { reason, to: None } => format!("direct: {reason}"),
             Route::Direct {
@@ -341,7 +340,7 @@ mod tests {
 
     fn dial(config: &Config, address: &str) -> String {
         let address = Dialled::Address(address.parse().unwrap());
-        told(decide(config, address, &[]))
+        describe(decide(config, address, &[]))
     }
 
     fn name(text: &str) -> HostName {
@@ -357,25 +356,25 @@ mod tests {
     }
 
     #[test]
-    fn a_fake_address_that_nobody_was_given_is_refused() {
+    fn an_unassigned_fake_ip_is_refused() {
         let config = config("localnet 0.0.0.0/0");
         let unknown = Dialled::UnknownFake("224.0.0.9:80".parse().unwrap());
         assert_eq!(
-            told(decide(&config, unknown, &[])),
+            describe(decide(&config, unknown, &[])),
             "EHOSTUNREACH: 224.0.0.9 is in the range of remote_dns_subnet, but stands for no name"
         );
     }
 
     #[test]
-    fn a_name_is_proxied_whatever_the_rules_for_addresses_say() {
+    fn address_rules_do_not_apply_to_names() {
         let config = config("localnet 0.0.0.0/0\nproxynet 10.0.0.0/8");
         let name = name("db.ts.net");
         let route = decide(&config, Dialled::Name(&name, 5432), &[]);
-        assert_eq!(told(route), "chain db.ts.net:5432");
+        assert_eq!(describe(route), "chain db.ts.net:5432");
     }
 
     #[test]
-    fn localnet_goes_direct_and_names_its_line() {
+    fn localnet_goes_direct_and_the_reason_has_its_line() {
         let config = config("\nlocalnet 10.0.0.0:80/8\nlocalnet ::1/128");
         assert_eq!(dial(&config, "10.0.0.1:80"), "direct: localnet, p.conf:2");
         assert_eq!(dial(&config, "10.0.0.1:81"), "chain 10.0.0.1:81");
@@ -383,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_ipv4() {
+    fn an_ipv4_mapped_address_counts_as_ipv4() {
         let config = config("localnet 10.0.0.0/8\ndnat 1.1.1.1 2.2.2.2");
         let local = dial(&config, "[::ffff:10.0.0.1]:80");
         assert_eq!(local, "direct: localnet, p.conf:1");
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unspecified_address_counts_as_loopback_and_stays_as_dialled() {
+    fn the_unspecified_address_counts_as_loopback_and_is_passed_on_unchanged() {
         let local = config("localnet 127.0.0.0/8\nlocalnet ::1/128");
         assert_eq!(dial(&local, "0.0.0.0:80"), "direct: localnet, p.conf:1");
         assert_eq!(dial(&local, "[::]:80"), "direct: localnet, p.conf:2");
@@ -414,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxies_are_reached_directly_whatever_the_rules_say() {
+    fn the_proxies_are_always_reached_directly() {
         let config = config_with(
             "proxynet 0.0.0.0/0\nproxynet ::/0\ndnat 9.9.9.9 127.0.0.1:1055",
             "socks5 127.0.0.1 1055\nsocks5 proxy.example 1080",
@@ -432,16 +431,16 @@ mod tests {
         let resolved = ["[::ffff:192.0.2.7]:1080".parse().unwrap()];
         let dialled = |address: &str| {
             let address = Dialled::Address(address.parse().unwrap());
-            told(decide(&config, address, &resolved))
+            describe(decide(&config, address, &resolved))
         };
         assert_eq!(dialled("192.0.2.7:1080"), own);
         assert_eq!(dialled("192.0.2.7:1081"), "chain 192.0.2.7:1081");
     }
 
     #[test]
-    fn with_an_allow_list_only_what_it_holds_is_proxied() {
+    fn with_an_allow_list_only_matching_addresses_are_proxied() {
         let tailnet = config("tailnet_only\nproxynet 10.1.0.0/16:5432\nlocalnet 100.64.0.9/32");
-        let outside = "direct: not held by tailnet_only or proxynet";
+        let outside = "direct: not matched by tailnet_only or proxynet";
         assert_eq!(dial(&tailnet, "100.64.0.1:80"), "chain 100.64.0.1:80");
         assert_eq!(
             dial(&tailnet, "[fd7a:115c:a1e0::1]:80"),
@@ -457,21 +456,21 @@ mod tests {
         let names_only = config("proxydomain .ts.net");
         assert_eq!(
             dial(&names_only, "100.64.0.1:80"),
-            "direct: not held by proxydomain"
+            "direct: not matched by proxydomain"
         );
     }
 
     #[test]
-    fn the_address_of_a_local_name_goes_direct_if_localdomain_holds_the_name() {
+    fn an_address_resolved_from_a_localdomain_name_goes_direct() {
         let config = config("localdomain .internal");
         let address = "192.0.2.1:80".parse().unwrap();
         let (inside, outside) = (name("db.internal"), name("db.example"));
         assert_eq!(
-            told(decide(&config, Dialled::Local(address, &inside), &[])),
+            describe(decide(&config, Dialled::Local(address, &inside), &[])),
             "direct: localdomain, p.conf:1"
         );
         assert_eq!(
-            told(decide(&config, Dialled::Local(address, &outside), &[])),
+            describe(decide(&config, Dialled::Local(address, &outside), &[])),
             "chain 192.0.2.1:80"
         );
     }
@@ -522,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn localdomain_beats_proxydomain_and_the_rest_is_local() {
+    fn localdomain_overrides_proxydomain_and_other_names_are_local() {
         let config = config("proxy_dns\nproxydomain .ts.net\nlocaldomain .lan.ts.net");
         assert_eq!(policy(&config, "db.ts.net", false), "remote");
         assert_eq!(
@@ -531,35 +530,35 @@ mod tests {
         );
         assert_eq!(
             policy(&config, "db.example", false),
-            "local: not held by proxydomain"
+            "local: not matched by proxydomain"
         );
     }
 
     #[test]
-    fn a_name_outside_of_the_tailnet_is_told_of_tailnet_only() {
+    fn the_reason_for_a_name_outside_of_the_tailnet_is_tailnet_only() {
         let both = config("proxy_dns\ntailnet_only\nproxynet 10.0.0.0/8\nproxydomain .lan");
         assert_eq!(
             policy(&both, "db", false),
-            "local: not held by tailnet_only or proxydomain"
+            "local: not matched by tailnet_only or proxydomain"
         );
         let alone = config("proxy_dns\ntailnet_only");
         assert_eq!(
             policy(&alone, "db", false),
-            "local: not held by tailnet_only"
+            "local: not matched by tailnet_only"
         );
     }
 
     #[test]
-    fn an_allow_list_of_networks_alone_keeps_all_names_local() {
+    fn an_allow_list_of_networks_only_keeps_all_names_local() {
         let config = config("proxy_dns\nproxynet 10.0.0.0/8");
         assert_eq!(
             policy(&config, "db.example", false),
-            "local: no proxydomain holds it"
+            "local: no proxydomain matches it"
         );
     }
 
     #[test]
-    fn files_are_not_asked_about_names_that_are_decided_already() {
+    fn files_are_not_read_for_names_that_a_rule_decides() {
         let config = config("proxy_dns\nlocaldomain a\nproxydomain b");
         for text in ["localhost", "x.a", "x.c"] {
             let policy = name_policy(&config, &name(text), &mut |_| panic!("asked about {text}"));

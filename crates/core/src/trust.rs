@@ -1,7 +1,7 @@
-//! Whose a config file is: one that was found, not named, counts only where nobody else can have written it.
+//! Ownership checks for config files: a file that was found, not named, is trusted only if no other user can have
+//! written it.
 //!
-//! Every answer is about the file that was opened, by fstat(2), and about the directory that it was opened in: nothing
-//! can be exchanged between the check and the reading.
+//! The checks use fstat(2) on the opened file and directory, so neither can be replaced between check and read.
 
 #![forbid(unsafe_code)]
 
@@ -16,20 +16,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Why a file does not count.
+/// Why a file is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// A FIFO, a socket, a device.
+    /// A FIFO, a socket or a device.
     NotRegular,
     TooLarge,
     SymbolicLink,
-    /// This user is its owner.
+    /// Owned by this other user.
     Foreign(u32),
-    /// Its mode lets others write.
+    /// Other users may write it.
     Writable,
     ForeignDirectory(u32),
     WritableDirectory,
-    /// In a set-user-ID program: somebody other than root owns or may write the file, or a directory above it.
+    /// In a set-user-ID program: a user other than root owns or may write the file or a directory above it.
     NotRoots,
 }
 
@@ -64,29 +64,29 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// What becomes of a file that is a symbolic link.
+/// Whether a symbolic link is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     Refused,
-    /// For a directory that dotfile managers fill with links. The directory is checked, so the user or root made the
-    /// link; what it leads to is checked as any file.
+    /// For directories that dotfile managers fill with links. The directory is checked, so the user or root has made the
+    /// link, and its target is checked like any file.
     Followed,
 }
 
-/// O_NONBLOCK: somebody may have put a FIFO there, and opening it would wait for a writer.
+/// O_NONBLOCK, because opening a FIFO would wait for a writer.
 const READ: libc::c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
 
-/// Reads a file that somebody named: anybody's, but a regular one.
+/// Reads a file that the user named. It must be a regular file; the owner does not matter.
 pub fn read_named(path: &Path) -> Result<Vec<u8>, ReadError> {
     let file = File::options().read(true).custom_flags(READ).open(path)?;
-    let about = file.metadata()?;
-    if about.is_dir() {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
     }
-    read(file, &about)
+    read(file, &metadata)
 }
 
-/// Reads `name` in `directory` if both belong to this user or to root, and nobody else may write them.
+/// Reads `name` in `directory` if both belong to this user or root and no other user may write them.
 pub fn read_own(directory: &Path, name: &OsStr, links: Links) -> Result<Vec<u8>, ReadError> {
     let path = |path: &OsStr| CString::new(path.as_bytes()).map_err(io::Error::from);
     let flags = libc::O_PATH | libc::O_DIRECTORY;
@@ -98,63 +98,67 @@ pub fn read_own(directory: &Path, name: &OsStr, links: Links) -> Result<Vec<u8>,
     let opened = open_at(Some(directory.as_fd()), &path(name)?, flags, 0);
     let file = File::from(opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => ReadError::Distrusted(Distrust::SymbolicLink),
-        // What openat(2) gives for a socket, and for a device without a driver.
+        // The errno of openat(2) for a socket, and for a device without a driver.
         Some(libc::ENXIO | libc::ENODEV) => ReadError::Distrusted(Distrust::NotRegular),
         _ => ReadError::Io(error),
     })?);
-    let about = file.metadata()?;
-    if !about.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(ReadError::Distrusted(Distrust::NotRegular));
     }
-    let place = directory.metadata()?;
+    let directory_metadata = directory.metadata()?;
     let user = effective_user();
-    let found = [
-        (!is_of(user, &about), Distrust::Foreign(about.uid())),
-        (others_may_write(&about), Distrust::Writable),
+    let checks = [
+        (!is_of(user, &metadata), Distrust::Foreign(metadata.uid())),
+        (others_may_write(&metadata), Distrust::Writable),
         (
-            !is_of(user, &place),
-            Distrust::ForeignDirectory(place.uid()),
+            !is_of(user, &directory_metadata),
+            Distrust::ForeignDirectory(directory_metadata.uid()),
         ),
-        (others_may_write(&place), Distrust::WritableDirectory),
+        (
+            others_may_write(&directory_metadata),
+            Distrust::WritableDirectory,
+        ),
     ];
-    match found.into_iter().find(|(wrong, _)| *wrong) {
+    match checks.into_iter().find(|(wrong, _)| *wrong) {
         Some((_, distrust)) => Err(ReadError::Distrusted(distrust)),
-        None => read(file, &about),
+        None => read(file, &metadata),
     }
 }
 
-/// Reads a file if only root can have written it, whichever links lead there.
+/// Reads a file if only root can have written it; symbolic links are followed.
 pub fn read_roots(path: &Path) -> Result<Vec<u8>, ReadError> {
     let path = fs::canonicalize(path)?;
     let flags = READ | libc::O_NOFOLLOW;
     let file = File::options().read(true).custom_flags(flags).open(&path)?;
-    let about = file.metadata()?;
-    let is_roots = |about: &Metadata| is_of(ROOT, about) && !others_may_write(about);
-    // A directory that others may write but whose entries they may not move, such as /tmp, is no harm further up.
-    let is_safe_above = |about: &Metadata| {
-        is_of(ROOT, about) && (!others_may_write(about) || about.mode() & libc::S_ISVTX != 0)
+    let metadata = file.metadata()?;
+    let is_roots = |metadata: &Metadata| is_of(ROOT, metadata) && !others_may_write(metadata);
+    // Further up, a writable directory with the sticky bit, such as /tmp, is safe: other users cannot rename its entries.
+    let is_safe_above = |metadata: &Metadata| {
+        is_of(ROOT, metadata)
+            && (!others_may_write(metadata) || metadata.mode() & libc::S_ISVTX != 0)
     };
     let mut above = path.ancestors().skip(1).map(fs::metadata);
-    let is_trusted = is_roots(&about)
+    let is_trusted = is_roots(&metadata)
         && above
             .next()
-            .is_some_and(|about| about.is_ok_and(|about| is_roots(&about)))
-        && above.all(|about| about.is_ok_and(|about| is_safe_above(&about)));
+            .is_some_and(|metadata| metadata.is_ok_and(|metadata| is_roots(&metadata)))
+        && above.all(|metadata| metadata.is_ok_and(|metadata| is_safe_above(&metadata)));
     match is_trusted {
-        true => read(file, &about),
+        true => read(file, &metadata),
         false => Err(ReadError::Distrusted(Distrust::NotRoots)),
     }
 }
 
-/// A config of a thousand rules is a twentieth of it. What is larger is another file, which every process would read.
+/// Twenty times the size of a config with a thousand rules. Every process reads the file, so a larger one is refused.
 const MAX_SIZE: u64 = 1 << 20;
 
-fn read(file: File, about: &Metadata) -> Result<Vec<u8>, ReadError> {
-    if !about.is_file() {
+fn read(file: File, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
+    if !metadata.is_file() {
         return Err(ReadError::Distrusted(Distrust::NotRegular));
     }
     let mut text = Vec::new();
-    // It may grow meanwhile.
+    // `take` instead of the file size, since the file may grow meanwhile.
     let read = file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
     match read as u64 > MAX_SIZE {
         true => Err(ReadError::Distrusted(Distrust::TooLarge)),
@@ -164,14 +168,14 @@ fn read(file: File, about: &Metadata) -> Result<Vec<u8>, ReadError> {
 
 const ROOT: u32 = 0;
 
-fn is_of(user: u32, about: &Metadata) -> bool {
-    about.uid() == user || about.uid() == ROOT
+fn is_of(user: u32, metadata: &Metadata) -> bool {
+    metadata.uid() == user || metadata.uid() == ROOT
 }
 
-/// A group that is the owner's own counts as the owner ([`is_private`]). Root's group counts too: its members are
-/// root in all but name.
-fn others_may_write(about: &Metadata) -> bool {
-    let may_be_written_by = |bit| about.mode() & bit != 0;
-    let is_owners = || about.gid() == ROOT || is_private(about.uid(), about.gid());
+/// The owner's private group counts as the owner ([`is_private`]), and so does root's group, whose members are as
+/// privileged as root.
+fn others_may_write(metadata: &Metadata) -> bool {
+    let may_be_written_by = |bit| metadata.mode() & bit != 0;
+    let is_owners = || metadata.gid() == ROOT || is_private(metadata.uid(), metadata.gid());
     may_be_written_by(libc::S_IWOTH) || (may_be_written_by(libc::S_IWGRP) && !is_owners())
 }

@@ -29,7 +29,7 @@ pub fn probe(socket: &Path) -> Result<(), Unanswered> {
     };
     loop {
         let answered = match ask(socket, &lookup.request()) {
-            Ok(answer) => lookup.answered(&answer),
+            Ok(answer) => lookup.on_response(&answer),
             Err(error) => Some(failed(failure(&error))),
         };
         match answered {

@@ -57,7 +57,7 @@ fn title(section: Section) -> &'static str {
         Section::Chain => "The chain: which proxies of the list a connection passes",
         Section::Names => "Names",
         Section::Routing => "What is proxied",
-        Section::Patience => "Patience",
+        Section::Retries => "Timeouts and retries",
         Section::Messages => "Messages",
     }
 }

@@ -1,8 +1,8 @@
-//! The directives that say what alone is proxied, by name: for whoever is told why something is not.
+//! Which allow-list directives a configuration has, for messages that explain why a connection is not proxied.
 
 #![forbid(unsafe_code)]
 
-/// Which of them stand in a configuration; none means that there is no allow-list.
+/// The allow-list directives that are present; if none is, there is no allow-list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     pub tailnet_only: bool,
@@ -15,7 +15,7 @@ impl AllowList {
         self == AllowList::default()
     }
 
-    /// Those that can hold a name.
+    /// Only the directives that can match a name.
     pub fn of_names(self) -> AllowList {
         AllowList {
             proxynet: false,
@@ -30,7 +30,7 @@ impl AllowList {
             (self.proxydomain, "proxydomain"),
         ]
         .into_iter()
-        .filter_map(|(stands, name)| stands.then_some(name))
+        .filter_map(|(is_present, name)| is_present.then_some(name))
         .collect()
     }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_listed_as_in_a_sentence() {
+    fn directives_are_listed_as_in_a_sentence() {
         let mut list = AllowList::default();
         assert!(list.is_empty());
         assert_eq!(list.listed("and"), "");

@@ -1,4 +1,4 @@
-//! A configuration in the making: defaults, what was read so far, and the checks that need all of it.
+//! Builds a [`Config`]: the defaults, the directives read so far, and the checks that span several lines.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use crate::host::HostName;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The order of the chain without its length, which is a directive of its own.
+/// The kind of chain without its length, which is a separate directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Strict,
@@ -51,11 +51,11 @@ pub(super) struct ConfigBuilder {
     proxies: Vec<(Proxy, u32)>,
 }
 
-/// What is wrong with the whole, and the line that it comes from if it is one.
-pub(super) type Misfit = (Problem, Option<u32>);
+/// A problem with the configuration as a whole, and the line that causes it, if any.
+pub(super) type ConfigProblem = (Problem, Option<u32>);
 
 impl ConfigBuilder {
-    /// The defaults of proxychains-ng; what is tailchain's own is off.
+    /// The defaults of proxychains-ng; tailchain's extensions are off.
     pub fn new(order: Order) -> ConfigBuilder {
         ConfigBuilder {
             order,
@@ -92,14 +92,14 @@ impl ConfigBuilder {
         self.proxies.push((listed.proxy, line));
     }
 
-    pub fn finish(self, source: &Source) -> Result<Config, Misfit> {
+    pub fn finish(self, source: &Source) -> Result<Config, ConfigProblem> {
         let chain = self.chain()?;
         self.check_unix(chain)?;
-        Ok(self.configuration(source, chain))
+        Ok(self.build_unchecked(source, chain))
     }
 
-    /// As it is, unchecked.
-    pub fn configuration(self, source: &Source, chain: ChainKind) -> Config {
+    /// The configuration without any checks.
+    pub fn build_unchecked(self, source: &Source, chain: ChainKind) -> Config {
         Config {
             source: source.clone(),
             chain,
@@ -129,12 +129,12 @@ impl ConfigBuilder {
         }
     }
 
-    fn chain(&self) -> Result<ChainKind, Misfit> {
+    fn chain(&self) -> Result<ChainKind, ConfigProblem> {
         let proxies = self.proxies.len();
         if proxies == 0 {
             let problem = Problem::new(
                 "the proxy list is empty",
-                "add a proxy, such as socks5 127.0.0.1 1055",
+                "add a proxy, e.g. socks5 127.0.0.1 1055",
             );
             return Err((problem, None));
         }
@@ -144,7 +144,7 @@ impl ConfigBuilder {
             Order::Dynamic => Ok(ChainKind::Dynamic),
             _ if len > proxies => {
                 let problem = Problem::new(
-                    format!("chain_len is {len}, but the list has {proxies}"),
+                    format!("chain_len is {len}, but the number of proxies is {proxies}"),
                     "add proxies or lower chain_len: every connection would fail",
                 );
                 Err((problem, line))
@@ -154,8 +154,8 @@ impl ConfigBuilder {
         }
     }
 
-    /// No proxy can be asked to connect to a unix socket of this machine.
-    fn check_unix(&self, chain: ChainKind) -> Result<(), Misfit> {
+    /// A proxy cannot connect to a unix socket on this machine, so only the first hop may be one.
+    fn check_unix(&self, chain: ChainKind) -> Result<(), ConfigProblem> {
         let always_first = match chain {
             ChainKind::Strict | ChainKind::Dynamic => 1,
             ChainKind::Random { len: 1 } | ChainKind::RoundRobin { len: 1 } => usize::MAX,
@@ -169,8 +169,8 @@ impl ConfigBuilder {
             None => Ok(()),
             Some((_, line)) => {
                 let problem = Problem::new(
-                    "a proxy on a unix socket would have to be reached through another proxy",
-                    "only the first of a chain can be a unix socket",
+                    "a proxy on a unix socket cannot be reached through another proxy",
+                    "only the first proxy of a chain can be on a unix socket",
                 );
                 Err((problem, Some(*line)))
             }

@@ -1,6 +1,6 @@
-//! The configuration while `TAILCHAIN_BYPASS` is set: everything goes directly, as if no rule stood anywhere.
+//! The configuration while `TAILCHAIN_BYPASS` is set: all connections bypass the proxy.
 //!
-//! One Procfile then serves a process with a proxy and one without, such as a release phase or a review app.
+//! One Procfile then serves processes with and without a proxy, e.g. a release phase or a review app.
 
 #![forbid(unsafe_code)]
 
@@ -8,21 +8,21 @@ use super::builder::{ConfigBuilder, Order};
 use super::error::sanitized;
 use super::{ChainKind, Config, Source};
 
-/// `reason` is told to the user; `usual` is what the configuration would be, of which only where and whether to
-/// log is kept.
-pub fn bypassing(reason: &[u8], variable: &'static str, usual: Option<Config>) -> Config {
+/// `reason` is shown to the user. Of `configured`, the configuration that would otherwise apply, only the logging
+/// directives are kept.
+pub fn bypassing(reason: &[u8], variable: &'static str, configured: Option<Config>) -> Config {
     let mut config = ConfigBuilder::new(Order::Strict)
-        .configuration(&Source::Variable(variable), ChainKind::Strict);
-    if let Some(usual) = usual {
-        config.quiet = usual.quiet;
-        config.log_file = usual.log_file;
-        config.log_format = usual.log_format;
+        .build_unchecked(&Source::Variable(variable), ChainKind::Strict);
+    if let Some(configured) = configured {
+        config.quiet = configured.quiet;
+        config.log_file = configured.log_file;
+        config.log_format = configured.log_format;
     }
     config.bypass = Some(sanitized(reason));
     config
 }
 
-/// The one line about it.
+/// The start-up line that announces the bypass.
 pub fn notice(reason: &str) -> String {
     format!("{reason}: the program runs without a proxy")
 }

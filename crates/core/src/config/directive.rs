@@ -1,4 +1,4 @@
-//! The directives: the table of all that a line before `[ProxyList]` can say.
+//! The table of directives, i.e. of the lines before `[ProxyList]`.
 
 #![forbid(unsafe_code)]
 
@@ -11,29 +11,28 @@ use super::{Dns, LogFormat, ProxyDown, RawDns, Supervise};
 use crate::host::HostName;
 use std::path::PathBuf;
 
-/// What `tailnet_only` stands for: Tailscale's CGNAT range, its IPv6 prefix and its MagicDNS domain.
+/// The expansion of `tailnet_only`: Tailscale's CGNAT range, its IPv6 prefix and its MagicDNS domain.
 const TAILNET_NETS: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
 const TAILNET_DOMAIN: &str = ".ts.net";
 
 /// Bytes of a path in a sockaddr_un (unix(7)), without the final NUL.
-pub(super) const LONGEST_SOCKET: usize = 107;
+pub(super) const UNIX_PATH_MAX: usize = 107;
 
 type Apply = fn(&mut ConfigBuilder, &Words<'_>, u32) -> Result<Note, Problem>;
 
-/// All that there is to know of a directive: the parser, the shipped config, the man page and the documents take it
-/// from here.
+/// The definition of a directive. The parser, the shipped config, the man page and the documents are generated from it.
 pub struct Directive {
     pub name: &'static str,
-    /// As man pages show it; empty for a directive without a value.
+    /// The syntax of the value, as in man pages; empty for a directive without a value.
     pub value: &'static str,
-    /// What holds without the directive: a value, `on` or `off`, or `none`.
+    /// The default: a value, `on` or `off`, or `none`.
     pub default: &'static str,
     pub section: Section,
     /// One sentence, with names in backquotes.
     pub summary: &'static str,
-    /// What else the shipped config and the man page say.
+    /// Further text for the shipped config and the man page.
     pub detail: &'static str,
-    /// Its lines in the shipped config.
+    /// The lines in the shipped config.
     pub shipped: &'static [&'static str],
     apply: Apply,
 }
@@ -44,12 +43,12 @@ pub enum Section {
     Chain,
     Names,
     Routing,
-    Patience,
+    Retries,
     Messages,
 }
 
-/// One row for each directive, in the order of the shipped config. None of tailchain's own begins with a name that
-/// proxychains-ng matches as a prefix (`localnet`, `dnat`, `chain_len`, the timeouts, `remote_dns_subnet`,
+/// One entry for each directive, in the order of the shipped config. tailchain's extensions must not begin with a name
+/// that proxychains-ng matches as a prefix (`localnet`, `dnat`, `chain_len`, the timeouts, `remote_dns_subnet`,
 /// `proxy_dns_daemon`).
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
@@ -87,7 +86,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "",
         default: "off",
         section: Section::Chain,
-        summary: "`chain_len` proxies; each connection goes on where the last one stopped.",
+        summary:
+            "`chain_len` proxies; each connection starts after the last proxy of the previous one.",
         detail: "",
         shipped: &["#round_robin_chain"],
         apply: |d, w, _| w.flag(|| d.order = Order::RoundRobin),
@@ -113,7 +113,7 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "off",
         section: Section::Names,
         summary: "The proxy resolves host names; the program is given a fake IP.",
-        detail: "Without it libc resolves, and it knows nothing of MagicDNS.",
+        detail: "Without it libc resolves names, and does not know MagicDNS.",
         shipped: &["proxy_dns"],
         apply: |d, w, _| w.flag(|| d.dns = Dns::Remote),
     },
@@ -142,7 +142,7 @@ pub const DIRECTIVES: &[Directive] = &[
         detail: "",
         shipped: &[],
         apply: |d, w, _| {
-            let address = w.one("the address of a daemon, such as 127.0.0.1:1053")?;
+            let address = w.one("the address of a daemon, e.g. 127.0.0.1:1053")?;
             let well_formed = address.parse::<std::net::SocketAddr>().is_ok();
             d.dns = Dns::Remote;
             match well_formed {
@@ -152,7 +152,7 @@ pub const DIRECTIVES: &[Directive] = &[
                 ))),
                 false => Err(Problem::new(
                     "this is not an address with a port",
-                    "expected such as 127.0.0.1:1053; or write proxy_dns, which needs no daemon",
+                    "expected e.g. 127.0.0.1:1053; or write proxy_dns, which needs no daemon",
                 )),
             }
         },
@@ -163,17 +163,17 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "224",
         section: Section::Names,
         summary: "The first octet of the fake IPs, from 0 to 255.",
-        detail: "A program must not need the real addresses of that range. Tried with 0, 10, \
-            100, 127, 198, 224, 239, 240 and 255: curl, wget, busybox, ssh, git, nmap, \
-            redis-cli, socat, Python, Node, Ruby, PHP, Perl and Java accepted them all; 15 \
-            more, from lftp to smbclient and Erlang, accepted 224 and 240. 224 is the \
-            default because what bypasses the proxy fails at once: the kernel makes no TCP \
-            connection to a multicast address. To 240 it would try, by way of the router, \
-            until the timeout. 240 is the next choice for a program that refuses multicast \
-            addresses; 127 is not, because it hides the loopback addresses, and 10 is in \
-            many networks. UDP to the range is refused, so a program that sends to \
-            multicast groups of 224 (other than 224.0.0.0/24, which mDNS uses) needs \
-            another number, too.",
+        detail: "Real addresses in that range become unreachable. Tested with 0, 10, 100, 127, \
+            198, 224, 239, 240 and 255: curl, wget, busybox, ssh, git, nmap, redis-cli, \
+            socat, Python, Node, Ruby, PHP, Perl and Java accept them all; 15 other \
+            programs, from lftp to smbclient and Erlang, accept 224 and 240. The default is \
+            224 because a connection that bypasses the proxy then fails at once: the kernel \
+            opens no TCP connection to a multicast address. With 240 such a connection \
+            would be sent to the router and time out. Use 240 for a program that rejects \
+            multicast addresses. Do not use 127, which hides the loopback addresses, or 10, \
+            which many networks use. UDP to the range is refused, so a program that sends \
+            to multicast groups of 224 (other than 224.0.0.0/24, which mDNS uses) needs \
+            another value, too.",
         shipped: &["remote_dns_subnet 224"],
         apply: |d, w, _| {
             let octet = w.number(0, 255, "the first octet of the fake IPs")?;
@@ -187,10 +187,10 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         section: Section::Names,
         summary: "Names that libc resolves and that are connected to directly.",
-        detail: "localhost, /etc/hosts and the machine's own name always are.",
+        detail: "This always applies to localhost, names in /etc/hosts and the machine's own name.",
         shipped: &["#localdomain .internal"],
         apply: |d, w, line| {
-            let suffix = Suffix::parse(w.one("a domain, such as .internal")?)?;
+            let suffix = Suffix::parse(w.one("a domain, e.g. .internal")?)?;
             d.local_domains.insert(suffix, line);
             Ok(None)
         },
@@ -200,14 +200,15 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "PATH",
         default: "none",
         section: Section::Names,
-        summary: "tailscaled's socket, on which it is asked for the addresses of names; the \
-            proxy gets those.",
-        detail: "tailscaled's proxies alone know the names of machines, and not those of split \
-            DNS routes and 4via6. `tailchain run` and the buildpack need no such line.",
+        summary: "tailscaled's LocalAPI socket. Names are looked up there, and the proxy gets \
+            their addresses.",
+        detail: "Needed for the names of split DNS routes and 4via6, which tailscaled's proxies \
+            do not resolve: they know the names of machines only. `tailchain run` and the \
+            buildpack set it by themselves.",
         shipped: &["#tailscale_socket /var/run/tailscale/tailscaled.sock"],
         apply: |d, w, _| {
             let path = absolute(w.one("the path of tailscaled's socket")?)?;
-            if path.as_os_str().len() > LONGEST_SOCKET {
+            if path.as_os_str().len() > UNIX_PATH_MAX {
                 return Err(Problem::new(
                     "this path is too long for a unix socket",
                     "expected at most 107 bytes",
@@ -222,8 +223,8 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "DOMAIN",
         default: "none",
         section: Section::Names,
-        summary: "Where tailscaled is to look for names without a dot; each domain on a line of \
-            its own.",
+        summary: "A search domain for names without a dot, for lookups on `tailscale_socket`; one \
+            domain per line.",
         detail: "",
         shipped: &["#tailscale_search corp.example.com"],
         apply: |d, w, _| {
@@ -237,10 +238,9 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "allow|deny",
         default: "allow",
         section: Section::Names,
-        summary: "Whether a program that asks a DNS server by itself (dig, dns.resolve of Node, \
+        summary: "Whether a program that queries a DNS server itself (dig, dns.resolve of Node, \
             dnspython) may bypass `proxy_dns`.",
-        detail: "`deny` refuses what it sends to port 53, UDP and TCP, unless that goes through \
-            the proxy.",
+        detail: "`deny` refuses UDP and TCP to port 53, except TCP through the proxy.",
         shipped: &["#raw_dns deny"],
         apply: |d, w, _| {
             d.raw_dns = w.choice(&[("allow", RawDns::Allow), ("deny", RawDns::Deny)])?;
@@ -252,9 +252,9 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "ADDRESS[:PORT]/MASK",
         default: "none",
         section: Section::Routing,
-        summary: "Connected to directly.",
-        detail: "An IPv6 address with a port is in brackets. 127.0.0.0/8 and ::1/128 are what \
-            listens on this machine.",
+        summary: "Addresses that are connected to directly.",
+        detail: "An IPv6 address with a port is in brackets. 127.0.0.0/8 and ::1/128 are this \
+            machine.",
         shipped: &[
             "localnet 127.0.0.0/8",
             "localnet ::1/128",
@@ -263,7 +263,7 @@ pub const DIRECTIVES: &[Directive] = &[
             "#localnet [fd00::]:80/8",
         ],
         apply: |d, w, line| {
-            let net = Net::parse(w.one("a network, such as 10.0.0.0/8")?)?;
+            let net = Net::parse(w.one("a network, e.g. 10.0.0.0/8")?)?;
             d.local_nets.push((net, line));
             Ok(None)
         },
@@ -292,12 +292,12 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "CIDR[:PORT]",
         default: "none",
         section: Section::Routing,
-        summary: "Only what matches such a line, `proxydomain` or `tailnet_only` is proxied: \
-            subnet routes, optionally on one port.",
-        detail: "One line is enough: what is not in the list is connected to directly.",
+        summary: "Proxy only connections that match `proxynet`, `proxydomain` or `tailnet_only`; \
+            for subnet routes, optionally on one port.",
+        detail: "One such line suffices: all other addresses are connected to directly.",
         shipped: &["#proxynet 10.20.0.0/16", "#proxynet 10.30.0.0/16:5432"],
         apply: |d, w, line| {
-            let net = Net::parse(w.one("a network, such as 100.64.0.0/10")?)?;
+            let net = Net::parse(w.one("a network, e.g. 100.64.0.0/10")?)?;
             d.allow_nets.push((net, line));
             d.allow_list.proxynet = true;
             Ok(None)
@@ -312,7 +312,7 @@ pub const DIRECTIVES: &[Directive] = &[
         detail: "",
         shipped: &["#proxydomain db.example.com"],
         apply: |d, w, line| {
-            let suffix = Suffix::parse(w.one("a domain, such as .ts.net")?)?;
+            let suffix = Suffix::parse(w.one("a domain, e.g. .ts.net")?)?;
             d.allow_domains.insert(suffix, line);
             d.allow_list.proxydomain = true;
             Ok(None)
@@ -323,7 +323,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "FROM[:PORT] TO[:PORT]",
         default: "none",
         section: Section::Routing,
-        summary: "Connect to another IPv4 address than the program says.",
+        summary: "Replace an IPv4 destination address.",
         detail: "",
         shipped: &["#dnat 192.0.2.10:5432 100.100.1.2:5432"],
         apply: |d, w, _| {
@@ -337,10 +337,10 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "auto|always|never",
         default: "auto",
         section: Section::Routing,
-        summary: "Which programs `proxychains4` starts under a supervisor: those that no library \
-            can be preloaded into, every one, or none.",
-        detail: "Static and Go programs cannot be preloaded. A supervisor makes their \
-            connections; it takes seccomp and ptrace, which a container may not permit.",
+        summary: "Which programs `proxychains4` starts under a supervisor: those that ignore \
+            LD_PRELOAD, all, or none.",
+        detail: "Static and Go programs ignore LD_PRELOAD. The supervisor establishes their \
+            connections; it needs seccomp and ptrace, which a container may not permit.",
         shipped: &["#supervise never"],
         apply: |d, w, _| {
             d.supervise = w.choice(&Supervise::NAMES)?;
@@ -351,7 +351,7 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "tcp_connect_time_out",
         value: "MS",
         default: "10000",
-        section: Section::Patience,
+        section: Section::Retries,
         summary: "Timeout of the TCP connection to the first proxy, in milliseconds.",
         detail: "",
         shipped: &["tcp_connect_time_out 8000"],
@@ -364,10 +364,10 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "tcp_read_time_out",
         value: "MS",
         default: "4000",
-        section: Section::Patience,
+        section: Section::Retries,
         summary: "Timeout of each reply of a proxy, in milliseconds.",
-        detail: "tailscaled replies after 5 seconds at the latest, when the peer is not there; \
-            a shorter timeout would hide that.",
+        detail: "tailscaled reports an unreachable peer after at most 5 seconds; a shorter \
+            timeout would hide the reason.",
         shipped: &["tcp_read_time_out 15000"],
         apply: |d, w, _| {
             d.read_timeout = w.milliseconds(1)?;
@@ -378,9 +378,9 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_wait",
         value: "MS",
         default: "0",
-        section: Section::Patience,
-        summary: "While the first proxy refuses connections, as before tailscaled has started, \
-            try again for this long.",
+        section: Section::Retries,
+        summary: "How long to retry while the first proxy refuses connections, e.g. because \
+            tailscaled is still starting.",
         detail: "",
         shipped: &["proxy_wait 20000"],
         apply: |d, w, _| {
@@ -392,12 +392,12 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_retry",
         value: "N",
         default: "0",
-        section: Section::Patience,
-        summary: "When the proxy reports a general failure, try again this often.",
-        detail: "The first connection to a peer that was idle may fail.",
+        section: Section::Retries,
+        summary: "How often to retry after the proxy reports a general failure.",
+        detail: "The first connection to an idle peer may fail.",
         shipped: &["proxy_retry 2"],
         apply: |d, w, _| {
-            let times = w.number(0, 1000, "how often to try again")?;
+            let times = w.number(0, 1000, "the number of retries")?;
             d.retry = u32::try_from(times).unwrap_or(0);
             Ok(None)
         },
@@ -406,9 +406,9 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_down",
         value: "fail|direct",
         default: "fail",
-        section: Section::Patience,
-        summary: "What to do when the first proxy still refuses connections after `proxy_wait`: \
-            fail, or bypass it.",
+        section: Section::Retries,
+        summary: "What to do if the first proxy still refuses connections after `proxy_wait`: \
+            fail the connection, or bypass the proxy.",
         detail: "",
         shipped: &["#proxy_down direct"],
         apply: |d, w, _| {
@@ -420,12 +420,12 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_pipeline",
         value: "",
         default: "off",
-        section: Section::Patience,
-        summary: "Send SOCKS5 greeting and request in one segment: one round trip less for each \
-            hop without a user.",
-        detail: "For proxies that read exactly what they need, as tailscaled does; one that \
-            reads the greeting with a large buffer (microsocks) loses the request, and the \
-            connection times out.",
+        section: Section::Retries,
+        summary: "Send the SOCKS5 greeting and the request in one segment, which saves a round \
+            trip for each hop without a user.",
+        detail: "Works with proxies that read exactly the bytes they need, such as tailscaled. A \
+            proxy that reads the greeting into a large buffer (microsocks) loses the \
+            request, and the connection times out.",
         shipped: &["#proxy_pipeline"],
         apply: |d, w, _| w.flag(|| d.pipeline = true),
     },
@@ -434,7 +434,7 @@ pub const DIRECTIVES: &[Directive] = &[
         value: "",
         default: "off",
         section: Section::Messages,
-        summary: "Nothing on stderr.",
+        summary: "Write nothing to stderr.",
         detail: "",
         shipped: &["#quiet_mode"],
         apply: |d, w, _| w.flag(|| d.quiet = true),
@@ -445,8 +445,8 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "none",
         section: Section::Messages,
         summary: "Append messages to this file instead of stderr.",
-        detail: "Ignored in a file that was only found in the current directory: name that one \
-            with -f.",
+        detail: "Ignored in a file that was found in the current directory; name that file with \
+            -f.",
         shipped: &["#log_file /var/log/tailchain.log"],
         apply: |d, w, _| {
             d.log_file = Some(absolute(w.one("an absolute path")?)?);
@@ -468,8 +468,8 @@ pub const DIRECTIVES: &[Directive] = &[
     },
 ];
 
-/// What the parser needs of the table: the rest of it is not in the preload library.
-#[allow(clippy::indexing_slicing)] // By the compiler, which would not accept an index out of bounds.
+/// Only the part of the table that the parser needs, so that the texts are not linked into the preload library.
+#[allow(clippy::indexing_slicing)] // Evaluated at compile time: an index out of bounds does not compile.
 static PARSERS: [(&str, Apply); DIRECTIVES.len()] = {
     let first = &DIRECTIVES[0];
     let mut parsers = [(first.name, first.apply); DIRECTIVES.len()];
@@ -486,7 +486,7 @@ fn absolute(path: &str) -> Result<PathBuf, Problem> {
         true => Ok(PathBuf::from(path)),
         false => Err(Problem::new(
             "this is not an absolute path",
-            "begin it with /: programs change their directory",
+            "begin it with /, because programs change their directory",
         )),
     }
 }
@@ -494,7 +494,7 @@ fn absolute(path: &str) -> Result<PathBuf, Problem> {
 fn search_domain(text: &str) -> Result<HostName, Problem> {
     let not_one = || {
         Problem::new(
-            "this is not a domain to search",
+            "this is not a search domain",
             "expected e.g. corp.example.com",
         )
     };
@@ -506,7 +506,7 @@ pub(super) fn is_known(keyword: &str) -> bool {
     PARSERS.iter().any(|(name, _)| *name == keyword)
 }
 
-/// Apply one line to the builder. An unknown directive leaves a note and changes nothing.
+/// Applies one line to the builder. An unknown directive is ignored with a note.
 pub(super) fn apply(
     builder: &mut ConfigBuilder,
     words: &Words<'_>,
@@ -537,12 +537,12 @@ fn unknown(keyword: &str) -> Problem {
     };
     match PARSERS.iter().find(meant) {
         Some((name, _)) => Problem::new(
-            "this directive is not known and ignored",
+            "unknown directive, ignored",
             format!("did you mean {name}?"),
         ),
         None => Problem::new(
-            "this directive is not known and ignored",
-            "take the line out or correct it",
+            "unknown directive, ignored",
+            "remove the line or correct it",
         ),
     }
 }
@@ -562,7 +562,7 @@ mod tests {
 
     type Holds = fn(&Config) -> bool;
 
-    /// A line and what must hold of the configuration then.
+    /// A line, and a predicate on the resulting configuration.
     const GOOD: &[(&str, Holds)] = &[
         ("", |c| c.chain == ChainKind::Dynamic),
         ("strict_chain", |c| c.chain == ChainKind::Strict),
@@ -738,7 +738,7 @@ mod tests {
     }
 
     #[test]
-    fn every_directive_does_what_it_says() {
+    fn every_directive_has_its_effect() {
         for (line, holds) in GOOD {
             let (config, _) = read(line).unwrap();
             assert!(holds(&config), "{line}");
@@ -746,7 +746,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_an_error_that_names_place_and_text_and_what_is_expected() {
+    fn the_error_for_a_wrong_value_has_position_text_and_remedy() {
         for line in BAD {
             let error = read(&format!("# first\n{line}")).unwrap_err();
             let place = format!("p.conf:2: `{line}`: ");
@@ -756,7 +756,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_are_given_for_a_name_is_called_a_fake_ip() {
+    fn the_error_for_a_wrong_subnet_mentions_fake_ips() {
         let error = read("remote_dns_subnet 256").unwrap_err();
         assert!(
             error.ends_with("expected the first octet of the fake IPs, a number from 0 to 255"),
@@ -765,7 +765,7 @@ mod tests {
     }
 
     #[test]
-    fn no_directive_is_left_out_of_these_tables() {
+    fn these_tables_cover_every_directive() {
         let keyword = |line: &str| line.split([' ', '\t', '=']).next().unwrap().to_owned();
         let good: Vec<String> = GOOD
             .iter()
@@ -779,7 +779,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_of_each_value_is_what_holds_without_the_directive() {
+    fn each_documented_default_is_the_actual_default() {
         let without = format!("{:?}", read("").unwrap().0);
         for directive in DIRECTIVES.iter().filter(|d| !d.value.is_empty()) {
             let line = format!("{} {}", directive.name, directive.default);
@@ -797,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_the_shipped_config_is_of_its_directive() {
+    fn each_shipped_line_belongs_to_its_directive() {
         for directive in DIRECTIVES {
             for line in directive.shipped {
                 let line = line.trim_start_matches(['#', ' ']);
@@ -809,7 +809,7 @@ mod tests {
     }
 
     #[test]
-    fn proxychains_ng_would_not_take_ours_for_its_own() {
+    fn no_extension_begins_with_a_keyword_of_proxychains_ng() {
         let prefixes = [
             "localnet",
             "dnat",
@@ -827,7 +827,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_something_else_than_in_proxychains_ng_is_warned_about() {
+    fn directives_that_differ_from_proxychains_ng_are_warned_about() {
         for line in ["proxy_dns_old", "proxy_dns_daemon 127.0.0.1:1053"] {
             let (_, warnings) = read(line).unwrap();
             assert_eq!(warnings.len(), 1, "{line}");
@@ -836,7 +836,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_directive_is_a_warning_that_guesses_what_was_meant() {
+    fn the_warning_for_an_unknown_directive_has_a_suggestion() {
         for (line, hint) in [
             ("frobnicate 3", "correct it"),
             ("Strict_Chain", "strict_chain"),
@@ -856,7 +856,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_lines_that_say_different_things_the_last_one_counts() {
+    fn of_contradictory_lines_the_last_applies() {
         let (config, _) = read(
             "strict_chain\nrandom_chain\nchain_len 1\nchain_len 2\ntcp_read_time_out 1\n\
              tcp_read_time_out 2\nremote_dns_subnet 10\nremote_dns_subnet 127",
@@ -868,7 +868,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_behind_a_directive_is_cut_off_and_warned_about() {
+    fn a_trailing_comment_is_cut_off_with_a_warning() {
         let (config, warnings) = read("strict_chain # all of them\nchain_len = 2 #two").unwrap();
         assert_eq!(config.chain, ChainKind::Strict);
         assert_eq!(warnings.len(), 2);

@@ -1,4 +1,4 @@
-//! A configuration without a file: proxy URLs in an environment variable, exceptions in `NO_PROXY`.
+//! A configuration from environment variables: proxy URLs, and exceptions in `NO_PROXY`.
 
 #![forbid(unsafe_code)]
 
@@ -9,21 +9,21 @@ use super::rules::{Net, Suffix};
 use super::url::{self, Dialect};
 use super::{Config, ConfigError, Dns, ProxyKind, Source, Warning};
 
-/// Understands `url_list`, the value of `variable`: proxy URLs with commas between them, a strict chain.
+/// Parses `url_list`, the value of `variable`: proxy URLs separated by commas, which form a strict chain.
 ///
-/// `socks5h`, `socks4a` and `http` proxies resolve names themselves, for `socks5` and `socks4` libc does, as
-/// curl has it; one that does is enough for the whole chain. Without a port it is 1080, for `http` 8080.
+/// As in curl, `socks5h`, `socks4a` and `http` proxies resolve names, while libc resolves them for `socks5` and `socks4`.
+/// One proxy that resolves names enables `proxy_dns` for the whole chain. The default port is 1080, for `http` 8080.
 ///
-/// A comma in a password is to be written `%2C`. Where it is not, its pieces would pass for users, hosts and ports:
-/// so each URL of several needs its type, and no error shows any of them.
+/// A comma in a password must be written as `%2C`. An unescaped comma would split the password into apparent users,
+/// hosts and ports, so each URL of a list must have a type, and errors about a list show no part of it.
 ///
-/// `no_proxy` is read as curl and Go do: names (with all below them), `.suffix`, `*`, addresses, networks,
-/// `ADDRESS:PORT`; commas or blanks between them. An item that is not understood is a warning, since the
-/// variable is shared with other programs.
+/// `no_proxy` is parsed as by curl and Go: names (including subdomains), `.suffix`, `*`, addresses, networks and
+/// `ADDRESS:PORT`, separated by commas or blanks. An invalid item is only a warning, since the variable is shared with
+/// other programs.
 ///
 /// # Errors
 ///
-/// A URL that cannot be understood, or none at all.
+/// A malformed URL, or an empty list.
 pub fn from_url(
     url_list: &str,
     variable: &'static str,
@@ -63,13 +63,13 @@ fn parse_one(url: &str, count: usize) -> Result<Listed, Problem> {
     if count > 1 && !url::is_url(url.as_bytes()) {
         return Err(Problem::new(
             "it has no type",
-            "expected such as socks5h://127.0.0.1:1055; write a comma in a password as %2C",
+            "expected e.g. socks5h://127.0.0.1:1055; write a comma in a password as %2C",
         ));
     }
     url::parse(url.as_bytes(), Dialect::Environment)
 }
 
-/// The position of an item, counted from 1, stands for its line.
+/// The position of an item, counted from 1, is used as its line number.
 fn add_exceptions(builder: &mut ConfigBuilder, list: &str) -> Vec<Warning> {
     let items = list
         .split(|c: char| c == ',' || c.is_ascii_whitespace())
@@ -104,14 +104,14 @@ fn add_exception(builder: &mut ConfigBuilder, item: &str, number: u32) -> Result
     if item.contains('/') {
         return Err(Problem::new(
             "this network is ignored: it is malformed",
-            "expected such as 10.0.0.0/8",
+            "expected e.g. 10.0.0.0/8",
         ));
     }
     if item.contains(':') {
-        // Whether a name goes to the proxy is decided when it is resolved, and no port is known then. Taking
-        // it for every port would let connections past the proxy that nobody excepted.
+        // The decision is made when the name is resolved, before the port is known. Excepting the name on every port would
+        // let connections bypass the proxy that the user did not except.
         return Err(Problem::new(
-            "this name is ignored: a name cannot be excepted on one port only",
+            "this item is ignored: a name cannot be excepted on one port only",
             "write the name without the port",
         ));
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_url_is_a_strict_chain_of_one_with_the_defaults_of_a_file() {
+    fn one_url_is_a_strict_chain_with_the_defaults_of_a_file() {
         let config = config("socks5h://127.0.0.1:1055");
         assert_eq!(config.source, Source::Variable("ALL_PROXY"));
         assert_eq!(config.chain, ChainKind::Strict);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_make_a_chain_in_order() {
+    fn urls_form_a_chain_in_order() {
         let config = config("socks5://10.0.0.1:1, http://u:p@10.0.0.2");
         let hops: Vec<String> = config
             .proxies
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_says_who_resolves_names() {
+    fn the_type_determines_who_resolves_names() {
         for (url, dns) in [
             ("socks5://h", Dns::Local),
             ("socks5h://h", Dns::Remote),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_a_list_says_which_url_it_is() {
+    fn an_error_in_a_list_has_the_position_of_the_url() {
         for (urls, expected) in [
             (
                 "socks5://h:1, socks5://h:0",
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_is_not_understood_is_warned_about_and_excepts_nothing() {
+    fn an_invalid_item_is_a_warning_and_excepts_nothing() {
         let list = Some("db.internal:5432,10.0.0.0/99,a..b");
         let (config, warnings) = from_url("socks5h://h", "ALL_PROXY", list).unwrap();
         assert_eq!(warnings.len(), 3);

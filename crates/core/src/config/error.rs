@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where, and what to do about it; secrets masked.
+//! Configuration errors and warnings: the position, the problem and a remedy, with passwords masked.
 
 #![forbid(unsafe_code)]
 
@@ -6,13 +6,13 @@ use super::{proxy_parts, Source};
 use core::fmt;
 use std::net::IpAddr;
 
-/// One remark about a configuration. Displayed as "PLACE:LINE: `TEXT`: what was wrong; what to do".
+/// An error or warning about a configuration. Displayed as "SOURCE:LINE: `TEXT`: PROBLEM; REMEDY".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub source: Source,
-    /// Counted from 1; `None` when the whole of the source is meant.
+    /// Counted from 1; `None` if the problem is not in a single line.
     pub line: Option<u32>,
-    /// The text that was found, passwords masked and shortened; empty when something is missing.
+    /// The offending text, truncated and with passwords masked; empty if something is missing.
     pub text: String,
     pub problem: String,
     /// What was expected, or what to do.
@@ -23,7 +23,7 @@ pub struct Diagnostic {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Diagnostic);
 
-/// The configuration can be used, but probably does not say what its writer meant.
+/// The configuration can be used, but is probably not what its author meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub Diagnostic);
 
@@ -63,7 +63,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A remark whose place is not known yet: the parsers of single values do not know their line.
+/// A [`Diagnostic`] without its position, which the parsers of single values do not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub what: String,
@@ -89,26 +89,26 @@ impl Problem {
     }
 }
 
-/// How much of a line is shown.
-const SHOWN: usize = 100;
+/// The maximum number of characters of a line in a message.
+const MAX_SHOWN: usize = 100;
 
-/// Untrusted bytes made fit for a terminal: control characters escaped, long text cut.
+/// Makes untrusted bytes safe to print on a terminal: replaces control characters, truncates long text.
 pub(super) fn sanitized(text: &[u8]) -> String {
-    // A character is at most 4 bytes: what is cut off here would not be shown.
-    let text = String::from_utf8_lossy(text.get(..SHOWN * 4).unwrap_or(text));
+    // A character has at most 4 bytes, so nothing that is shown is cut off here.
+    let text = String::from_utf8_lossy(text.get(..MAX_SHOWN * 4).unwrap_or(text));
     let mut out: String = text
         .chars()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .map(|c| if c.is_control() { '?' } else { c })
         .collect();
-    if text.chars().nth(SHOWN).is_some() {
+    if text.chars().nth(MAX_SHOWN).is_some() {
         out.push_str("...");
     }
     out
 }
 
-/// A line of the proxy list with whatever may be a password replaced by `***`. A mistyped line is the one
-/// that is printed, so everything that is not surely harmless is hidden.
+/// A line of the proxy list with everything that may be a password replaced by `***`. Lines are printed because they are
+/// malformed, so anything that is not certainly harmless is masked.
 pub(super) fn sanitized_proxy(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     if split_scheme(&text).is_some() {
@@ -118,8 +118,9 @@ pub(super) fn sanitized_proxy(line: &[u8]) -> String {
     }
 }
 
-/// As [`sanitized_proxy`], for a line below `[ProxyList]`. One that begins with no type of proxy may be anything there,
-/// e.g. the end of a line that was broken before its password: without a port as its third word only the first is shown.
+/// As [`sanitized_proxy`], for a line below `[ProxyList]`. A line that does not begin with a proxy type may be anything,
+/// e.g. the rest of a line that was wrapped before its password: unless its third word is a port, only its first word is
+/// shown.
 pub(super) fn sanitized_listed(line: &[u8]) -> String {
     let words: Vec<&[u8]> = line
         .split(u8::is_ascii_whitespace)
@@ -136,8 +137,8 @@ pub(super) fn sanitized_listed(line: &[u8]) -> String {
     }
 }
 
-/// As [`sanitized_proxy`], for a piece of a list of URLs: also one without a scheme is a URL, and it may be a part of
-/// a password that holds a comma.
+/// As [`sanitized_proxy`], for an item of a list of URLs. The item may lack a scheme, and may be part of a password that
+/// contains a comma.
 pub(super) fn sanitized_url(url: &str) -> String {
     let out = match split_scheme(url) {
         Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
@@ -146,8 +147,8 @@ pub(super) fn sanitized_url(url: &str) -> String {
     sanitized(out.as_bytes())
 }
 
-/// A `://` may also be in the middle of a password: what is before it is a scheme only if it is written like one
-/// (RFC 3986 section 3.1).
+/// Splits off the scheme. A `://` may also occur in a password, so the text before it must be a valid scheme (RFC 3986
+/// section 3.1).
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let is_plain = |scheme: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
@@ -159,18 +160,18 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 fn masked_authority(text: &str) -> String {
     let Some((login, place)) = text.rsplit_once('@') else {
-        return masked_place(text);
+        return masked_endpoint(text);
     };
-    let place = masked_place(place);
+    let place = masked_endpoint(place);
     match login.split_once(':') {
         Some((user, _)) => format!("{user}:***@{place}"),
         None => format!("{login}@{place}"),
     }
 }
 
-/// `HOST`, `HOST:PORT` or `unix:/PATH`. What stands in the place of the port but is none may be a password whose
-/// `@` was mistyped, or that was cut off at a comma.
-fn masked_place(text: &str) -> String {
+/// Masks `HOST`, `HOST:PORT` or `unix:/PATH`. An invalid port may be a password whose `@` was mistyped, or the part of one
+/// before a comma.
+fn masked_endpoint(text: &str) -> String {
     let is_plain = |text: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._[]:/%".contains(c);
         text.chars().all(plain)
@@ -196,14 +197,14 @@ fn masked_place(text: &str) -> String {
     }
 }
 
-/// An IPv6 address in brackets, or a name. Brackets around anything else may be letters of a password.
+/// An IPv6 address in brackets, or a name. Brackets around anything else may be part of a password.
 fn is_address_or_without_colon(host: &str) -> bool {
     let host = host.strip_suffix('/').unwrap_or(host);
     let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     inner.is_some_and(|inner| inner.parse::<IpAddr>().is_ok()) || !host.contains(':')
 }
 
-/// `TYPE HOST PORT USER PASS`: the first four words are harmless when the third is a port.
+/// Masks `TYPE HOST PORT USER PASS`: the first four words are harmless if the third is a port.
 fn masked_words(text: &str) -> String {
     let mut shown: Vec<&str> = text.split_ascii_whitespace().collect();
     let is_port = |word: &&str| word.bytes().all(|b| b.is_ascii_digit());
@@ -242,33 +243,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_names_place_text_problem_and_remedy() {
-        let finding = Problem::new("no such chain", "expected a number").at(
+    fn a_diagnostic_shows_position_text_problem_and_remedy() {
+        let diagnostic = Problem::new("no such chain", "expected a number").at(
             &Source::File("/etc/p.conf".into()),
             Some(7),
             "chain_len x".into(),
         );
         assert_eq!(
-            ConfigError(finding).to_string(),
+            ConfigError(diagnostic).to_string(),
             "/etc/p.conf:7: `chain_len x`: no such chain; expected a number"
         );
     }
 
     #[test]
-    fn a_finding_about_a_variable_has_no_line() {
-        let finding = Problem::new("it is empty", "set it").at(
+    fn a_diagnostic_about_a_variable_has_no_line() {
+        let diagnostic = Problem::new("it is empty", "set it").at(
             &Source::Variable("ALL_PROXY"),
             None,
             String::new(),
         );
         assert_eq!(
-            Warning(finding).to_string(),
+            Warning(diagnostic).to_string(),
             "ALL_PROXY: it is empty; set it"
         );
     }
 
     #[test]
-    fn of_a_line_of_the_list_that_begins_with_no_type_the_first_word_is_shown() {
+    fn of_a_proxy_line_without_a_type_only_the_first_word_is_shown() {
         for (line, shown) in [
             ("bogus s3cret", "bogus ***"),
             ("bogus s3cret more", "bogus ***"),
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_never_shown_however_the_line_is_mistyped() {
+    fn passwords_are_masked_in_malformed_lines() {
         for line in [
             "socks5 127.0.0.1 1080 user s3cret",
             "socks5 127.0.0.1 1080 user s3cret s3cret",
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_secret_is_shown() {
+    fn text_without_secrets_is_shown_unchanged() {
         for line in [
             "socks5 127.0.0.1 99999",
             "socks5 127.0.0.1 1080 user",

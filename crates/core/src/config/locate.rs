@@ -1,4 +1,4 @@
-//! Where a config file is looked for when nobody named one.
+//! The search path for config files.
 
 #![forbid(unsafe_code)]
 
@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "proxychains.conf";
 
-/// The one of the current directory.
+/// The config file in the current directory.
 pub const CURRENT: &str = "./proxychains.conf";
 
-/// The directory that `make install SYSCONFDIR=` chose.
+/// Set at build time (`make install SYSCONFDIR=`).
 const SYSCONFDIR: &str = match option_env!("TAILCHAIN_SYSCONFDIR") {
     Some(directory) => directory,
     None => "/etc",
 };
 
-/// Who decides about a process.
+/// Whose configuration applies to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The user, about a program of their own.
+    /// The user's, for an ordinary program.
     User,
-    /// Root, about a set-user-ID program that some user started.
+    /// Root's, for a set-user-ID program.
     Root,
 }
 
-/// A place, by who writes there.
+/// A path to try, by who may write there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidate {
     /// [`CURRENT`].
     Current,
     /// Below `HOME`.
     Home(PathBuf),
-    /// `SYSCONFDIR`, `/etc`, and whom it must belong to.
+    /// In `SYSCONFDIR` or `/etc`, and who must own it.
     System(PathBuf, Owner),
 }
 
@@ -45,8 +45,8 @@ impl Candidate {
     }
 }
 
-/// The places, first to last. `env` gives the value of an environment variable; only `HOME` is asked for.
-/// (`-f` and `PROXYCHAINS_CONF_FILE` name a file: see [`crate::load`].)
+/// The search path, in order of precedence. `env` looks up an environment variable; only `HOME` is used. (For `-f` and
+/// `PROXYCHAINS_CONF_FILE` see [`crate::load`].)
 pub fn candidates(owner: Owner, env: &dyn Fn(&str) -> Option<OsString>) -> Vec<Candidate> {
     let mut places = Vec::new();
     if owner == Owner::User {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_home_no_place_is_relative_to_nothing() {
+    fn without_home_only_the_other_paths_are_searched() {
         for home in [None, Some("")] {
             let places = paths(Owner::User, home);
             assert!(!places.iter().any(|place| place.contains(".proxychains/")));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn for_a_set_user_id_program_there_is_the_system_alone() {
+    fn for_a_set_user_id_program_only_system_paths_are_searched() {
         let places = paths(Owner::Root, Some("/home/u"));
         assert!(places
             .iter()

@@ -1,8 +1,8 @@
-//! The configuration: what it can say, and the types that hold it once it was understood.
+//! The configuration: its parser and its types.
 //!
-//! A `Config` is made once, by [`parse()`] from a file's bytes or by [`environment`] from a proxy URL, and
-//! never changes afterwards: hence no locks. What proxychains-ng 4.17 reads means the same here; what tailchain
-//! adds are directives that proxychains-ng skips as unknown.
+//! A `Config` is created once, by [`parse()`] from a file or by [`environment`] from a proxy URL, and is immutable
+//! afterwards, so it needs no lock. Directives of proxychains-ng 4.17 have the same meaning here; those that tailchain
+//! adds are skipped by proxychains-ng as unknown.
 
 #![forbid(unsafe_code)]
 
@@ -39,24 +39,24 @@ use std::time::Duration;
 pub enum ChainKind {
     /// All of them, in order; any failure fails the connect.
     Strict,
-    /// In order, dead ones skipped; at least one must live.
+    /// In order, skipping dead proxies; at least one must work.
     Dynamic,
-    /// `len` of them, drawn at random for each connection.
+    /// `len` proxies, drawn at random for each connection.
     Random { len: usize },
-    /// `len` of them for each connection, going round the list.
+    /// `len` proxies for each connection, in rotation.
     RoundRobin { len: usize },
 }
 
 /// Who resolves names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dns {
-    /// libc does; addresses are sent to the proxy.
+    /// libc; the proxy gets addresses.
     Local,
-    /// The proxy does: programs get a fake address out of `remote_dns_subnet`.
+    /// The proxy; programs get a fake IP from `remote_dns_subnet`.
     Remote,
 }
 
-/// What a program's own resolver may do that talks to port 53 by itself (`raw_dns`).
+/// Whether a program may send DNS queries to port 53 itself (`raw_dns`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawDns {
     Allow,
@@ -73,9 +73,9 @@ pub enum ProxyDown {
 /// Which programs the launcher starts under a supervisor (`supervise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervise {
-    /// One that the library cannot be preloaded into.
+    /// Programs that the library cannot be preloaded into.
     Auto,
-    /// Every one.
+    /// All programs.
     Always,
     Never,
 }
@@ -99,7 +99,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     File(PathBuf),
-    /// The environment variable that held a proxy URL, such as `ALL_PROXY`.
+    /// The environment variable with the proxy URL, e.g. `ALL_PROXY`.
     Variable(&'static str),
 }
 
@@ -120,28 +120,28 @@ pub struct Config {
     pub local_nets: NetSet,
     /// Resolved by libc and not proxied (`localdomain`, and the names of `NO_PROXY`).
     pub local_domains: DomainSet,
-    /// With `allow_nets` or `allow_domains` not empty, only what matches one of them is proxied.
+    /// If `allow_nets` or `allow_domains` is not empty, only connections that match one of them are proxied.
     pub allow_nets: NetSet,
     pub allow_domains: DomainSet,
-    /// The directives that filled the two, to name them.
+    /// The directives that `allow_nets` and `allow_domains` come from, for messages.
     pub allow_list: AllowList,
     pub dnat: DnatTable,
-    /// How long a first proxy that refuses TCP is tried again (`proxy_wait`).
+    /// How long to retry while the first proxy refuses TCP (`proxy_wait`).
     pub wait: Duration,
-    /// How often a general failure from the proxy is tried again (`proxy_retry`).
+    /// How often to retry after a general failure from the proxy (`proxy_retry`).
     pub retry: u32,
     pub proxy_down: ProxyDown,
-    /// tailscaled's socket, on which it is asked for the addresses of names (`tailscale_socket`).
+    /// tailscaled's LocalAPI socket, used to look up names (`tailscale_socket`).
     pub tailscale_socket: Option<PathBuf>,
-    /// Where it looks for them besides (`tailscale_search`).
+    /// Search domains for those lookups (`tailscale_search`).
     pub tailscale_search: Vec<HostName>,
-    /// A SOCKS5 greeting and the request in one segment (`proxy_pipeline`).
+    /// Send the SOCKS5 greeting and the request in one segment (`proxy_pipeline`).
     pub pipeline: bool,
     pub supervise: Supervise,
     pub log_file: Option<PathBuf>,
     pub log_format: LogFormat,
-    /// Why nothing is proxied, whatever the rules say (`TAILCHAIN_BYPASS`).
+    /// If set, nothing is proxied; the reason (`TAILCHAIN_BYPASS`).
     pub bypass: Option<String>,
-    /// Never empty, but with `bypass` without any configuration.
+    /// Empty only with `bypass`.
     pub proxies: Vec<Proxy>,
 }

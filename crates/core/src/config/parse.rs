@@ -1,4 +1,4 @@
-//! The config file of proxychains-ng: lines of directives, then `[ProxyList]` with the proxies to the end.
+//! The config file format of proxychains-ng: directives, one per line, then `[ProxyList]` and the proxies.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +8,11 @@ use super::error::{sanitized, sanitized_listed, sanitized_proxy, Diagnostic, Pro
 use super::words::Words;
 use super::{proxy_line, Config, ConfigError, Source, Warning};
 
-/// Understands the bytes of a config file. `source` is only named in what is reported.
+/// Parses a config file. `source` is used in messages only.
 ///
 /// # Errors
 ///
-/// The first line that cannot be understood, or that there is no proxy. A directive that is not known is a
-/// warning, because proxychains-ng skips it.
+/// A malformed line, or an empty proxy list. An unknown directive is only a warning, since proxychains-ng skips it.
 pub fn parse(text: &[u8], source: Source) -> Result<(Config, Vec<Warning>), ConfigError> {
     let mut file = File {
         builder: ConfigBuilder::new(Order::Dynamic),
@@ -28,7 +27,7 @@ pub fn parse(text: &[u8], source: Source) -> Result<(Config, Vec<Warning>), Conf
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        file.take(line, number)?;
+        file.parse_line(line, number)?;
     }
     file.finish()
 }
@@ -38,58 +37,58 @@ struct File {
     warnings: Vec<Warning>,
     source: Source,
     in_list: bool,
-    /// The first line that was probably meant to be `[ProxyList]`: its number and its text.
+    /// The number and text of the first line that resembles `[ProxyList]`.
     near_miss: Option<(u32, String)>,
 }
 
 impl File {
-    fn take(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
+    fn parse_line(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
         if self.in_list {
-            return self.take_proxy(line, number);
+            return self.parse_proxy(line, number);
         }
         if line == HEADING {
             self.in_list = true;
             return Ok(());
         }
         if self.near_miss.is_none() && resembles_heading(line) {
-            // It may go on with a proxy: the password is not shown.
+            // The line may continue with a proxy, so mask passwords.
             self.near_miss = Some((number, sanitized_proxy(line)));
         }
-        self.take_directive(line, number)
+        self.parse_directive(line, number)
     }
 
-    fn take_proxy(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
+    fn parse_proxy(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
         let place =
             |problem: Problem, source| problem.at(source, Some(number), sanitized_listed(line));
-        let (listed, remark) =
+        let (listed, note) =
             proxy_line::parse(line).map_err(|p| ConfigError(place(p, &self.source)))?;
-        if let Some(remark) = remark {
-            self.warnings.push(Warning(place(remark, &self.source)));
+        if let Some(note) = note {
+            self.warnings.push(Warning(place(note, &self.source)));
         }
         self.builder.add_proxy(listed, number);
         Ok(())
     }
 
-    fn take_directive(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
-        let (words, remark) = Words::split(line);
-        let remark = match remark {
+    fn parse_directive(&mut self, line: &[u8], number: u32) -> Result<(), ConfigError> {
+        let (words, note) = Words::split(line);
+        let note = match note {
             None => directive::apply(&mut self.builder, &words, number),
-            // What stands before the comment counts all the same.
-            Some(remark) => directive::apply(&mut self.builder, &words, number)
-                .map(|second| second.or(Some(remark))),
+            // The directive before the comment still applies.
+            Some(note) => directive::apply(&mut self.builder, &words, number)
+                .map(|second| second.or(Some(note))),
         };
         let place = |problem: Problem, source: &Source| -> Diagnostic {
             let text = match directive::is_known(words.keyword) {
                 true => sanitized(line),
-                // A proxy may have been written in the wrong place: its password is not shown.
+                // It may be a proxy line above [ProxyList], so mask passwords.
                 false => sanitized_proxy(line),
             };
             problem.at(source, Some(number), text)
         };
-        match remark {
+        match note {
             Ok(None) => Ok(()),
-            Ok(Some(remark)) => {
-                self.warnings.push(Warning(place(remark, &self.source)));
+            Ok(Some(note)) => {
+                self.warnings.push(Warning(place(note, &self.source)));
                 Ok(())
             }
             Err(problem) => Err(ConfigError(place(problem, &self.source))),
@@ -108,7 +107,7 @@ impl File {
 
 const HEADING: &[u8] = b"[ProxyList]";
 
-/// proxychains-ng knows the heading only when it is the whole line, written just so.
+/// proxychains-ng accepts only the exact line `[ProxyList]`.
 fn resembles_heading(line: &[u8]) -> bool {
     line.get(..HEADING.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(HEADING))
@@ -117,13 +116,13 @@ fn resembles_heading(line: &[u8]) -> bool {
 fn no_list(source: &Source, near_miss: Option<(u32, String)>) -> Diagnostic {
     match near_miss {
         Some((number, text)) => Problem::new(
-            "this heading is not known",
+            "unknown heading",
             "write [ProxyList] and nothing else on the line",
         )
         .at(source, Some(number), text),
         None => Problem::new(
             "there is no [ProxyList]",
-            "add a line [ProxyList] and below it a proxy, such as socks5 127.0.0.1 1055",
+            "add a line [ProxyList] and below it a proxy, e.g. socks5 127.0.0.1 1055",
         )
         .at(source, None, String::new()),
     }
@@ -139,7 +138,7 @@ mod tests {
         parse(text.as_bytes(), Source::File("p.conf".into())).map_err(|error| error.to_string())
     }
 
-    /// Everything that the sample files of proxychains-ng and Debian show, in use or in a comment.
+    /// All constructs in the sample files of proxychains-ng and Debian, active or commented out.
     const ALL_CONSTRUCTS: &str = "\
 # a comment\n\
 \n\
@@ -192,7 +191,7 @@ raw \t127.0.0.1 9050 \t\n";
     }
 
     #[test]
-    fn without_proxies_there_is_an_error_that_says_what_to_add() {
+    fn without_proxies_the_error_says_what_to_add() {
         for (text, problem) in [
             ("", "there is no [ProxyList]"),
             (
@@ -212,7 +211,7 @@ raw \t127.0.0.1 9050 \t\n";
     }
 
     #[test]
-    fn a_mistyped_heading_is_an_error_at_its_line_where_there_is_no_right_one() {
+    fn a_mistyped_heading_is_an_error_unless_a_correct_one_follows() {
         for (line, shown) in [
             ("[proxylist]", "[proxylist]"),
             ("[ProxyList] # mine", "[ProxyList] # ***"),
@@ -225,7 +224,7 @@ raw \t127.0.0.1 9050 \t\n";
             assert_eq!(
                 read(&text).unwrap_err(),
                 format!(
-                    "p.conf:2: `{shown}`: this heading is not known; \
+                    "p.conf:2: `{shown}`: unknown heading; \
                      write [ProxyList] and nothing else on the line"
                 )
             );
@@ -262,7 +261,7 @@ raw \t127.0.0.1 9050 \t\n";
     }
 
     #[test]
-    fn a_proxy_that_resolves_names_turns_remote_names_on() {
+    fn a_proxy_type_with_remote_names_enables_proxy_dns() {
         for (line, dns) in [
             ("socks5 ::1 1080", Dns::Local),
             ("socks5h ::1 1080", Dns::Remote),
@@ -277,7 +276,7 @@ raw \t127.0.0.1 9050 \t\n";
     #[test]
     fn a_chain_longer_than_the_list_is_an_error_at_its_line() {
         let error = read("chain_len = 2\nrandom_chain\n[ProxyList]\nraw ::1 1").unwrap_err();
-        assert!(error.starts_with("p.conf:1: chain_len is 2, but the list has 1; "));
+        assert!(error.starts_with("p.conf:1: chain_len is 2, but the number of proxies is 1; "));
         let strict = read("chain_len = 2\nstrict_chain\n[ProxyList]\nraw ::1 1");
         assert!(strict.is_ok());
     }
@@ -295,7 +294,7 @@ raw \t127.0.0.1 9050 \t\n";
     }
 
     #[test]
-    fn a_very_long_line_is_read_whole_and_reported_short() {
+    fn a_very_long_line_is_truncated_in_messages() {
         let long = "x".repeat(1 << 20);
         let error = read(&format!("localnet {long}\n")).unwrap_err();
         assert!(error.len() < 500, "{}", error.len());
@@ -317,7 +316,7 @@ raw \t127.0.0.1 9050 \t\n";
         }
 
         #[test]
-        fn parsing_any_mixture_of_real_words_does_not_panic(
+        fn parsing_any_sequence_of_keywords_does_not_panic(
             words in proptest::collection::vec(
                 prop_oneof![
                     Just("\n"), Just(" "), Just("="), Just("#"), Just("[ProxyList]\n"), Just("localnet"),
@@ -332,13 +331,13 @@ raw \t127.0.0.1 9050 \t\n";
         }
 
         #[test]
-        fn a_password_shows_in_no_message(head in "[a-z0-9 :/.@#]{0,20}", tail in "[a-z0-9 :/.@#]{0,20}") {
+        fn no_message_contains_a_password(head in "[a-z0-9 :/.@#]{0,20}", tail in "[a-z0-9 :/.@#]{0,20}") {
             let text = format!("[ProxyList]\nsocks5://u{head}:S3CRET{tail}@h:x");
-            let told = match read(&text) {
+            let output = match read(&text) {
                 Ok((config, warnings)) => format!("{config:?} {warnings:?}"),
                 Err(error) => error,
             };
-            prop_assert!(!told.contains("S3CRET"));
+            prop_assert!(!output.contains("S3CRET"));
         }
     }
 }

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyKind {
     Socks5,
-    /// SOCKS4, and 4a when the target is a name.
+    /// SOCKS4, or 4a if the target is a name.
     Socks4,
     Http,
-    /// Connect to it and forward unchanged.
+    /// A TCP forwarder: no handshake.
     Raw,
 }
 
 impl ProxyKind {
-    /// As it is written in a config.
+    /// The keyword in a config file.
     pub fn keyword(self) -> &'static str {
         match self {
             ProxyKind::Socks5 => "socks5",
@@ -44,7 +44,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A text that must never be printed.
+/// A password, which must never be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<[u8]>);
 

@@ -8,19 +8,20 @@ use super::url::{self, Dialect};
 use super::{Endpoint, Proxy, ProxyKind};
 use crate::host::Target;
 
-/// The proxy, and a remark about words that probably do not mean what their writer thought.
+/// Parses a line; the optional problem is a warning about words that probably do not have the intended effect.
 pub(super) fn parse(line: &[u8]) -> Result<(Listed, Option<Problem>), Problem> {
     let words: Vec<&[u8]> = line
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty())
         .collect();
     match words.as_slice() {
-        [url, rest @ ..] if url::is_url(url) => {
-            Ok((url::parse(url, Dialect::File)?, remark(&[], rest)))
-        }
-        [kind, place, rest @ ..] => {
+        [url, rest @ ..] if url::is_url(url) => Ok((
+            url::parse(url, Dialect::File)?,
+            trailing_words_note(&[], rest),
+        )),
+        [kind, host, rest @ ..] => {
             let (kind, remote_names) = parse_kind(kind)?;
-            let (endpoint, rest) = parse_endpoint(place, rest)?;
+            let (endpoint, rest) = parse_endpoint(host, rest)?;
             let (login, extra) = rest.split_at(rest.len().min(2));
             let credentials = match login {
                 [] => None,
@@ -36,10 +37,10 @@ pub(super) fn parse(line: &[u8]) -> Result<(Listed, Option<Problem>), Problem> {
                 proxy,
                 remote_names,
             };
-            Ok((listed, remark(login, extra)))
+            Ok((listed, trailing_words_note(login, extra)))
         }
         words => {
-            // A wrong type is the likelier mistake: a directive below `[ProxyList]`.
+            // Report a wrong type first: the line may be a directive below `[ProxyList]`.
             words.first().map_or(Ok(()), |w| parse_kind(w).map(drop))?;
             Err(Problem::new(
                 "the host is missing",
@@ -48,28 +49,28 @@ pub(super) fn parse(line: &[u8]) -> Result<(Listed, Option<Problem>), Problem> {
         }
     }
 }
-
-/// A word that is no type may be a directive, and only a file has a place for those.
+/// Adds a hint to the error: in a file, the unknown word may be a directive.
+/// Adds a hint to the error: in a file, the unknown word may be a directive.
 fn parse_kind(word: &[u8]) -> Result<(ProxyKind, bool), Problem> {
     proxy_parts::parse_kind(word).map_err(|mut problem| {
         if word != b"https" {
             problem
                 .expected
-                .push_str(" (directives stand before [ProxyList])");
+                .push_str(" (directives belong before [ProxyList])");
         }
         problem
     })
 }
 
-/// The endpoint, and the words after it.
+/// The endpoint, and the remaining words.
 fn parse_endpoint<'w, 'l>(
-    place: &[u8],
+    host: &[u8],
     rest: &'w [&'l [u8]],
 ) -> Result<(Endpoint, &'w [&'l [u8]]), Problem> {
-    if let Some(path) = place.strip_prefix(b"unix:") {
+    if let Some(path) = host.strip_prefix(b"unix:") {
         return Ok((parse_unix(path)?, rest));
     }
-    let host = parse_host(place)?;
+    let host = parse_host(host)?;
     let Some((port, rest)) = rest.split_first() else {
         return Err(Problem::new(
             "the port is missing",
@@ -80,11 +81,11 @@ fn parse_endpoint<'w, 'l>(
     Ok((Endpoint::Tcp(Target { host, port }), rest))
 }
 
-fn remark(login: &[&[u8]], extra: &[&[u8]]) -> Option<Problem> {
+fn trailing_words_note(login: &[&[u8]], extra: &[&[u8]]) -> Option<Problem> {
     const COMMENT: &str = "put the comment on a line of its own";
     if login.first().is_some_and(|word| word.starts_with(b"#")) {
         return Some(Problem::new(
-            "a comment begins only at the start of a line: this one is taken as user and password",
+            "a comment must begin at the start of a line; this one is taken as user and password",
             COMMENT,
         ));
     }
@@ -93,7 +94,7 @@ fn remark(login: &[&[u8]], extra: &[&[u8]]) -> Option<Problem> {
         "the words at the end are ignored",
         match first.starts_with(b"#") {
             true => COMMENT,
-            false => "take them out; a user or a password cannot hold a blank here",
+            false => "remove them; a user or password cannot contain a blank here",
         },
     ))
 }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_understood() {
+    fn every_type_is_accepted() {
         for (word, kind, remote_names) in [
             ("socks5", ProxyKind::Socks5, false),
             ("socks5h", ProxyKind::Socks5, true),
@@ -117,11 +118,14 @@ mod tests {
             ("raw", ProxyKind::Raw, false),
         ] {
             let line = format!("{word}\t127.0.0.1 \t 1080");
-            let (listed, remark) = parse(line.as_bytes()).unwrap();
+            let (listed, trailing_words_note) = parse(line.as_bytes()).unwrap();
             assert_eq!(listed.proxy.kind, kind);
             assert_eq!(listed.remote_names, remote_names);
             assert_eq!(listed.proxy.endpoint.to_string(), "127.0.0.1:1080");
-            assert_eq!((listed.proxy.credentials, remark), (None, None));
+            assert_eq!(
+                (listed.proxy.credentials, trailing_words_note),
+                (None, None)
+            );
         }
     }
 
@@ -160,22 +164,25 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_behind_a_proxy_is_taken_as_proxychains_does_and_remarked() {
-        let (listed, remark) = parse(b"socks5 ::1 1080 # tor").unwrap();
+    fn a_trailing_comment_is_parsed_as_by_proxychains_ng_with_a_warning() {
+        let (listed, trailing_words_note) = parse(b"socks5 ::1 1080 # tor").unwrap();
         assert_eq!(&*listed.proxy.credentials.unwrap().user, b"#");
-        assert!(remark.unwrap().what.contains("user and password"));
-        let (_, remark) = parse(b"socks5 ::1 1080 u p more").unwrap();
-        assert!(remark.unwrap().what.contains("ignored"));
-        let (_, remark) = parse(b"socks5://[::1]:1080 # tor").unwrap();
-        assert!(remark.unwrap().what.contains("ignored"));
+        assert!(trailing_words_note
+            .unwrap()
+            .what
+            .contains("user and password"));
+        let (_, trailing_words_note) = parse(b"socks5 ::1 1080 u p more").unwrap();
+        assert!(trailing_words_note.unwrap().what.contains("ignored"));
+        let (_, trailing_words_note) = parse(b"socks5://[::1]:1080 # tor").unwrap();
+        assert!(trailing_words_note.unwrap().what.contains("ignored"));
     }
 
     #[test]
-    fn a_directive_below_the_list_is_told_where_it_belongs() {
+    fn the_error_for_a_directive_below_the_heading_says_where_it_belongs() {
         let expected = |line: &str| parse(line.as_bytes()).unwrap_err().expected;
         for line in ["proxy_dns", "chain_len = 2"] {
             assert!(
-                expected(line).ends_with("(directives stand before [ProxyList])"),
+                expected(line).ends_with("(directives belong before [ProxyList])"),
                 "{line}"
             );
         }
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_line_says_which_part_is_wrong() {
+    fn the_error_for_a_malformed_line_names_the_part() {
         for (line, what) in [
             ("socks5", "host is missing"),
             ("socks5 127.0.0.1", "port is missing"),
@@ -200,11 +207,11 @@ mod tests {
             ("socks5 127.0.0.1:1080 1080", "neither"),
             ("socks5 user@host 1080", "neither"),
             ("socks5 unix:relative", "unix socket"),
-            ("socks6 127.0.0.1 1080", "type of proxy"),
-            ("SOCKS5 127.0.0.1 1080", "type of proxy"),
+            ("socks6 127.0.0.1 1080", "proxy type"),
+            ("SOCKS5 127.0.0.1 1080", "proxy type"),
             ("https 127.0.0.1 443", "TLS"),
-            ("proxy_dns", "type of proxy"),
-            ("[ProxyList]", "type of proxy"),
+            ("proxy_dns", "proxy type"),
+            ("[ProxyList]", "proxy type"),
             ("http ::1 8080 a:b c", "colon"),
         ] {
             let problem = parse(line.as_bytes()).unwrap_err();

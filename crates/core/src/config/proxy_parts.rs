@@ -1,4 +1,4 @@
-//! The parts that a line of the proxy list and a proxy URL have in common.
+//! The parts that proxy lines and proxy URLs have in common.
 
 #![forbid(unsafe_code)]
 
@@ -9,21 +9,21 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// A proxy as it was written.
+/// A parsed proxy, with a property that applies to the whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub proxy: Proxy,
-    /// The type says that the proxy resolves names (`socks5h`, `socks4a`), as in curl's URLs.
+    /// The type makes the proxy resolve names (`socks5h`, `socks4a`), as in curl's URLs.
     pub remote_names: bool,
 }
 
-/// RFC 1929 section 2: the length of user and password is one byte.
+/// RFC 1929 section 2: the length fields of user and password are one byte.
 const CREDENTIAL_MAX: usize = 255;
 
-/// `sun_path` of unix(7) with its NUL.
+/// `sun_path` of unix(7) without the final NUL.
 const UNIX_PATH_MAX: usize = 107;
 
-/// The kind, and whether its spelling asks for remote names.
+/// The kind, and whether the type makes the proxy resolve names.
 pub(super) fn parse_kind(word: &[u8]) -> Result<(ProxyKind, bool), Problem> {
     match word {
         b"socks5" => Ok((ProxyKind::Socks5, false)),
@@ -37,24 +37,24 @@ pub(super) fn parse_kind(word: &[u8]) -> Result<(ProxyKind, bool), Problem> {
             "use http, or a local forwarder that adds TLS",
         )),
         _ => Err(Problem::new(
-            "this is not a type of proxy",
+            "this is not a proxy type",
             "expected socks5, socks5h, socks4, socks4a, http or raw",
         )),
     }
 }
 
-/// An address in digits or a host name.
+/// A numeric address or a host name.
 pub(super) fn parse_host(text: &[u8]) -> Result<Host, Problem> {
     let wrong = || {
         Problem::new(
             "the host is neither an IP address nor a host name",
-            "expected such as 127.0.0.1, [::1] or proxy.example",
+            "expected e.g. 127.0.0.1, [::1] or proxy.example",
         )
     };
     let text = core::str::from_utf8(text).map_err(|_| wrong())?;
     let host = Host::parse(text).map_err(|_| wrong())?;
     if let Host::Name(name) = &host {
-        // A last label of digits is a mistyped address, such as 127.0.0.300: no top-level domain is a number.
+        // A numeric last label means a mistyped address, e.g. 127.0.0.300: no top-level domain is numeric.
         let last = name.as_str().rsplit('.').next().unwrap_or_default();
         let is_number = last.bytes().all(|b| b.is_ascii_digit());
         let has_empty_label = name.as_str().split('.').any(str::is_empty);
@@ -78,7 +78,7 @@ pub(super) fn parse_port(text: &[u8]) -> Result<u16, Problem> {
     }
 }
 
-/// What follows `unix:`.
+/// Parses the path after `unix:`.
 pub(super) fn parse_unix(path: &[u8]) -> Result<Endpoint, Problem> {
     if path.first() != Some(&b'/') || path.len() > UNIX_PATH_MAX || path.contains(&0) {
         return Err(Problem::new(
@@ -101,15 +101,15 @@ pub(super) fn credentials(
         ));
     }
     match kind {
-        // The end of a SOCKS4 user is marked by a NUL.
+        // SOCKS4 terminates the user with a NUL.
         ProxyKind::Socks4 if user.contains(&0) => Err(Problem::new(
-            "a SOCKS4 user cannot hold a NUL byte",
-            "take it out",
+            "a SOCKS4 user cannot contain a NUL byte",
+            "remove it",
         )),
         // RFC 7617 section 2: the first colon ends the user.
         ProxyKind::Http if user.contains(&b':') => Err(Problem::new(
-            "the user of an HTTP proxy cannot hold a colon",
-            "write USER and PASSWORD apart",
+            "the user of an HTTP proxy cannot contain a colon",
+            "write USER and PASSWORD as separate words",
         )),
         _ => Ok(Credentials {
             user: user.into(),

@@ -1,40 +1,40 @@
-//! Where this environment's tailscaled has its SOCKS5 proxy, whatever address a config was written with.
+//! The address of tailscaled's SOCKS5 proxy in this environment, which replaces the one in the config.
 //!
-//! In userspace mode tailscaled forwards a connection from a peer to 127.0.0.1, so a proxy there serves the whole
-//! tailnet. Whoever starts tailscaled (`tailchain run`, the buildpack) puts the proxy on another loopback address and
-//! says so in the environment. Configs that were written for 127.0.0.1 keep working.
+//! In userspace mode tailscaled forwards connections from peers to 127.0.0.1, so a proxy there would serve the whole
+//! tailnet. `tailchain run` and the buildpack therefore start the proxy on another loopback address and pass it in the
+//! environment. Configs that were written for 127.0.0.1 keep working.
 
 #![forbid(unsafe_code)]
 
-use super::directive::LONGEST_SOCKET;
+use super::directive::UNIX_PATH_MAX;
 use super::{Config, Endpoint, Proxy, ProxyKind};
 use crate::host::{Host, HostName, Target};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-/// The address of the proxy, one of this machine. While it is not set no proxy of a config is touched.
+/// The address of the proxy, on this machine. If unset, the config's proxies stay as they are.
 pub const HOST_VARIABLE: &str = "TAILSCALE_SOCKS5_HOST";
-/// Its port, if it is not [`DEFAULT_PORT`].
+/// The port of the proxy, if it is not [`DEFAULT_PORT`].
 pub const PORT_VARIABLE: &str = "TAILSCALE_SOCKS5_PORT";
-/// Its socket, as `tailscale_socket`.
+/// tailscaled's LocalAPI socket, as in `tailscale_socket`.
 pub const SOCKET_VARIABLE: &str = "TAILSCALE_SOCKET";
-/// The search domains of the tailnet, as `tailscale_search`, with blanks or commas between them.
+/// The search domains of the tailnet, as in `tailscale_search`, separated by blanks or commas.
 pub const SEARCH_VARIABLE: &str = "TAILSCALE_SEARCH_DOMAINS";
 
-/// On this address no connection from the tailnet arrives.
+/// tailscaled forwards no connection from the tailnet to this address.
 pub const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// As Tailscale's own documentation has it.
+/// The port in Tailscale's documentation.
 pub const DEFAULT_PORT: u16 = 1055;
 
-/// The address and port that the environment gives; `None` if it gives none, or none that can be understood: who
-/// starts tailscaled has said what is wrong with it.
+/// The address and port in the environment; `None` if unset or malformed. A malformed value is reported when tailscaled
+/// is started.
 pub fn from_env(env: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> Option<(IpAddr, u16)> {
     let host = host(env(HOST_VARIABLE)?.to_str()?)?;
     let port = match env(PORT_VARIABLE) {
         Some(port) if !port.is_empty() => port.to_str()?.parse().ok()?,
         _ => DEFAULT_PORT,
     };
-    // Whoever listens on every address is found on this one.
+    // A proxy that listens on all addresses is reached on loopback.
     let host = match host.is_unspecified() {
         true => Ipv4Addr::LOCALHOST.into(),
         false => host,
@@ -42,7 +42,7 @@ pub fn from_env(env: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> Option<(IpA
     Some((host, port))
 }
 
-/// An address of this machine, in digits or by the one name that needs no resolver.
+/// Parses a numeric address or `localhost`, the one name that needs no resolver.
 pub fn host(text: &str) -> Option<IpAddr> {
     match text {
         "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
@@ -50,7 +50,7 @@ pub fn host(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Proxies that mean tailscaled are at `host` and `port`.
+/// Moves the proxies that mean tailscaled to `host` and `port`.
 pub fn relocate(proxies: &mut [Proxy], (host, port): (IpAddr, u16)) {
     for proxy in proxies {
         if let (ProxyKind::Socks5, Endpoint::Tcp(target)) = (proxy.kind, &mut proxy.endpoint) {
@@ -62,8 +62,8 @@ pub fn relocate(proxies: &mut [Proxy], (host, port): (IpAddr, u16)) {
     }
 }
 
-/// Where the one proxy is the tailscaled of this environment, that tailscaled is asked for addresses, unless the
-/// configuration names another. What other proxies make of a name is for them to say.
+/// If the only proxy is this environment's tailscaled, enables lookups on its LocalAPI socket, unless the configuration
+/// names another socket. Other proxies resolve names themselves.
 pub fn resolve_names(
     config: &mut Config,
     (host, port): (IpAddr, u16),
@@ -80,7 +80,7 @@ pub fn resolve_names(
     if config.tailscale_socket.is_none() && matches!(&config.proxies[..], [only] if is_own(only)) {
         let socket = env(SOCKET_VARIABLE).map(PathBuf::from);
         config.tailscale_socket =
-            socket.filter(|path| path.is_absolute() && path.as_os_str().len() <= LONGEST_SOCKET);
+            socket.filter(|path| path.is_absolute() && path.as_os_str().len() <= UNIX_PATH_MAX);
     }
     if config.tailscale_search.is_empty() {
         let domains = env(SEARCH_VARIABLE).and_then(|domains| domains.into_string().ok());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_for_localhost_is_found_where_tailscaled_is() {
+    fn a_proxy_on_localhost_is_moved_to_tailscaled() {
         for host in ["127.0.0.1", "localhost", "127.0.0.2"] {
             let line = format!("socks5 {host} 1055");
             assert_eq!(relocated(&line, ("127.0.0.2", 1055)), "127.0.0.2:1055");
@@ -124,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn the_buildpacks_own_address_follows_every_setting() {
+    fn the_default_address_follows_every_setting() {
         let line = "socks5 127.0.0.2 1055";
         assert_eq!(relocated(line, ("127.0.0.1", 1056)), "127.0.0.1:1056");
     }
 
     #[test]
-    fn other_proxies_stay() {
+    fn other_proxies_are_not_moved() {
         for line in [
             "socks5 127.0.0.1 1080",
             "http 127.0.0.1 1055",
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    fn asking(lines: &str) -> (Option<PathBuf>, Vec<String>) {
+    fn with_lookups(lines: &str) -> (Option<PathBuf>, Vec<String>) {
         let parsed = config::parse(lines.as_bytes(), Source::Variable("test"));
         let mut config = parsed.unwrap().0;
         resolve_names(&mut config, (DEFAULT_HOST, 1055), &|name| match name {
@@ -160,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn tailscaled_is_asked_for_addresses_where_it_is_the_only_proxy() {
-        let (socket, search) = asking("[ProxyList]\nsocks5 127.0.0.2 1055");
+    fn lookups_are_enabled_if_tailscaled_is_the_only_proxy() {
+        let (socket, search) = with_lookups("[ProxyList]\nsocks5 127.0.0.2 1055");
         assert_eq!(socket, Some("/run/env.sock".into()));
         assert_eq!(search, ["a.corp", "b.corp"]);
         for others in [
@@ -169,9 +169,9 @@ mod tests {
             "[ProxyList]\nhttp 127.0.0.2 1055",
             "[ProxyList]\nsocks5 127.0.0.2 1055\nsocks5 10.0.0.1 1080",
         ] {
-            assert_eq!(asking(others).0, None, "{others}");
+            assert_eq!(with_lookups(others).0, None, "{others}");
         }
-        let (socket, search) = asking(
+        let (socket, search) = with_lookups(
             "tailscale_socket /run/own.sock\ntailscale_search own\n[ProxyList]\nsocks5 127.0.0.2 1055",
         );
         assert_eq!(socket, Some("/run/own.sock".into()));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_without_an_address_says_nothing() {
+    fn without_a_valid_address_nothing_is_moved() {
         let read = |host: &'static str, port: &'static str| {
             from_env(&|name| match name {
                 HOST_VARIABLE => Some(host.into()),

@@ -8,16 +8,17 @@ use super::{Credentials, Endpoint, Proxy, ProxyKind};
 use crate::host::Target;
 use std::borrow::Cow;
 
-/// Where a URL is written decides how it is read.
+/// The syntax of a URL depends on where it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// proxychains-ng: user and password as they are, the port is needed.
+    /// As in proxychains-ng: user and password are literal, the port is required.
     File,
-    /// curl: `%41` is `A` (RFC 3986 section 2.1), a port may be left out, a type too (it is `http` then).
+    /// As in curl: percent-encoding is decoded (RFC 3986 section 2.1), the port is optional, and so is the type (default
+    /// `http`).
     Environment,
 }
 
-const SHAPE: &str = "expected TYPE://[USER:PASSWORD@]HOST:PORT, such as socks5h://127.0.0.1:1055";
+const SYNTAX: &str = "expected TYPE://[USER:PASSWORD@]HOST:PORT, e.g. socks5h://127.0.0.1:1055";
 
 pub(super) fn is_url(word: &[u8]) -> bool {
     split_once(word, b"://").is_some()
@@ -27,15 +28,15 @@ pub(super) fn parse(url: &[u8], dialect: Dialect) -> Result<Listed, Problem> {
     let (kind, rest) = match split_once(url, b"://") {
         Some(parts) => parts,
         None if dialect == Dialect::Environment => (b"http".as_slice(), url),
-        None => return Err(Problem::new("this is not a URL", SHAPE)),
+        None => return Err(Problem::new("this is not a URL", SYNTAX)),
     };
     let (kind, remote_names) = parse_kind(kind)?;
-    let (login, place) = split_login(rest);
+    let (login, host_port) = split_login(rest);
     let credentials = match login {
         Some(login) => Some(parse_login(login, kind, dialect)?),
         None => None,
     };
-    let endpoint = parse_place(place, kind, dialect)?;
+    let endpoint = parse_endpoint(host_port, kind, dialect)?;
     Ok(Listed {
         proxy: Proxy {
             kind,
@@ -46,12 +47,13 @@ pub(super) fn parse(url: &[u8], dialect: Dialect) -> Result<Listed, Problem> {
     })
 }
 
-/// A password may hold an `@`: the last one ends it. (So may the path of a unix socket, which has no login then.)
+/// A password may contain an `@`, so the last `@` ends the login. (The path of a unix socket may contain one, too; then
+/// there is no login.)
 fn split_login(rest: &[u8]) -> (Option<&[u8]>, &[u8]) {
     match rest.iter().rposition(|b| *b == b'@') {
         Some(at) if !rest.starts_with(b"unix:") => {
-            let (login, place) = rest.split_at(at);
-            (Some(login), place.get(1..).unwrap_or_default())
+            let (login, host_port) = rest.split_at(at);
+            (Some(login), host_port.get(1..).unwrap_or_default())
         }
         _ => (None, rest),
     }
@@ -69,27 +71,31 @@ fn parse_login(login: &[u8], kind: ProxyKind, dialect: Dialect) -> Result<Creden
     credentials(kind, &user, &password)
 }
 
-fn parse_place(place: &[u8], kind: ProxyKind, dialect: Dialect) -> Result<Endpoint, Problem> {
-    if let Some(path) = place.strip_prefix(b"unix:") {
+fn parse_endpoint(
+    host_port: &[u8],
+    kind: ProxyKind,
+    dialect: Dialect,
+) -> Result<Endpoint, Problem> {
+    if let Some(path) = host_port.strip_prefix(b"unix:") {
         return parse_unix(&decoded(path, dialect)?);
     }
-    let place = place.strip_suffix(b"/").unwrap_or(place);
-    // The colons inside the brackets of an IPv6 address do not count.
-    let after_brackets = place
+    let host_port = host_port.strip_suffix(b"/").unwrap_or(host_port);
+    // Skip the colons inside the brackets of an IPv6 address.
+    let after_brackets = host_port
         .iter()
         .rposition(|b| *b == b']')
         .map_or(0, |at| at + 1);
-    let colon = place
+    let colon = host_port
         .iter()
         .rposition(|b| *b == b':')
         .filter(|at| *at >= after_brackets);
     let (host, port) = match colon {
         Some(at) => {
-            let (host, port) = place.split_at(at);
+            let (host, port) = host_port.split_at(at);
             (host, parse_port(port.get(1..).unwrap_or_default())?)
         }
-        None if dialect == Dialect::Environment => (place, default_port(kind)),
-        None => return Err(Problem::new("the port is missing", SHAPE)),
+        None if dialect == Dialect::Environment => (host_port, default_port(kind)),
+        None => return Err(Problem::new("the port is missing", SYNTAX)),
     };
     let host = parse_host(host)?;
     Ok(Endpoint::Tcp(Target { host, port }))
@@ -123,7 +129,7 @@ fn percent_decoded(text: &[u8]) -> Result<Vec<u8>, Problem> {
             _ => {
                 return Err(Problem::new(
                     "a % is not followed by two hexadecimal digits",
-                    "write a % itself as %25",
+                    "write a literal % as %25",
                 ))
             }
         }
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_names_host_and_port() {
+    fn a_url_has_host_and_port() {
         for (url, expected) in [
             ("socks5://127.0.0.1:1055", "127.0.0.1:1055"),
             ("socks5://127.0.0.1:1055/", "127.0.0.1:1055"),
@@ -172,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_environment_type_and_port_may_be_left_out() {
+    fn in_the_environment_type_and_port_are_optional() {
         for (url, expected) in [
             ("socks5h://localhost", "localhost:1080"),
             ("socks5://[::1]", "[::1]:1080"),
@@ -185,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_a_login_as_it_is_and_the_environment_decodes_it() {
+    fn a_login_is_literal_in_a_file_and_percent_decoded_in_the_environment() {
         let url = "socks5://us%65r:p%40ss:@word@127.0.0.1:1";
         let as_is = ("us%65r".to_owned(), "p%40ss:@word".to_owned());
         assert_eq!(login(url, Dialect::File), as_is);

@@ -1,4 +1,4 @@
-//! The words of a directive's line, and the kinds of value that directives take.
+//! Splits a directive line into words, and parses the values of directives.
 
 #![forbid(unsafe_code)]
 
@@ -8,18 +8,18 @@ use std::time::Duration;
 /// poll(2) takes milliseconds in a C int.
 const MS_MAX: u64 = i32::MAX as u64;
 
-/// What is remarked about a line that was understood, if anything.
+/// A warning about a valid line, if any.
 pub(super) type Note = Option<Problem>;
 
 /// A line before `[ProxyList]`: `KEYWORD VALUE...`, `KEYWORD = VALUE` or `KEYWORD=VALUE`.
 pub(super) struct Words<'l> {
     pub keyword: &'l str,
-    /// `None` when the line is not UTF-8: no directive takes such a value.
+    /// `None` if the line is not UTF-8, which no directive accepts.
     values: Option<Vec<&'l str>>,
 }
 
 impl<'l> Words<'l> {
-    /// The words, and a remark when a comment was cut off behind them.
+    /// Splits a line. The note warns about a trailing comment, which is cut off.
     pub fn split(line: &'l [u8]) -> (Words<'l>, Note) {
         let end = line
             .iter()
@@ -38,15 +38,15 @@ impl<'l> Words<'l> {
         };
         let mut values: Vec<&str> = rest.split_ascii_whitespace().collect();
         let comment = values.iter().position(|word| word.starts_with('#'));
-        let remark = comment.map(|at| {
+        let note = comment.map(|at| {
             values.truncate(at);
             Problem::new(
-                "proxychains-ng takes # for a comment only at the start of a line",
+                "proxychains-ng accepts a comment only at the start of a line",
                 "put the comment on a line of its own",
             )
         });
         let values = Some(values);
-        (Words { keyword, values }, remark)
+        (Words { keyword, values }, note)
     }
 
     fn values(&self) -> Result<&[&'l str], Problem> {
@@ -63,7 +63,7 @@ impl<'l> Words<'l> {
             }
             _ => Err(Problem::new(
                 "this directive takes no value",
-                "take out what follows it",
+                "remove the text after it",
             )),
         }
     }
@@ -86,13 +86,13 @@ impl<'l> Words<'l> {
         match self.values()? {
             [first, second] => Ok((first, second)),
             values => Err(Problem::new(
-                format!("there are {} values and not 2", values.len()),
+                format!("there are {} values instead of 2", values.len()),
                 expected_text(expected),
             )),
         }
     }
 
-    /// A whole number in decimal digits.
+    /// A decimal integer.
     pub fn number(&self, min: u64, max: u64, what: &str) -> Result<u64, Problem> {
         let expected = format!("{what}, a number from {min} to {max}");
         let text = self.one(&expected)?;

@@ -182,7 +182,7 @@ impl<'c> Dial<'c> {
     /// All that tailscaled answered.
     pub fn looked_up(&mut self, response: &[u8], now: Duration) {
         if let Phase::LookUp(_, lookup) = &mut self.phase {
-            if let Some((resolution, kept)) = lookup.answered(response) {
+            if let Some((resolution, kept)) = lookup.on_response(response) {
                 self.resolved(resolution, kept, now);
             }
         }

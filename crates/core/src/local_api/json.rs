@@ -1,12 +1,12 @@
-//! As much of JSON (RFC 8259) as it takes to find one string in an object.
+//! A minimal JSON scanner (RFC 8259) that finds one string member of an object.
 
 #![forbid(unsafe_code)]
 
-/// Arrays and objects within each other.
-const DEEPEST: usize = 32;
+/// Maximum nesting of arrays and objects.
+const MAX_DEPTH: usize = 32;
 
-/// The string that an object has under `key`, without its quotes and with its escapes as they are. `None` if the text is
-/// no object, or has no such member or several, or it is no string.
+/// The string value of member `key`, without its quotes and with escapes not decoded. `None` if `text` is not an object,
+/// or does not have exactly one such member with a string value.
 pub fn string_member<'t>(text: &'t [u8], key: &[u8]) -> Option<&'t [u8]> {
     let mut scanner = Scanner { rest: text };
     let mut found = None;
@@ -42,7 +42,7 @@ struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    /// The next byte that is no blank.
+    /// The next byte that is not whitespace.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_ascii_start();
         self.rest.first().copied()
@@ -77,7 +77,7 @@ impl<'t> Scanner<'t> {
         None
     }
 
-    /// A value of no interest. What is between its brackets is not looked at closely.
+    /// Skips a value. Checks that brackets match, but not the grammar between them.
     fn skip_value(&mut self) -> Option<()> {
         let mut open = Vec::new();
         loop {
@@ -85,7 +85,7 @@ impl<'t> Scanner<'t> {
                 b'"' => drop(self.string()?),
                 bracket @ (b'{' | b'[') => {
                     self.next()?;
-                    if open.len() == DEEPEST {
+                    if open.len() == MAX_DEPTH {
                         return None;
                     }
                     open.push(if bracket == b'{' { b'}' } else { b']' });
@@ -108,7 +108,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// A number, or one of the three names.
+    /// A number, `true`, `false` or `null`.
     fn word(&mut self) -> Option<()> {
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let length = self.rest.iter().take_while(|byte| is_word(byte)).count();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_found_wherever_it_stands() {
+    fn the_member_is_found_at_any_position() {
         for text in [
             r#"{"Bytes":"AAE=","Resolvers":[{"Addr":"10.0.0.1"}]}"#,
             r#"{"Resolvers":null,"Bytes":"AAE="}"#,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exactly_that_is_nothing() {
+    fn malformed_or_ambiguous_objects_are_rejected() {
         for text in [
             "",
             "{}",

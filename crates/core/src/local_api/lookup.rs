@@ -1,4 +1,4 @@
-//! The lookup of one name: which queries, in which order, and what follows from the answers. No I/O.
+//! The lookup of one name: which queries to send in which order, and how to interpret the replies. No I/O.
 
 #![forbid(unsafe_code)]
 
@@ -10,25 +10,25 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// However long an answer may be kept by its TTL: addresses of MagicDNS have 10 minutes, and change with the tailnet.
-const LONGEST: Duration = Duration::from_secs(60);
-/// The connections of a page or of a pool come together: they need not ask one by one.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// For what could not be resolved.
-const WITHOUT_ADDRESS: Duration = Duration::from_secs(5);
+/// Upper bound of the TTL: MagicDNS answers have 10 minutes, but the tailnet may change earlier.
+const MAX_TTL: Duration = Duration::from_secs(60);
+/// Lower bound of the TTL, so that the concurrent connections of a web page or a pool share one query.
+const MIN_TTL: Duration = Duration::from_secs(1);
+/// TTL of a negative answer.
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
-/// What tailscaled says of a name.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// Never none; in the order to try them.
+    /// Never empty; in the order to try them.
     Addresses(Vec<IpAddr>),
-    /// No such name. The proxy may know it all the same: it asks the machine's own resolver.
+    /// No such name. The proxy may still resolve it, since it also uses the machine's resolver.
     NoSuchName,
-    /// It could not be asked, or did not know. The proxy may know more.
+    /// The lookup failed. The proxy may still resolve the name.
     Unknown(Unanswered),
 }
 
-/// Why a name has neither an address nor none.
+/// Why it is not known whether the name exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
     Failure(Failure),
@@ -47,17 +47,18 @@ impl fmt::Display for Unanswered {
     }
 }
 
-/// Names are asked for one after the other, IPv4 addresses first, until one has an address.
+/// Queries the candidate names one after the other, A before AAAA, until one has an address.
 pub struct Lookup {
     name: HostName,
     kind: Kind,
-    further: VecDeque<HostName>,
+    remaining: VecDeque<HostName>,
+    /// The last failed query; later candidates are still tried.
     unanswered: Option<Unanswered>,
 }
 
 impl Lookup {
-    /// `search` are domains to look for the name in: before it where it has no dot, else after it (resolv.conf(5),
-    /// `search` and `ndots:1`).
+    /// `search` lists the search domains. A name without a dot is tried in them first, any other name last
+    /// (resolv.conf(5), `search` and `ndots:1`).
     pub fn new(name: &HostName, search: &[HostName]) -> Option<Lookup> {
         let within = |domain: &HostName| {
             let whole = format!("{}.{}", name.as_str(), domain.as_str());
@@ -72,21 +73,22 @@ impl Lookup {
         Some(Lookup {
             name: names.pop_front()?,
             kind: Kind::A,
-            further: names,
+            remaining: names,
             unanswered: None,
         })
     }
 
-    /// The request that is to be sent, on a connection of its own.
+    /// The next request. Each one is sent on a new connection.
     pub fn request(&self) -> Vec<u8> {
         request(&self.name, self.kind)
     }
 
-    /// All that was received, up to the end of the connection. `None`: send the next request.
-    pub fn answered(&mut self, response: &[u8]) -> Option<(Resolution, Duration)> {
+    /// Processes a response, received up to the end of the connection. Returns the result and how long to cache it, or
+    /// `None` if there is another request to send.
+    pub fn on_response(&mut self, response: &[u8]) -> Option<(Resolution, Duration)> {
         match self.reply(response) {
             Ok(Reply::Addresses { addresses, ttl }) => {
-                let kept = Duration::from_secs(ttl.into()).clamp(SHORTEST, LONGEST);
+                let kept = Duration::from_secs(ttl.into()).clamp(MIN_TTL, MAX_TTL);
                 return Some((Resolution::Addresses(addresses), kept));
             }
             Ok(Reply::NoData) if self.kind == Kind::A => {
@@ -95,13 +97,13 @@ impl Lookup {
             }
             Ok(Reply::NoData | Reply::NoSuchName) => {}
             Ok(Reply::Failed(code)) => self.unanswered = Some(Unanswered::Code(code)),
-            // A resolver that does not answer is an error of this query alone; with the others no query has a chance.
+            // tailscaled's upstream resolver failed for this name. Any other failure would also affect the next query.
             Err(failure @ Failure::Status(500)) => {
                 self.unanswered = Some(Unanswered::Failure(failure));
             }
             Err(failure) => return Some(failed(failure)),
         }
-        match self.further.pop_front() {
+        match self.remaining.pop_front() {
             Some(name) => {
                 self.name = name;
                 self.kind = Kind::A;
@@ -112,7 +114,7 @@ impl Lookup {
                     Some(why) => Resolution::Unknown(why),
                     None => Resolution::NoSuchName,
                 };
-                Some((resolution, WITHOUT_ADDRESS))
+                Some((resolution, NEGATIVE_TTL))
             }
         }
     }
@@ -124,12 +126,12 @@ impl Lookup {
     }
 }
 
-/// What follows where tailscaled cannot be asked, and for how long that holds.
+/// The result if a request failed, and how long to cache it.
 pub fn failed(failure: Failure) -> (Resolution, Duration) {
     let kept = match failure {
-        // To find out costs next to nothing, and it may start at any time.
+        // Not cached: a failed connect is cheap, and tailscaled may start at any time.
         Failure::Io(_) => Duration::ZERO,
-        _ => WITHOUT_ADDRESS,
+        _ => NEGATIVE_TTL,
     };
     (Resolution::Unknown(Unanswered::Failure(failure)), kept)
 }
@@ -161,7 +163,7 @@ mod tests {
         format!("{} {}", lookup.name, lookup.kind.as_str())
     }
 
-    /// tailscaled's answer to what `lookup` asks now.
+    /// A response to the current request of `lookup`.
     fn answer(lookup: &Lookup, answer: &Answer) -> Vec<u8> {
         let query = Query {
             id: 1,
@@ -176,11 +178,13 @@ mod tests {
 
     fn step(lookup: &mut Lookup, with: &Answer) -> Option<Resolution> {
         let response = answer(lookup, with);
-        lookup.answered(&response).map(|(resolution, _)| resolution)
+        lookup
+            .on_response(&response)
+            .map(|(resolution, _)| resolution)
     }
 
     #[test]
-    fn ipv6_is_asked_for_where_there_is_no_ipv4_address() {
+    fn aaaa_is_queried_if_there_is_no_a_record() {
         let mut lookup = lookup("10-0-0-1-via-7", &[]);
         assert_eq!(asked(&lookup), "10-0-0-1-via-7 A");
         assert_eq!(step(&mut lookup, &Answer::NoData), None);
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn search_domains_come_first_for_a_short_name_and_last_for_another() {
+    fn search_domains_come_first_for_a_name_without_a_dot_and_last_otherwise() {
         let mut short = lookup("db", &["a.corp", "b.corp"]);
         for expected in ["db.a.corp A", "db.b.corp A", "db A"] {
             assert_eq!(asked(&short), expected);
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_data_is_no_name_and_a_server_failure_is_no_answer() {
+    fn nodata_means_no_such_name_and_a_server_failure_means_unknown() {
         let mut lookup = lookup("db.x", &[]);
         assert_eq!(step(&mut lookup, &Answer::NoData), None);
         assert_eq!(
@@ -215,7 +219,7 @@ mod tests {
             Some(Resolution::NoSuchName)
         );
         let mut lookup = self::lookup("db.x", &["corp"]);
-        assert_eq!(lookup.answered(b"HTTP/1.0 500 X\r\n\r\ntimeout"), None);
+        assert_eq!(lookup.on_response(b"HTTP/1.0 500 X\r\n\r\ntimeout"), None);
         assert_eq!(
             step(&mut lookup, &Answer::NoSuchName),
             Some(Resolution::Unknown(Unanswered::Failure(Failure::Status(
@@ -225,27 +229,27 @@ mod tests {
     }
 
     #[test]
-    fn where_this_user_may_not_ask_no_further_name_is_tried() {
+    fn after_a_denial_no_other_name_is_tried() {
         let mut lookup = lookup("db", &["corp"]);
-        let (resolution, kept) = lookup.answered(b"HTTP/1.0 403 X\r\n\r\n").unwrap();
+        let (resolution, kept) = lookup.on_response(b"HTTP/1.0 403 X\r\n\r\n").unwrap();
         assert_eq!(
             resolution,
             Resolution::Unknown(Unanswered::Failure(Failure::Denied))
         );
-        assert_eq!(kept, WITHOUT_ADDRESS);
+        assert_eq!(kept, NEGATIVE_TTL);
     }
 
     #[test]
-    fn an_answer_is_kept_for_its_ttl_within_bounds() {
+    fn an_answer_is_cached_for_its_ttl_within_bounds() {
         let mut lookup = lookup("db.x", &[]);
         let response = answer(&lookup, &Answer::Address("10.0.0.1".parse().unwrap()));
-        let (_, kept) = lookup.answered(&response).unwrap();
+        let (_, kept) = lookup.on_response(&response).unwrap();
         // The TTL of `Query::answer`.
         assert_eq!(kept, Duration::from_secs(10));
     }
 
     #[test]
-    fn what_is_no_name_of_dns_is_not_asked() {
+    fn an_invalid_dns_name_is_not_queried() {
         assert!(Lookup::new(&host("a..b"), &[]).is_none());
         assert!(Lookup::new(&host(&"a".repeat(64)), &[]).is_none());
     }

@@ -1,8 +1,8 @@
-//! tailscaled's LocalAPI, as far as it answers DNS queries: HTTP on a unix socket.
+//! A client for DNS queries on tailscaled's LocalAPI: HTTP on a unix socket.
 //!
-//! tailscaled resolves the names of split DNS routes and 4via6 names there, which its proxies do not: those know MagicDNS
-//! names, and ask the machine's own resolver for the rest. It lets root, its own user and the operator
-//! (`tailscale set --operator`) ask. In tailscaled 1.102: `ipn/localapi`, `serveDNSQuery`.
+//! The LocalAPI also resolves names of split DNS routes and 4via6 names. tailscaled's proxies do not: they know MagicDNS
+//! names only and use the machine's resolver for the rest. The LocalAPI serves root, tailscaled's user and the operator
+//! (`tailscale set --operator`). In tailscaled 1.102: `ipn/localapi`, `serveDNSQuery`.
 
 #![forbid(unsafe_code)]
 
@@ -17,10 +17,10 @@ use crate::proto::base64;
 use core::fmt;
 use std::fmt::Write as _;
 
-/// The member of the answer that holds the DNS message, in base64.
+/// The JSON member of the response that holds the DNS message in base64.
 const MESSAGE: &[u8] = b"Bytes";
 
-/// What is asked for.
+/// The query type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     A,
@@ -36,7 +36,7 @@ impl Kind {
     }
 }
 
-/// The request for the addresses of `name`. HTTP 1.0: the answer ends with the connection, and has no chunks.
+/// The HTTP request that queries `name`. HTTP/1.0, so the response ends with the connection and is not chunked.
 pub fn request(name: &HostName, kind: Kind) -> Vec<u8> {
     let mut text = String::from("GET /localapi/v0/dns-query?name=");
     for byte in name.as_str().bytes() {
@@ -52,18 +52,17 @@ pub fn request(name: &HostName, kind: Kind) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Why tailscaled cannot be asked.
+/// Why a LocalAPI request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Connecting to its socket, or reading from it.
+    /// connect(2), send(2) or recv(2) on the socket failed.
     Io(Errno),
-    /// HTTP 403: this user may not ask.
+    /// HTTP 403: this user is not permitted.
     Denied,
-    /// Another status than 200, e.g. 404 of a tailscaled that is too old.
+    /// A status other than 200, e.g. 404 from a tailscaled that is too old.
     Status(u16),
-    /// It is no such answer.
+    /// The response is invalid.
     Malformed,
-    /// It takes too long.
     TimedOut,
 }
 
@@ -81,11 +80,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The DNS message in an answer.
+/// The DNS message in a response.
 ///
 /// # Errors
 ///
-/// There is none.
+/// The response has another status than 200 or contains no message.
 pub fn dns_message(response: &[u8]) -> Result<Vec<u8>, Failure> {
     const END: &[u8] = b"\r\n\r\n";
     let head = response
@@ -124,23 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_leave_its_place_in_the_request() {
-        let usual = request_for("DB-1.corp_x", Kind::Aaaa);
+    fn names_are_percent_encoded_in_the_request() {
+        let ordinary = request_for("DB-1.corp_x", Kind::Aaaa);
         assert_eq!(
-            usual,
+            ordinary,
             "GET /localapi/v0/dns-query?name=db-1.corp_x&type=AAAA HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n"
         );
-        let odd = request_for("a&type=A#%é+b", Kind::A);
+        let escaped = request_for("a&type=A#%é+b", Kind::A);
         assert!(
-            odd.starts_with(
+            escaped.starts_with(
                 "GET /localapi/v0/dns-query?name=a%26type%3Da%23%25%C3%A9%2Bb&type=A HTTP/1.0\r\n"
             ),
-            "{odd}"
+            "{escaped}"
         );
     }
 
     #[test]
-    fn only_a_success_with_a_message_is_an_answer() {
+    fn only_a_200_response_with_a_message_is_accepted() {
         let ok = b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"Bytes\":\"AAE=\",\"Resolvers\":null}\n";
         assert_eq!(dns_message(ok), Ok(vec![0, 1]));
         for (text, failure) in [

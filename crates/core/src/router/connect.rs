@@ -1,4 +1,4 @@
-//! One connect of a TCP socket: what the socket is, and where the connect goes.
+//! The decision about one connect(2) on a TCP socket.
 
 use super::Router;
 use crate::config::{Endpoint, Proxy};
@@ -11,25 +11,25 @@ use core::ffi::c_int;
 use libc::socklen_t;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Where a connect of a program's socket goes.
+/// What to do about a connect(2).
 pub enum Decision {
-    /// Not ours: untouched.
+    /// Call libc with the arguments unchanged.
     Real,
-    /// Direct, to the address that dnat gave.
+    /// Connect directly to the address that `dnat` gives.
     Elsewhere(SockAddr),
-    /// By a rule.
+    /// A rule refuses the connection.
     Refused(Errno),
-    /// As the kernel would: the address does not fit the socket, or a connect before has failed and nobody was told.
+    /// Fail as the kernel would: the address does not fit the socket, or SO_ERROR has the error of an earlier connect.
     Fails(Errno),
-    /// Through the proxies, but the socket is connected, connecting or listening: there the kernel answers by
-    /// itself, whatever the address ([`nowhere`]).
+    /// Would go through the proxies, but the socket is connected, connecting or listening. The kernel then returns an
+    /// error for any address ([`nowhere`]).
     InUse,
-    /// Through the proxies. With the address as the program dialled it.
+    /// Connect through the proxies to the target. The address is the one that the program passed.
     Tunnel(SocketAddr, Target),
 }
 
 impl Router {
-    /// What was dialled on a socket that is connected to a proxy.
+    /// The address that the program passed to connect(2), if the socket is connected to a proxy.
     pub fn dialled_on(&self, fd: Fd) -> Option<SocketAddr> {
         let peer = sys::peer_address(fd).ok()?;
         let through_proxy = match peer.inet() {
@@ -42,7 +42,7 @@ impl Router {
         self.names().peer_of(sys::cookie(fd)?)
     }
 
-    /// Decide about a TCP socket of `kind` and the address that it is to be connected to, which was `length` bytes long.
+    /// Decides about a connect of a TCP socket of `kind` to `dialled`, a sockaddr of `length` bytes.
     pub fn decide(&self, fd: Fd, kind: Kind, dialled: SocketAddr, length: socklen_t) -> Decision {
         match self.route(dialled) {
             Route::Direct { to: None, .. } => Decision::Real,
@@ -57,9 +57,9 @@ impl Router {
                 Decision::Fails(Errno::EAFNOSUPPORT)
             }
             Route::Chain(target) => {
-                // Else it would be taken for the proxy's answer.
+                // A pending SO_ERROR would be mistaken for the result of the connect to the proxy.
                 let used = kind == Kind::TcpUsed;
-                match used.then(|| sys::untold_error(fd)).flatten() {
+                match used.then(|| sys::unreported_error(fd)).flatten() {
                     Some(errno) => Decision::Fails(errno),
                     None => Decision::Tunnel(dialled, target),
                 }
@@ -67,12 +67,12 @@ impl Router {
         }
     }
 
-    /// What the socket is, checked against the address that the program dialled: the kernel gives EAFNOSUPPORT
-    /// or EINVAL where they do not fit, so the real call is left to say it by failing here in the same way.
+    /// The address family of the socket. Fails with the kernel's errno, EAFNOSUPPORT or EINVAL, if the family does not
+    /// fit the address that the program dialled.
     pub fn family(&self, fd: Fd, dialled: SocketAddr) -> Result<Family, Errno> {
         let ipv4_only = dialled.is_ipv4() && self.config.proxies.iter().all(is_ipv4);
         if ipv4_only {
-            // connect(2) to an IPv4 proxy fails by itself on an AF_INET6 socket, as it would to the target.
+            // No need to check: on an AF_INET6 socket, connect(2) to the IPv4 proxy fails as it would to the target.
             return Ok(Family::Inet);
         }
         let domain: c_int = sys::get_option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
@@ -86,7 +86,7 @@ impl Router {
                     Family::Inet6Only
                 })
             }
-            // Its length alone is wrong: `is_long_ipv4_on_ipv6`.
+            // The other case, EAFNOSUPPORT, is `is_long_ipv4_on_ipv6`.
             (libc::AF_INET6, SocketAddr::V4(_)) => Err(Errno::EINVAL),
             _ => Err(Errno::EAFNOSUPPORT),
         }
@@ -100,8 +100,8 @@ fn is_ipv4(proxy: &Proxy) -> bool {
     }
 }
 
-/// Whether it is an IPv4 address, as long as an IPv6 one, for a socket that takes those only: EAFNOSUPPORT. (A shorter
-/// one is EINVAL, which the kernel says of the proxy's address, too.)
+/// Whether a sockaddr with family AF_INET but the length of a sockaddr_in6 is passed for an AF_INET6 socket: the kernel
+/// returns EAFNOSUPPORT. (For a shorter one it returns EINVAL, as it does for the proxy's address.)
 fn is_long_ipv4_on_ipv6(fd: Fd, dialled: SocketAddr, length: socklen_t) -> bool {
     dialled.is_ipv4()
         && length as usize > size_of::<libc::sockaddr_in>()
@@ -109,18 +109,18 @@ fn is_long_ipv4_on_ipv6(fd: Fd, dialled: SocketAddr, length: socklen_t) -> bool 
         && length >= SHORTEST_INET6
 }
 
-/// The kernel accepts a sockaddr_in6 without its scope (SIN6_LEN_RFC2133).
+/// The kernel accepts a sockaddr_in6 without sin6_scope_id (SIN6_LEN_RFC2133).
 const SHORTEST_INET6: socklen_t = 24;
 
-/// What a socket is to us.
+/// The kind and state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     NotTcp,
-    /// A TCP socket that may be connected.
+    /// A TCP socket that has never been connected.
     Tcp,
-    /// The same, but a connect before may have left an error that the program has yet to hear.
+    /// A TCP socket that is not connected, but may have an error of an earlier connect in SO_ERROR.
     TcpUsed,
-    /// One that is connected, connecting or listening.
+    /// A TCP socket that is connected, connecting or listening.
     TcpInUse,
 }
 
@@ -134,20 +134,22 @@ pub fn kind_of(fd: Fd) -> Kind {
     }
 }
 
-/// Whether it is a TCP socket. One that may not be asked counts as one, for else it could be a leak.
+/// Whether `fd` is a TCP socket. If getsockopt(2) is not permitted it counts as one, so that no connection bypasses the
+/// proxy.
 pub fn may_be_tcp(fd: Fd) -> bool {
     let is_tcp = sys::is_tcp(fd).and_then(|is_tcp| Ok(is_tcp && sys::is_stream(fd)?));
     is_tcp.unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
 }
 
-/// Where nobody can listen. A socket that is in use gives EISCONN or EALREADY for any address, or 0 to the first who
-/// asks after a non-blocking connect; should another thread have closed it just now, nothing leaves the machine.
+/// An address at which no socket can listen, for a connect on a socket that is in use. connect(2) then returns EISCONN or
+/// EALREADY for any address, or 0 once after a non-blocking connect. If another thread has just replaced the socket, no
+/// packet leaves the machine.
 pub fn nowhere() -> SockAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
 }
 
-/// After a failure nothing may remain of the half-made tunnel: what the program writes next must not reach
-/// the proxy. Errors that say that the socket is in use by the program itself leave it alone.
+/// Disconnects the socket after a failed dial, so that later writes of the program do not reach the proxy. Does nothing
+/// if `errno` shows that the program itself has connected the socket.
 pub fn forget_association(fd: Fd, errno: Errno) {
     let in_use = matches!(
         errno,

@@ -1,8 +1,8 @@
-//! Where this process's connections and names go: the configuration, and what was learned since it was read.
+//! The router of a process: the configuration, and the state that the rules of [`crate::route`] need, i.e. the name
+//! table, /etc/hosts and addresses resolved earlier.
 //!
-//! The preload library and the supervisor each have one. [`crate::route`] holds the rules; here is what they need to
-//! know: the table of names, /etc/hosts, the addresses that were resolved. [`connect`] decides about one connect of a
-//! socket, [`names`] about one name or DNS query.
+//! The preload library and the supervisor have one router each. [`connect`] decides about one connect of a socket,
+//! [`names`] about one name or DNS query.
 
 pub mod connect;
 pub mod names;
@@ -28,35 +28,36 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The configuration and what follows from it. Made once; what it learns is only added to.
+/// Routes connections and names. Created once per process; its caches are shared by all threads.
 pub struct Router {
     pub config: Config,
     pub log: Log,
     pub fakes: FakeNet,
     env: fn(&str) -> Option<OsString>,
     local_addresses: LocalAddresses,
-    /// The same for the host names in the proxy list.
+    /// The addresses to which host names in the proxy list were resolved.
     proxy_addresses: LocalAddresses,
+    /// The addresses of host names in the proxy list that are in /etc/hosts.
     local_proxies: OnceBox<Vec<IpAddr>>,
     names: OnceBox<NameTable>,
     kept: KeptNames,
-    /// What tailscaled said of names (`tailscale_socket`).
+    /// Cached answers of tailscaled (`tailscale_socket`).
     resolutions: Resolutions,
-    /// The log has a line that tailscaled cannot be asked.
-    told_of_silence: AtomicBool,
+    /// The warning that tailscaled cannot be asked has been logged.
+    warned_about_tailscaled: AtomicBool,
     hosts: OnceBox<HostsFile>,
 }
 
-/// What an address is to the names table.
+/// The result of looking up an address in the name table.
 pub enum Fake {
     No,
-    /// In the fake range, but given to nobody, or so long ago that it was given to another name since.
+    /// In the fake range, but never assigned, or evicted since.
     Unknown,
     Name(HostName),
 }
 
 impl Router {
-    /// `env` reads an environment variable: where the table of names is depends on one.
+    /// `env` reads an environment variable: XDG_RUNTIME_DIR determines where the name table is.
     pub fn new(config: Config, env: fn(&str) -> Option<OsString>) -> Router {
         Router {
             log: Log::new(&config),
@@ -68,22 +69,21 @@ impl Router {
             names: OnceBox::new(),
             kept: KeptNames::default(),
             resolutions: Resolutions::default(),
-            told_of_silence: AtomicBool::new(false),
+            warned_about_tailscaled: AtomicBool::new(false),
             hosts: OnceBox::new(),
             config,
         }
     }
 
-    /// The names table, opened on first use.
+    /// The name table, opened on first use.
     pub fn names(&self) -> &NameTable {
         self.names
             .get_or_init(|| Box::new(NameTable::open(&self.env)))
     }
 
-    /// The address that stands for `name`, which it then does for as long as this process lives. `None`: the table cannot
-    /// take it.
+    /// Assigns a fake IP to `name`, valid for the lifetime of this process. `None` if the table is full.
     pub fn assign(&self, name: &HostName) -> Option<FakeId> {
-        /// How many ids that this process keeps for other names may be in the way.
+        /// How many ids to try: this process may keep an id for another name.
         const ATTEMPTS: usize = 64;
         let mut ticket = self.names().assign_ticket(name)?;
         for _ in 0..ATTEMPTS {
@@ -95,7 +95,7 @@ impl Router {
         None
     }
 
-    /// The name that an id stands for in this process.
+    /// The name that is assigned to `id` in this process.
     fn name_of(&self, id: FakeId) -> Option<HostName> {
         if let Some(name) = self.kept.name_of(id) {
             return Some(name.clone());
@@ -104,17 +104,17 @@ impl Router {
         self.kept.may_be(ticket).then_some(name)
     }
 
-    /// Whether libc knows `name` without asking a server: /etc/hosts, the machine's own name.
+    /// Whether libc resolves `name` without a server: it is in /etc/hosts, or the machine's own name.
     pub fn knows(&self, name: &HostName) -> bool {
         self.hosts().names().contains(name) || own_name().as_ref() == Some(name)
     }
 
-    /// The same of a name that libc is asked for in this spelling.
+    /// As [`Router::knows`], for a name that the program passes to libc in this spelling.
     pub fn knows_as(&self, name: &HostName, spelling: Spelling) -> bool {
         self.known_host(name, Some(spelling)).is_some() || own_name().as_ref() == Some(name)
     }
 
-    /// What /etc/hosts says of `name`, in this spelling or in any.
+    /// The addresses of `name` in /etc/hosts, listed in this spelling or, with `None`, in any.
     pub fn known_host(&self, name: &HostName, spelling: Option<Spelling>) -> Option<KnownHost> {
         let names = self.hosts().names();
         match spelling {
@@ -123,7 +123,7 @@ impl Router {
         }
     }
 
-    /// The name that /etc/hosts gives for `ip`.
+    /// The name of `ip` in /etc/hosts.
     pub fn known_name(&self, ip: IpAddr) -> Option<HostName> {
         self.hosts().names().name_of(ip).cloned()
     }
@@ -133,7 +133,7 @@ impl Router {
             .get_or_init(|| Box::new(HostsFile::new("/etc/hosts")))
     }
 
-    /// Numbers for the planner of one connection: those that its kind of chain asks for.
+    /// The seed for the planner of one connection. Sets only the field that the kind of chain uses.
     pub fn chain_seed(&self) -> ChainSeed {
         let mut chain_seed = ChainSeed { turn: 0, seed: 0 };
         match self.config.chain {
@@ -144,7 +144,7 @@ impl Router {
         chain_seed
     }
 
-    /// Whether `address` is where one of the proxies listens.
+    /// Whether a proxy may listen at `address`.
     pub fn is_proxy(&self, address: SocketAddr) -> bool {
         self.config
             .proxies
@@ -167,7 +167,7 @@ impl Router {
         self.config.proxies.iter().any(is_unix)
     }
 
-    /// libc gave `address` for a name that it resolves itself.
+    /// Records that libc resolved `name` to `address`.
     pub fn remember(&self, address: IpAddr, name: &HostName) {
         if self.config.local_domains.matches(name).is_some() {
             self.local_addresses.remember(address, name);
@@ -177,7 +177,7 @@ impl Router {
         }
     }
 
-    /// Where a connection to this address goes.
+    /// Decides where a connection to `address` goes.
     pub fn route(&self, address: SocketAddr) -> Route<'_> {
         let found;
         let dialled = match self.fake_name(address) {
@@ -195,9 +195,9 @@ impl Router {
         route::decide(&self.config, dialled, named_proxy.as_slice())
     }
 
-    /// Whether a proxy that is given by name listens there, for a program that itself connects to one of them. The name
-    /// is in /etc/hosts, or the program has resolved it, or we have, to make a tunnel; here nothing is resolved, since that takes time, and
-    /// a non-blocking connect may not.
+    /// Whether `address` is that of a proxy configured by name, to which the program connects itself. Uses only /etc/hosts
+    /// and names that were resolved earlier, by the program or for a tunnel: a lookup here could block a non-blocking
+    /// connect.
     fn is_named_proxy(&self, address: SocketAddr) -> bool {
         let is_its_port = |proxy: &Proxy| match &proxy.endpoint {
             Endpoint::Tcp(target) => {
@@ -210,7 +210,7 @@ impl Router {
                 || self.local_proxies().contains(&address.ip().to_canonical()))
     }
 
-    /// The addresses of the proxies whose names nobody has to be asked about.
+    /// The addresses of proxies whose names are known without a resolver.
     fn local_proxies(&self) -> &[IpAddr] {
         self.local_proxies.get_or_init(|| {
             let is_proxy = |name: &HostName| route::names_a_proxy(&self.config, name);
@@ -225,12 +225,12 @@ impl Router {
         })
     }
 
-    /// Whether to make a tunnel may take a name to be looked up by libc.
+    /// Whether establishing a tunnel may look up a name with libc.
     pub fn may_look_up(&self) -> bool {
         self.has_named_proxy() || self.config.proxy_down == ProxyDown::Direct
     }
 
-    /// Whether a first proxy may have to be resolved, which may block.
+    /// Whether a proxy is configured by name; looking it up may block.
     pub fn has_named_proxy(&self) -> bool {
         let is_named = |proxy: &Proxy| match &proxy.endpoint {
             Endpoint::Tcp(target) => matches!(target.host, Host::Name(_)),
@@ -239,12 +239,12 @@ impl Router {
         self.config.proxies.iter().any(is_named)
     }
 
-    /// Whether there are datagrams to be refused at all.
+    /// Whether any datagram may have to be refused.
     pub fn watches_datagrams(&self) -> bool {
         self.config.dns == Dns::Remote || self.config.raw_dns == RawDns::Deny
     }
 
-    /// The errno for a datagram that may not go to this address, and why.
+    /// The errno and the reason if a datagram to this address is refused.
     pub fn refusal_of_datagram(&self, to: SocketAddr) -> Option<(Errno, String)> {
         match self.fake_name(to) {
             Fake::No if route::denies_direct(&self.config, to.port()) => {
@@ -260,12 +260,12 @@ impl Router {
         }
     }
 
-    /// Whether an address is in the range of those that stand for names.
+    /// Whether `ip` is in the fake range.
     pub fn is_fake(&self, ip: IpAddr) -> bool {
         self.config.dns == Dns::Remote && self.fakes.contains(ip)
     }
 
-    /// Whether `address` stands for a name.
+    /// Looks up `address` in the name table.
     pub fn fake_name(&self, address: SocketAddr) -> Fake {
         if self.config.dns == Dns::Local {
             return Fake::No;
@@ -277,7 +277,7 @@ impl Router {
         }
     }
 
-    /// What the log and the C API call the configuration.
+    /// The source of the configuration, as the log and the C API report it.
     pub fn source(&self) -> String {
         match &self.config.source {
             Source::File(path) => path.display().to_string(),
@@ -306,10 +306,10 @@ impl Report for Router {
     fn resolved(&self, name: &HostName, resolution: &Resolution, until: Duration) {
         self.resolutions.keep(name, resolution, until);
         match (resolution, &self.config.tailscale_socket) {
-            // Of this name alone: not every name is for tailscaled to know.
+            // tailscaled works but could not resolve this name.
             (Resolution::Unknown(Unanswered::Failure(Failure::Status(500))), _) => {}
             (Resolution::Unknown(Unanswered::Failure(failure)), Some(socket))
-                if !self.told_of_silence.swap(true, Ordering::Relaxed) =>
+                if !self.warned_about_tailscaled.swap(true, Ordering::Relaxed) =>
             {
                 self.log.message(&format!(
                     "warning: cannot ask tailscaled at {} for addresses, so names go to the proxy: {failure}",
@@ -335,14 +335,14 @@ impl Report for Router {
     }
 }
 
-/// A Weyl sequence started by time and pid: cheap, and different in every process.
+/// A Weyl sequence seeded with time and pid: cheap, and different in every process.
 fn seed() -> u64 {
     static SEQUENCE: AtomicU64 = AtomicU64::new(0);
     let step = SEQUENCE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     step ^ (sys::now().as_nanos() as u64).rotate_left(32) ^ sys::pid() as u64
 }
 
-/// Proxies' own names are resolved by libc: `name_policy` keeps them local.
+/// Resolves the proxies' host names with libc's getaddrinfo(3).
 pub struct Libc;
 
 impl Resolver for Libc {

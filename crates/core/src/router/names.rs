@@ -1,4 +1,4 @@
-//! One name, or one address that is to become a name: who answers, and what.
+//! The decision about one name or DNS query, or one reverse lookup: who answers, and what.
 
 use super::{Fake, Router};
 use crate::config::Dns;
@@ -10,28 +10,29 @@ use core::ffi::c_int;
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Query type and class that mean all of them (RFC 1035 sections 3.2.3 and 3.2.5).
+/// Query type and class `*` (RFC 1035 sections 3.2.3 and 3.2.5).
 const ANY: u16 = 255;
 
-/// What to do about a name.
+/// How a lookup of a name is answered.
 pub enum Answer {
     /// libc resolves it.
     Local,
-    /// It is in /etc/hosts: libc resolves it, if it finds an address of the family there. Else it would ask a server.
+    /// It is in /etc/hosts. libc resolves it only if there is an address of the requested family; else libc would query
+    /// a name server.
     Known(HostName, KnownHost),
-    /// `localhost`, or below it, and not in /etc/hosts: the loopback addresses (RFC 6761 section 6.3).
+    /// `localhost` or below it, and not in /etc/hosts: the loopback addresses (RFC 6761 section 6.3).
     Loopback(HostName),
-    /// libc resolves it, and what it finds is connected to directly, or is where a proxy listens.
+    /// libc resolves it, and its addresses are reached directly or are those of a proxy.
     DirectName(HostName),
-    /// The proxy does: the program is told this address.
+    /// The proxy resolves it; the program gets this fake IP.
     Fake(FakeHost),
-    /// The table cannot take it: fail, for libc would ask a name server.
+    /// The name table is full. The lookup fails, since libc would query a name server.
     TableFull,
-    /// No host can be called so, and libc might ask a name server all the same.
+    /// Not a valid host name. The lookup fails, since libc might query a name server.
     NoName,
 }
 
-/// A name and the addresses that stand for it.
+/// A name and its fake IPs.
 pub struct FakeHost {
     pub name: HostName,
     pub v4: Ipv4Addr,
@@ -39,7 +40,7 @@ pub struct FakeHost {
 }
 
 impl FakeHost {
-    /// The address that a caller gets who asks for `family`: IPv6 when he wants nothing else.
+    /// The fake IP for a lookup of `family`: IPv6 if `family` is AF_INET6, else IPv4.
     pub fn address(&self, family: c_int) -> IpAddr {
         match family {
             libc::AF_INET6 => self.v6.into(),
@@ -47,34 +48,36 @@ impl FakeHost {
         }
     }
 
-    /// The same in digits.
+    /// [`FakeHost::address`] in numeric form.
     pub fn digits(&self, family: c_int) -> CString {
         digits(self.address(family))
     }
 }
 
-/// What to do about an address that is to become a name.
+/// How a reverse lookup is answered.
 pub enum Reverse {
-    /// libc may look it up: whoever may connect to it directly may ask about it.
+    /// libc looks it up: the address is reached directly, so it may be sent to a name server.
     Local,
-    /// libc finds this name in /etc/hosts, and asks nobody.
+    /// libc finds this name in /etc/hosts.
     Known(HostName),
+    /// The name of a fake IP.
     Name(HostName),
-    /// Not known here, and a name server must not be asked.
+    /// No name is known, and a name server must not be queried.
     Unknown,
 }
 
 /// Who answers a DNS query.
 pub enum QueryAnswer {
-    /// The name server that was asked.
+    /// The name server.
     Server,
+    /// We do, with this answer.
     Here(dns::Answer),
-    /// The table cannot take the name.
+    /// The name table is full: the query fails.
     TableFull,
 }
 
 impl KnownHost {
-    /// Whether libc finds an address there for who asks for `family`.
+    /// Whether there is an address for a lookup of `family`.
     pub fn has(&self, family: c_int) -> bool {
         match family {
             libc::AF_INET => self.v4.is_some(),
@@ -84,7 +87,7 @@ impl KnownHost {
     }
 }
 
-/// The loopback address of a family; of any, the IPv4 one, which every machine has.
+/// The loopback address of a family; for AF_UNSPEC the IPv4 one, which every machine has.
 pub fn loopback(family: c_int) -> IpAddr {
     match family {
         libc::AF_INET6 => Ipv6Addr::LOCALHOST.into(),
@@ -93,7 +96,7 @@ pub fn loopback(family: c_int) -> IpAddr {
 }
 
 impl Router {
-    /// Look at a name in a DNS query.
+    /// Decides about the name in a DNS query.
     pub fn answer_for(&self, name: HostName) -> Answer {
         match self.local_answer(name, None) {
             Ok(answer) => answer,
@@ -101,7 +104,7 @@ impl Router {
         }
     }
 
-    /// Look at a name that a program wants the addresses of a host for, as it spells it.
+    /// Decides about the host name in a getaddrinfo(3) or gethostbyname(3) call.
     pub fn answer_for_host(&self, name: HostName, spelling: Spelling) -> Answer {
         match self.local_answer(name, Some(spelling)) {
             Ok(answer) => answer,
@@ -110,7 +113,7 @@ impl Router {
         }
     }
 
-    /// The name itself where the proxy resolves it.
+    /// The answer if the name is resolved locally; the name as `Err` if the proxy resolves it.
     fn local_answer(&self, name: HostName, spelling: Option<Spelling>) -> Result<Answer, HostName> {
         let mut knows = |name: &HostName| match spelling {
             Some(spelling) => self.knows_as(name, spelling),
@@ -122,7 +125,7 @@ impl Router {
                 Ok(Answer::DirectName(name))
             }
             NamePolicy::Local(NameReason::KnownLocally) => {
-                // The machine's own name may be in no file, and then it is for libc's other modules.
+                // The machine's own name may not be in /etc/hosts; libc's other NSS modules resolve it.
                 Ok(match self.known_host(&name, spelling) {
                     Some(host) => Answer::Known(name, host),
                     None => Answer::Local,
@@ -150,12 +153,12 @@ impl Router {
         }
     }
 
-    /// Look at an address.
+    /// Decides about a reverse lookup.
     pub fn reverse(&self, ip: IpAddr) -> Reverse {
         if self.config.dns == Dns::Local {
             return Reverse::Local;
         }
-        // A rule for one port only does not make the whole address direct.
+        // Port 0: a rule for a single port does not make the address direct.
         let address = SocketAddr::new(ip, 0);
         let is_direct = || matches!(self.route(address), Route::Direct { .. });
         match self.fake_name(address) {
@@ -169,8 +172,8 @@ impl Router {
         }
     }
 
-    /// Look at a DNS query: A, AAAA, PTR and ANY are for the table of names. CNAME, SVCB and HTTPS would lead from a name
-    /// to other names and addresses: one of the proxy's has no such records.
+    /// Decides about a DNS query. A, AAAA, PTR and ANY are answered from the name table. CNAME, SVCB and HTTPS records
+    /// would lead to other names and addresses, so a name that the proxy resolves has none.
     pub fn answer_query(&self, question: &Question) -> QueryAnswer {
         if self.config.dns == Dns::Local || !matches!(question.class, dns::CLASS_IN | ANY) {
             return QueryAnswer::Server;
@@ -192,7 +195,7 @@ impl Router {
     fn query_for_address(&self, question: &Question) -> QueryAnswer {
         let host = question.host().map(|name| Host::parse(name.as_str()));
         let Some(Ok(Host::Name(name))) = host else {
-            // An address in digits is no name, and what no host can be called has no address.
+            // A numeric address or an invalid host name.
             return QueryAnswer::Here(dns::Answer::NoSuchName);
         };
         match self.answer_for(name) {
@@ -230,7 +233,7 @@ impl Router {
 
     fn query_for_name(&self, question: &Question) -> QueryAnswer {
         match question.reverse_address().map(|ip| self.reverse(ip)) {
-            // Not about an address: PTR has other uses (RFC 6763).
+            // PTR queries that are not about an address, e.g. DNS-SD (RFC 6763).
             None | Some(Reverse::Local) => QueryAnswer::Server,
             Some(Reverse::Name(name) | Reverse::Known(name)) => {
                 QueryAnswer::Here(dns::Answer::Name(name))
@@ -240,7 +243,7 @@ impl Router {
     }
 }
 
-/// A record of a name of /etc/hosts.
+/// The answer to an address query for a name in /etc/hosts.
 fn address_of(host: KnownHost, qtype: u16) -> dns::Answer {
     let (v4, v6) = (host.v4.map(IpAddr::from), host.v6.map(IpAddr::from));
     let found = match qtype {

@@ -37,7 +37,7 @@ pub fn connect(fd: Fd, address: &SockAddr) -> Result<(), Errno> {
 
 /// What the kernel has yet to tell of an earlier connect on a TCP socket that is closed, told as connect(2) tells it:
 /// once, and from then on the socket can be connected. `None`: nothing.
-pub fn untold_error(fd: Fd) -> Option<Errno> {
+pub fn unreported_error(fd: Fd) -> Option<Errno> {
     // SAFETY: all zeroes is a valid sockaddr.
     let mut address: libc::sockaddr = unsafe { mem::zeroed() };
     // The kernel looks at the family only where there is nothing to tell, and begins nothing with this one.
@@ -182,13 +182,13 @@ mod tests {
         let socket = socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0).unwrap();
         let fd = socket.fd();
         assert_eq!(tcp_state(fd), closed(false));
-        assert_eq!(untold_error(fd), None);
+        assert_eq!(unreported_error(fd), None);
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
         assert_eq!(connect(fd, &nowhere), Err(Errno::EINPROGRESS));
         assert_eq!(tcp_state(fd), closed(true));
-        assert_eq!(untold_error(fd), Some(Errno::ECONNREFUSED));
+        assert_eq!(unreported_error(fd), Some(Errno::ECONNREFUSED));
         assert_eq!(tcp_state(fd), closed(false));
-        assert_eq!(untold_error(fd), None);
+        assert_eq!(unreported_error(fd), None);
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
         connect(fd, &listener.local_addr().unwrap().into()).unwrap();
         drop(listener);
         assert_eq!(tcp_state(fd), closed(true));
-        assert_eq!(untold_error(fd), Some(Errno::EISCONN));
+        assert_eq!(unreported_error(fd), Some(Errno::EISCONN));
         assert_eq!(receive(fd, &mut [0], false), Err(Errno::ECONNRESET));
     }
 }

@@ -6,26 +6,26 @@ use super::{parse_port, Problem};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// An address and a port; port 0 is every port (as `FROM`) or the dialled one (as `TO`).
-type Place = (Ipv4Addr, u16);
+/// An address and a port. Port 0 means any port in `FROM`, and the dialled port in `TO`.
+type AddressPort = (Ipv4Addr, u16);
 
 /// One replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Dnat {
-    from: Place,
-    to: Place,
+    from: AddressPort,
+    to: AddressPort,
 }
 
 impl Dnat {
     pub fn parse(from: &str, to: &str) -> Result<Dnat, Problem> {
         Ok(Dnat {
-            from: parse_place(from)?,
-            to: parse_place(to)?,
+            from: parse_address_port(from)?,
+            to: parse_address_port(to)?,
         })
     }
 }
 
-fn parse_place(text: &str) -> Result<Place, Problem> {
+fn parse_address_port(text: &str) -> Result<AddressPort, Problem> {
     let (address, port) = match text.split_once(':') {
         Some((address, port)) => (address, parse_port(port)?),
         None => (text, 0),
@@ -33,7 +33,7 @@ fn parse_place(text: &str) -> Result<Place, Problem> {
     let address = address.parse().map_err(|_| {
         Problem::new(
             "this is not an IPv4 address",
-            "expected FROM[:PORT] TO[:PORT], such as dnat 1.1.1.1:1234 1.1.1.2:443",
+            "expected FROM[:PORT] TO[:PORT], e.g. dnat 1.1.1.1:1234 1.1.1.2:443",
         )
     })?;
     Ok((address, port))
@@ -41,26 +41,26 @@ fn parse_place(text: &str) -> Result<Place, Problem> {
 
 #[derive(Clone, Debug, Default)]
 pub struct DnatTable {
-    replaced: BTreeMap<Place, Place>,
+    replacements: BTreeMap<AddressPort, AddressPort>,
 }
 
 impl DnatTable {
     pub fn is_empty(&self) -> bool {
-        self.replaced.is_empty()
+        self.replacements.is_empty()
     }
 
-    /// The new destination, `None` when no entry names this one. An entry with this port wins over one
-    /// without a port; of two with the same `FROM` the first one does.
+    /// The new destination, `None` if no entry matches. An entry with a port takes precedence over one without; of two
+    /// entries with the same `FROM`, the first applies.
     pub fn apply(&self, dialled: SocketAddrV4) -> Option<SocketAddrV4> {
         let (ip, port) = (*dialled.ip(), dialled.port());
-        let to = self.replaced.get(&(ip, port));
-        let (new_ip, new_port) = to.or_else(|| self.replaced.get(&(ip, 0)))?;
+        let to = self.replacements.get(&(ip, port));
+        let (new_ip, new_port) = to.or_else(|| self.replacements.get(&(ip, 0)))?;
         let new_port = if *new_port == 0 { port } else { *new_port };
         Some(SocketAddrV4::new(*new_ip, new_port))
     }
 
     pub(in crate::config) fn insert(&mut self, dnat: Dnat) {
-        self.replaced.entry(dnat.from).or_insert(dnat.to);
+        self.replacements.entry(dnat.from).or_insert(dnat.to);
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_replaces_what_it_says() {
+    fn each_form_replaces_address_and_port() {
         for (from, to, dialled, expected) in [
             ("1.1.1.1:1234", "2.2.2.2:443", "1.1.1.1:1234", "2.2.2.2:443"),
             ("1.1.1.1:443", "2.2.2.2", "1.1.1.1:443", "2.2.2.2:443"),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_with_a_port_wins_and_of_equals_the_first() {
+    fn an_entry_with_a_port_takes_precedence_and_then_the_first() {
         let entries = [
             ("1.1.1.1", "2.0.0.1"),
             ("1.1.1.1:80", "2.0.0.2"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ipv4_is_refused() {
+    fn only_ipv4_addresses_are_accepted() {
         for text in ["", "::1", "name", "1.1.1.1:", "1.1.1.1:x", "1.1.1.1:65536"] {
             assert!(Dnat::parse(text, "1.1.1.1").is_err(), "{text}");
             assert!(Dnat::parse("1.1.1.1", text).is_err(), "{text}");

@@ -7,14 +7,14 @@ use crate::host::HostName;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// A domain: the name itself and everything below it. The empty suffix is every name.
+/// A domain: the name itself and its subdomains. The empty suffix matches every name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::config) struct Suffix(Box<str>);
 
 impl Suffix {
-    /// `ts.net`, `.ts.net` and `*.ts.net` say the same; `*` is every name.
+    /// `ts.net`, `.ts.net` and `*.ts.net` are equivalent; `*` matches every name.
     pub fn parse(text: &str) -> Result<Suffix, Problem> {
-        const SPELLINGS: &str = "expected a domain such as .ts.net or db.example";
+        const SYNTAX: &str = "expected a domain, e.g. .ts.net or db.example";
         if text == "*" {
             return Ok(Suffix::everything());
         }
@@ -27,16 +27,16 @@ impl Suffix {
             ));
         }
         let name = HostName::new(bare.as_bytes())
-            .map_err(|_| Problem::new("this is not a domain", SPELLINGS))?;
+            .map_err(|_| Problem::new("this is not a domain", SYNTAX))?;
         let malformed = name.as_str().split('.').any(str::is_empty)
             || name.as_str().contains(['*', ':', '@', '[', ']', ',']);
         if malformed {
-            return Err(Problem::new("this is not a domain", SPELLINGS));
+            return Err(Problem::new("this is not a domain", SYNTAX));
         }
         Ok(Suffix(name.as_str().into()))
     }
 
-    /// The domain itself; `None` where it is every name.
+    /// The domain; `None` if the suffix matches every name.
     pub fn domain(&self) -> Option<HostName> {
         HostName::new(self.0.as_bytes()).ok()
     }
@@ -46,8 +46,8 @@ impl Suffix {
     }
 }
 
-/// Domains. A lookup costs one search for each label of the name.
-// An ordered map and not a hash map: that one asks the kernel for random bytes.
+/// A set of domains. A lookup costs one search for each label of the name.
+// A BTreeMap, because HashMap calls getrandom(2).
 #[derive(Clone, Debug, Default)]
 pub struct DomainSet {
     lines: BTreeMap<Box<str>, u32>,
@@ -58,7 +58,7 @@ impl DomainSet {
         self.lines.is_empty()
     }
 
-    /// The line of the longest suffix that holds this name.
+    /// The line of the longest suffix that matches `name`.
     pub fn matches(&self, name: &HostName) -> Option<u32> {
         let mut rest = Some(name.as_str());
         while let Some(suffix) = rest {
@@ -70,7 +70,7 @@ impl DomainSet {
         self.lines.get("").copied()
     }
 
-    /// A domain that is already there keeps its first line.
+    /// A domain that is listed twice keeps its first line.
     pub(in crate::config) fn insert(&mut self, suffix: Suffix, line: u32) {
         self.lines.entry(suffix.0).or_insert(line);
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_holds_itself_and_what_is_below_it_whole_labels_only() {
+    fn a_domain_matches_itself_and_its_subdomains() {
         for spelling in [".ts.net", "ts.net", "*.ts.net", "TS.NET", "ts.net."] {
             let set = set(&[spelling]);
             for inside in ["ts.net", "db.ts.net", "a.b.ts.net", "DB.TS.NET."] {
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn a_star_holds_every_name_and_an_empty_set_none() {
+    fn a_star_matches_every_name_and_an_empty_set_none() {
         assert_eq!(set(&["*"]).matches(&name("anything.at.all")), Some(1));
         assert_eq!(set(&[]).matches(&name("anything.at.all")), None);
     }
 
     #[test]
-    fn the_longest_suffix_and_its_first_line_are_named() {
+    fn the_longest_suffix_and_its_first_line_are_returned() {
         let set = set(&["*", "net", "ts.net", "ts.net"]);
         assert_eq!(set.matches(&name("a.ts.net")), Some(3));
         assert_eq!(set.matches(&name("a.net")), Some(2));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_domain_is_refused() {
+    fn malformed_domains_are_refused() {
         for text in [
             "",
             ".",

@@ -1,4 +1,4 @@
-//! The tables that a connection or a name is looked up in.
+//! Lookup tables for the routing directives.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ pub(super) use net::Net;
 
 use super::error::Problem;
 
-/// A port in digits; 0 means every port, as proxychains-ng takes it.
+/// A decimal port; 0 means any port, as in proxychains-ng.
 fn parse_port(text: &str) -> Result<u16, Problem> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(bad_port());

@@ -1,32 +1,32 @@
-//! One network: the value of `localnet` and `proxynet`, an address of `NO_PROXY`.
+//! One network: the value of `localnet` or `proxynet`, or an address in `NO_PROXY`.
 
 #![forbid(unsafe_code)]
 
 use super::{parse_port, Problem};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-const SPELLINGS: &str = "expected ADDRESS/MASK or ADDRESS:PORT/MASK, such as 10.0.0.0/8, \
+const SYNTAX: &str = "expected ADDRESS/MASK or ADDRESS:PORT/MASK, e.g. 10.0.0.0/8, \
     192.168.1.0:80/255.255.255.0, fe80::/10 or [fd00::]:80/8";
 
 /// The first 96 bits of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
 const MAPPED: u128 = 0xffff_0000_0000;
 const MAPPED_MASK: u128 = !0xffff_ffff;
 
-/// The addresses of one network, on one port or on all of them.
+/// The addresses of one network, on one port or on any port.
 ///
-/// Addresses and masks are the bits of the address as a number, an IPv4 address in the lowest 32.
+/// Addresses and masks are stored as integers; an IPv4 address uses the lowest 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Net {
     pub v6: bool,
     pub mask: u128,
     pub base: u128,
-    /// 0: every port.
+    /// 0 means any port.
     pub port: u16,
 }
 
 impl Net {
-    /// `ADDRESS`, `ADDRESS/MASK`, `ADDRESS:PORT/MASK`, `ADDRESS/MASK:PORT`; the mask in dotted digits (IPv4;
-    /// it need not be contiguous) or as a number of bits; an IPv6 address with a port in square brackets.
+    /// Parses `ADDRESS`, `ADDRESS/MASK`, `ADDRESS:PORT/MASK` or `ADDRESS/MASK:PORT`. The mask is a prefix length or, for
+    /// IPv4, dotted decimal (not necessarily contiguous). An IPv6 address with a port is in square brackets.
     pub fn parse(text: &str) -> Result<Net, Problem> {
         let (left, right) = match text.split_once('/') {
             Some((left, right)) => (left, Some(right)),
@@ -40,7 +40,7 @@ impl Net {
         let port = match (port_left, port_right) {
             ("", "") => 0,
             (port, "") | ("", port) => parse_port(port)?,
-            _ => return Err(Problem::new("the port is given twice", SPELLINGS)),
+            _ => return Err(Problem::new("the port is given twice", SYNTAX)),
         };
         Ok(Net::new(address, mask, port))
     }
@@ -53,7 +53,7 @@ impl Net {
         ]
     }
 
-    /// A mask of ones and then zeros, as nearly all are.
+    /// Whether the mask is a prefix: ones followed by zeros.
     pub fn has_contiguous_mask(&self) -> bool {
         let host = !self.mask & if self.v6 { u128::MAX } else { !MAPPED_MASK };
         host & host.wrapping_add(1) == 0
@@ -61,7 +61,7 @@ impl Net {
 
     pub(super) fn new(address: IpAddr, mask: u128, port: u16) -> Net {
         let (v6, bits) = bits_of(address);
-        // A network inside ::ffff:0:0/96 is an IPv4 network: addresses are looked up as IPv4.
+        // A network inside ::ffff:0:0/96 is stored as IPv4, since IPv4-mapped addresses are looked up as IPv4.
         let mapped = v6 && bits & MAPPED_MASK == MAPPED && mask & MAPPED_MASK == MAPPED_MASK;
         let v6 = v6 && !mapped;
         let mask = mask & if v6 { u128::MAX } else { !MAPPED_MASK };
@@ -81,9 +81,9 @@ pub(super) fn bits_of(address: IpAddr) -> (bool, u128) {
     }
 }
 
-/// The address and the text of the port, which is empty when there is none.
+/// The address, and the port as text, empty if there is none.
 fn split_address(text: &str) -> Result<(IpAddr, &str), Problem> {
-    let not_an_address = || Problem::new("there is no IP address", SPELLINGS);
+    let not_an_address = || Problem::new("there is no IP address", SYNTAX);
     if let Some((address, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         let address: Ipv6Addr = address.parse().map_err(|_| not_an_address())?;
         let port = match rest {
@@ -113,9 +113,9 @@ fn parse_mask(text: &str, address: IpAddr) -> Result<u128, Problem> {
         Problem::new(
             "the mask is wrong",
             if address.is_ipv4() {
-                "expected a number of bits from 0 to 32, or dotted digits such as 255.255.255.0"
+                "expected a prefix length from 0 to 32, or dotted decimal, e.g. 255.255.255.0"
             } else {
-                "expected a number of bits from 0 to 128"
+                "expected a prefix length from 0 to 128"
             },
         )
     };
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_network_is_understood() {
+    fn every_syntax_of_a_network_is_accepted() {
         for (net, inside, port, outside, other_port) in [
             ("10.0.0.0/255.0.0.0", "10.9.9.9", 1, "11.0.0.0", None),
             ("10.0.0.0/8", "10.9.9.9", 1, "11.0.0.0", None),
@@ -191,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_with_holes_means_what_it_says() {
+    fn a_non_contiguous_mask_is_applied_bitwise() {
         assert!(holds("10.0.7.0/255.0.255.0", "10.99.7.1", 1));
         assert!(!holds("10.0.7.0/255.0.255.0", "10.99.8.1", 1));
     }
 
     #[test]
-    fn mapped_addresses_and_networks_are_ipv4() {
+    fn ipv4_mapped_addresses_and_networks_count_as_ipv4() {
         assert!(holds("10.0.0.0/8", "::ffff:10.1.1.1", 1));
         assert!(holds("::ffff:10.0.0.0/104", "10.1.1.1", 1));
         assert!(!holds("::ffff:10.0.0.0/104", "11.1.1.1", 1));

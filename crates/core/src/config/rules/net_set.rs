@@ -6,8 +6,8 @@ use super::net::{bits_of, Net};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Networks, each with the line that it stands on. A lookup is one binary search, however many there are, and
-/// one more for each different mask with holes.
+/// A set of networks, each with its line number. A lookup is one binary search, plus one search for each distinct
+/// non-contiguous mask.
 #[derive(Clone, Debug, Default)]
 pub struct NetSet {
     v4: Family,
@@ -19,7 +19,7 @@ impl NetSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// The line of the first network in the configuration that holds this address and port.
+    /// The line of the first network in the configuration that matches the address and port.
     pub fn matches(&self, ip: IpAddr, port: u16) -> Option<u32> {
         let (v6, bits) = bits_of(ip.to_canonical());
         let family = if v6 { &self.v6 } else { &self.v4 };
@@ -29,11 +29,11 @@ impl NetSet {
 
 #[derive(Clone, Debug, Default)]
 struct Family {
-    /// Sorted by base, a wider network before a narrower one. Two prefixes are apart or one holds the other: so
-    /// all that hold an address are the last one at or below it and the chain of that one's parents.
+    /// Sorted by base, then wider before narrower networks. Two prefixes are disjoint or nested, so the prefixes that
+    /// contain an address are the last one whose base is not above it, and that prefix's ancestors.
     prefixes: Vec<Prefix>,
-    /// Masks with holes, to bases, to ports.
-    with_holes: BTreeMap<u128, BTreeMap<u128, Lines>>,
+    /// Networks with a non-contiguous mask: mask to base to lines.
+    non_contiguous: BTreeMap<u128, BTreeMap<u128, Lines>>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,20 +41,20 @@ struct Prefix {
     base: u128,
     mask: u128,
     lines: Lines,
-    /// Where the narrowest prefix is that holds this one.
+    /// The index of the narrowest prefix that contains this one.
     parent: Option<usize>,
 }
 
-/// The lines that name one network: for every port, and for single ports (sorted).
+/// The lines for one network: the line for any port, and those for single ports (sorted).
 #[derive(Clone, Debug, Default)]
 struct Lines {
-    every_port: Option<u32>,
+    any_port: Option<u32>,
     single_ports: Vec<(u16, u32)>,
 }
 
 impl Family {
     fn is_empty(&self) -> bool {
-        self.prefixes.is_empty() && self.with_holes.is_empty()
+        self.prefixes.is_empty() && self.non_contiguous.is_empty()
     }
 
     fn find(&self, bits: u128, port: u16) -> Option<u32> {
@@ -64,12 +64,12 @@ impl Family {
             .partition_point(|prefix| prefix.base <= bits)
             .checked_sub(1);
         while let Some(prefix) = at.and_then(|at| self.prefixes.get(at)) {
-            if prefix.holds(bits) {
+            if prefix.contains(bits) {
                 found = first(found, prefix.lines.find(port));
             }
             at = prefix.parent;
         }
-        for (mask, bases) in &self.with_holes {
+        for (mask, bases) in &self.non_contiguous {
             if let Some(lines) = bases.get(&(bits & mask)) {
                 found = first(found, lines.find(port));
             }
@@ -77,10 +77,10 @@ impl Family {
         found
     }
 
-    /// Networks come sorted by base, then mask, then port, then line.
+    /// Networks must be added in the order of base, mask, port, line.
     fn add(&mut self, net: Net, line: u32) {
         if !net.has_contiguous_mask() {
-            let bases = self.with_holes.entry(net.mask).or_default();
+            let bases = self.non_contiguous.entry(net.mask).or_default();
             bases.entry(net.base).or_default().add(net.port, line);
             return;
         }
@@ -91,7 +91,7 @@ impl Family {
                 prefix.lines.add(net.port, line);
                 return;
             }
-            if prefix.holds(net.base) {
+            if prefix.contains(net.base) {
                 parent = Some(at);
                 break;
             }
@@ -109,7 +109,7 @@ impl Family {
 }
 
 impl Prefix {
-    fn holds(&self, bits: u128) -> bool {
+    fn contains(&self, bits: u128) -> bool {
         bits & self.mask == self.base
     }
 }
@@ -118,13 +118,13 @@ impl Lines {
     fn find(&self, port: u16) -> Option<u32> {
         let single = self.single_ports.binary_search_by_key(&port, |one| one.0);
         let single = single.ok().and_then(|at| self.single_ports.get(at));
-        first(self.every_port, single.map(|one| one.1))
+        first(self.any_port, single.map(|one| one.1))
     }
 
-    /// Ports and lines come in ascending order: of two equal ports the first line is kept.
+    /// Ports and lines must be added in ascending order; a port that is listed twice keeps its first line.
     fn add(&mut self, port: u16, line: u32) {
         if port == 0 {
-            self.every_port = first(self.every_port, Some(line));
+            self.any_port = first(self.any_port, Some(line));
         } else if self.single_ports.last().is_none_or(|one| one.0 != port) {
             self.single_ports.push((port, line));
         }
@@ -135,7 +135,7 @@ fn first(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     a.into_iter().chain(b).min()
 }
 
-/// From networks and the lines that they stand on.
+/// From networks and their line numbers.
 impl FromIterator<(Net, u32)> for NetSet {
     fn from_iter<I: IntoIterator<Item = (Net, u32)>>(entries: I) -> NetSet {
         let mut entries: Vec<(Net, u32)> = entries.into_iter().collect();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_inside_and_beside_one_another_are_all_found() {
+    fn nested_and_disjoint_networks_are_all_found() {
         let set = set(&[
             "10.0.0.0/8:1",
             "10.1.0.0/16:2",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_that_matches_is_named() {
+    fn the_first_matching_line_is_returned() {
         let set = set(&["10.1.0.0/16", "10.0.0.0/8", "10.1.0.0:80/16", "10.1.0.0/16"]);
         let line = |ip: &str, port| set.matches(ip.parse().unwrap(), port);
         assert_eq!(line("10.1.0.1", 80), Some(1));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_holds_both_families_and_an_empty_set_holds_nothing() {
+    fn everything_matches_both_families_and_an_empty_set_nothing() {
         let all: NetSet = Net::everything().map(|net| (net, 1)).into_iter().collect();
         for ip in ["0.0.0.0", "255.255.255.255", "::", "2001:db8::1"] {
             assert_eq!(all.matches(ip.parse().unwrap(), 1), Some(1));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn any_net() -> impl Strategy<Value = Net> {
-        // Few different bits, so that networks overlap and addresses hit.
+        // Only a few distinct bits, so that networks overlap and addresses match.
         let address = prop_oneof![
             (0u32..8).prop_map(|n| IpAddr::from(Ipv4Addr::from(n << 28 | n))),
             (0u128..8).prop_map(|n| IpAddr::from(Ipv6Addr::from(n << 124 | n))),
@@ -221,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_agrees_with_looking_at_every_network(
+        fn a_lookup_agrees_with_a_linear_search(
             nets in proptest::collection::vec(any_net(), 0..40),
             n in 0u32..8, v6: bool, port in 1u16..3,
         ) {
