@@ -30,6 +30,7 @@ extern "C" fn loaded() {
         hook::attempt::guard_forks();
         std::panic::set_hook(Box::new(state::report_panic));
         state::announce(state::state());
+        ALLOCATOR.leave_malloc();
     });
 }
 

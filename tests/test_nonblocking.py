@@ -719,6 +719,15 @@ def test_a_child_has_connects_of_its_own(both, made):
          "ready poll OUT 20000", ERROR, *TALK, "left")  # fmt: skip
 
 
+def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_its_own(conf, proxy, echo):
+    """Its copy of a lock of ours may be held, by a thread that it has not; and of our memory, nothing is."""
+    connect = [SOCKET, f"connect 127.0.0.1 {echo.port}"]
+    child = ["clone", *connect, "ready poll OUT 20000", ERROR, *TALK, "end"]
+    answers = script(*[*connect * 3, *child] * 60, conf=conf([proxy]))
+    assert answers.count("child") == 60
+    assert answers.count("5 hello") == 60
+
+
 @pytest.mark.parametrize("how", ["vfork", "spawn"])
 def test_children_that_execute_take_no_error_that_the_program_has_yet_to_hear(conf, make_proxy, echo, how):
     connect = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000"]

@@ -1,9 +1,12 @@
 /* failing_malloc once|onward connect|pending|name HOST PORT: for each n, a child whose n-th allocation fails (only
- * that one, or every one from it on) while it connects, connects without blocking, or resolves HOST. Ends when a child
+ * that one, or every one from it on; the library's, which maps its own memory, included) while it connects, connects without blocking, or resolves HOST. Ends when a child
  * did not come as far as its n-th allocation. Prints the outcomes with their numbers; a death is one of them. */
 #include "probe.h"
+#include <dlfcn.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* glibc's own names for what is interposed here. */
@@ -38,6 +41,23 @@ int posix_memalign(void **result, size_t align, size_t size)
 {
     *result = memalign(align, size);
     return *result ? 0 : ENOMEM;
+}
+
+/* By this one the library maps its memory. */
+long syscall(long number, ...)
+{
+    static long (*real)(long, ...);
+    if (!real)
+        real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    va_list list;
+    va_start(list, number);
+    long words[6];
+    for (int i = 0; i < 6; i++)
+        words[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_mmap && refuses())
+        return -1;
+    return real(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 
 /* What became of the one thing that a child does: 0, or a word. */

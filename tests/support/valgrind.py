@@ -98,9 +98,14 @@ class Run:
     children: list
 
 
-def lock_interpreter():
-    """The library that tells helgrind of our lock, for LD_PRELOAD."""
-    source, built = paths.PROBE_SOURCES / "helgrind_lock.c", paths.PROBES / "helgrind_lock.so"
+def interpreters(tool):
+    """The libraries that tell a tool what it cannot see of ours, for LD_PRELOAD."""
+    names = ["valgrind_heap", *(["helgrind_lock"] if tool == "helgrind" else [])]
+    return [interpreter(name) for name in names]
+
+
+def interpreter(name):
+    source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / f"{name}.so"
     if not Path("/usr/include/valgrind/helgrind.h").exists():
         pytest.skip("valgrind's headers are not installed: tests/install-tools installs them")
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
@@ -119,8 +124,8 @@ def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None
         f"--log-file={folder}/%p",
     ]
     _, environment = command_line(program, args, via, conf, ["-q"])
-    if tool == "helgrind" and via == "preload":
-        environment["LD_PRELOAD"] = f"{environment['LD_PRELOAD']}:{lock_interpreter()}"
+    if via == "preload":
+        environment["LD_PRELOAD"] = ":".join(map(str, [environment["LD_PRELOAD"], *interpreters(tool)]))
     environment |= env or {}
     folder.mkdir()
     process = start(need("valgrind"), [*options, program, *args], via="bare", env=environment)

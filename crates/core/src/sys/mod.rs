@@ -26,6 +26,7 @@ mod cancel_cleanup;
 mod fd;
 mod file;
 mod futex;
+mod heap;
 mod option;
 mod readable;
 mod reserve;

@@ -1,11 +1,12 @@
-//! An allocator with a reserve: where malloc has nothing, Rust would end the program, which may be able to go on
+//! An allocator with a reserve: where the heap has nothing, Rust would end the program, which may be able to go on
 //! without memory. connect(2) has an errno for this and the program a right to it.
 
 use super::errno;
+use super::heap::Heap;
 use crate::errno::Errno;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::alloc::System;
 
 /// Enough for two of the longest HTTP headers that are read. Pages cost nothing until they are written to.
@@ -14,8 +15,11 @@ const ROOM: usize = 512 * 1024;
 /// Connects are refused when more than so much is in use: what has begun can then still come to its end.
 const REFUSING: usize = ROOM / 4;
 
-/// malloc(3) of the program; the reserve when that fails.
+/// The library's heap; the reserve when that has nothing. While the library is loaded, malloc(3) of the program: what most
+/// processes need of memory, who connect to nothing, is then on pages that the program has anyway.
 pub struct ReservingAllocator {
+    heap: Heap,
+    loaded: AtomicBool,
     reserve: Reserve,
 }
 
@@ -23,8 +27,19 @@ impl ReservingAllocator {
     #[allow(clippy::new_without_default)] // for a static
     pub const fn new() -> ReservingAllocator {
         ReservingAllocator {
+            heap: Heap::new(),
+            loaded: AtomicBool::new(false),
             reserve: Reserve::new(),
         }
+    }
+
+    /// The library is loaded: nothing is malloc's from now on, whose locks a copy of this process may find held.
+    pub fn leave_malloc(&self) {
+        self.loaded.store(true, Ordering::Relaxed);
+    }
+
+    fn uses_malloc(&self, layout: Layout) -> bool {
+        !self.loaded.load(Ordering::Relaxed) && !Heap::is_large(layout)
     }
 
     /// Have the reserve at hand from now on. Where it cannot be had, there is none.
@@ -44,48 +59,40 @@ impl ReservingAllocator {
     }
 }
 
-// SAFETY: each block is malloc's, or one that the reserve has given to nobody else; `dealloc` and `realloc` tell
-// them apart by their address.
+// SAFETY: each block is malloc's, or one that the heap or the reserve has given to nobody else; `dealloc` and `realloc`
+// tell them apart by their address.
 unsafe impl GlobalAlloc for ReservingAllocator {
+    #[inline(never)] // called from everywhere: the library would be larger by a tenth
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on.
-        let block = unsafe { System.alloc(layout) };
+        let block = match self.uses_malloc(layout) {
+            // SAFETY: passed on.
+            true => unsafe { System.alloc(layout) },
+            false => self.heap.allocate(layout),
+        };
         if block.is_null() {
             return self.reserve.take(layout);
         }
         block
     }
 
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on.
-        let block = unsafe { System.alloc_zeroed(layout) };
-        if !block.is_null() {
-            return block;
-        }
-        let block = self.reserve.take(layout);
-        if !block.is_null() {
-            // SAFETY: a new block of this size.
-            unsafe { block.write_bytes(0, layout.size()) };
-        }
-        block
-    }
-
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.reserve.owns(block) {
             self.reserve.give_back();
-        } else {
-            // SAFETY: it is one of malloc's.
-            unsafe { System.dealloc(block, layout) }
+            return;
+        }
+        // SAFETY: it is of the heap, or it is small and malloc's.
+        unsafe {
+            if !self.heap.free(block, layout) {
+                System.dealloc(block, layout);
+            }
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !self.reserve.owns(block) {
-            // SAFETY: it is one of malloc's; where this fails it stays as it is.
-            let grown = unsafe { System.realloc(block, layout, size) };
-            if !grown.is_null() {
-                return grown;
-            }
+        if !self.reserve.owns(block) && self.heap.fits(block, layout, size) {
+            return block;
         }
         // SAFETY: the caller keeps to what GlobalAlloc says of size and alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
