@@ -242,8 +242,8 @@ musl: build
 # that only one of gethostbyname and getaddrinfo takes), what preloads the library into programs of this machine, what
 # musl 1.2.3 does by itself, preloaded or not (dup3 takes any flags, fork blocks SIGCHLD, sendmmsg writes to constant
 # headers), and what depends on chance (docs/limits.md: clone(2) as a bare system call).
-MUSL_TESTS = $(addprefix tests/test_,errors.py protocols.py names.py chains.py api.py own_socket.py which_sockets.py \
-	lookups.py datagrams.py nonblocking.py processes.py)
+MUSL_TESTS = $(foreach name,errors protocols names chains api own_socket which_sockets \
+	lookups datagrams nonblocking processes,$(wildcard tests/*/test_$(name).py))
 NOT_MUSL = vdefault or vnext or vmain or vlibc or foreign_function or another_library or replaces_connect \
 	or takes_other_things or getaddrinfo_a or encoded or bit_for_bit or hostents or has_one_address or erange \
 	or as_dns_messages or other_types or no_query or ipv6_only or name_back or looked_up \
@@ -267,7 +267,7 @@ test-musl: musl
 # second connect) nor the cancellation of threads, and starts no program of its kind.
 CROSS = aarch64-unknown-linux-gnu
 QEMU  = qemu-aarch64 -L /usr/aarch64-linux-gnu
-EMULATED_TESTS = $(addprefix tests/test_,errors.py protocols.py names.py chains.py api.py own_socket.py which_sockets.py)
+EMULATED_TESTS = $(foreach name,errors protocols names chains api own_socket which_sockets,$(wildcard tests/*/test_$(name).py))
 NOT_EMULATED = cancelled or getpeername or number_of_a_socket or made_before_connect or next_try or unix_socket or mptcp \
 	or ipv6_proxy or bad_pointer or pointer or second_connect
 
