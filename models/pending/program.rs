@@ -65,6 +65,7 @@ impl Program {
             .begin(&SignalsBlocked::new(), fd, self.start(), |own| {
                 Driver::new(own, waits, result)
             })
+            .map_err(|(errno, _)| errno)
     }
 
     /// What the thread of a blocking connect does from its beginning on: so many waits, and its end, if it is not
@@ -87,8 +88,7 @@ impl Program {
 
     /// It was interrupted: the helper goes on.
     pub fn hand_over(&self, waited: Waited, waits: Option<usize>) {
-        let socket = waited.socket();
-        let driver = || Driver::new(socket, waits, Ok(()));
+        let driver = |socket| Driver::new(socket, waits, Ok(()));
         let begun = self.pending.hand_over(waited, self.start(), driver);
         assert!(begun.is_ok());
     }

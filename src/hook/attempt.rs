@@ -15,7 +15,7 @@ use super::sleep::{Rest, Resumed, Slept};
 use super::waited::WAITED;
 use super::{peer, signals};
 #[cfg(target_env = "gnu")]
-use crate::old_glibc::is_single_threaded;
+use crate::old_glibc;
 use crate::pending::{ConnectStats, PENDING};
 use crate::state::{Libc, State};
 use core::ffi::c_void;
@@ -31,10 +31,14 @@ use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
-/// There may be other threads.
-#[cfg(not(target_env = "gnu"))]
-fn is_single_threaded() -> bool {
-    false
+/// Whether this thread is the only one of its process. libc's flag costs nothing, but stays false once there was a second
+/// thread, which may have been our helper.
+pub fn is_single_threaded() -> bool {
+    #[cfg(target_env = "gnu")]
+    if old_glibc::is_single_threaded() {
+        return true;
+    }
+    sys::has_one_thread()
 }
 
 /// How long a sleep must be that it is asked afterwards whose socket the fd is: an answer that is there sooner
@@ -133,6 +137,51 @@ pub fn begin(
     };
     let step = attempt.dial.begin();
     attempt.go_on(step)
+}
+
+/// As [`wait_instead`], where the tunnel is being made already.
+pub fn carry_on(
+    state: &'static State,
+    fd: Fd,
+    dialled: SocketAddr,
+    waited: Option<Waited>,
+    driver: Driver<'static>,
+    errno: Errno,
+    signals: SignalsBlocked,
+) -> Verdict<()> {
+    warn_of_blocking(state, dialled, errno);
+    let now = sys::now();
+    let socket = waited.as_ref().map_or(fd, Waited::socket);
+    let mut attempt = Attempt {
+        state,
+        fd,
+        dialled,
+        waited,
+        dial: Blocking::new(driver, socket, now),
+        own: sys::cookie(fd),
+        slept_from: now,
+        signals: Some(signals),
+    };
+    let step = attempt.dial.again();
+    attempt.go_on(step)
+}
+
+/// Late is better than not at all, and both are better than a lie.
+fn warn_of_blocking(state: &State, dialled: SocketAddr, errno: Errno) {
+    state.log.message(&format!(
+        "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
+    ));
+}
+
+/// A non-blocking connect that can have neither a thread nor a placeholder: its caller waits for it.
+pub fn wait_instead(
+    state: &'static State,
+    place: Place,
+    errno: Errno,
+    signals: Option<SignalsBlocked>,
+) -> Verdict<()> {
+    warn_of_blocking(state, place.dialled, errno);
+    begin(state, place, Mode::Waiting, signals)
 }
 
 /// Wait for what is pending on a socket that blocks. The kernel does so in a second connect(2).
@@ -405,11 +454,9 @@ impl Attempt {
             driver
         };
         let kept = match waited {
-            Some(waited) => {
-                let socket = waited.socket();
-                let begun = PENDING.hand_over(waited, start, || handed_over(socket));
-                begun.map_err(|(_, waited)| Some(waited))
-            }
+            Some(waited) => PENDING
+                .hand_over(waited, start, handed_over)
+                .map_err(|(_, waited, _)| Some(waited)),
             None => PENDING
                 .begin(&SignalsBlocked::new(), fd, start, handed_over)
                 .map(drop)

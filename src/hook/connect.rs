@@ -2,6 +2,7 @@
 
 use super::attempt::{self, Place};
 use super::boundary::Verdict;
+use super::brief::{self, BRIEF};
 use super::datagram;
 use super::given::GivenAddress;
 use super::sleep::Resumed;
@@ -75,6 +76,7 @@ pub unsafe fn connect(
 /// As connect(2), but a bad pointer is an error.
 unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     attempt::detach(fd);
+    BRIEF.asked(fd);
     if PENDING.needs_hooks() {
         // SAFETY: passed on.
         match unsafe { family_of(given) } {
@@ -186,7 +188,7 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     // From here on a handler that jumps away would leave something half done. But a name may take long to look up, and
     // no signal may wait for that, unless the helper does it.
     let may_look_up = state.may_look_up();
-    let signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
+    let mut signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
     // The file is opened here, not by the helper: an fd that the program is about to get would be taken.
     state.names();
     let place = Place {
@@ -197,6 +199,10 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     };
     if blocks {
         return Ok(attempt::begin(state, place, Mode::Blocking(flags), signals));
+    }
+    if let Some(signals) = signals.take_if(|_| !may_look_up && BRIEF.is_worth_trying(&state.config))
+    {
+        return Ok(brief::connect(state, place, flags, signals));
     }
     let start = Start {
         dialled,
@@ -230,14 +236,10 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
             result.inspect_err(|&errno| forget_association(fd, errno))?;
             Ok(Verdict::Return(()))
         }
-        Err(Errno::EALREADY) => Err(Errno::EALREADY),
-        Err(errno) => {
-            // Late is better than not at all, and both are better than a lie.
-            state.log.message(&format!(
-                "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
-            ));
+        Err((Errno::EALREADY, _)) => Err(Errno::EALREADY),
+        Err((errno, _)) => {
             let signals = (!may_look_up).then_some(signals);
-            Ok(attempt::begin(state, place, Mode::Waiting, signals))
+            Ok(attempt::wait_instead(state, place, errno, signals))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! hook costs one atomic load (the dup family also checks whether the fd is a TCP socket).
 
 use super::boundary::{result_of, Verdict};
+use super::brief::BRIEF;
 use super::given::UserPtr;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
@@ -14,6 +15,7 @@ use tailchain_core::sys;
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::brief::BRIEF;
     use crate::hook::fd;
     use crate::pending::PENDING;
     use core::ffi::{c_int, c_uint, c_ulong};
@@ -27,7 +29,7 @@ pub mod hooks {
         /// Async-signal-safe: signals are blocked while the table is locked. After fork: as before. After vfork:
         /// libc's.
         fn close(fd: c_int) -> c_int
-            = fd::close, fails -1, idle !PENDING.needs_hooks();
+            = fd::close, fails -1, idle !PENDING.needs_hooks() && !BRIEF.is_unasked();
 
         /// dup(2): adds an fd to a pending connect.
         ///
@@ -71,7 +73,7 @@ pub mod hooks {
         ///
         /// Async-signal-safe, after fork and vfork: as close.
         fn __close(fd: c_int) -> c_int
-            = fd::close, fails -1, idle !PENDING.needs_hooks(),
+            = fd::close, fails -1, idle !PENDING.needs_hooks() && !BRIEF.is_unasked(),
             only target_env = "gnu";
 
         /// glibc's alias of dup2(2).
@@ -109,6 +111,7 @@ pub mod hooks {
 /// # Safety
 /// As close(2).
 pub unsafe fn close(fd: c_int) -> Verdict<c_int> {
+    BRIEF.asked(fd);
     match PENDING.before_close(fd) {
         // EBADF, so that a daemon that closes all fds continues.
         Closing::Internal => Verdict::Fail(Errno::EBADF),

@@ -4,6 +4,7 @@
 //! takes the program's arguments and returns a [`boundary::Verdict`].
 
 pub mod boundary;
+mod brief;
 pub mod table;
 
 mod asleep;

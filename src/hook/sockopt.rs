@@ -4,6 +4,7 @@
 use super::asleep::ASLEEP;
 use super::attempt;
 use super::boundary::Verdict;
+use super::brief::BRIEF;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_void};
 use libc::{sockaddr, socklen_t};
@@ -13,6 +14,7 @@ use tailchain_core::sys::{self, Fd};
 /// The hooks of this file.
 pub mod hooks {
     use crate::hook::boundary::{current, hooks};
+    use crate::hook::brief::BRIEF;
     use crate::hook::sockopt;
     use crate::pending::PENDING;
     use core::ffi::{c_int, c_void};
@@ -26,7 +28,7 @@ pub mod hooks {
         /// Async-signal-safe. After fork: a child gets the result of a connect that its parent began. After vfork:
         /// libc's.
         fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut socklen_t) -> c_int
-            = sockopt::getsockopt, fails -1, idle !PENDING.needs_hooks();
+            = sockopt::getsockopt, fails -1, idle !PENDING.needs_hooks() && !BRIEF.is_unasked();
 
         /// setsockopt(2): options of a connecting socket.
         ///
@@ -60,6 +62,7 @@ pub unsafe fn getsockopt(
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
     if level == libc::SOL_SOCKET && name == libc::SO_ERROR {
+        BRIEF.asked(fd);
         return match pending_error(fd) {
             // SAFETY: the program's own arguments.
             Some(error) => unsafe { give_error(fd, error, value, length) },

@@ -814,12 +814,15 @@ def lines_about_blocking(result):
 
 
 @pytest.mark.parametrize("scarce", ["no_threads", "limit nproc", "limit nofile 2", "limit nofile 0"])
-def test_where_no_thread_or_number_can_be_had_it_blocks_and_says_so(conf, proxy, echo, scarce):
+def test_where_no_thread_or_number_can_be_had_it_blocks_and_says_so(conf, make_proxy, echo, scarce):
+    """The proxy answers late, for else neither is needed (test_moment.py). It is asked once."""
+    proxy = make_proxy(Mood(delay=0.05))
     operations = [SOCKET, scarce, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 0", "flags", *TALK]
     result = run_probe("socket_script", *operations, conf=conf([proxy])).ok()
     answers = [line.split(" -> ", 1)[1] for line in result.out.splitlines()]
     assert answers[2:] == ["0", "OUT", "inherited nonblock", "5", "IN", "5 hello"]
     assert len(lines_about_blocking(result)) == 1
+    assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
 # -- cost

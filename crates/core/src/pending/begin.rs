@@ -84,14 +84,14 @@ impl Pending {
     ///
     /// # Errors
     /// EALREADY: one is pending on this fd. Anything else: a descriptor or a thread cannot be had; nothing
-    /// has changed, and the caller may connect by blocking.
-    pub fn begin(
+    /// has changed, and the caller may connect by blocking. `driver` is given back.
+    pub fn begin<D: FnOnce(Fd) -> Driver<'static>>(
         &'static self,
         signals: &SignalsBlocked,
         fd: Fd,
         start: Start,
-        driver: impl FnOnce(Fd) -> Driver<'static>,
-    ) -> Result<BeginResult, Errno> {
+        driver: D,
+    ) -> Result<BeginResult, (Errno, D)> {
         let Start {
             dialled,
             observer,
@@ -102,7 +102,10 @@ impl Pending {
             socket,
             wake_end,
             replacement,
-        } = self.place(signals, fd, None)?;
+        } = match self.place(signals, fd, None) {
+            Ok(placed) => placed,
+            Err(errno) => return Err((errno, driver)),
+        };
         let mut driver = driver(socket.fd());
         driver.announce_replacement(replacement);
         let progress = match first {
@@ -115,7 +118,8 @@ impl Pending {
             }
             FirstStep::Deferred => None,
             FirstStep::AlreadyStarted => {
-                sys::set_nonblocking(socket.fd(), true)?;
+                // It fails for an fd alone that is not open.
+                let _ = sys::set_nonblocking(socket.fd(), true);
                 Some(driver.waiting())
             }
         };
@@ -274,16 +278,16 @@ impl Pending {
     /// The caller waits no longer: the helper goes on, with what `driver` gives.
     ///
     /// # Errors
-    /// There is no helper, and none can be had: it is given back.
-    pub fn hand_over(
+    /// There is no helper, and none can be had: both are given back.
+    pub fn hand_over<D: FnOnce(Fd) -> Driver<'static>>(
         &'static self,
         waited: Waited,
         start: Start,
-        driver: impl FnOnce() -> Driver<'static>,
-    ) -> Result<(), (Errno, Waited)> {
+        driver: D,
+    ) -> Result<(), (Errno, Waited, D)> {
         let mut table = self.table.lock();
         if let Err(errno) = helper::call(&mut table, self, &NofileGuard::new()) {
-            return Err((errno, waited));
+            return Err((errno, waited, driver));
         }
         let is_aborted = waited.is_aborted();
         // They go with the job: the helper is told of a wake end for as long as anybody has it.
@@ -296,7 +300,7 @@ impl Pending {
         if let Some(entry) = table.entries.get_mut(&id) {
             entry.caller = None;
         }
-        let mut driver = driver();
+        let mut driver = driver(socket.fd());
         let progress = Some(driver.waiting());
         table.inbox.push(Job {
             id,

@@ -101,8 +101,16 @@ impl Pending {
         }
     }
 
+    /// A connect whose caller made the tunnel on its socket in place, in a process of one thread: `replacement`
+    /// takes the place of the socket under all its fds.
+    pub fn replace_socket(&self, fd: Fd, replacement: &RegisteredFd) {
+        for fd in self.fds_of(fd) {
+            self.install_at(replacement.fd(), fd);
+        }
+    }
+
     /// A connect ended in an error that its program has yet to learn: put the error on the socket.
-    pub(super) fn leave_error(&self, socket: Fd, error: DeferredError) {
+    pub fn leave_error(&self, socket: Fd, error: DeferredError) {
         let refused = error_socket::make(socket);
         if !refused || error.errno != Errno::ECONNREFUSED {
             if let Some(cookie) = sys::cookie(socket) {

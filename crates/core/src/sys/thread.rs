@@ -8,6 +8,24 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+/// Whether this process has one thread at this moment: proc(5) has a directory for each in /proc/self/task, and the number
+/// of links says how many. False also where that cannot be asked.
+pub fn has_one_thread() -> bool {
+    /// `.`, the entry in the directory above, and a thread's `..`.
+    const LINKS: libc::nlink_t = 3;
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    let asked = syscall!(
+        SYS_newfstatat,
+        libc::AT_FDCWD,
+        c"/proc/self/task".as_ptr(),
+        stat.as_mut_ptr(),
+        0
+    );
+    // SAFETY: all zeroes is a valid stat, and the kernel fills it.
+    let links = unsafe { stat.assume_init() }.st_nlink;
+    asked.is_ok() && links == LINKS
+}
+
 struct Start {
     name: &'static CStr,
     body: Box<dyn FnOnce() + Send>,

@@ -1,0 +1,141 @@
+"""A lone non-blocking connect is carried on for a moment before it returns: with a proxy on this machine the tunnel is
+often established by then, and no placeholder and no thread are needed. To its program it is in progress all the same.
+"""
+
+import re
+
+import pytest
+
+from support.gate import Gate
+from support.need import need
+from support.probe import probe, script
+from support.proxy import Mood
+from support.run import run_under
+
+SOCKET = "socket inet stream 0 nonblock"
+ERROR = "get SOL_SOCKET SO_ERROR"
+READY = "ready poll OUT 20000"
+TALK = ["send hello", "ready poll IN 20000", "recv 5"]
+MODES = ["OUT", "IN+OUT+RDHUP", "OUT+ET", "IN+OUT+ET", "OUT+ONESHOT", "OUT+EXCLUSIVE", "OUT+ET+ONESHOT"]
+# By who makes the tunnel: the helper thread, which a placeholder goes with; the caller, who waits for a moment.
+HELPER, PLACEHOLDER, MOMENT = r"clone3?\(", r"socketpair\(", r"ppoll\(.*tv_sec=0, tv_nsec=[1-9]\d{0,4}}"
+
+# How long what is sent takes, in milliseconds, on a machine that is more and more busy.
+BUSIER = [4, 20, 100, 200]
+
+
+def traced(conf, operations, delay=4):
+    """How many threads and placeholders there were, and how often the caller waited. What is sent takes a while to
+    return: a proxy on this machine has answered by then, unless that is busy."""
+    words = ["-f", "-e", f"inject=sendto:delay_exit={delay * 1000}", probe("socket_script")]
+    result = run_under(need("strace"), [*words, *operations], conf=conf, via="preload").ok()
+    assert "EINPROGRESS" in result.err, "strace saw nothing"
+    answers = [line.split(" -> ")[1] for line in result.out.splitlines()]
+    counts = [len(re.findall(pattern, result.err)) for pattern in [HELPER, PLACEHOLDER, MOMENT]]
+    return answers, *counts
+
+
+def one_after_other(port, times, *beside):
+    return [*beside, *[SOCKET, f"connect 127.0.0.1 {port}", READY, ERROR, *TALK, "close"] * times]
+
+
+def test_a_proxy_that_answers_at_once_takes_neither_placeholder_nor_thread(conf, microsocks, echo):
+    def is_seen(delay):
+        answers, helpers, placeholders, moments = traced(conf([microsocks]), one_after_other(echo.port, 10), delay)
+        assert answers == ["3", "-1 EINPROGRESS", "OUT", "0", "5", "IN", "5 hello", "0"] * 10
+        return helpers <= placeholders < 5 and moments >= 10
+
+    assert any(is_seen(delay) for delay in BUSIER)
+
+
+def test_with_other_threads_there_is_a_placeholder_but_no_helper(conf, microsocks, echo):
+    def is_seen(delay):
+        operations = one_after_other(echo.port, 10, "epoll 0", "asleep epoll 0")
+        answers, threads, placeholders, moments = traced(conf([microsocks]), operations, delay)
+        assert answers[2:] == [answers[2], "-1 EINPROGRESS", "OUT", "0", "5", "IN", "5 hello", "0"] * 10
+        return placeholders == 10 and threads < 5 and moments >= 10
+
+    assert any(is_seen(delay) for delay in BUSIER)
+
+
+def test_a_slow_proxy_is_waited_for_more_and_more_seldom(conf, make_proxy, echo):
+    _, helpers, _, moments = traced(conf([make_proxy(Mood(delay=0.05))]), one_after_other(echo.port, 8))
+    # The first, the third, the seventh. Each waits for two answers at the most.
+    assert 1 <= helpers <= 8 and 1 <= moments <= 6
+
+
+def test_nothing_is_waited_for_while_another_connect_is_pending(conf, make_proxy, echo, tmp_path):
+    with Gate(tmp_path) as gate:
+        config = conf([make_proxy(Mood(gate=gate))])
+        begun = [SOCKET, f"connect 127.0.0.1 {echo.port}"] * 16
+        _, helpers, placeholders, moments = traced(config, [*begun, f"open {gate.path}", READY])
+    assert (helpers, placeholders) == (1, 16) and 1 <= moments <= 2
+
+
+def test_nothing_is_waited_for_while_the_program_has_yet_to_ask_how_the_last_one_ended(conf, microsocks, echo):
+    """As an event loop does that begins many: the moments would add up."""
+    _, _, placeholders, moments = traced(conf([microsocks]), [SOCKET, f"connect 127.0.0.1 {echo.port}"] * 16)
+    assert placeholders >= 8 and moments <= 16
+
+
+def test_a_proxy_that_is_not_on_this_machine_is_not_waited_for(conf, echo):
+    config = conf(["socks5 192.0.2.1 1080"])
+    _, helpers, _, moments = traced(config, [SOCKET, f"connect 127.0.0.1 {echo.port}", "close"])
+    assert (helpers, moments) == (1, 0)
+
+
+# -- What the program sees is what it sees of a server on this machine without a proxy.
+
+
+@pytest.fixture
+def both(conf, microsocks, echo):
+    """both(*operations): the answers, which must be the same bare and proxied."""
+
+    def compare(*operations, port=echo.port):
+        operations = [operation.format(port=port) for operation in operations]
+        bare, seen = script(*operations, via="bare"), script(*operations, conf=conf([microsocks]))
+        assert list(zip(operations, seen, strict=True)) == list(zip(operations, bare, strict=True))
+        return seen
+
+    return compare
+
+
+CONNECT = "connect 127.0.0.1 {port}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_epoll_registered_before_and_after(both, mode):
+    before = [SOCKET, "epoll 0", f"ctl 0 add {mode}", CONNECT, "ready epoll 0 20000"]
+    after = [SOCKET, CONNECT, "epoll 1", f"ctl 1 add {mode}", "ready epoll 1 20000"]
+    answers = both(*before, "ready epoll 0 100", ERROR, *TALK, *after, "ready epoll 1 100", ERROR, *TALK)
+    assert (answers[3], answers[4]) == ("-1 EINPROGRESS", "7:OUT")
+
+
+@pytest.mark.parametrize("how", ["poll", "select", "uring"])
+def test_waiting(both, how):
+    both(SOCKET, CONNECT, f"ready {how} IN+OUT 20000", ERROR, "flags", CONNECT, CONNECT, *TALK)
+
+
+def test_a_dup_and_a_child(both):
+    both(SOCKET, "dup", CONNECT, READY, ERROR, "use 3", *TALK)
+    both(SOCKET, CONNECT, "fork", READY, ERROR, *TALK, "end", "use 3", READY)
+
+
+@pytest.mark.parametrize("family", ["inet", "inet6"])
+def test_a_failure(both, refusing, family):
+    """The kernel's own, and the proxy's errno, which is the same here."""
+    host = "127.0.0.1" if family == "inet" else "::ffff:127.0.0.1"
+    connect = f"connect {host} {{port}}"
+    wait = ["ready poll IN+OUT 20000", "ready epoll 0 20000"]
+    for learn in [ERROR, connect]:
+        answers = both(f"socket {family} stream 0 nonblock", "epoll 0", "ctl 0 add IN+OUT+ET", connect, *wait, learn,
+                       "ready poll IN+OUT 20000", ERROR, port=refusing)  # fmt: skip
+        assert answers[3] == "-1 EINPROGRESS" and answers[6] in ["111", "-1 ECONNREFUSED"]
+
+
+def test_an_errno_of_the_proxy(conf, make_proxy, echo):
+    """Five after one another: some in the moment, some by the helper."""
+    config = conf([make_proxy(Mood(reply=4))])
+    failing = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll IN+OUT 20000", ERROR, ERROR, "close"]
+    answers = script(*failing * 5, conf=config)
+    assert answers == ["3", "-1 EINPROGRESS", "IN+OUT+ERR+HUP", "113", "0", "0"] * 5
