@@ -119,7 +119,7 @@ pub fn begin(
     let dial = Dial::new(&state.config, target, state.chain_seed(), state, now);
     let mut driver = Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds());
     if let Some(waited) = &waited {
-        driver.announce_replacement(waited.fresh());
+        driver.announce_replacement(waited.replacement_fd());
     }
     let mut attempt = Attempt {
         state,

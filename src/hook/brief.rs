@@ -171,7 +171,7 @@ pub fn connect(
         PENDING.own_fds(),
     );
     if let Some(waited) = &waited {
-        driver.announce_replacement(waited.fresh());
+        driver.announce_replacement(waited.replacement_fd());
     }
     let moment = Moment {
         state,

@@ -1,5 +1,5 @@
-//! The beginning of a pending connect: a placeholder is put under the program's fd, and the tunnel is left to the helper, or
-//! to the caller, who waits for it.
+//! The start of a pending connect: a placeholder is installed under the program's fd. The dial is left to the helper,
+//! or to the caller, which waits for its end.
 
 use super::finish::Ours;
 use super::fork;
@@ -25,18 +25,18 @@ pub struct Start {
     pub first: FirstStep,
 }
 
-/// Who makes the first steps.
+/// Which thread takes the first steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstStep {
-    /// The calling thread: they do not block.
+    /// The calling thread: no step blocks.
     Inline,
-    /// The helper: a proxy's name must be resolved, which could block.
+    /// The helper: resolving a proxy's name may block.
     Deferred,
-    /// They were made: a blocking connect was interrupted.
+    /// They were taken already: a blocking connect was interrupted.
     AlreadyStarted,
 }
 
-/// A pending connect as it was begun.
+/// An entry whose placeholder is installed.
 struct Placed {
     id: u64,
     socket: Arc<RegisteredFd>,
@@ -44,47 +44,46 @@ struct Placed {
     replacement: Arc<AtomicI32>,
 }
 
-/// A pending connect whose caller makes the tunnel itself.
+/// A pending connect that its caller drives itself.
 pub struct Waited {
     placed: Placed,
     aborts: Arc<AtomicBool>,
 }
 
 impl Waited {
-    /// The program's socket, under an fd of ours.
+    /// The program's socket, under an own fd.
     pub fn socket(&self) -> Fd {
         self.placed.socket.fd()
     }
 
-    /// Where its driver is to keep the number of a socket in place of the program's.
-    pub fn fresh(&self) -> Arc<AtomicI32> {
+    /// Where the driver publishes the fd of a replacement.
+    pub fn replacement_fd(&self) -> Arc<AtomicI32> {
         self.placed.replacement.clone()
     }
 
-    /// Whether the program has ended it, by shutdown(2) or connect(2) to AF_UNSPEC.
+    /// Whether the program has aborted it, by shutdown(2) or connect(2) to AF_UNSPEC.
     pub fn is_aborted(&self) -> bool {
         self.aborts.load(Ordering::Acquire)
     }
 }
 
-/// What became of a beginning.
+/// The result of starting a pending connect.
 pub enum BeginResult {
-    /// EINPROGRESS: the helper has it.
+    /// EINPROGRESS: the helper drives it.
     Pending,
-    /// It was over at once; the socket is back under its fd.
+    /// The dial ended at once; the socket is back under its fd.
     Ended(Result<(), Errno>),
 }
 
 impl Pending {
-    /// Put a placeholder under `fd`, and have the tunnel made on its socket meanwhile. `driver` is given the
-    /// socket under an fd of ours.
+    /// Installs a placeholder under `fd` and starts the dial on its socket. `driver` gets the socket under an own fd.
     ///
-    /// Signals are to be blocked all the while: a handler that jumped away (siglongjmp(3)) would leave an entry that nobody
-    /// works on.
+    /// Signals must stay blocked throughout: a signal handler that leaves by siglongjmp(3) would leave an entry that no
+    /// thread drives.
     ///
     /// # Errors
-    /// EALREADY: one is pending on this fd. Anything else: a descriptor or a thread cannot be had; nothing
-    /// has changed, and the caller may connect by blocking. `driver` is given back.
+    /// EALREADY: a connect is pending on this fd. Any other errno: no fd or thread is available; nothing has changed,
+    /// and the caller may use a blocking connect. `driver` is returned.
     pub fn begin<D: FnOnce(Fd) -> Driver<'static>>(
         &'static self,
         signals: &SignalsBlocked,
@@ -127,9 +126,9 @@ impl Pending {
             let replacement = driver.take_replacement().filter(|_| result.is_ok());
             let ours = Ours::new(socket, replacement);
             observer.ended(ours.fd(), dialled, result);
-            // Nobody can sleep on the placeholder for long: it was there for an instant.
+            // No thread can sleep on the placeholder for long: it existed for an instant only.
             let _ = self.put_back(id, ours, result);
-            // A helper that was started for this has nothing to do.
+            // A helper that was started for this connect has nothing to do, and exits.
             self.table.lock_within(signals).call_helper();
             return Ok(BeginResult::Ended(result));
         }
@@ -149,7 +148,7 @@ impl Pending {
         Ok(BeginResult::Pending)
     }
 
-    /// Put a placeholder under the fds of the socket that `fd` refers to.
+    /// Installs a placeholder under all fds of the socket that `fd` refers to.
     fn place(
         &'static self,
         signals: &SignalsBlocked,
@@ -158,7 +157,7 @@ impl Pending {
     ) -> Result<Placed, Errno> {
         self.guard_forks();
         if !self.is_owner() || self.is_forking() {
-            // Between vfork and exec the table, and the helper, are the parent's. In a fork handler the helper waits for
+            // Between vfork and exec, the table and the helper are the parent's. In a fork handler the helper waits for
             // the end of the fork.
             return Err(Errno::EAGAIN);
         }
@@ -168,8 +167,8 @@ impl Pending {
         if table.is_pending(fd) {
             return Err(Errno::EALREADY);
         }
-        // A thread that closes one of the socket's fds from now on waits for the lock. So they are looked for after this:
-        // what was closed before may be another file.
+        // From now on a thread that closes one of the socket's fds waits for the lock. So the fds are looked up after
+        // this; one closed before may refer to another file.
         self.busy.fetch_add(1, Ordering::AcqRel);
         let fds = self.fds_of(fd);
         let placed = self.place_locked(&mut table, fd, fds, caller, blocking);
@@ -200,12 +199,12 @@ impl Pending {
         table.next += 1;
         let wake_end = Arc::new(placeholder.wake_end);
         for (index, &fd) in fds.iter().enumerate() {
-            let placed = self.registrations.exchange(placeholder.app_end.fd(), fd);
+            let placed = self.registrations.swap_fd(placeholder.app_end.fd(), fd);
             if let Err(errno) = placed {
-                // The socket must not stay under an fd while a tunnel is made on it.
+                // No fd may refer to the socket while a tunnel is being established on it.
                 for &back in fds.iter().take(index) {
                     table.fds.remove(&back);
-                    let _ = self.registrations.exchange(socket.fd(), back);
+                    let _ = self.registrations.swap_fd(socket.fd(), back);
                 }
                 table.call_helper();
                 return Err(errno);
@@ -234,8 +233,8 @@ impl Pending {
         })
     }
 
-    /// Put a placeholder under `fd`, whose socket blocks and has these status flags. The caller makes the tunnel on the
-    /// socket itself, and then gives it back: [`Pending::end_waited`], or [`Pending::hand_over`].
+    /// Installs a placeholder under `fd`, whose socket is blocking and has these status flags. The caller dials on the
+    /// socket itself, and then ends with [`Pending::end_waited`] or [`Pending::hand_over`].
     ///
     /// # Errors
     /// As [`Pending::begin`].
@@ -253,7 +252,8 @@ impl Pending {
         })
     }
 
-    /// The caller is done: as with the helper's, but that nobody has to learn of a failure.
+    /// Ends a connect that its caller has driven. Unlike the helper's, a failure is not deferred: the caller returns
+    /// it.
     pub fn end_waited(
         &'static self,
         waited: Waited,
@@ -268,17 +268,17 @@ impl Pending {
             let mut table = self.table.lock();
             table.unwatched.push((id, wake_end, fd));
             if helper::call(&mut table, self, &NofileGuard::new()).is_err() {
-                // To be woken now is better than never.
+                // Without a helper, wake the sleepers now.
                 table.unwatched.clear();
             }
             table.call_helper();
         }
     }
 
-    /// The caller waits no longer: the helper goes on, with what `driver` gives.
+    /// The caller stops waiting: the helper continues with the driver that `driver` returns.
     ///
     /// # Errors
-    /// There is no helper, and none can be had: both are given back.
+    /// There is no helper and none can be started; the connect and `driver` are returned.
     pub fn hand_over<D: FnOnce(Fd) -> Driver<'static>>(
         &'static self,
         waited: Waited,
@@ -290,7 +290,7 @@ impl Pending {
             return Err((errno, waited, driver));
         }
         let is_aborted = waited.is_aborted();
-        // They go with the job: the helper is told of a wake end for as long as anybody has it.
+        // Moved into the job: the helper must watch the wake end as long as the entry exists.
         let Placed {
             id,
             socket,
@@ -319,8 +319,8 @@ impl Pending {
         Ok(())
     }
 
-    /// From now on the table is this process's, and its locks are held over fork(2). To be called when the
-    /// library is loaded, before there are threads.
+    /// Makes this process the owner of the table, and holds its locks over fork(2). To be called when the library is
+    /// loaded, before there are threads.
     pub fn guard_forks(&'static self) {
         if !self.guarded.swap(true, Ordering::AcqRel) {
             sys::measure_thread_stacks();
@@ -331,8 +331,8 @@ impl Pending {
     }
 }
 
-/// Whether the fd is still a TCP socket, and the one that `socket` is a duplicate of: another thread may have closed
-/// it since it was looked at, and opened something else there.
+/// Checks that `fd` still is a TCP socket, and the one that `socket` duplicates: another thread may have closed and
+/// reused the fd meanwhile.
 fn check_fd(fd: Fd, socket: Fd) -> Result<(), Errno> {
     match sys::is_tcp(socket)? && sys::file_id(fd)? == sys::file_id(socket)? {
         true => Ok(()),

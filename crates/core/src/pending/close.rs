@@ -1,4 +1,4 @@
-//! What a program does with the fd of a pending connect: close, dup, shutdown, and waiting for its end.
+//! Operations of the program on the fd of a pending connect: close, dup, shutdown, and waiting for the end.
 
 use super::state::{FdLock, Pending};
 use super::table::{Entry, ProgramFd};
@@ -6,18 +6,18 @@ use crate::errno::Errno;
 use crate::sync::atomic::Ordering;
 use crate::sys::{self, Fd};
 
-/// What close(2) of an fd would close.
+/// What close(2) of an fd affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// One of our own fds: to the program it is not open.
+    /// One of the own fds: from the program's view it is not open.
     Internal,
-    /// Maybe the last fd of a pending connect: call [`Pending::release_closed`] when it is closed.
+    /// Perhaps the last fd of a pending connect: call [`Pending::release_closed`] after the close.
     LastOfPending,
     Other,
 }
 
 impl Pending {
-    /// The program is about to close this fd.
+    /// To be called before the program closes this fd.
     pub fn before_close(&'static self, fd: Fd) -> Closing {
         if self.needs_close_tracking() {
             if self.is_internal(fd) {
@@ -31,10 +31,10 @@ impl Pending {
         Closing::Other
     }
 
-    /// dup(2) of `old`, which `real` carries out: the file under `old` is not exchanged between that and the note of it.
+    /// dup(2) of `old`, carried out by `real`. The file under `old` is not swapped before the new fd is recorded.
     ///
     /// # Errors
-    /// Those of `real`.
+    /// The errno of `real`.
     pub fn duplicate(
         &'static self,
         old: Fd,
@@ -46,10 +46,10 @@ impl Pending {
         Ok(new)
     }
 
-    /// dup2(2) of `old` onto `new`, which `real` carries out and which cannot fail for its arguments: `new` is closed.
+    /// dup2(2) of `old` onto `new`, carried out by `real`, whose arguments were checked: `new` is closed.
     ///
     /// # Errors
-    /// EBUSY: `new` is one of our own fds. Those of `real`.
+    /// EBUSY: `new` is one of the own fds. Otherwise the errno of `real`.
     pub fn duplicate_onto(
         &'static self,
         old: Fd,
@@ -67,12 +67,12 @@ impl Pending {
         result
     }
 
-    /// The program is about to close this fd: forget it first, for it may be given to another thread the
-    /// moment it is closed. The helper sees when nobody has the placeholder any more, and ends the connect. `true`: it may
-    /// be the last, and [`Pending::release_closed`] is to be called when it is closed.
+    /// Forgets an fd that the program is about to close. This comes first, since another thread may get the fd as soon
+    /// as it is closed. The helper notices when no fd refers to the placeholder any more, and aborts the dial. `true`:
+    /// it may be the last fd, and [`Pending::release_closed`] must be called after the close.
     ///
-    /// Nothing is allocated or freed here (but in a forked child): a signal handler that interrupted malloc(3)
-    /// may call close(2).
+    /// Nothing is allocated or freed here (except in a forked child): a signal handler that interrupted malloc(3) may
+    /// call close(2).
     fn closing(&'static self, fd: Fd) -> bool {
         let mut last = false;
         if let Some(mut table) = self.open() {
@@ -83,7 +83,7 @@ impl Pending {
                 self.recount(&table);
             }
         }
-        // For one who waits for this fd.
+        // Wakes a thread that waits for this fd.
         self.settled.advance();
         last
     }
@@ -103,16 +103,16 @@ impl Pending {
         any
     }
 
-    /// The program is about to close this fd. An error of its socket that nobody asked for is forgotten with it.
+    /// Forgets the deferred error of an fd that the program is about to close.
     fn closing_failed(&'static self, fd: Fd) {
         if self.has_deferred() && self.fds_of(fd).len() == 1 {
             let _ = self.owed_error(fd);
         }
     }
 
-    /// The program has closed what [`Pending::closing`] said. A socket that nobody refers to any more is closed now, as the
-    /// kernel would: its port is free, and its peer sees the end. The helper may be about to use the fd, so that becomes a
-    /// file on which all that it does fails, until the helper closes it.
+    /// To be called after the close if [`Pending::closing`] returned `true`. A socket without any fd of the program is
+    /// shut now, as the kernel would: its port is freed, and its peer sees the end. The helper may be about to use its
+    /// own fd of the socket, so that fd is replaced by a file on which all its calls fail, until the helper closes it.
     pub fn release_closed(&'static self) {
         let Some(table) = self.open() else {
             return;
@@ -128,8 +128,8 @@ impl Pending {
         }
     }
 
-    /// shutdown(2) on a connecting socket ends the attempt (the kernel leaves ECONNRESET). Whether there was
-    /// one. The helper does it, since it may be using the socket at this moment.
+    /// shutdown(2) on a connecting socket aborts the dial (the kernel leaves ECONNRESET). Returns whether there was
+    /// one. The helper carries it out, since it may be using the socket at this moment.
     pub fn abort(&'static self, fd: Fd) -> bool {
         {
             let Some(mut table) = self.open() else {
@@ -153,13 +153,13 @@ impl Pending {
         true
     }
 
-    /// Sleep until nothing is pending on `fd`.
+    /// Sleeps until nothing is pending on `fd`.
     pub fn wait_for(&'static self, fd: Fd) {
         if self.is_forking() {
             return;
         }
         while let Some(None) = self.poll_inherited(fd) {
-            // A signal handler may have run: look again.
+            // A signal handler may have run: check again.
             let _ = sys::poll_one(fd, libc::POLLOUT, None);
         }
         loop {
@@ -172,7 +172,7 @@ impl Pending {
         }
     }
 
-    /// `new` was made a duplicate of `old` just now, while `old` was held.
+    /// Records that `new` was made a duplicate of `old`, while `old` was locked.
     fn duplicated(&'static self, held: Option<FdLock<'_>>, old: Fd, new: Fd) {
         let is_tcp = sys::is_tcp(new) == Ok(true);
         // Between vfork and exec the fds are not those of the table.

@@ -1,30 +1,30 @@
-//! Errors that failed sockets have yet to tell their programs, where they are not the ECONNREFUSED that
-//! [`super::error_socket::make`] can leave on a socket itself.
+//! Deferred errors: errors of failed sockets other than ECONNREFUSED, which [`super::error_socket::make`] can leave on
+//! the socket itself.
 
 use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 
-/// By SO_COOKIE, which no two sockets of a boot share.
+/// Keyed by SO_COOKIE, which is unique among the sockets of a boot.
 pub type Errors = BTreeMap<u64, Option<DeferredError>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeferredError {
     pub errno: Errno,
-    /// By shutdown(2): SO_ERROR tells it, but the next connect(2) does not. It clears the error, and begins.
+    /// Caused by shutdown(2): SO_ERROR reports it, but the next connect(2) clears it and starts anew.
     pub by_program: bool,
 }
 
 pub struct DeferredErrors {
-    /// `None`: it was told. Such an entry stays until the next is made, for nothing may be freed where it is told: a
-    /// signal handler that interrupted malloc(3) may ask for SO_ERROR. Taken after all locks but that of `own_fds`.
+    /// `None`: taken. Such an entry is removed when the next error is set, since `take` must not free memory: a signal
+    /// handler that interrupted malloc(3) may ask for SO_ERROR. Locked after all locks except that of `own_fds`.
     errors: Lock<Errors>,
-    /// How many are untold.
+    /// How many errors were not taken yet.
     untold: AtomicUsize,
 }
 
-/// The oldest are forgotten beyond this: a program that closes sockets past libc never asks, and says nothing.
+/// The limit, beyond which the oldest are dropped: a program that closes sockets without our hooks never takes them.
 const MOST: usize = 1 << 16;
 
 impl Default for DeferredErrors {
@@ -41,7 +41,7 @@ impl DeferredErrors {
         }
     }
 
-    /// Whether there is none.
+    /// Whether no error is deferred.
     pub fn is_empty(&self) -> bool {
         self.untold.load(Ordering::Acquire) == 0
     }
@@ -60,7 +60,7 @@ impl DeferredErrors {
         }
     }
 
-    /// That of this socket, once: reading SO_ERROR clears it (socket(7)).
+    /// Takes the error of this socket: reading SO_ERROR clears it (socket(7)).
     pub fn take(&self, cookie: u64) -> Option<DeferredError> {
         let mut errors = self.errors.lock();
         let error = errors.get_mut(&cookie)?.take()?;
@@ -68,7 +68,7 @@ impl DeferredErrors {
         Some(error)
     }
 
-    /// The lock, for the handlers around fork.
+    /// The lock, for the fork handlers.
     pub fn lock(&self) -> &Lock<Errors> {
         &self.errors
     }

@@ -1,4 +1,4 @@
-//! The end of a pending connect: its socket goes back under the program's fds, with an error if there is one.
+//! The end of a pending connect: the socket is put back under the program's fds, with an error if it failed.
 
 use super::deferred_errors::DeferredError;
 use super::placeholder::WakeEnd;
@@ -10,11 +10,11 @@ use crate::own_fds::RegisteredFd;
 use crate::sys::{self, Fd};
 use std::sync::Arc;
 
-/// What we have of a socket at the end of its connect. To be given up by then: with a duplicate of ours open, the
-/// program's close(2) would neither end the connection nor free the port.
+/// The library's own references to a socket at the end of its connect. They must be closed by then: while one is open,
+/// the program's close(2) neither ends the connection nor frees the port.
 pub(super) struct Ours {
     socket: Arc<RegisteredFd>,
-    /// The socket that the tunnel was made on instead.
+    /// The socket that the tunnel was established on instead of the program's.
     replacement: Option<RegisteredFd>,
 }
 
@@ -26,32 +26,32 @@ impl Ours {
         }
     }
 
-    /// The one that the program gets.
+    /// The socket that the program gets.
     pub fn fd(&self) -> Fd {
         self.replacement.as_ref().unwrap_or(&self.socket).fd()
     }
 }
 
 impl Pending {
-    /// The socket goes back under its fds, wherever the program still has the placeholder. What is left to
-    /// watch afterwards, if any: somebody who sleeps on the placeholder for reading.
+    /// Puts the socket back under each fd that still refers to the placeholder. Returns the wake end to watch if a
+    /// thread may still sleep on the placeholder for reading.
     ///
-    /// `ours` is closed before anybody is woken, and before the table is free: a close(2) of the program waits for
-    /// them, and so is the last one of the socket.
+    /// `ours` is closed before any thread is woken and before the table is unlocked. A close(2) of the program waits
+    /// for that lock, so it closes the last reference to the socket.
     pub(super) fn put_back(
         &self,
         id: u64,
         ours: Ours,
         result: Result<(), Errno>,
     ) -> Option<(Arc<WakeEnd>, Fd)> {
-        let (wake_end, forked, back, word) = {
+        let (wake_end, forked, back, status) = {
             let mut table = self.table.lock();
             let entry = table.remove(id)?;
             let socket = ours.fd();
             let mut back = None;
             for fd in entry.open_fds() {
                 if sys::file_id(fd) != Ok(entry.placeholder) {
-                    // Closed behind our back, and perhaps somebody else's by now.
+                    // Closed without our hooks; another file may have the fd by now.
                     continue;
                 }
                 if back.is_none() {
@@ -60,8 +60,8 @@ impl Pending {
                 self.install_at(socket, fd);
                 back = Some(fd);
             }
-            // A child has the program's socket alone: a fresh one in its place is not for the child.
-            let word = match result {
+            // A child has only the program's own socket; it cannot use a replacement.
+            let status = match result {
                 Ok(()) if ours.replacement.is_some() => libc::ECONNABORTED,
                 _ => result.err().map_or(0, Errno::raw),
             };
@@ -73,43 +73,43 @@ impl Pending {
             } = entry;
             drop((ours, socket));
             self.recount(&table);
-            (wake_end, forked, back, word)
+            (wake_end, forked, back, status)
         };
         self.settled.advance();
-        // In this order: a child that is woken asks at once.
+        // Published before the wake-up, since a woken child asks at once.
         if forked {
-            wake_end.publish(word);
+            wake_end.publish(status);
         }
         wake_end.wake_writers();
         if wake_end.peer_closed() {
             return None;
         }
         if !forked {
-            // One that was made by clone(2) without CLONE_VM, if it is not somebody who sleeps here.
-            wake_end.publish(word);
+            // The app end is still open: in a sleeping thread, or in a child of clone(2) without CLONE_VM.
+            wake_end.publish(status);
         }
         back.map(|fd| (wake_end, fd))
     }
 
-    /// The socket under an fd of the program. Where that fails the placeholder stays there, and must not pass for a
-    /// connection.
+    /// Installs the socket under an fd of the program. If that fails, the placeholder stays there and must not pass for
+    /// a connection.
     pub(super) fn install_at(&self, socket: Fd, fd: Fd) {
-        if self.registrations.exchange(socket, fd).is_err() {
+        if self.registrations.swap_fd(socket, fd).is_err() {
             if let Some(cookie) = sys::cookie(fd) {
                 self.deferred.set(cookie, Errno::ECONNABORTED.into());
             }
         }
     }
 
-    /// A connect whose caller made the tunnel on its socket in place, in a process of one thread: `replacement`
-    /// takes the place of the socket under all its fds.
+    /// For a connect that its caller drove in place, in a single-threaded process: installs `replacement` under all fds of
+    /// the socket.
     pub fn replace_socket(&self, fd: Fd, replacement: &RegisteredFd) {
         for fd in self.fds_of(fd) {
             self.install_at(replacement.fd(), fd);
         }
     }
 
-    /// A connect ended in an error that its program has yet to learn: put the error on the socket.
+    /// Leaves the error of a failed connect on the socket, where the program will ask for it.
     pub fn leave_error(&self, socket: Fd, error: DeferredError) {
         let refused = error_socket::make(socket);
         if !refused || error.errno != Errno::ECONNREFUSED {
@@ -119,14 +119,14 @@ impl Pending {
         }
     }
 
-    /// What the program has set on its socket, for the one that takes its place.
+    /// Copies the options that the program has set on its socket to the replacement.
     pub(super) fn copy_options(&self, from: Fd, to: Fd) {
         let _ = self
             .own_fds
             .unforked(|| replacement::copy_options(from, to));
     }
 
-    /// Nobody has the placeholder of this entry any more.
+    /// The program has closed the last fd of this entry's placeholder.
     pub(super) fn abandoned(&self, id: u64) {
         {
             let mut table = self.table.lock();

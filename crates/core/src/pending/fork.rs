@@ -1,13 +1,13 @@
-//! The locks of the pending connects over fork(2): pthread_atfork(3).
+//! The fork handlers of the pending connects: pthread_atfork(3).
 
 use super::state::Pending;
 use crate::sys::{self, SignalsBlocked};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// The handlers take no argument.
+/// A static, since fork handlers take no argument.
 static GUARDED: AtomicPtr<Pending> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Hold the locks of `pending` over every fork.
+/// Installs handlers that hold the locks of `pending` over every fork.
 pub fn install(pending: &'static Pending) {
     GUARDED.store(core::ptr::from_ref(pending).cast_mut(), Ordering::Release);
     sys::at_fork(before, in_parent, in_child);
@@ -15,7 +15,7 @@ pub fn install(pending: &'static Pending) {
 
 fn guarded() -> Option<&'static Pending> {
     let pending = GUARDED.load(Ordering::Acquire);
-    // SAFETY: null, or what install() was given.
+    // SAFETY: null, or the reference passed to install().
     unsafe { pending.as_ref() }
 }
 
@@ -23,14 +23,14 @@ extern "C" fn before() {
     if let Some(pending) = guarded() {
         pending.let_helper_end();
         let (table, dups) = pending.raw_locks();
-        // As in Lock::lock: no handler may run on this thread while it holds them, and call close(2).
+        // As in Lock::lock: no signal handler may run on this thread and call close(2) while the locks are held.
         let signals = SignalsBlocked::around_fork();
         table.seize();
-        // SAFETY: seized just now, on this thread.
+        // SAFETY: this thread has just locked it.
         let contents = unsafe { table.seized() };
         contents.forking = Some(signals);
         for entry in contents.entries.values_mut() {
-            // Its children will wait for word.
+            // Its children wait for the parent's status.
             entry.forked = true;
         }
         dups.seize();
@@ -55,7 +55,7 @@ extern "C" fn in_child() {
 fn release() {
     if let Some(pending) = guarded() {
         let (table, dups) = pending.raw_locks();
-        // SAFETY: seized by before(), on this thread or on the one that forked it.
+        // SAFETY: locked by before(), on this thread or on the thread that forked it.
         let signals = unsafe {
             pending.own_fds.lock().release();
             pending.deferred.lock().release();

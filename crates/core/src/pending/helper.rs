@@ -1,4 +1,4 @@
-//! The helper thread: it drives all pending tunnels, and lives only while there are any.
+//! The helper thread: it drives all pending connects, and lives only while there are any.
 
 use super::deferred_errors::DeferredError;
 use super::finish::Ours;
@@ -14,12 +14,13 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Enough for the resolver of libc, which a proxy's host name may need.
+/// Enough for libc's resolver, which a proxy's host name may need.
 const STACK: usize = 256 * 1024;
-/// Events taken at once.
+/// How many events to take at once.
 const BATCH: usize = 64;
 
-/// Have a helper. Called with the table locked and so with all signals blocked, which its thread inherits.
+/// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new thread
+/// inherits.
 pub fn call(
     table: &mut PendingTable,
     pending: &'static Pending,
@@ -42,7 +43,7 @@ pub fn call(
     Ok(())
 }
 
-/// Start the thread of a helper, with the table locked; an error brings the helper back.
+/// Starts a helper's thread, with the table locked. An error returns the helper.
 pub fn start(helper: Helper) -> Result<(), (Errno, Helper)> {
     let kept = Arc::new(Mutex::new(Some(helper)));
     let given = kept.clone();
@@ -56,15 +57,15 @@ pub fn start(helper: Helper) -> Result<(), (Errno, Helper)> {
     started.or_else(|errno| take(&kept).map_or(Ok(()), |helper| Err((errno, helper))))
 }
 
-/// What an event of the helper's epoll is about.
+/// The subject of an event in the helper's epoll instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Wake,
     /// The socket of a job.
     Socket(u64),
-    /// The wake end of a placeholder that somebody still sleeps on: deserted.
+    /// The wake end of a placeholder that a thread still sleeps on: its peer is closed.
     Deserted(u64),
-    /// The program's socket, for such a sleeper: there is something to read.
+    /// The program's socket, for such a sleeper: it is readable.
     Readable(u64),
 }
 
@@ -88,17 +89,17 @@ impl Token {
     }
 }
 
-/// What is next for the helper's thread.
+/// What the helper's thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Again,
-    /// There is nothing left to do.
+    /// No work is left.
     End,
     /// The process needs to be without this thread for a while.
     Park,
 }
 
-/// The helper on its thread.
+/// The helper, on its thread.
 pub struct Helper {
     pub(super) pending: &'static Pending,
     pub(super) work: Box<Workload>,
@@ -119,7 +120,7 @@ fn run(mut helper: Helper) {
         return;
     }
     if ended.is_err() {
-        // Whatever it was: no program may wait for ever.
+        // After any error: no program may wait forever.
         let mut table = pending.lock();
         table.helper = None;
         table.sleepers.clear();
@@ -139,7 +140,7 @@ fn run(mut helper: Helper) {
     }
 }
 
-/// The fds of a helper, with nothing to do yet.
+/// The fds of a helper, without work.
 fn workload(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Workload>, Errno> {
     let own = |fd| pending.own_fds.adopt(limit.move_high(fd));
     let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
@@ -174,7 +175,7 @@ impl Helper {
         let ready = match sys::epoll_wait(self.work.epoll.fd(), &mut events, timeout) {
             Ok(ready) => ready,
             Err(Errno::EINTR) => 0,
-            // The program closed our descriptors by raw system calls.
+            // The program closed the own fds by raw system calls.
             Err(_) => {
                 self.give_up();
                 return Turn::End;
@@ -193,7 +194,7 @@ impl Helper {
         Turn::Again
     }
 
-    /// One turn with the table. When it ends the helper, the table no longer names it.
+    /// Takes new work from the table. If this ends the helper, the table no longer lists it.
     fn take_in(&mut self) -> Turn {
         if self.retire() {
             return Turn::End;
@@ -224,14 +225,14 @@ impl Helper {
                     driver.advance()
                 });
             } else {
-                // Its caller has not handed it in yet: look again when it has.
+                // The caller has not handed the job in yet: check again when it has.
                 let mut table = self.pending.lock();
                 if table.entries.contains_key(&id) {
                     table.aborts.push(id);
                 }
             }
         }
-        // What was taken in may have ended all there was, and then nobody will wake this thread again.
+        // The removed entries may have been the last ones; then nothing would wake this thread again.
         match self.retire() {
             true => Turn::End,
             false => Turn::Again,
@@ -270,7 +271,7 @@ impl Helper {
             Token::Socket(id) => self.step(id, Driver::on_ready),
             Token::Deserted(id) => {
                 self.forget_sleeper(id);
-                // The program closed the last fd: that ends the attempt.
+                // The program closed the last fd, which aborts the dial.
                 if self.work.remove(id).is_some() {
                     self.pending.abandoned(id);
                 }
@@ -283,7 +284,7 @@ impl Helper {
         self.pending.lock().sleepers.remove(&id);
     }
 
-    /// Let the driver of a job go on.
+    /// Lets the driver of a job take a step.
     fn step(&mut self, id: u64, how: impl FnOnce(&mut Driver<'static>) -> Progress) {
         if let Some((job, deadline)) = self.work.jobs.get_mut(&id) {
             self.work.deadlines.remove(&(*deadline, id));
@@ -307,7 +308,7 @@ impl Helper {
                 }
                 self.work.deadlines.insert((deadline, id));
                 if events == 0 {
-                    // An unconnected socket always has a hangup to tell: while the driver sleeps, do not look.
+                    // An unconnected socket always reports POLLHUP: do not watch it while the driver sleeps.
                     let _ = sys::epoll_remove(self.work.epoll.fd(), fd);
                 } else {
                     let events = events as u32 | libc::EPOLLONESHOT as u32;
@@ -331,7 +332,7 @@ impl Helper {
             return;
         };
         if result.is_err() && job.wake_end.peer_closed() {
-            // The program closed it, and this is what came of that.
+            // The program closed the socket, and that made the dial fail.
             return self.pending.abandoned(id);
         }
         let Job {
@@ -343,7 +344,7 @@ impl Helper {
         let _ = sys::epoll_remove(self.work.epoll.fd(), socket.fd());
         let replacement = driver.take_replacement().filter(|_| result.is_ok());
         if let Some(replacement) = &replacement {
-            // What the program has set meanwhile.
+            // Options that the program has set meanwhile.
             self.pending.copy_options(socket.fd(), replacement.fd());
         }
         let ours = Ours::new(socket, replacement);
@@ -365,7 +366,7 @@ impl Helper {
         self.pending.lock().sleepers.insert(id, wake_end);
     }
 
-    /// Everything fails: nothing can be watched any more.
+    /// Fails all jobs: nothing can be watched any more.
     fn give_up(&mut self) {
         for (id, (mut job, _)) in std::mem::take(&mut self.work.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
@@ -383,7 +384,7 @@ impl Helper {
         table.exiting.add_this();
     }
 
-    /// As [`Helper::give_up`], on the thread of a program that can have no further one.
+    /// As [`Helper::give_up`], on a program thread, when no thread can be created.
     pub fn run_out(mut self) {
         let inbox = std::mem::take(&mut self.pending.lock().inbox);
         inbox.into_iter().for_each(|job| self.accept(job));

@@ -1,9 +1,9 @@
-//! Being a process without our thread, for the calls that need it.
+//! Calls that must run while the process has no helper thread.
 //!
-//! A helper that has nothing left to do ends by itself, but the kernel takes a moment to forget a thread. Some calls
-//! fail in a process of two threads, such as unshare(2) of the user namespace and setns(2); others would part the
-//! helper from the program, such as unshare(2) of the fd table. Before these, a helper with work to do puts itself
-//! aside (`PendingTable::parked`), and another thread takes it up afterwards.
+//! An idle helper exits by itself, but the kernel takes a moment to remove the thread. Some calls fail in a
+//! multithreaded process, e.g. setns(2) and unshare(2) of the user namespace. Others would separate the helper from the
+//! program, e.g. unshare(2) of the fd table. Before such a call a busy helper parks its work (`PendingTable::parked`)
+//! and exits; afterwards a new thread resumes the work.
 
 use super::helper::{self, Helper};
 use super::state::Pending;
@@ -11,17 +11,18 @@ use super::table::PendingTable;
 use crate::sys;
 use std::time::Duration;
 
-/// Between two looks at a thread that is ending.
+/// The interval between two checks of an exiting thread.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// A helper may be asking libc for a proxy's address just then; after this the call is made all the same.
+/// Checks before the call is made anyway: the helper may be resolving a proxy's name in libc.
 const LOOKS: u32 = 20_000;
 
-/// fork(2) can be called by a signal handler that interrupted malloc(3), for which the helper may be waiting.
+/// Checks before fork(2), which a signal handler may call that interrupted malloc(3); the helper may wait for malloc's
+/// lock.
 const LOOKS_BEFORE_FORK: u32 = 1_000;
 
 impl Pending {
-    /// Make a call while no thread of ours is there.
+    /// Runs `call` while the process has no helper thread.
     pub fn without_helper<T>(&'static self, call: impl FnOnce() -> T) -> T {
         if !self.had_helper() || !self.is_owner() || self.is_forking() {
             return call();
@@ -41,8 +42,7 @@ impl Pending {
         result
     }
 
-    /// Have the helper go on that was put aside, if this was the last reason for it. Where no thread can be had any
-    /// more, it is returned.
+    /// Restarts the parked helper, if no other call needs its absence. Returns the helper if no thread can be created.
     fn take_up(&'static self) -> Option<Helper> {
         let mut table = self.lock();
         table.parking -= 1;
@@ -56,8 +56,8 @@ impl Pending {
         helper::start(helper).err().map(|(_, helper)| helper)
     }
 
-    /// Before fork(2): let a helper end that has nothing left to do. The child has none of it, but a program that
-    /// counts its threads takes it for one of its own (Python 3.12 warns of a fork with threads).
+    /// Before fork(2): lets an idle helper exit. The child would not have it anyway, but programs that count their
+    /// threads take it for one of theirs (Python 3.12 warns of a fork in a multithreaded process).
     pub(super) fn let_helper_end(&'static self) {
         if self.had_helper() && self.is_owner() {
             self.wait_until(LOOKS_BEFORE_FORK, |table| match table.is_helper_idle() {

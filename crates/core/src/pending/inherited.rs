@@ -1,10 +1,10 @@
-//! Pending connects in a child that was forked meanwhile.
+//! Inherited connects: connects that were pending when the process was forked.
 //!
-//! The parent goes on and finishes them; no thread of ours runs in the child. The child's fds still refer to the
-//! placeholder, which wakes when the parent is done and then holds the parent's status. A program that waited for a
-//! connect asks for SO_ERROR next, calls connect again, or makes the socket blocking: if the parent is done by then, the
-//! child puts the socket back under its fds, too. A child that asks nothing gets an error: EPIPE when it writes, and an
-//! end of file when it reads; nothing hangs.
+//! The parent completes them; no helper runs in the child. The child's fds still refer to the placeholder, which
+//! becomes writable when the parent is done and then carries the parent's status. A program that has waited for a
+//! connect next asks for SO_ERROR, calls connect again, or makes the socket blocking. If the parent is done by then,
+//! the child puts the socket back under its fds too. A child that makes none of these calls gets an error instead of a
+//! hang: EPIPE on write, end-of-file on read.
 
 use super::placeholder::{parent_status, ParentStatus};
 use super::state::Pending;
@@ -13,8 +13,8 @@ use crate::errno::Errno;
 use crate::sys::{self, Fd};
 
 impl Pending {
-    /// What the parent has published of an inherited connect; once it ended, its socket is back at its fds.
-    /// `None`: not inherited. `Some(None)`: still pending.
+    /// The parent's result of an inherited connect. If it has ended, the socket is put back under its fds first.
+    /// `None`: the fd has no inherited connect. `Some(None)`: still pending.
     pub fn poll_inherited(&'static self, fd: Fd) -> Option<Option<Result<(), Errno>>> {
         let mut table = self.open()?;
         let index = table.inherited_index(fd)?;
@@ -27,7 +27,7 @@ impl Pending {
         self.recount(&table);
         let unfinished = result == Err(Errno::ECONNABORTED);
         if unfinished {
-            // Nobody finished it: what is half made must not look like a connection.
+            // The parent died first. A half-established tunnel must not look like a connection.
             error_socket::make(inherited.socket.fd());
         }
         if inherited.changed || unfinished {

@@ -1,8 +1,8 @@
-//! Registrations that never passed through epoll_ctl(3): libuv, and what stands on it (uvloop), hands them to
-//! the kernel by io_uring where it can. The kernel tells them in /proc/self/fdinfo, proc_pid_fdinfo(5).
+//! Registrations made without epoll_ctl(3): libuv, and uvloop on top of it, submit them by io_uring where possible. The
+//! kernel lists them in /proc/self/fdinfo, proc_pid_fdinfo(5).
 //!
-//! Reading that file costs time in proportion to what is registered, so it is done only for epoll instances
-//! of a process that had an io_uring when one of its connects first became pending: libuv makes both together.
+//! Reading that file takes time in proportion to the number of registrations. So it is read only for epoll instances of
+//! a process that had an io_uring when one of its connects first became pending: libuv creates both together.
 
 use super::registration::Registration;
 use crate::lock::Lock;
@@ -11,16 +11,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 
-/// The epoll instances that may be served by an io_uring.
+/// The epoll instances that an io_uring may serve.
 pub struct IoUrings {
     suspects: Lock<Suspects>,
     any: AtomicBool,
 }
 
 pub(super) struct Suspects {
-    /// Made since the last look at the process.
+    /// Created since the process was last checked.
     unseen: BTreeSet<Fd>,
-    /// The process had an io_uring when it was looked at.
+    /// The process had an io_uring when they were checked.
     ringed: BTreeSet<Fd>,
 }
 
@@ -56,7 +56,7 @@ impl IoUrings {
         }
     }
 
-    /// The program made an epoll instance.
+    /// Records that the program created an epoll instance.
     pub fn epoll_made(&self, epoll: Fd) {
         let mut suspects = self.suspects.lock();
         suspects.ringed.remove(&epoll);
@@ -64,13 +64,13 @@ impl IoUrings {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Look at the process if there are instances that were made since the last look. Best before there are descriptors
-    /// of ours, whose high fds make room for many.
+    /// Checks the process for an io_uring if it has created epoll instances since the last check. Best called while the
+    /// library has no own fds, whose high numbers make the directory scan longer.
     pub(super) fn look(&self) {
         let _ = self.instances();
     }
 
-    /// The instances that may be served by an io_uring. Cheap where there is none.
+    /// The instances that an io_uring may serve. Cheap if there are none.
     pub(super) fn instances(&self) -> Vec<Fd> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
@@ -85,13 +85,13 @@ impl IoUrings {
         suspects.ringed.iter().copied().collect()
     }
 
-    /// The lock, for the handlers around fork.
+    /// The lock, for the fork handlers.
     pub(super) fn lock(&self) -> &Lock<Suspects> {
         &self.suspects
     }
 }
 
-/// What these instances know of the fd `fd` while it stood for the open file with this inode.
+/// The registrations of `fd` in these instances, for the open file with this inode.
 pub(super) fn registered(instances: &[Fd], fd: Fd, inode: u64) -> Vec<Registration> {
     let mut found = Vec::new();
     for &epoll in instances {

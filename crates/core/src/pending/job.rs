@@ -1,4 +1,4 @@
-//! What the helper has to do: plain data, which a helper that is put aside leaves in the table.
+//! The helper's work: plain data, which a parked helper leaves in the table.
 
 use super::placeholder::WakeEnd;
 use crate::dial::driver::{Driver, Progress};
@@ -10,31 +10,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who is told of a connect, before its program can know. `socket` is an fd of ours.
+/// Observes connects before their program can know the result. `socket` is an own fd.
 pub trait ConnectObserver: Sync {
-    /// The socket is connected to a first proxy, which is at its answer. Told again where another proxy is tried.
+    /// The socket is connected to the first proxy, and the handshake begins. Called again if another proxy is tried.
     fn opened(&self, socket: Fd, dialled: SocketAddr);
 
-    /// The tunnel stands, or nothing came of it.
+    /// The tunnel is established, or the dial failed.
     fn ended(&self, socket: Fd, dialled: SocketAddr, result: Result<(), Errno>);
 }
 
-/// One tunnel that the helper is to make.
+/// One dial for the helper.
 pub struct Job {
     pub id: u64,
     pub socket: Arc<RegisteredFd>,
-    /// The wake end of the placeholder: deserted when the program has closed its last fd.
+    /// The wake end of the placeholder. Its peer is closed when the program has closed the last fd.
     pub wake_end: Arc<WakeEnd>,
     pub driver: Driver<'static>,
-    /// Where the driver stands; `None` when it has not begun.
+    /// The driver's last progress; `None` before the first step.
     pub progress: Option<Progress>,
     pub dialled: SocketAddr,
     pub observer: &'static dyn ConnectObserver,
-    /// The program ended it, by shutdown(2).
+    /// The program aborted it, by shutdown(2).
     pub aborted: bool,
 }
 
-/// All jobs of the helper, and the fds that it waits with.
+/// All jobs of the helper, and the fds it waits with.
 pub struct Workload {
     pub epoll: RegisteredFd,
     pub wake: RegisteredFd,

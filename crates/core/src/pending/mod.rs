@@ -1,28 +1,27 @@
-//! Connects that are being made while their programs go on: the non-blocking connect.
+//! Pending connects: non-blocking connects whose tunnels are not established yet.
 //!
-//! While a tunnel is made on the program's socket, a `placeholder` stands under the socket's fd: neither
-//! readable nor writable, so the program waits as it would for any connecting socket. One helper thread
-//! (`helper`) drives all tunnels; when one stands, the socket is put back under its fd and whoever
-//! sleeps on the placeholder is woken. When one fails, the socket is put back carrying an error.
+//! While a tunnel is being established on the program's socket, a `placeholder` is installed under the socket's fd. It
+//! is neither readable nor writable, so the program waits as for any connecting socket. One `helper` thread drives all
+//! pending connects. When a tunnel is established, the helper puts the socket back under its fd and wakes the threads
+//! that sleep on the placeholder. When a dial fails, it puts the socket back with an error.
 //!
-//! A blocking connect of one of several threads is here, too, so that the other threads see a socket that is connecting.
-//! Its caller makes the tunnel itself, and leaves it to the helper when it is interrupted.
+//! A blocking connect in a multithreaded process is in the table too, so that the other threads see a connecting
+//! socket. The caller drives it itself, and hands it over to the helper if it is interrupted.
 //!
 //! # The table
 //!
-//! `PendingTable` says which fds of the program are placeholders. One lock guards it, `Pending::lock`, which
-//! is never held across a call that can sleep. Smaller ones are taken after it or alone: `dups`, those of
-//! `registrations`, `io_uring` and `deferred_errors`, and last that of `own_fds`. All signals are blocked while one is
-//! held, for a handler may call close(2), and so may the thread that it interrupted. An atomic counter lets every hook
-//! see that there is nothing pending without taking the lock.
+//! `PendingTable` records which fds of the program are placeholders. Its lock, `Pending::lock`, is never held across a
+//! call that can sleep. Smaller locks are taken after it or alone: `dups`, those of `registrations`, `io_uring` and
+//! `deferred_errors`, and last that of `own_fds`. All signals are blocked while any of them is held, since a signal
+//! handler may call close(2). An atomic counter lets every hook check without a lock whether anything is pending.
 //!
 //! # fork, vfork
 //!
-//! The lock is held over fork (pthread_atfork(3)), so a child never finds it taken; one of clone(2), for which no
-//! handlers run, makes the locks anew (`ownership`). In the child no helper runs; see `inherited`. Between vfork and exec the child
-//! shares this memory but not the descriptors: nothing here is looked up or changed when the caller is not the process
-//! that owns the table. What epoll_ctl notes in `registrations` is a hint, and the kernel is asked whether it is true
-//! before it is used.
+//! The lock is held over fork (pthread_atfork(3)), so a child never inherits it locked. A child of clone(2), which runs
+//! no handlers, reinitializes the locks (`ownership`). No helper runs in a child; see `inherited`. Between vfork and
+//! exec the child shares this memory but not the fds, so nothing is looked up or changed unless the caller is the
+//! process that owns the table. The record of epoll_ctl in `registrations` is only a hint, which is checked with the
+//! kernel before it is used.
 
 mod begin;
 mod close;

@@ -1,4 +1,4 @@
-//! Whose table it is: a forked child's copy becomes its own, whether or not fork handlers ran.
+//! Ownership of the table: a forked child takes over its copy, whether or not fork handlers ran.
 
 use super::io_uring::Suspects;
 use super::state::Pending;
@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What [`Pending::birth`] says: a child found it wiped and has nothing done about it; one of its threads is at it; all
-/// is done.
+/// The states of [`Pending::birth`]. WIPED: this is a new child whose table was not taken over yet. BEING_OWNED: one of
+/// its threads is taking it over. Otherwise the table is owned.
 const WIPED: u32 = 0;
 const BEING_OWNED: u32 = 1;
 const OWNED: u32 = 2;
@@ -24,14 +24,14 @@ impl Pending {
         self.owner.store(sys::pid(), Ordering::Release);
     }
 
-    /// A child that was made by clone(2) without CLONE_VM has had no handler called. At its first call it makes up for
-    /// that: before any lock of ours is taken, for a thread that is not there may hold it.
+    /// No fork handlers run in a child of clone(2) without CLONE_VM. Its first call of a hook makes up for that before
+    /// any lock is taken, since a thread that does not exist in the child may have held it.
     pub fn detect_fork(&'static self) {
         let is_born = || {
             let word = self.birth.word();
             word.is_some_and(|word| word.load(Ordering::Acquire) != OWNED)
         };
-        // One of fork(2) has a handler, which is yet to run.
+        // A child of fork(2) has a handler, which has not run yet.
         if is_born() && !self.is_forking() {
             self.make_up_for_handlers();
         }
@@ -45,14 +45,14 @@ impl Pending {
         };
         let first = word.compare_exchange(WIPED, BEING_OWNED, Ordering::AcqRel, Ordering::Acquire);
         if first.is_err() {
-            // Another thread of this child is at it.
+            // Another thread of this child is taking it over.
             while word.load(Ordering::Acquire) == BEING_OWNED {
                 sys::pause(Duration::from_micros(50));
             }
             return;
         }
         let (table, dups) = self.raw_locks();
-        // SAFETY: the child's other threads, if there are any by now, wait above; this one holds no lock of ours, as it
+        // SAFETY: if the child has other threads by now, they wait above. This thread holds none of the locks, since it
         // has called no hook yet.
         unsafe {
             table.renew(PendingTable::new);
@@ -65,7 +65,7 @@ impl Pending {
         self.own();
     }
 
-    /// In a child: the table is its own from now on.
+    /// In a child: takes over the table.
     pub(super) fn own(&'static self) {
         let mut table = self.lock();
         self.set_owner();
@@ -74,16 +74,16 @@ impl Pending {
     }
 }
 
-/// Turn the parent's entries into inherited connects, and close what belongs to its helper.
+/// Turns the parent's entries into inherited connects, and closes the fds of its helper.
 fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
     table.helper = None;
     table.exiting.clear();
     table.parking = 0;
-    // It holds nothing but descriptors, which are closed below, and memory.
+    // It owns only fds, which are closed below, and memory.
     std::mem::forget(table.parked.take());
     std::mem::forget(std::mem::take(&mut table.sleepers));
     std::mem::forget(std::mem::take(&mut table.unwatched));
-    // The drivers in it hold nothing but memory; the sockets are those of the entries.
+    // The drivers own only memory; the sockets belong to the entries.
     std::mem::take(&mut table.inbox)
         .into_iter()
         .for_each(std::mem::forget);
@@ -102,7 +102,7 @@ fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
                 changed: false,
             });
         }
-        // The helper's references will never be dropped here.
+        // The helper's references are never dropped in this process.
         std::mem::forget(entry.socket);
         std::mem::forget(entry.wake_end);
     }

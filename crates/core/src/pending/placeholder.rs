@@ -1,8 +1,8 @@
-//! The placeholder: what stands under the program's fd while its socket is being connected.
+//! The placeholder: the file under the program's fd while its socket is being connected.
 //!
-//! To the program it must look like a connecting TCP socket: a socket, neither readable nor writable, on which
-//! a premature write or read gives EAGAIN. A unix stream whose send buffer is full is all that, and no hook on
-//! any data call is needed.
+//! To the program it must look like a connecting TCP socket: neither readable nor writable, with EAGAIN on a premature
+//! read or write. A unix stream socket whose send buffer is full has all these properties, so no data call needs a
+//! hook.
 
 use crate::errno::Errno;
 use crate::own_fds::{OwnFds, RegisteredFd};
@@ -10,23 +10,23 @@ use crate::sys::{self, Fd, FileId, NofileGuard, OwnFd, SockAddr};
 use std::time::Duration;
 
 pub struct Placeholder {
-    /// The end that the program sees.
+    /// The end under the program's fd.
     pub app_end: OwnFd,
-    /// The end that wakes it.
+    /// The end that wakes the program.
     pub wake_end: WakeEnd,
     pub id: FileId,
 }
 
-/// Our end of a placeholder.
+/// The library's end of a placeholder.
 pub struct WakeEnd(RegisteredFd);
 
 impl Placeholder {
-    /// The limit stays raised: the caller has an fd to make as well.
+    /// The limit stays raised: the caller creates another fd.
     pub fn new(limit: &NofileGuard, own_fds: &'static OwnFds) -> Result<Placeholder, Errno> {
         let (app_end, wake_end) = sys::stream_pair()?;
-        // The kernel raises it to its minimum, about 4.5 KiB: what a pending connect costs.
+        // The kernel raises it to its minimum, about 4.5 KiB: the memory cost of a pending connect.
         sys::set_option(app_end.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
-        // One call fills it: the kernel takes what it can.
+        // One call fills the buffer: the kernel takes as much as it can.
         sys::send(app_end.fd(), &[0; 16 * 1024])?;
         let id = sys::file_id(app_end.fd())?;
         limit.raise();
@@ -43,26 +43,26 @@ impl WakeEnd {
         self.0.fd()
     }
 
-    /// The socket is back under its fd: wake who sleeps in poll(2) or select(2) for writing. They look
-    /// the fd up again and see it. A write that began before that must fail rather than get lost here.
+    /// Wakes threads that sleep in poll(2) or select(2) for writing, after the socket is back under its fd. They look
+    /// the fd up again and see the socket. A write that began before must fail rather than be lost in the placeholder.
     pub fn wake_writers(&self) {
         let _ = sys::shutdown(self.fd(), libc::SHUT_RD);
         let mut buffer = [0; 8 * 1024];
         while matches!(sys::receive(self.fd(), &mut buffer, false), Ok(1..)) {}
     }
 
-    /// Tell forked children how it ended: their copies of the fd still refer to the placeholder. 0 is success.
+    /// Publishes the result for forked children, whose copies of the fd still refer to the placeholder. 0 is success.
     ///
-    /// The word is the wake end's own name, which getpeername(2) gives at the app end: what was sent as data, a
-    /// program would read.
+    /// The status is encoded in the wake end's socket name, which getpeername(2) returns at the app end. A program
+    /// would read it if it were sent as data.
     pub fn publish(&self, errno: i32) {
-        if let Some(name) = SockAddr::unix_abstract(&self.word(errno)) {
+        if let Some(name) = SockAddr::unix_abstract(&self.status_name(errno)) {
             let _ = sys::bind(self.fd(), &name);
         }
     }
 
-    /// Names of unix sockets are unique on a machine (unix(7)), and so are cookies.
-    fn word(&self, errno: i32) -> [u8; 12] {
+    /// Unix socket names are unique within a network namespace (unix(7)), and so are cookies.
+    fn status_name(&self, errno: i32) -> [u8; 12] {
         let mut word = [0; 12];
         let (cookie, fd) = word.split_at_mut(8);
         cookie.copy_from_slice(&sys::cookie(self.fd()).unwrap_or(0).to_ne_bytes());
@@ -70,26 +70,26 @@ impl WakeEnd {
         word
     }
 
-    /// Whether nobody refers to the app end any more: no sleeper, no child, no other fd.
+    /// Whether nothing refers to the app end any more: no sleeping thread, no child, no fd.
     pub fn peer_closed(&self) -> bool {
-        // No event is asked for: POLLHUP is always told.
+        // No event is requested: POLLHUP is always reported.
         matches!(sys::poll_one(self.fd(), 0, Some(Duration::ZERO)), Ok(true))
     }
 }
 
-/// What a child that was forked meanwhile can learn from its copy of a placeholder.
+/// What a forked child can learn from its copy of a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParentStatus {
     Dialling,
     Ended(Result<(), Errno>),
-    /// The parent is gone without a word.
+    /// The parent ended without publishing a status.
     Gone,
 }
 
-/// Look at what the wake end said.
+/// Reads the status that the wake end published.
 pub fn parent_status(app_end: Fd) -> ParentStatus {
-    for _ in 0..WORD_LOOKS {
-        // Asked in this order: the word may come in between.
+    for _ in 0..STATUS_POLLS {
+        // Polled before the name is read: the status may be published in between.
         let is_over = sys::poll_one(app_end, libc::POLLOUT, Some(Duration::ZERO)) != Ok(false);
         let name = sys::peer_address(app_end).ok();
         let word = name.as_ref().and_then(SockAddr::abstract_name);
@@ -105,14 +105,14 @@ pub fn parent_status(app_end: Fd) -> ParentStatus {
         if sys::receive(app_end, &mut [0], true) != Err(Errno::EAGAIN) {
             return ParentStatus::Gone;
         }
-        // A parent that did not know of this child finds out just after it has woken everybody.
+        // A parent that did not know of this child finds out just after it has woken the sleepers.
         sys::pause(Duration::from_millis(1));
     }
     ParentStatus::Gone
 }
 
-/// Looks for the word once the placeholder is writable, a millisecond apart.
-const WORD_LOOKS: u32 = 100;
+/// How often to look for the status once the placeholder is writable, a millisecond apart.
+const STATUS_POLLS: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_is_gone_without_a_word_is_noticed() {
+    fn a_parent_that_is_gone_without_a_status_is_noticed() {
         let Placeholder {
             app_end, wake_end, ..
         } = placeholder();

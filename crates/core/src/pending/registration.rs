@@ -1,4 +1,4 @@
-//! What an epoll instance knows of an fd.
+//! The registration of an fd in an epoll instance.
 
 use crate::sys::Fd;
 

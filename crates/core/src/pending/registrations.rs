@@ -1,13 +1,13 @@
-//! Which descriptors are registered with which epoll instance, as far as epoll_ctl(2) was called through libc.
+//! Which fds are registered in which epoll instances, as far as epoll_ctl(2) was called through libc.
 //!
-//! epoll belongs to the pair of open file and fd, so an exchange of the file under an fd loses
-//! registrations unless they are replayed. What is kept here is only a hint of the last events and data:
-//! EPOLL_CTL_DEL on the old file says whether it is still true.
+//! An epoll registration belongs to the pair of open file and fd, so swapping the file under an fd loses its
+//! registrations unless they are made again. This table is only a hint with the last events and data: EPOLL_CTL_DEL on
+//! the old file tells whether the registration still exists.
 //!
-//! What an io_uring registered is not in this table: see `super::io_uring`.
+//! Registrations made by an io_uring are not in this table: see `super::io_uring`.
 //!
-//! One slot for each descriptor fd in a sparse table; reading and writing one takes no lock. An fd in
-//! two or more epoll instances is rare: the others are in a small list.
+//! A sparse table has one slot per fd, read and written without a lock. An fd in two or more epoll instances is rare:
+//! its further registrations are in a small map.
 
 pub use super::registration::Registration;
 
@@ -19,15 +19,15 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use once_cell::race::OnceBox;
 use std::collections::BTreeMap;
 
-/// The epoll instance is stored plus one, so that zeroed memory is an empty slot.
+/// The epoll instance is stored plus one, so that a zeroed slot is empty.
 struct Slot {
     epoll: AtomicI32,
     events: AtomicU32,
     data: AtomicU64,
 }
 
-/// What a registration does not ask for by itself: how it is told, and what is always told. Nothing else is left when a
-/// one-shot registration has fired, or was made again as one that has.
+/// Event bits that request no event: the trigger mode, and the events that are always reported. Only these are left
+/// when a one-shot registration has fired, or was registered again in that state.
 const UNASKED: u32 = (libc::EPOLLONESHOT
     | libc::EPOLLET
     | libc::EPOLLWAKEUP
@@ -38,12 +38,12 @@ const UNASKED: u32 = (libc::EPOLLONESHOT
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 1024;
 
-/// Numbers from 0 to 2^20, in chunks that are made on first use; so is the list of them, since most processes
-/// have no epoll instance, and a static of that size spreads what is written over more pages.
+/// Covers fds 0 to 2^20, in chunks allocated on first use. So is the list of chunks: most processes have no epoll
+/// instance, and a static of that size would dirty more pages.
 pub struct Registrations {
     chunks: OnceBox<[AtomicPtr<Slot>; CHUNKS]>,
-    /// By fd and epoll instance, for an fd that was once in one instance and then in another stays here: nobody
-    /// says when it was closed in between.
+    /// Keyed by fd and epoll instance. An fd that moved from one instance to another stays here, since this table does
+    /// not learn when it was closed in between.
     others: Lock<BTreeMap<(Fd, Fd), Registration>>,
     other_count: AtomicUsize,
     pub rings: IoUrings,
@@ -89,7 +89,7 @@ impl Registrations {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                // SAFETY: ours was published nowhere.
+                // SAFETY: this thread's own chunk, which was not published.
                 unsafe { libc::munmap(slots.cast(), CHUNK * size_of::<Slot>()) };
                 slots = theirs;
             }
@@ -98,8 +98,8 @@ impl Registrations {
         Some(unsafe { &*slots.add(index % CHUNK) })
     }
 
-    /// epoll_ctl MOD succeeded. Where the only registration that is known was made by another fd, the two fds
-    /// are of one instance.
+    /// Records a successful EPOLL_CTL_MOD. If the only known registration was made through another epoll fd, both refer
+    /// to the same instance.
     pub fn change(&self, new: Registration) {
         if let [known] = self.of(new.fd)[..] {
             if known.epoll != new.epoll {
@@ -109,7 +109,7 @@ impl Registrations {
         self.set(new);
     }
 
-    /// epoll_ctl ADD succeeded.
+    /// Records a successful EPOLL_CTL_ADD.
     pub fn set(&self, new: Registration) {
         let Some(slot) = self.slot(new.fd, true) else {
             return;
@@ -127,7 +127,7 @@ impl Registrations {
         self.with_others(|others| others.insert((new.fd, new.epoll), new));
     }
 
-    /// epoll_ctl DEL succeeded.
+    /// Records a successful EPOLL_CTL_DEL.
     pub fn remove(&self, epoll: Fd, fd: Fd) {
         if let Some(slot) = self.slot(fd, false) {
             let _ = slot
@@ -139,7 +139,7 @@ impl Registrations {
         }
     }
 
-    /// Those of one descriptor, stale ones among them.
+    /// The registrations of an fd, possibly stale ones among them.
     pub fn of(&self, fd: Fd) -> Vec<Registration> {
         let mut found = Vec::new();
         if let Some(slot) = self.slot(fd, false) {
@@ -161,9 +161,8 @@ impl Registrations {
         found
     }
 
-    /// Make the fd `fd` refer to the open file of `new`, with the same FD_CLOEXEC and in the same epoll
-    /// instances as before.
-    pub fn exchange(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
+    /// Makes `fd` refer to the open file of `new`, with its old FD_CLOEXEC and in the same epoll instances as before.
+    pub fn swap_fd(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
         let ringed = self.rings.instances();
         if ringed.is_empty() {
             let fired = self.fired(fd);
@@ -177,8 +176,8 @@ impl Registrations {
             self.put_back(&there);
             return replaced;
         }
-        // The old file lives until the end of this, and with it what an io_uring registers for it meanwhile.
-        // Where no descriptor is left, that last look is done without.
+        // This duplicate keeps the old file open to the end, and so any registration that an io_uring makes for it
+        // meanwhile. If no fd is available, that last check is skipped.
         let old = NofileGuard::new().duplicate(fd).ok();
         let inode = sys::file_id(fd)?.inode();
         let mut there = io_uring::registered(&ringed, fd, inode);
@@ -193,8 +192,8 @@ impl Registrations {
         replaced
     }
 
-    /// The epoll instances whose one-shot registration of this fd has fired, and is to stay as it is. Only the kernel
-    /// knows, and tells at a price (see `super::io_uring`), which is paid for one-shot registrations alone.
+    /// The epoll instances in which this fd's one-shot registration has fired and must stay disabled. Only the kernel
+    /// knows that, and asking it is expensive (see `super::io_uring`), so this is done for one-shot registrations only.
     fn fired(&self, fd: Fd) -> Vec<Fd> {
         let mut one_shot = self.of(fd);
         one_shot.retain(|r| r.events & libc::EPOLLONESHOT as u32 != 0);
@@ -215,7 +214,7 @@ impl Registrations {
     fn replace(new: Fd, fd: Fd) -> Result<(), Errno> {
         let on_exec = sys::closes_on_exec(fd)?;
         match sys::replace(new, fd, on_exec) {
-            // The program lowered its limit while it had this fd: that is open, but dup3(2) will not have it.
+            // The program lowered its limit after it opened the fd: dup3(2) then refuses this fd as the target.
             Err(Errno::EBADF) => {
                 let limit = NofileGuard::new();
                 limit.raise();
@@ -225,7 +224,7 @@ impl Registrations {
         }
     }
 
-    /// Take the file that is now under `fd` out of every epoll instance that has it; what was there.
+    /// Removes the file now under `fd` from every epoll instance; returns the removed registrations.
     fn take_out(&self, fd: Fd) -> Vec<Registration> {
         let mut found = self.of(fd);
         found.retain(|r| {
@@ -238,7 +237,7 @@ impl Registrations {
         found
     }
 
-    /// Put the file that is now under the fd in again.
+    /// Registers the file now under the fd again.
     fn put_back(&self, registrations: &[Registration]) {
         for r in registrations {
             let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
@@ -252,13 +251,13 @@ impl Registrations {
         result
     }
 
-    /// The lock, for the handlers around fork.
+    /// The lock, for the fork handlers.
     pub(super) fn lock(&self) -> &Lock<BTreeMap<(Fd, Fd), Registration>> {
         &self.others
     }
 }
 
-/// Zeroed memory for a chunk, straight from the kernel: its pages come as they are used.
+/// Zeroed memory for a chunk, from mmap(2): its pages are allocated on first use.
 fn new_chunk() -> Option<*mut Slot> {
     // SAFETY: a new private mapping; nothing else is touched.
     let memory = unsafe {
@@ -314,7 +313,7 @@ mod tests {
 
     #[test]
     fn numbers_that_were_in_another_instance_once_do_not_make_the_rest_slow() {
-        // The time for 1000 changes, where so many fds are in a second instance.
+        // The time for 1000 changes, while `fds` fds are in a second instance.
         let time = |fds: Fd| {
             let table = Registrations::new();
             for fd in 0..fds {

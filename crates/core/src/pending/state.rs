@@ -1,4 +1,4 @@
-//! The state of all pending connects of a process: its locks and counters, and what the hooks ask of it.
+//! The state of all pending connects of a process: its locks and counters, and the hooks' queries.
 
 use super::deferred_errors::{DeferredError, DeferredErrors};
 use super::registrations::Registrations;
@@ -17,17 +17,17 @@ pub struct Pending {
     pub(super) deferred: DeferredErrors,
     pub(super) own_fds: OwnFds,
     pub(super) table: Lock<PendingTable>,
-    /// Advances when an entry ends.
+    /// Advances whenever an entry ends.
     pub(super) settled: Generation,
-    /// How many fds of the program are placeholders: 0 means that no hook has anything to do here.
+    /// How many fds of the program are placeholders. At 0 no hook has anything to do here.
     pub(super) busy: AtomicUsize,
-    /// The process whose descriptors the table is about.
+    /// The process whose fds the table describes.
     pub(super) owner: AtomicI32,
-    /// Where a child with a copy of this memory sees that it is one: see `ownership`.
+    /// Tells a child that it has a copy of this memory: see `ownership`.
     pub(super) birth: WipedOnFork,
     /// Whether the fork handlers are installed.
     pub(super) guarded: AtomicBool,
-    /// Numbers of TCP sockets that were ever on either side of a dup: where to look for further fds.
+    /// TCP fds that were ever the source or the result of a dup: where to look for further fds of a socket.
     pub(super) dups: Lock<BTreeSet<Fd>>,
     pub(super) any_dups: AtomicBool,
 }
@@ -44,8 +44,8 @@ impl FdLock<'_> {
         Some(self.0.entry_of(fd)?.blocking)
     }
 
-    /// The program wants the socket to block, or not to: from when it is connected. Until then its placeholder does
-    /// not block, for who sleeps on that would be given its end, not the connection's bytes.
+    /// Sets whether the socket is to block once it is connected. Until then its placeholder stays non-blocking: a
+    /// thread that slept in a read on it would get the placeholder's end-of-file, not the connection's data.
     pub fn set_blocking(&mut self, fd: Fd, blocking: bool) {
         if let Some(inherited) = self.0.inherited_of(fd) {
             inherited.blocking = blocking;
@@ -84,14 +84,14 @@ impl Pending {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// The table, locked, if it has entries and is this process's: after vfork(2) it is not.
+    /// Locks the table, if it has entries and belongs to this process: after vfork(2) it does not.
     pub(super) fn open(&'static self) -> Option<Guard<'static, PendingTable>> {
         let mine = self.count() > 0 && self.is_owner();
         mine.then(|| self.table.lock())
     }
 
-    /// Hold a pending fd as it is: until this is dropped its file is not exchanged. `None`: nothing is pending
-    /// on it.
+    /// Locks a pending fd: until the lock is dropped, the file under it is not swapped. `None`: nothing is pending on
+    /// it.
     pub fn lock_fd(&'static self, fd: Fd) -> Option<FdLock<'static>> {
         let mut table = self.open()?;
         let has = table.is_pending(fd) || table.inherited_of(fd).is_some();
@@ -116,28 +116,28 @@ impl Pending {
         (&self.table, &self.dups)
     }
 
-    /// Whether the calling thread is between our handlers around fork(2), and so in another library's. It has the lock,
-    /// and must not wait for anybody who needs it.
+    /// Whether the calling thread runs between this library's fork handlers, in a handler of another library. It holds
+    /// the lock, and must not wait for a thread that needs it.
     pub(super) fn is_forking(&self) -> bool {
         self.table.is_seized_here()
     }
 
-    /// Whether there is anything that a program must not close, or that has to hear of what it closes.
+    /// Whether close hooks have work: the library has own fds to protect, or state that depends on which fds are open.
     pub fn needs_close_tracking(&self) -> bool {
         self.count() > 0 || !self.own_fds.is_empty()
     }
 
-    /// Whether it is busy, or some program has yet to learn of a failure.
+    /// Whether hooks have work: a connect is pending, or a deferred error was not taken yet.
     pub fn needs_hooks(&self) -> bool {
         self.needs_close_tracking() || !self.deferred.is_empty()
     }
 
-    /// The error that is owed to the program for `fd`, once. Cheap when none is owed to anybody.
+    /// Takes the deferred error of the socket `fd`. Cheap when there are no deferred errors.
     pub fn owed_error(&'static self, fd: Fd) -> Option<Errno> {
         self.deferred_error(fd).map(|error| error.errno)
     }
 
-    /// As [`Pending::owed_error`], with what it came of.
+    /// As [`Pending::owed_error`], with the cause.
     pub fn deferred_error(&'static self, fd: Fd) -> Option<DeferredError> {
         match self.has_deferred() {
             true => self.deferred.take(sys::cookie(fd)?),
@@ -145,12 +145,12 @@ impl Pending {
         }
     }
 
-    /// Whether there are deferred errors, and they are this process's: after vfork(2) they are not.
+    /// Whether there are deferred errors of this process: after vfork(2) they belong to the parent.
     pub(super) fn has_deferred(&'static self) -> bool {
         !self.deferred.is_empty() && self.is_owner()
     }
 
-    /// The socket that an fd stands for while a connect is pending on it.
+    /// The program's socket, while a connect is pending on `fd`.
     pub fn socket_of(&'static self, fd: Fd) -> Option<Arc<RegisteredFd>> {
         let mut table = self.open()?;
         if let Some(inherited) = table.inherited_of(fd) {
@@ -159,18 +159,18 @@ impl Pending {
         Some(table.entry_of(fd)?.socket.clone())
     }
 
-    /// Our own descriptors, for those who make them.
+    /// The own fds, for code that creates some.
     pub fn own_fds(&'static self) -> &'static OwnFds {
         &self.own_fds
     }
 
-    /// Whether `fd` is one of our own descriptors: the program must not close what it did not open.
+    /// Whether `fd` is one of the own fds, which the program must not close.
     pub fn is_internal(&'static self, fd: Fd) -> bool {
         self.detect_fork();
         self.own_fds.has(fd) && self.is_owner()
     }
 
-    /// Our own descriptors between two fds, in order.
+    /// The own fds in a range, in ascending order.
     pub fn internal_between(&'static self, first: u32, last: u32) -> Vec<Fd> {
         match self.is_owner() {
             true => self.own_fds.between(first, last),
@@ -178,31 +178,31 @@ impl Pending {
         }
     }
 
-    /// Whether the caller is the process whose descriptors the table is about: after vfork(2) it is not.
+    /// Whether the caller is the process whose fds the table describes: after vfork(2) it is not.
     pub fn is_owner(&'static self) -> bool {
         self.detect_fork();
         self.owner.load(Ordering::Acquire) == sys::pid()
     }
 
-    /// Whether the calling thread makes the tunnel of this fd itself, and so is in a signal handler.
+    /// Whether the calling thread drives the connect on this fd itself, and so runs in a signal handler now.
     pub fn is_waited_for_here(&'static self, fd: Fd) -> bool {
         let mut table = self.open();
         let entry = table.as_mut().and_then(|table| table.entry_of(fd));
         entry.is_some_and(|entry| entry.is_waited_for_here())
     }
 
-    /// Whether the socket that is pending on `fd` blocks, as far as its program knows. `None`: nothing is pending on
+    /// Whether the socket that is pending on `fd` is blocking from the program's view. `None`: nothing is pending on
     /// it.
     pub fn blocks(&'static self, fd: Fd) -> Option<bool> {
         self.lock_fd(fd)?.blocks(fd)
     }
 
-    /// Whether there ever was a helper.
+    /// Whether this process has ever had a helper.
     pub fn had_helper(&self) -> bool {
         self.own_fds.ever_had_any()
     }
 
-    /// All fds of the socket that `fd` refers to, as far as they were made through libc.
+    /// All fds of the socket that `fd` refers to, as far as they were created through libc.
     pub(super) fn fds_of(&self, fd: Fd) -> Vec<Fd> {
         let mut fds = vec![fd];
         if self.any_dups.load(Ordering::Acquire) {

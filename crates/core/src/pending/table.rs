@@ -1,4 +1,4 @@
-//! The table: which fds of the program are placeholders, and for what.
+//! The table: which fds of the program are placeholders, and for which connects.
 
 use super::job::{Job, Workload};
 use super::placeholder::WakeEnd;
@@ -10,27 +10,27 @@ use std::sync::Arc;
 
 pub(super) struct PendingTable {
     pub entries: BTreeMap<u64, Entry>,
-    /// The program's fd -> entry; stale where the entry does not name the fd.
+    /// The program's fd -> entry; stale if the entry does not list the fd.
     pub fds: BTreeMap<Fd, u64>,
     pub inherited: Vec<InheritedConnect>,
     /// The fd that wakes the helper, which owns it.
     pub helper: Option<Fd>,
     pub inbox: Vec<Job>,
-    /// Placeholders that somebody sleeps on for reading alone: poll(2) looks the fd up again when it is woken, but
-    /// sleeps on at the old file. When there is something to read, the wake end goes, and with it the sleep. Until then
-    /// the helper stays.
+    /// Wake ends of placeholders that a thread may still sleep on for reading only. When woken, poll(2) looks the fd up
+    /// again, but a read sleeps on in the old file. When the socket is readable, the wake end is closed, which ends the
+    /// sleep. The helper stays until then.
     pub sleepers: BTreeMap<u64, Arc<WakeEnd>>,
-    /// The helper, put aside while somebody needs the process to be without it; its address stays valid.
+    /// The work of a parked helper; its address stays valid.
     pub parked: Option<Box<Workload>>,
-    /// Calls that need the process to be without a helper at this moment.
+    /// How many calls currently need the process to have no helper.
     pub parking: usize,
     pub exiting: ExitingHelpers,
-    /// Entries that are to fail now, by shutdown(2).
+    /// Entries to abort, by shutdown(2).
     pub aborts: Vec<u64>,
-    /// Those that the helper is still to take in, each with the fd that is the socket's again.
+    /// Sleepers that the helper does not watch yet, each with the fd that refers to the socket again.
     pub unwatched: Vec<(u64, Arc<WakeEnd>, Fd)>,
     pub next: u64,
-    /// While fork(2) is under way.
+    /// The blocked signals while fork(2) is in progress.
     pub forking: Option<SignalsBlocked>,
 }
 
@@ -39,26 +39,26 @@ pub(super) struct Entry {
     pub fds: Vec<ProgramFd>,
     pub placeholder: FileId,
     pub wake_end: Arc<WakeEnd>,
-    /// The program's socket, under an fd of ours.
+    /// The program's socket, under an own fd.
     pub socket: Arc<RegisteredFd>,
-    /// The fd of the replacement that the tunnel is made on instead, or -1.
+    /// The fd of the replacement that the dial uses instead, or -1.
     pub replacement: Arc<AtomicI32>,
-    /// A child was forked meanwhile, and waits for word.
+    /// The process was forked meanwhile, and the child waits for the status.
     pub forked: bool,
-    /// The caller of connect(2), who waits for it and makes the tunnel itself. `None`: the helper has it.
+    /// The thread in connect(2) that drives the dial itself. `None`: the helper drives it.
     pub caller: Option<Caller>,
-    /// The program wants its socket to block: O_NONBLOCK stays on the placeholder all the same.
+    /// The program wants its socket to block. O_NONBLOCK stays set on the placeholder nevertheless.
     pub blocking: bool,
 }
 
-/// Who makes the tunnel of a connect that it waits for.
+/// The thread that drives the connect it waits for.
 pub(super) struct Caller {
     pub thread: usize,
-    /// Tells it to end.
+    /// Tells it to abort.
     pub abort: Arc<AtomicBool>,
 }
 
-/// An fd of the program that was given to a placeholder.
+/// An fd of the program that refers to a placeholder.
 #[derive(Clone, Copy)]
 pub(super) struct ProgramFd {
     pub fd: Fd,
@@ -73,13 +73,13 @@ impl ProgramFd {
 }
 
 impl Entry {
-    /// The fds that are to be exchanged: none that the program has closed and somebody else may have by now.
+    /// The fds to swap: not those that the program has closed, which may refer to another file by now.
     pub fn open_fds(&self) -> impl Iterator<Item = Fd> + '_ {
         let open = self.fds.iter().filter(|fd| fd.open);
         open.map(|fd| fd.fd)
     }
 
-    /// End the attempt of a caller that waits, and wake it. `false`: it is the helper's.
+    /// Aborts a connect that its caller drives, and wakes the caller. `false`: the helper drives it.
     pub fn abort_caller(&self) -> bool {
         let Some(caller) = &self.caller else {
             return false;
@@ -91,18 +91,18 @@ impl Entry {
         } else {
             replacement
         };
-        // Where it is not connecting, the caller only pauses, and looks soon.
+        // If the socket is not connecting, the caller only pauses, and checks soon.
         let _ = sys::shutdown(socket, libc::SHUT_RDWR);
         true
     }
 
-    /// Whether the calling thread is the one that makes the tunnel: it must not wait for its end.
+    /// Whether the calling thread drives the dial: then it must not wait for its end.
     pub fn is_waited_for_here(&self) -> bool {
         let caller = self.caller.as_ref();
         caller.is_some_and(|caller| caller.thread == sys::this_thread())
     }
 
-    /// The program closes these. Whether there were any, and no other is left.
+    /// Marks fds that the program closes. Returns whether any matched and no other fd is left.
     pub fn closed(&mut self, which: impl Fn(Fd) -> bool) -> bool {
         let mut any = false;
         for fd in &mut self.fds {
@@ -114,19 +114,19 @@ impl Entry {
     }
 }
 
-/// A connect that was pending when this process was forked: the parent makes the tunnel.
+/// A connect that was pending when this process was forked: the parent drives the dial.
 pub struct InheritedConnect {
     pub fds: Vec<Fd>,
-    /// The file that is under all of them.
+    /// The file under all its fds.
     pub placeholder: FileId,
     pub socket: Arc<RegisteredFd>,
     /// As [`Entry::blocking`].
     pub blocking: bool,
-    /// By this process. The flag is the open file's, and so is shared with the parent.
+    /// Changed by this process. The flag belongs to the open file, which the parent shares.
     pub changed: bool,
 }
 
-/// The helpers that ended last: threads that the kernel may not have forgotten yet.
+/// The most recent helpers that exited: threads that the kernel may not have removed yet.
 pub(super) struct ExitingHelpers {
     threads: [libc::pid_t; 8],
     next: usize,
@@ -140,7 +140,7 @@ impl ExitingHelpers {
         }
     }
 
-    /// The calling thread ends.
+    /// To be called by a thread that is about to exit.
     pub fn add_this(&mut self) {
         let place = self.next % self.threads.len();
         self.next = place + 1;
@@ -158,7 +158,7 @@ impl ExitingHelpers {
         self.threads == [0; 8]
     }
 
-    /// In a forked child: none of them is there.
+    /// In a forked child, which has none of these threads.
     pub fn clear(&mut self) {
         *self = ExitingHelpers::new();
     }
@@ -189,9 +189,9 @@ impl PendingTable {
         }
     }
 
-    /// Whether a helper, if there is one, is about to end.
+    /// Whether the helper, if there is one, is about to exit.
     pub fn is_helper_idle(&self) -> bool {
-        // An entry without a job is being begun by its caller this moment, or its caller makes the tunnel.
+        // An entry without a job is being started by its caller, or driven by it.
         let waited = self.entries.values().all(|entry| entry.caller.is_some());
         let nothing_new = self.inbox.is_empty() && self.unwatched.is_empty();
         let mut sleepers = self.sleepers.values();
@@ -204,7 +204,7 @@ impl PendingTable {
         let mut open = entry.fds.iter_mut().filter(|one| one.open);
         let program_fd = open.find(|one| one.fd == fd)?;
         if sys::file_id(fd) != Ok(placeholder) {
-            // Closed past our hooks (syscall(2), fclose(3)): the fd is another file's by now.
+            // Closed without our hooks (syscall(2), fclose(3)): the fd refers to another file by now.
             program_fd.open = false;
             return None;
         }
@@ -215,7 +215,7 @@ impl PendingTable {
         self.entry_of(fd).is_some()
     }
 
-    /// Take an entry out, with all its fds that are not another's by now.
+    /// Removes an entry, and all its fds that still belong to it.
     pub fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         for fd in &entry.fds {
@@ -238,7 +238,7 @@ impl PendingTable {
             .position(|inherited| inherited.fds.contains(&fd))?;
         let placeholder = self.inherited.get(index)?.placeholder;
         if sys::file_id(fd) != Ok(placeholder) {
-            // Closed past our hooks: the fd is another file's by now.
+            // Closed without our hooks: the fd refers to another file by now.
             self.forget_inherited(|closed| closed == fd);
             return None;
         }
