@@ -35,7 +35,7 @@ help:
 	@echo "make test       unit tests, black-box tests, each fuzz target for a moment (installs what they need)"
 	@echo "make models     model-check the name table, the lock and the pending connects"
 	@echo "make packages   the packages of a release: .deb, wheel, npm package, the buildpack's archive; ARCHITECTURES=\"x86_64 aarch64\""
-	@echo "make test-packages  install these packages on Debian's releases; musl programs; an emulated aarch64 build (needs root)"
+	@echo "make test-packages  install these packages on Debian's releases (and with UBUNTU=1 on Ubuntu's); musl programs; an emulated aarch64 build (needs root)"
 	@echo "make musl       the library for programs that run on musl; make test-musl tries it"
 	@echo "make test-tailnet  only what needs a real tailnet, tailscaled on loopback: programs and dynos (needs Go)"
 	@echo "make suites     other projects' test suites, bare and through the launcher: an hour; SUITES=cpython for some"
@@ -217,12 +217,14 @@ packages:
 archive:
 	packaging/build --archive $(ARCHITECTURES)
 
+UBUNTU ?=
+
 .PHONY: test-packages
 test-packages: build $(VENV)/ready
 	tests/install-tools debootstrap debian-keys lintian npm curl nm readelf git unshare
 	packaging/build
 	$(VENV)/bin/pip install --quiet auditwheel
-	$(VENV)/bin/pytest tests/packages --ignore tests/packages/test_musl.py $(PYTEST)
+	TAILCHAIN_UBUNTU=$(UBUNTU) $(VENV)/bin/pytest tests/packages --ignore tests/packages/test_musl.py $(PYTEST)
 	$(MAKE) test-musl
 	$(MAKE) test-aarch64
 

@@ -15,7 +15,8 @@ from .need import need
 INCLUDED = ["bash-completion", "curl", "man-db", "proxychains4", "python3-venv"]
 MINIMAL = ["--variant=minbase", f"--include={','.join(INCLUDED)}"]
 
-UBUNTU = ["focal", "jammy", "noble"]
+# Only on request: a Debian machine has neither these releases' keys nor, perhaps, a way to their archive.
+UBUNTU = ["focal", "jammy", "noble"] if os.environ.get("TAILCHAIN_UBUNTU") == "1" else []
 
 
 def base(release):
