@@ -1,8 +1,9 @@
-//! The name server of programs that have a resolver of their own: what they would ask a server on port 53 is asked here,
-//! on the loopback, and answered from the table of names.
+//! A DNS server for programs that have their own resolver: their queries to port 53 are redirected to it on the
+//! loopback, and answered from the name table.
 //!
-//! Queries come as datagrams, or by TCP ([`Streams`]). A name that libc would resolve (`localdomain`, what is on no allow-list) is asked of the server that the program
-//! meant. What can neither be answered nor be asked is refused.
+//! Queries arrive as datagrams or by TCP ([`Streams`]). A name that libc would resolve (`localdomain`, or a name on no
+//! allow-list) is forwarded to the server that the program addressed. A query that can neither be answered nor
+//! forwarded is refused.
 
 #![forbid(unsafe_code)]
 
@@ -23,18 +24,18 @@ use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
 
 const DNS_PORT: u16 = 53;
-/// What a datagram of DNS may hold (RFC 6891 section 6.2.5 advises 4096).
+/// The largest DNS datagram accepted (RFC 6891 section 6.2.5 advises 4096).
 const LARGEST: usize = 4096;
-/// Fits into every path's datagram.
+/// Fits into a datagram on any path.
 const LARGEST_ANSWER: usize = 1232;
-/// What a message over TCP may hold.
+/// The largest DNS message over TCP.
 const LARGEST_BY_TCP: usize = 65_535;
-/// A resolver has given up by then, or asked again.
+/// By then a resolver has given up or retried.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More sockets than are ever asking at once.
+/// More clients than query at the same time.
 const MOST_CLIENTS: usize = 16 * 1024;
 const MOST_FORWARDED: usize = 512;
-/// Queries that are answered before anything else is looked at.
+/// Queries to answer in a row before other events are handled.
 const MOST_AT_ONCE: usize = 64;
 
 /// Response codes (RFC 1035 section 4.1.1).
@@ -44,14 +45,14 @@ const REFUSED: u8 = 5;
 pub struct Answerer {
     router: &'static Router,
     epoll: OwnFd,
-    /// One for each family; IPv6 may be off.
+    /// One per family; IPv6 may be disabled.
     sockets: Vec<Own>,
     streams: Streams,
-    /// Which server a client means, by the client's own address.
+    /// The server that a client addressed, by the client's own address.
     servers: HashMap<SocketAddr, SocketAddr>,
-    /// Which server a socket that is not connected means, by SO_COOKIE and the query's id, as the program wrote it.
+    /// The server that an unconnected socket addressed, by its SO_COOKIE and the query's ID, as the program wrote it.
     unconnected: HashMap<(u64, [u8; 2]), SockAddr>,
-    /// The same for those that are connected, by SO_COOKIE.
+    /// The server that a connected socket addressed, by its SO_COOKIE.
     connected: HashMap<u64, SocketAddr>,
     forwarded: HashMap<u64, Forwarded>,
     next: u64,
@@ -63,7 +64,7 @@ struct Own {
     address: SocketAddr,
 }
 
-/// A query that a server was asked.
+/// A query that was forwarded to a server.
 struct Forwarded {
     socket: OwnFd,
     name: Option<HostName>,
@@ -71,10 +72,10 @@ struct Forwarded {
     until: Duration,
 }
 
-/// Who asked, and so where the answer goes.
+/// The client to send the answer to.
 #[derive(Clone, Copy)]
 enum Asker {
-    /// A socket, by a datagram to one of ours.
+    /// A socket that sent its query as a datagram to one of the answerer's sockets.
     Datagram {
         own: usize,
         client: SocketAddr,
@@ -123,12 +124,12 @@ impl Answerer {
         self.epoll.fd()
     }
 
-    /// Whether what goes to this address is for us.
+    /// Whether a datagram to this address is redirected to the answerer.
     pub fn is_for(&self, address: SocketAddr) -> bool {
         address.port() == DNS_PORT && self.router.config.dns == Dns::Remote
     }
 
-    /// Connect a program's datagram socket to us instead of to `server`.
+    /// Connects a program's datagram socket to the answerer instead of to `server`.
     pub fn adopt(&mut self, cookie: u64, socket: Fd, server: SocketAddr) -> Result<(), Errno> {
         let mut last = Errno::ECONNREFUSED;
         for address in self.addresses_for(server) {
@@ -148,7 +149,7 @@ impl Answerer {
         Err(last)
     }
 
-    /// Where a program's TCP socket is to be connected instead of to `server`.
+    /// The address to connect a program's TCP socket to instead of `server`.
     pub fn stream_for(&mut self, server: SocketAddr) -> Result<SockAddr, Errno> {
         let place = self.streams.stand_for(server)?;
         if let Some((index, fd)) = place.new {
@@ -162,7 +163,7 @@ impl Answerer {
         sys::epoll_set(self.epoll.fd(), libc::EPOLL_CTL_ADD, fd, input, word)
     }
 
-    /// Send a query of a socket that is not connected to us instead of to `server`.
+    /// Sends a query of an unconnected socket to the answerer instead of to `server`.
     pub fn send(
         &mut self,
         cookie: u64,
@@ -188,12 +189,12 @@ impl Answerer {
         Ok(sent)
     }
 
-    /// Whether there is a socket that may get an answer of ours.
+    /// Whether any socket may receive an answer from the answerer.
     pub fn has_clients(&self) -> bool {
         !self.unconnected.is_empty() || !self.connected.is_empty()
     }
 
-    /// The server that a socket, which is connected to us, is to be connected to.
+    /// The server to connect a socket to that is connected to the answerer.
     pub fn server_of(&self, cookie: u64, socket: Fd) -> Option<SocketAddr> {
         if self.connected.is_empty() && self.streams.is_empty() {
             return None;
@@ -210,7 +211,8 @@ impl Answerer {
         self.sockets.iter().any(is_it)
     }
 
-    /// Our answer, if that is the next datagram of a socket that is not connected; and the address that it is to come from.
+    /// Takes the answerer's answer, if it is the next datagram of an unconnected socket, with the source address to
+    /// report.
     pub fn take_answer(&mut self, cookie: u64, socket: Fd) -> Option<(Vec<u8>, SockAddr)> {
         let connected = self.connected.get(&cookie).copied();
         if connected.is_none() && !self.unconnected.keys().any(|(known, _)| *known == cookie) {
@@ -231,7 +233,7 @@ impl Answerer {
         Some((bytes, server))
     }
 
-    /// Ours, as a socket of the server's family reaches them.
+    /// The answerer's addresses, as a socket of the server's family reaches them.
     fn addresses_for(&self, server: SocketAddr) -> Vec<SocketAddr> {
         let reach = |own: &Own| match (server, own.address.ip()) {
             (SocketAddr::V6(_), IpAddr::V4(ip)) => {
@@ -250,7 +252,7 @@ impl Answerer {
         self.servers.insert(canonical(client), canonical(server));
     }
 
-    /// There is something to read.
+    /// Handles the events of the answerer's epoll instance.
     pub fn on_ready(&mut self) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
         let ready = sys::epoll_wait(self.epoll.fd(), &mut events, Some(Duration::ZERO));
@@ -278,7 +280,7 @@ impl Answerer {
         self.streams.expire(now);
     }
 
-    /// Take what queries there are: a socket does not hold many, and drops the rest.
+    /// Reads the queries that have arrived: a socket's buffer is small, and drops the rest.
     fn serve(&mut self, own: usize) {
         for _ in 0..MOST_AT_ONCE {
             if self.serve_one(own).is_none() {
@@ -343,7 +345,7 @@ impl Answerer {
         }
     }
 
-    /// The answer; `None`: it comes later.
+    /// The answer; `None`: the query was forwarded.
     fn answer(
         &mut self,
         message: &[u8],
@@ -387,8 +389,8 @@ impl Answerer {
         policy == NamePolicy::Remote
     }
 
-    /// Whether a resolver may have put this name together with a search domain of resolv.conf(5): to the proxy, each such
-    /// name would exist, and the one that the program means would never be asked for.
+    /// Whether a resolver may have built this name with a search domain of resolv.conf(5). Every such name would exist
+    /// through the proxy, so the resolver would never query the name that the program means.
     fn is_search_attempt(&self, name: &HostName) -> bool {
         self.search
             .iter()
@@ -428,7 +430,7 @@ impl Answerer {
         Ok(())
     }
 
-    /// A server has answered, or there is none.
+    /// Handles the answer, or the timeout, of a forwarded query.
     fn come_back(&mut self, id: u64) {
         let Some(query) = self.forwarded.remove(&id) else {
             return;
@@ -447,9 +449,9 @@ impl Answerer {
     }
 }
 
-/// Tokens below it are our own sockets for datagrams.
+/// Tokens below this are the answerer's own datagram sockets.
 const FIRST_LISTENER: u64 = 16;
-/// Tokens from here on are streams, and queries that a server was asked.
+/// Tokens from here on are streams and forwarded queries.
 const FIRST_NUMBER: u64 = 1024;
 
 impl Own {
@@ -473,7 +475,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// The query itself as an answer with a code.
+/// Turns the query into an answer with a response code.
 fn failure(query: &[u8], code: u8) -> Option<Vec<u8>> {
     let mut message = query.to_vec();
     *message.get_mut(2)? |= 0x80;
@@ -482,7 +484,7 @@ fn failure(query: &[u8], code: u8) -> Option<Vec<u8>> {
     (message.len() >= 12).then_some(message)
 }
 
-/// `search` and `domain` of resolv.conf(5), or else the domain of the machine's own name.
+/// `search` and `domain` of resolv.conf(5), or else the domain of the host name.
 fn search_domains() -> Vec<String> {
     let file = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let mut domains = Vec::new();

@@ -1,7 +1,7 @@
-//! The thread that waits for an answer: its fds, its memory, its program.
+//! The thread whose call waits for an answer: its fds, its memory, its program.
 //!
-//! Everything here may be about another thread, should the caller have ended and its id been given out anew: what was
-//! found counts only if the call still waits afterwards (`Listener::is_waiting`).
+//! If the caller has ended and its ID was reused, all of this may concern another thread. The results count only if the
+//! call still waits afterwards (`Listener::is_waiting`).
 
 #![forbid(unsafe_code)]
 
@@ -23,18 +23,18 @@ pub struct Caller {
     handle: Rc<Handle>,
 }
 
-/// What leads to a thread.
+/// A reference to a thread.
 struct Handle {
     pidfd: OwnFd,
     process: pid_t,
 }
 
-/// Those of the threads that called lately.
+/// The handles of recent callers.
 #[derive(Default)]
 pub struct Callers(RefCell<HashMap<pid_t, Rc<Handle>>>);
 
 impl Callers {
-    /// More threads than connect in turn.
+    /// More threads than take turns in connecting.
     const MOST: usize = 256;
 
     pub fn open(&self, thread: pid_t) -> Result<Caller, Errno> {
@@ -43,8 +43,8 @@ impl Callers {
             return Ok(Caller { thread, handle });
         }
         let caller = Caller::open(thread)?;
-        // A pidfd of a thread leads to that thread or nowhere, whoever has its id by now. One of a process may lead to another
-        // than the thread that has the id.
+        // A thread's pidfd refers to that thread only, even if its ID is reused. A process's pidfd may refer to another
+        // process than that of the thread which has the ID now, so it is not cached.
         if caller.handle.process == thread || sys::open_thread(thread).is_ok() {
             let mut known = self.0.borrow_mut();
             if known.len() >= Self::MOST {
@@ -55,14 +55,14 @@ impl Callers {
         Ok(caller)
     }
 
-    /// What a thread has under `fd`, and what leads to the thread.
+    /// Borrows what a thread has under `fd`, and returns the thread's handle.
     ///
     /// # Errors
-    /// As [`Caller::borrow`]; EACCES also where the thread is not to be had.
+    /// As [`Caller::borrow`]; also EACCES if the thread may not be opened.
     pub fn borrow(&self, thread: pid_t, fd: Fd) -> Result<(Caller, OwnFd), Errno> {
         let caller = self.open(thread).map_err(|_| Errno::EACCES)?;
         match sys::borrow_fd(&caller.handle.pidfd, fd) {
-            // It has ended, and another one has its id.
+            // The thread has ended, and its ID was reused.
             Err(Errno::ESRCH) => {
                 self.0.borrow_mut().remove(&thread);
                 let caller = self.open(thread).map_err(|_| Errno::EACCES)?;
@@ -85,7 +85,7 @@ impl Caller {
     pub fn open(thread: pid_t) -> Result<Caller, Errno> {
         let process = process_of(thread)?;
         let pidfd = match sys::open_thread(thread) {
-            // Before Linux 6.9 there is none for a thread.
+            // Before Linux 6.9 a thread has no pidfd of its own.
             Err(Errno::EINVAL) => sys::open_process(process)?,
             opened => opened?,
         };
@@ -98,10 +98,10 @@ impl Caller {
         self.handle.process
     }
 
-    /// The open file of an fd.
+    /// Borrows the open file of an fd.
     ///
     /// # Errors
-    /// EBADF: there is none. EACCES: it may not be had.
+    /// EBADF: it is not open. EACCES: not permitted.
     pub fn borrow(&self, fd: Fd) -> Result<OwnFd, Errno> {
         sys::borrow_fd(&self.handle.pidfd, fd).map_err(as_refusal)
     }
@@ -120,7 +120,7 @@ impl Caller {
         Ok(i32::from_ne_bytes(bytes))
     }
 
-    /// A socket address, as the kernel takes one from a program.
+    /// Reads a socket address as the kernel does for a system call.
     pub fn read_address(&self, address: u64, length: i32) -> Result<SockAddr, Errno> {
         let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
         if length > size_of::<libc::sockaddr_storage>() {
@@ -133,7 +133,7 @@ impl Caller {
         SockAddr::from_bytes(&bytes).ok_or(Errno::EINVAL)
     }
 
-    /// Bytes into a program's buffer whose size is at `length`: as many as fit, and how many there are.
+    /// Writes bytes to a program's buffer whose size is at `length`: as many as fit, and stores how many there are.
     pub fn write_sized(&self, address: u64, length: u64, bytes: &[u8]) -> Result<(), Errno> {
         let room = usize::try_from(self.read_int(length)?).map_err(|_| Errno::EINVAL)?;
         self.write(address, bytes.get(..room).unwrap_or(bytes))?;
@@ -147,7 +147,9 @@ impl Caller {
 
 /// Whether an fd of a thread has FD_CLOEXEC.
 pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
-    // `pos:\t0\nflags:\t02004002\n`, and more (proc(5)).
+    // The format is `pos:\t0
+    // flags:\t02004002
+    // `, followed by more lines (proc(5)).
     let mut start = [0; 64];
     let Ok(length) = sys::read_start(&format!("/proc/{thread}/fdinfo/{fd}\0"), &mut start) else {
         return false;
@@ -160,7 +162,7 @@ pub fn closes_on_exec(thread: pid_t, fd: Fd) -> bool {
         .is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
 }
 
-/// Whether the process of a thread has others. True where it cannot be told.
+/// Whether the thread's process has other threads. True if that cannot be determined.
 pub fn has_threads(thread: pid_t) -> bool {
     let threads = fs::read_dir(format!("/proc/{thread}/task"));
     threads.map_or(true, |threads| threads.count() != 1)
@@ -168,7 +170,7 @@ pub fn has_threads(thread: pid_t) -> bool {
 
 /// The process of a thread.
 pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
-    // Most connects are made by the first thread, and procfs takes its time.
+    // Most connects are made by the main thread, and this check is cheaper than procfs.
     if sys::open_process(thread).is_ok() {
         return Ok(thread);
     }
@@ -180,15 +182,15 @@ pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
         .ok_or(Errno::ESRCH)
 }
 
-/// Which programs are Go's, by their files.
+/// Which executables were built by Go, by their files.
 #[derive(Default)]
 pub struct Programs(HashMap<(u64, u64, i64), bool>);
 
-/// More programs than a tree usually has.
+/// More programs than a process tree usually has.
 const MOST: usize = 1024;
 
 impl Programs {
-    /// Whether the program of a thread was made by the Go linker. One that cannot be looked at is not.
+    /// Whether the thread's program was linked by the Go linker. False if the executable cannot be examined.
     pub fn is_go(&mut self, thread: pid_t) -> bool {
         let link = format!("/proc/{thread}/exe");
         let Ok(file) = fs::metadata(&link) else {

@@ -1,6 +1,7 @@
-//! Datagrams: those to a DNS server are for the answerer, those to a fake IP are refused, others pass.
+//! Datagrams: those to a DNS server go to the answerer, those to a fake IP are refused, others pass.
 //!
-//! Their address was read from memory that may change, so a call that passes is made here, on the program's socket.
+//! The address was read from memory that may change, so a call that passes is made by the supervisor, on the program's
+//! socket.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +18,7 @@ const LARGEST: usize = 65_535;
 impl Supervisor {
     pub fn connect_datagram(&mut self, _call: &Call, of: Borrowed, address: &SockAddr) -> Reply {
         let socket = of.socket.fd();
-        // AF_UNSPEC dissolves the association.
+        // AF_UNSPEC dissolves the association, so it has no destination.
         let to = address.inet();
         let Some(to) = to else {
             return sys::connect(socket, address).into();
@@ -31,14 +32,14 @@ impl Supervisor {
         }
     }
 
-    /// An internet datagram socket; `Err`: the answer for any other.
+    /// The internet datagram socket of the call; `Err`: the reply for any other socket.
     fn datagram_socket(&self, call: &Call) -> Result<Borrowed, Reply> {
         let of = self.borrow(call).map_err(|errno| match errno {
-            // The kernel says it better.
+            // Let the kernel report the error.
             Errno::EBADF | Errno::ENOTSOCK => Reply::Pass,
             errno => Reply::Fail(errno),
         })?;
-        // A TCP socket takes no address; other families never leave the machine by one.
+        // A TCP socket ignores the address; other families never leave the machine by an internet address.
         match is_internet(of.socket.fd()) && !may_be_tcp(of.socket.fd()) {
             true => Ok(of),
             false => Err(Reply::Pass),
@@ -86,14 +87,14 @@ impl Supervisor {
         flags: i32,
         to: Option<&SockAddr>,
     ) -> Result<usize, Errno> {
-        // To udp(7), AF_UNSPEC is AF_INET.
+        // udp(7) treats AF_UNSPEC as AF_INET.
         let inet = to.and_then(|to| match to.family() {
             libc::AF_UNSPEC => as_inet(to)?.inet(),
             _ => to.inet(),
         });
         if let Some(to) = inet {
             if self.answerer.is_for(to) {
-                // Resolvers use sendto, or connect: a message would need its control data looked at.
+                // Resolvers use sendto or connect; for a message the control data would have to be examined too.
                 return Err(tailchain_core::route::RAW_DNS_ERROR);
             }
             if let Some((errno, _)) = self.router.refusal_of_datagram(to) {
@@ -115,7 +116,7 @@ impl Supervisor {
     }
 
     pub fn send_messages(&mut self, call: &Call) -> Reply {
-        /// struct mmsghdr: struct msghdr, and how much of it was sent.
+        /// struct mmsghdr: struct msghdr, and the number of bytes sent.
         const MESSAGE: u64 = size_of::<libc::mmsghdr>() as u64;
         const LENGTH: u64 = core::mem::offset_of!(libc::mmsghdr, msg_len) as u64;
         let of = match self.datagram_socket(call) {
@@ -163,7 +164,7 @@ impl Supervisor {
     }
 }
 
-/// What sendmsg(2) is given.
+/// The arguments of sendmsg(2).
 struct Message {
     to: Option<SockAddr>,
     bytes: Vec<u8>,
@@ -172,7 +173,7 @@ struct Message {
 
 impl Message {
     fn read(of: &Borrowed, at: u64) -> Result<Message, Errno> {
-        /// sysctl net.core.optmem_max is about so much.
+        /// About the value of sysctl net.core.optmem_max.
         const LARGEST_CONTROL: usize = 20_480;
         let word = |offset: usize| {
             let mut bytes = [0; 8];
@@ -224,7 +225,7 @@ impl Message {
     }
 }
 
-/// size_t of the kernel's msghdr; musl has an int and padding there.
+/// The kernel's msghdr has a size_t here; musl has an int and padding.
 fn length(word: u64) -> usize {
     #[cfg(target_env = "musl")]
     let word = word & 0xffff_ffff;

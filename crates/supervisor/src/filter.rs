@@ -1,16 +1,16 @@
-//! The filter: which system calls the supervisor is asked about, as a BPF program (seccomp(2), bpf(4)).
+//! The filter, a BPF program (seccomp(2), bpf(4)): it decides which system calls are reported to the supervisor.
 //!
-//! Data never is: read, write, send and recv on a connected socket pass. The kernel (5.11) keeps a bitmap of the system
-//! calls that a filter lets pass whatever their arguments are, and does not run it for them.
+//! Data calls are not: read, write, send, and recv on a connected socket pass. For system calls that a filter always
+//! allows, the kernel (since 5.11) keeps a bitmap and does not run the filter.
 //!
-//! Assembled here: seccompiler has no action that notifies, and libseccomp is a C library.
+//! Assembled here, since seccompiler has no notify action and libseccomp is a C library.
 
 #![forbid(unsafe_code)]
 
 use libc::{c_int, c_long};
 use tailchain_core::supervised::Pass;
 
-/// One instruction of BPF.
+/// A BPF instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
     pub code: u16,
@@ -19,12 +19,12 @@ pub struct Instruction {
     pub k: u32,
 }
 
-/// What a program that is supervised may need.
+/// What kind of program is supervised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// A Go program: its socket stays under its fd, and only SO_ERROR has to be answered for.
+    /// A Go program: its socket stays under its fd, and only SO_ERROR must be answered.
     Go,
-    /// Any program: a placeholder may be under the fd, which answers other calls differently than a socket.
+    /// Any program: the fd may refer to a placeholder, which answers other calls differently from the socket.
     Any,
 }
 
@@ -34,7 +34,7 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// System calls of the x32 ABI have this bit.
+/// System calls of the x32 ABI have this bit set.
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
 
@@ -55,7 +55,7 @@ const fn high(argument: u32) -> u32 {
     low(argument) + 4
 }
 
-/// What becomes of a call.
+/// The action for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Allow,
@@ -73,33 +73,33 @@ impl Action {
     }
 }
 
-/// The argument after those of connect(2).
+/// The index of the argument after connect(2)'s own, which holds the pass.
 const PASS: u32 = 3;
 
-/// When the supervisor is asked about a system call.
+/// When a system call is reported to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Always,
     /// Unless this argument has this value.
     Unless(u32, u64),
-    /// This argument, a pointer, is not NULL.
+    /// If this argument, a pointer, is not NULL.
     Pointer(u32),
-    /// Never: it fails.
+    /// Never: the call fails.
     Fails(c_int),
-    /// These two arguments, as 32 bits, have these values.
+    /// If these two arguments have these 32-bit values.
     Arguments([(u32, c_int); 2]),
-    /// This argument, as 32 bits, has one of these values.
+    /// If this argument has one of these 32-bit values.
     OneOf(u32, &'static [c_int]),
-    /// This argument, a pointer, is not NULL; and the call fails with MSG_FASTOPEN in that one.
+    /// If this argument, a pointer, is not NULL. The call fails with MSG_FASTOPEN in `flags`.
     Address {
         pointer: u32,
         flags: u32,
     },
-    /// Always; and it fails with MSG_FASTOPEN in this argument.
+    /// Always. The call fails with MSG_FASTOPEN in this argument.
     Flags(u32),
 }
 
-/// Whether a socket blocks, and how much of what was written it still holds (linux/sockios.h).
+/// Sets whether a socket blocks; queries how many written bytes it still holds (linux/sockios.h).
 pub const IOCTLS: &[c_int] = &[FIONBIO, SIOCOUTQ, SIOCOUTQNSD];
 pub const FIONBIO: c_int = libc::FIONBIO as c_int;
 pub const SIOCOUTQ: c_int = libc::TIOCOUTQ as c_int;
@@ -107,7 +107,7 @@ pub const SIOCOUTQNSD: c_int = 0x894b;
 
 const SOCKET_ERROR: Rule = Rule::Arguments([(1, libc::SOL_SOCKET), (2, libc::SO_ERROR)]);
 
-/// The system calls that are not let through at once.
+/// The system calls that do not pass at once.
 fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
     let mut rules = vec![
         (libc::SYS_connect, Rule::Unless(PASS, pass.word())),
@@ -121,12 +121,12 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
         ),
         (libc::SYS_sendmsg, Rule::Flags(2)),
         (libc::SYS_sendmmsg, Rule::Flags(3)),
-        // For the epoll instances of a program to be known; they are not looked for at each connect. A Go program makes
-        // one, and may start others.
+        // The epoll instances of a program must be known, since they are not searched for at each connect. A Go program
+        // creates one itself, and may start other programs.
         (libc::SYS_epoll_create1, Rule::Always),
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_epoll_create, Rule::Always),
-        // It would connect without a system call of its own; programs do without it.
+        // io_uring would connect without a connect(2); programs have a fallback.
         (libc::SYS_io_uring_setup, Rule::Fails(libc::ENOSYS)),
     ];
     rules.extend(match extent {
@@ -136,18 +136,18 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
             (libc::SYS_setsockopt, Rule::Always),
             (libc::SYS_getsockname, Rule::Always),
             (libc::SYS_shutdown, Rule::Always),
-            // A program that waits no more makes its socket block: time to give it back.
+            // A program that stops waiting makes its socket blocking, which is the time to give it back.
             (
                 libc::SYS_fcntl,
                 Rule::OneOf(1, &[libc::F_SETFL, libc::F_DUPFD, libc::F_DUPFD_CLOEXEC]),
             ),
-            // So that all fds of a socket are known; they are not looked for at each connect.
+            // All fds of a socket must be known, since they are not searched for at each connect.
             (libc::SYS_dup, Rule::Always),
             (libc::SYS_dup3, Rule::Always),
             #[cfg(target_arch = "x86_64")]
             (libc::SYS_dup2, Rule::Always),
             (libc::SYS_ioctl, Rule::OneOf(1, IOCTLS)),
-            // For the answers to resolvers that look at where one comes from. Go's does not.
+            // For answers to resolvers that check the source address. Go's does not.
             (libc::SYS_recvfrom, Rule::Pointer(4)),
             (libc::SYS_recvmsg, Rule::Always),
         ],
@@ -155,7 +155,7 @@ fn rules(extent: Extent, pass: Pass) -> Vec<(c_long, Rule)> {
     rules
 }
 
-/// The filter as the kernel takes it.
+/// The filter in the kernel's format.
 pub fn program(extent: Extent, pass: Pass) -> Vec<Instruction> {
     let mut program = vec![
         load(ARCH),
@@ -178,7 +178,7 @@ pub fn program(extent: Extent, pass: Pass) -> Vec<Instruction> {
     program
 }
 
-/// It returns in any case.
+/// The instructions of a rule. They end with a return on every path.
 fn block(rule: Rule) -> Vec<Instruction> {
     match rule {
         Rule::Always => vec![end(Action::Ask)],
@@ -202,7 +202,7 @@ fn block(rule: Rule) -> Vec<Instruction> {
         Rule::OneOf(argument, values) => {
             let mut block = vec![load(low(argument))];
             for (index, value) in values.iter().enumerate() {
-                // Past the other comparisons, and the end for those that are none of them.
+                // Jumps over the remaining comparisons and the return for no match.
                 let left = u8::try_from(values.len() - index).unwrap_or(u8::MAX);
                 block.push(jump(JUMP_IF_EQUAL, *value as u32, left, 0));
             }
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// What the kernel does with a filter.
+    /// Runs a filter as the kernel does.
     fn run(program: &[Instruction], call: &Call) -> u32 {
         let word = |offset: u32| match offset {
             NUMBER => call.number,

@@ -1,4 +1,4 @@
-//! Whether a program still has the socket that a connection is made for.
+//! Whether a program still holds the socket that a connect is made for.
 
 #![forbid(unsafe_code)]
 
@@ -10,11 +10,11 @@ use std::path::Path;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, FileId};
 
-/// Whether the program of the job holds its socket, or its placeholder. True also where it cannot be told.
+/// Whether the program of the job holds its socket or its placeholder. True also if that cannot be determined.
 pub fn is_held(job: &Job) -> bool {
     let caller = match Caller::open(job.thread) {
         Ok(caller) => caller,
-        // The thread is gone; others of its process may wait.
+        // The thread has ended; other threads of its process may wait.
         Err(Errno::ESRCH) => return false,
         Err(_) => return true,
     };
@@ -28,7 +28,7 @@ pub fn is_held(job: &Job) -> bool {
     is_there || has_other_fd(job)
 }
 
-/// Look at all fds of the process.
+/// Checks all fds of the process.
 fn has_other_fd(job: &Job) -> bool {
     let file = match &job.face {
         Face::Placeholder(placeholder) => Ok(placeholder.file),
@@ -40,7 +40,7 @@ fn has_other_fd(job: &Job) -> bool {
     !fds_of(job.thread, file).is_empty()
 }
 
-/// The fds of a thread's process that lead to a socket.
+/// The fds of a thread's process that refer to a socket.
 pub fn fds_of(thread: pid_t, socket: FileId) -> Vec<Fd> {
     let name = format!("socket:[{}]", socket.inode());
     let Ok(fds) = fs::read_dir(format!("/proc/{thread}/fd")) else {

@@ -1,4 +1,4 @@
-//! One connect that is being made.
+//! A connect in progress.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::router::connect::nowhere;
 use tailchain_core::sys::{self, Fd, OwnFd};
 
-/// A call of connect(2) that waits for the end.
+/// A call of connect(2) that waits for the result.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     pub call: u64,
@@ -22,41 +22,42 @@ pub struct Waiter {
     pub thread: pid_t,
 }
 
-/// What the program has under its fd meanwhile.
+/// What the program's fd refers to meanwhile.
 pub enum Face {
-    /// Its own socket, and its thread waits.
+    /// The program's own socket; its thread waits.
     Own,
-    /// Its own socket. `is_go`: SO_ERROR says EINPROGRESS until the tunnel is established, and Go waits on.
+    /// The program's own socket, non-blocking. `is_go`: SO_ERROR reports EINPROGRESS until the tunnel is established,
+    /// which makes Go wait again.
     Gate {
         is_go: bool,
     },
     Placeholder(Placeholder),
 }
 
-/// Who makes the connection.
+/// What drives the connect.
 pub enum Engine {
-    /// A tunnel, for a thread that waits.
+    /// A dial for a thread that waits.
     Waited(Box<Blocking<'static>>),
-    /// A tunnel, which nobody waits for.
+    /// A dial without a waiting thread.
     Meanwhile(Box<Driver<'static>>),
-    /// The kernel, for a thread that waits.
+    /// The kernel's connect, for a thread that waits.
     Kernel { until: Option<Duration> },
 }
 
-/// Where a job stands.
+/// The state of a job after a step.
 pub enum Stand {
     Wait {
         fd: Fd,
         events: c_short,
         deadline: Duration,
     },
-    /// The caller's own time limit (SO_SNDTIMEO) is over.
+    /// The caller's own timeout (SO_SNDTIMEO) has expired.
     LimitOver,
     Finished(Result<(), Errno>),
 }
 
 impl Stand {
-    /// Until somebody else has done something.
+    /// Waits until another part of the supervisor resumes it.
     pub const DELAYED: Stand = Stand::Wait {
         fd: -1,
         events: 0,
@@ -67,30 +68,30 @@ impl Stand {
 pub struct Job {
     pub socket: OwnFd,
     pub cookie: u64,
-    /// As the program dialled it.
+    /// The address that the program dialled.
     pub dialled: SocketAddr,
     pub engine: Engine,
     pub face: Face,
     pub waiters: Vec<Waiter>,
-    /// It has not begun: the address of a proxy is yet to be found.
+    /// Not started yet: the address of a proxy is still being resolved.
     pub is_delayed: bool,
-    /// The program was told that it is in progress.
+    /// The call has returned EINPROGRESS to the program.
     pub told: bool,
     pub deadline: Duration,
-    /// What is watched for it.
+    /// The fd that is watched for this job.
     pub watched: Option<Fd>,
     pub end: Option<Result<(), Errno>>,
-    /// The program ended it, by shutdown(2).
+    /// The program aborted it, by shutdown(2).
     pub is_cut_short: bool,
-    /// The socket that takes the place of the program's, where families differ.
+    /// The socket that replaces the program's, if the families differ.
     pub replacement: Option<RegisteredFd>,
-    /// Where the connect was called, to see whether anybody still wants it.
+    /// The thread that called connect: to check whether the program still holds the socket.
     pub thread: pid_t,
     pub fd: Fd,
     pub began: Duration,
 }
 
-/// Later than anybody waits.
+/// Later than any deadline.
 pub const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Job {
@@ -122,7 +123,7 @@ impl Job {
         }
     }
 
-    /// How the kernel's connect ended. connect(2) says so, once.
+    /// The result of the kernel's connect, which connect(2) reports once.
     fn ask_kernel(&self) -> Result<(), Errno> {
         match sys::connect(self.socket.fd(), &nowhere()) {
             Err(Errno::EISCONN) => Ok(()),
@@ -130,7 +131,7 @@ impl Job {
         }
     }
 
-    /// The tunnel's driver.
+    /// The driver of the tunnel.
     pub fn driver(&mut self) -> Option<&mut Driver<'static>> {
         match &mut self.engine {
             Engine::Waited(blocking) => Some(&mut blocking.driver),
@@ -139,7 +140,7 @@ impl Job {
         }
     }
 
-    /// Nobody waits for it any more.
+    /// Continues without a waiting thread.
     pub fn go_on_meanwhile(self) -> Job {
         let engine = match self.engine {
             Engine::Waited(blocking) => {
@@ -167,15 +168,15 @@ impl Job {
         }
     }
 
-    /// Whether an event comes when nobody has its placeholder any more.
+    /// Whether an event is reported when no fd refers to its placeholder any more.
     pub fn is_watched_by_placeholder(&self) -> bool {
         matches!(&self.face, Face::Placeholder(placeholder) if placeholder.wake_fd().is_some())
     }
 
-    /// The program's end of its placeholder, as the program has it under the fd that it connected.
+    /// Borrows the program's end of the placeholder, from the fd that it connected.
     ///
     /// # Errors
-    /// It has something else there by now, or is gone.
+    /// The fd refers to something else by now, or the thread is gone.
     pub fn program_end(&self) -> Result<OwnFd, Errno> {
         let Face::Placeholder(placeholder) = &self.face else {
             return Err(Errno::EBADF);
@@ -187,7 +188,7 @@ impl Job {
         }
     }
 
-    /// The socket that the program gets.
+    /// The socket that the program gets in the end.
     pub fn final_socket(&self) -> Fd {
         let replacement = self.replacement.as_ref().map(RegisteredFd::fd);
         replacement.unwrap_or(self.socket.fd())

@@ -1,35 +1,36 @@
-//! Programs that no preloaded library reaches: static ones, Go's, those with a resolver of their own.
+//! Supervision of programs that no preloaded library reaches: statically linked ones, Go programs, and programs with
+//! their own resolver.
 //!
-//! A seccomp filter (`filter`) makes the kernel ask a supervisor about each connect(2) and a few other calls; data is
-//! not among them. The supervisor borrows the program's socket (pidfd_getfd(2)), makes the tunnel on it with the same
-//! `dial` that preloaded programs use, routed by the same `router`, and answers the call (seccomp_unotify(2)).
+//! A seccomp filter (`filter`) makes the kernel report each connect(2) and a few other calls to a supervisor, but no
+//! data calls. The supervisor borrows the program's socket (pidfd_getfd(2)), establishes the tunnel on it with the same
+//! `dial` and `router` that preloaded programs use, and answers the call (seccomp_unotify(2)).
 //!
 //! # The life of a connect
 //!
-//! `connect` copies the address out of the program's memory, asks the router, and then
+//! `connect` copies the address out of the program's memory, asks the router for the route, and then handles the call:
 //!
-//! - *direct*: makes the kernel's connect itself. To let the program's own call go on would let another thread
-//!   change the address between.
-//! - *blocking*: the caller waits for its answer while the tunnel is made. A call that was interrupted by a signal comes
-//!   again, and finds its tunnel by SO_COOKIE of the socket.
-//! - *non-blocking, Go*: the program's own socket stays under its fd and the call is answered EINPROGRESS. Until the tunnel is
-//!   established, SO_ERROR says EINPROGRESS too: Go's `netFD.connect` waits again, and each answer of the proxy
-//!   is an event.
-//! - *non-blocking, others*: a placeholder is put under the fd (SECCOMP_IOCTL_NOTIF_ADDFD), and the socket back at the call
-//!   that asks how the connect ended.
+//! - *direct*: the supervisor makes the kernel's connect itself. If the program's own call continued, another thread
+//!   could change the address in between.
+//! - *blocking*: the caller waits for its answer during the dial. A call that a signal interrupted is restarted, and
+//!   finds its dial by the SO_COOKIE of the socket.
+//! - *non-blocking, Go*: the program's own socket stays under its fd, and the call returns EINPROGRESS. Until the
+//!   tunnel is established, SO_ERROR returns EINPROGRESS too, so Go's `netFD.connect` waits again; each reply of the
+//!   proxy is an event.
+//! - *non-blocking, others*: a placeholder is installed under the fd (SECCOMP_IOCTL_NOTIF_ADDFD), and the socket is put
+//!   back at the call that asks for the result.
 //!
 //! # Names
 //!
-//! A datagram socket that is connected to port 53 is connected to the `answerer` instead, which gives fake IPs from the
-//! table that all processes of the user share. What is sent there with an address goes to it too; the answer is given
-//! to the program with the address of the server (`receive`). A stream to port 53 of an address is connected to the
-//! answerer as well (`streams`).
+//! A datagram socket that connects to port 53 is connected to the `answerer` instead, which returns fake IPs from the
+//! user's shared name table. Datagrams sent to port 53 with an address go there too, and the program gets the answer
+//! with the address of the server (`receive`). A TCP connection to port 53 of an address goes to the answerer as well
+//! (`streams`).
 //!
 //! # Fail closed
 //!
-//! Memory that cannot be read, an fd that cannot be borrowed, a supervisor that is gone (ENOSYS, by the kernel) fail the
-//! call. The kernel makes a call itself only where its fd alone decided that (a unix socket), never after memory
-//! was read.
+//! The call fails if memory cannot be read, if an fd cannot be borrowed, or if the supervisor is gone (the kernel
+//! returns ENOSYS). A call continues in the kernel only if its fd alone decided that (e.g. a unix socket), never after
+//! memory was read.
 
 mod answerer;
 mod caller;

@@ -1,4 +1,4 @@
-//! The supervisor's side of the filter: system calls that wait for an answer (seccomp_unotify(2)).
+//! The supervisor's end of the filter: it receives the system calls that wait for an answer (seccomp_unotify(2)).
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use libc::{c_int, c_long, pid_t};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{Fd, OwnFd};
 
-/// A system call of a program, which waits.
+/// A system call of a program, which waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub id: u64,
@@ -17,7 +17,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Its first argument as an fd.
+    /// The first argument, as an fd.
     pub fn fd(&self) -> Fd {
         self.argument(0)
     }
@@ -33,14 +33,14 @@ impl Call {
     }
 }
 
-/// What a program is answered.
+/// The reply to a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     Value(i64),
     Fail(Errno),
-    /// The kernel makes the call. Only where that was decided by the fd alone: memory that was read may have changed.
+    /// The call continues in the kernel. Only if the fd alone decided that: memory that was read may have changed.
     Pass,
-    /// It is answered later; or nobody waits any more.
+    /// No reply now: it follows later, or the call no longer waits.
     Later,
 }
 
@@ -71,7 +71,7 @@ impl Listener {
         self.fd.fd()
     }
 
-    /// The next call. ENOENT: its caller was interrupted or ended; there may be another.
+    /// Receives the next call. ENOENT: its caller was interrupted or has ended; there may be another call.
     pub fn next(&mut self) -> Result<Call, Errno> {
         let call = sys::receive(self.fd.fd(), &mut self.buffer)?;
         Ok(Call {
@@ -82,12 +82,12 @@ impl Listener {
         })
     }
 
-    /// Whether the caller still waits: what was read of it before was its own.
+    /// Whether the call still waits. If so, everything read about its caller before was really the caller's.
     pub fn is_waiting(&self, id: u64) -> bool {
         sys::is_waiting(self.fd.fd(), id)
     }
 
-    /// Whether the answer arrived.
+    /// Sends the answer. Returns whether it arrived.
     pub fn answer(&self, id: u64, reply: Reply) -> bool {
         let (val, error, flags) = match reply {
             Reply::Value(value) => (value, 0, 0),
@@ -104,7 +104,7 @@ impl Listener {
         sys::answer(self.fd.fd(), &mut answer).is_ok()
     }
 
-    /// Put `socket` under the caller's `fd`, which is replaced (dup3(2)).
+    /// Installs `socket` under the caller's `fd`, replacing what is there (dup3(2)).
     ///
     /// # Errors
     /// ENOENT: the caller was interrupted or is gone.
@@ -122,7 +122,7 @@ impl Listener {
         };
         match sys::add_fd(self.fd.fd(), &mut request) {
             Ok(_) => Ok(()),
-            // It was interrupted while this was under way.
+            // The call was interrupted meanwhile.
             Err(Errno::ESRCH | Errno::EINPROGRESS) => Err(Errno::ENOENT),
             Err(errno) => Err(errno),
         }

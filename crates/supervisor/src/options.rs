@@ -1,4 +1,5 @@
-//! What a program asks of a socket while its connect is pending: the answers of a connecting socket, and the end of it.
+//! Socket options and related calls while a connect is pending: they are answered as for a connecting socket, or end
+//! the connect.
 
 #![forbid(unsafe_code)]
 
@@ -13,16 +14,16 @@ use tailchain_core::errno::Errno;
 use tailchain_core::router::connect::{forget_association, kind_of, Kind};
 use tailchain_core::sys::{self, SockAddr};
 
-/// Options are short; a filter (SO_ATTACH_FILTER) holds pointers and is not for a pending socket.
+/// Options are short. (A filter, SO_ATTACH_FILTER, contains pointers, and is not supported on a pending socket.)
 const LONGEST_OPTION: usize = 1024;
 
-/// What a call is about.
+/// What a call refers to.
 enum About {
     /// A pending connect.
     Pending(u64, Borrowed),
-    /// A connect that is over, whose end is to be taken.
+    /// A connect that has ended, whose result is to be taken.
     Ended(u64, Borrowed),
-    /// A copy of the placeholder of a connect that has failed, whose program was told.
+    /// A copy of the placeholder of a failed connect, whose result was taken.
     Failed(Errno, Borrowed),
     /// Another socket.
     Other(Borrowed),
@@ -38,7 +39,7 @@ impl Supervisor {
                 Some(errno) => About::Failed(*errno, of),
                 None => About::Other(of),
             },
-            // A duplicate of the socket itself, from before its connect: that was never taken away.
+            // A duplicate of the socket from before its connect: its fd was not replaced.
             Some((_, job))
                 if job.end.is_some() && is_behind_placeholder(job) && of.cookie == job.cookie =>
             {
@@ -49,7 +50,7 @@ impl Supervisor {
         })
     }
 
-    /// Nothing is pending, nothing is to be told.
+    /// Whether no connect is pending and no result is left to take.
     fn is_idle(&mut self) -> bool {
         if !self.failed.is_empty() && sys::now() > self.failed_until {
             self.failed.clear();
@@ -84,7 +85,7 @@ impl Supervisor {
             Ok(About::Other(of)) => match self.untold.get(&of.cookie).map(|untold| untold.result) {
                 Some(end) if is_error => {
                     self.untold.remove(&of.cookie);
-                    // What the kernel has to say of it is less exact.
+                    // The kernel's own error is less exact.
                     let _ =
                         sys::get_option::<c_int>(of.socket.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
                     if let Err(errno) = end {
@@ -97,7 +98,8 @@ impl Supervisor {
         }
     }
 
-    /// SO_ERROR, and it is told. Where the call was interrupted, it comes again, and asks the socket.
+    /// Returns the result as SO_ERROR, which takes it. If the call was interrupted, it is restarted and asks the
+    /// socket.
     fn tell_end(
         &mut self,
         call: &Call,
@@ -116,12 +118,12 @@ impl Supervisor {
         self.jobs.get(&id).map_or(Reply::Fail(Errno::EIO), ask)
     }
 
-    /// A connecting socket has no error. To Go it is told that it still connects: it waits again.
+    /// A connecting socket has no error. Go gets EINPROGRESS, which makes it wait again.
     fn error_of_pending(&mut self, id: u64, call: &Call, of: &Borrowed) -> Reply {
-        // The last answer of the proxy may be there: there will be no event after it.
+        // The proxy's last reply may have arrived; no further event would follow it.
         self.step(id, step_if_ready);
         let Some(job) = self.jobs.get(&id) else {
-            // It ended just now.
+            // It has just ended.
             return self.get_option(call);
         };
         if job.end.is_some() {
@@ -195,7 +197,7 @@ impl Supervisor {
         }
     }
 
-    /// shutdown(2): on a connecting socket it ends the attempt, and the kernel leaves ECONNRESET.
+    /// shutdown(2): aborts the dial of a connecting socket; the kernel leaves ECONNRESET.
     pub fn shut_down(&mut self, call: &Call) -> Reply {
         let about = match self.is_idle() {
             true => return Reply::Pass,
@@ -219,7 +221,8 @@ impl Supervisor {
         }
     }
 
-    /// fcntl(2) with F_SETFL. A program that makes its socket block waits no more in poll(2), and is given it.
+    /// fcntl(2) with F_SETFL. A program that makes its socket blocking no longer waits in poll(2), and gets the socket
+    /// back.
     pub fn set_flags(&mut self, call: &Call) -> Reply {
         if self.is_idle() {
             return Reply::Pass;
@@ -228,7 +231,7 @@ impl Supervisor {
         self.give_back(call, about)
     }
 
-    /// dup(2) and its relatives. A socket that is connected already is connected under all its fds.
+    /// dup(2) and its variants. If the socket is connected already, it is put back under all its fds.
     pub fn duplicate(&mut self, call: &Call) -> Reply {
         if !self.any_duplicates {
             self.any_duplicates = self.borrow(call).is_ok_and(|of| {
@@ -249,14 +252,14 @@ impl Supervisor {
                 if call.argument(1) != filter::FIONBIO
                     && self.jobs.get(&id).is_some_and(is_behind_placeholder) =>
             {
-                // What fills a placeholder was not written by the program.
+                // The bytes queued in a placeholder were not written by the program.
                 of.caller.write(call.pointer(2), &0i32.to_ne_bytes()).into()
             }
             about => self.give_back(call, about),
         }
     }
 
-    /// Give the program its socket back, if it is connected; the kernel makes the call, for which no memory was read.
+    /// Puts the program's socket back if it is connected. The call continues in the kernel, since no memory was read.
     fn give_back(&mut self, call: &Call, about: Result<About, Errno>) -> Reply {
         match about {
             Ok(About::Ended(id, of)) => match self.take_end_for_later(id, call, of) {
@@ -267,7 +270,7 @@ impl Supervisor {
         }
     }
 
-    /// The program has its socket back, and is yet to be told how the connect ended. `Some`: it goes on with its
+    /// Puts the program's socket back, while the program has yet to ask for the result. `Some`: it keeps its
     /// placeholder.
     fn take_end_for_later(
         &mut self,
@@ -339,7 +342,7 @@ fn get_on_socket(call: &Call, of: &Borrowed, job: &Job) -> Reply {
         let (level, name) = (call.argument(1), call.argument(2));
         let length = crate::sys::get_option(job.final_socket(), level, name, &mut value)?;
         if (level, name, job.end) == (libc::IPPROTO_TCP, libc::TCP_INFO, None) {
-            // It is connected to the proxy: the program's connection is not made yet. tcpi_state comes first.
+            // Connected to the proxy, while the program's connection is not established. tcpi_state is the first byte.
             if let Some(state) = value.first_mut() {
                 *state = sys::TCP_CONNECTING;
             }

@@ -1,5 +1,5 @@
-//! Addresses of proxies that the config names. libc may take seconds to find one, and the supervisor has other programs'
-//! calls to answer: a thread asks it.
+//! Addresses of proxies that are configured by name. libc may take seconds to resolve one, and the supervisor must
+//! answer other programs' calls meanwhile, so a thread resolves them.
 
 #![forbid(unsafe_code)]
 
@@ -14,19 +14,19 @@ use tailchain_core::host::Host;
 use tailchain_core::router::Libc;
 use tailchain_core::sys::{self, Fd, OwnFd};
 
-/// From then on an address is looked up again; meanwhile it is used.
+/// An address older than this is resolved again, and used meanwhile.
 const OLD: Duration = Duration::from_secs(30);
-/// As long a name that was not found is taken not to be there.
+/// How long a failed lookup is cached.
 const FAILED: Duration = Duration::from_secs(1);
 
 type Name = (String, u16);
 type Found = Result<Vec<SocketAddr>, Errno>;
 
 pub struct ProxyNames {
-    /// Those that a connect may need.
+    /// The names that a connect may need.
     names: Vec<Name>,
     entries: Mutex<HashMap<Name, Entry>>,
-    /// Readable when a name was looked up.
+    /// Readable when a lookup has finished.
     event: OwnFd,
 }
 
@@ -38,7 +38,7 @@ struct Entry {
 
 impl ProxyNames {
     pub fn new(config: &Config) -> Result<&'static ProxyNames, Errno> {
-        // The others of a strict chain are told to the proxies before them.
+        // In a strict chain, the previous proxy resolves the name of each further proxy.
         let first = match config.chain {
             ChainKind::Strict => 1,
             _ => config.proxies.len(),
@@ -62,7 +62,7 @@ impl ProxyNames {
         self.event.fd()
     }
 
-    /// Whether a dial can begin. If not, [`ProxyNames::event`] tells when to ask again.
+    /// Whether a dial can begin. If not, [`ProxyNames::event`] becomes readable when it is time to ask again.
     pub fn are_known(&'static self) -> bool {
         let now = sys::now();
         let mut are_known = true;
@@ -98,7 +98,7 @@ impl ProxyNames {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.entry(name.clone()).or_default();
         entry.is_asked = false;
-        // What was found before is better than nothing.
+        // An earlier address is better than none.
         if found.is_ok() || !matches!(entry.found, Some((_, Ok(_)))) {
             entry.found = Some((sys::now(), found));
         }

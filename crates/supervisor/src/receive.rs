@@ -1,5 +1,5 @@
-//! recvfrom(2) and recvmsg(2) on a datagram socket that asked a name server: the answer is the answerer's, and resolvers
-//! (musl's, c-ares, dnspython) take it only from the server's own address.
+//! recvfrom(2) and recvmsg(2) on a datagram socket that has sent a DNS query. The answer comes from the answerer, but
+//! resolvers (musl's, c-ares, dnspython) accept it only from the server's address.
 
 #![forbid(unsafe_code)]
 
@@ -10,16 +10,16 @@ use core::mem::offset_of;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::SockAddr;
 
-/// An answer of ours is never larger.
+/// The answerer's answers are never larger.
 const LARGEST: usize = 4096;
 
-/// Where a program wants a datagram.
+/// The program's buffers for a datagram.
 struct Place {
     /// Address and length of each buffer.
     buffers: Vec<(u64, usize)>,
     name: u64,
     name_length: u64,
-    /// Where further fields of struct msghdr are.
+    /// The address of struct msghdr, for its further fields.
     message: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Supervisor {
         let Ok(of) = self.borrow(call) else {
             return Reply::Pass;
         };
-        // Where nothing is of ours, the kernel makes the call: no memory was read.
+        // If the answer is not the answerer's, the call continues in the kernel: no memory was read.
         let Some((bytes, server)) = self.answerer.take_answer(of.cookie, of.socket.fd()) else {
             return Reply::Pass;
         };
@@ -91,7 +91,7 @@ impl Place {
         })
     }
 
-    /// As recvmsg(2) does: how much of it was taken.
+    /// Fills the buffers as recvmsg(2) does, and returns the number of bytes stored.
     fn fill(&self, of: &Borrowed, bytes: &[u8], server: &SockAddr) -> Result<usize, Errno> {
         let mut rest = bytes;
         for &(address, room) in &self.buffers {
@@ -120,7 +120,7 @@ impl Place {
     }
 }
 
-/// Room for one.
+/// A buffer for one datagram.
 pub fn buffer() -> Vec<u8> {
     vec![0; LARGEST]
 }

@@ -1,8 +1,9 @@
-//! Data of a program that uses its placeholder as if it were connected: it never asks how its connect ended, so there is no
-//! call at which its socket could be put back under its fd.
+//! Relays the data of a program that uses its placeholder as if it were connected. Such a program never asks for the
+//! result of its connect, so there is no call at which its socket could be put back.
 //!
-//! What it writes goes on to the socket. What comes is given to it and stays in the socket's queue until the program has
-//! read it: whenever the socket is put back after all, it holds just what the program has not seen.
+//! Data that the program writes is sent on the socket. Received data is passed to the program, and stays in the
+//! socket's queue until the program has read it. So whenever the socket is put back after all, it holds exactly the
+//! data that the program has not read.
 
 #![forbid(unsafe_code)]
 
@@ -11,44 +12,44 @@ use std::time::Duration;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd};
 
-/// Moved at once.
+/// The most bytes to move at once.
 const MOST: usize = 16 * 1024;
-/// How often, before others are looked at.
+/// How many times to move data before other jobs get their turn.
 const ROUNDS: usize = 16;
-/// The kernel counts one byte more than there are while it tells that there are none; what is unread counts hundreds.
+/// The kernel counts one byte too many for an empty queue; a queue with data counts hundreds.
 const NOTHING: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Relay {
-    /// Written by the program; the socket has had no room for it yet.
+    /// Written by the program, but the socket's buffer was full.
     outgoing: Vec<u8>,
-    /// Given to the program, and still in the socket's queue.
+    /// Bytes passed to the program that are still in the socket's queue.
     given: usize,
-    /// The program writes no more.
+    /// The program has shut down writing.
     is_written: bool,
-    /// Nothing more comes for the program.
+    /// The peer has shut down writing.
     is_read: bool,
-    /// The program has its socket back. What is written here by a copy of the placeholder goes on.
+    /// The program has its socket back. Data that a copy of the placeholder writes is still relayed.
     is_left: bool,
-    /// All fds of the program were closed, and there was something that it had not read.
+    /// All fds of the program were closed while it had unread data.
     is_unread: bool,
 }
 
-/// Where it stands.
+/// The state of a relay after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Until there is an event.
+    /// Wait for an event.
     Waits,
-    /// There may be more to do at once.
+    /// There may be more data to move at once.
     GoesOn,
-    /// Nobody has the placeholder any more, and all of it was sent.
+    /// No fd refers to the placeholder any more, and all data was sent.
     Over,
     /// The connection was reset.
     Reset,
 }
 
 impl Relay {
-    /// Move what can be moved. `wake` is the other end of the placeholder.
+    /// Moves as much data as possible. `wake` is the other end of the placeholder.
     pub fn run(&mut self, wake: Fd, socket: Fd) -> Flow {
         for _ in 0..ROUNDS {
             let sent = self.send(wake, socket);
@@ -66,7 +67,7 @@ impl Relay {
         Flow::GoesOn
     }
 
-    /// From the program.
+    /// Moves data from the program to the socket.
     fn send(&mut self, wake: Fd, socket: Fd) -> bool {
         if self.outgoing.is_empty() && !self.is_written {
             let mut buffer = [0; MOST];
@@ -76,7 +77,7 @@ impl Relay {
                     .outgoing
                     .extend_from_slice(buffer.get(..length).unwrap_or_default()),
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
-                // unix(7): it was closed with something unread.
+                // unix(7): the program closed its end with unread data.
                 Err(_) => {
                     self.is_unread = true;
                     self.end_writing(socket);
@@ -93,7 +94,7 @@ impl Relay {
             }
             Err(Errno::EAGAIN | Errno::EINTR) => false,
             Err(_) => {
-                // What it writes next fails, as on the socket itself.
+                // The program's next write fails, as on the socket itself.
                 self.outgoing.clear();
                 self.is_written = true;
                 let _ = sys::shutdown(wake, libc::SHUT_RD);
@@ -109,7 +110,7 @@ impl Relay {
         }
     }
 
-    /// To the program. An error is the connection's.
+    /// Moves data from the socket to the program. An error is the connection's.
     fn receive(&mut self, wake: Fd, socket: Fd) -> Result<bool, Errno> {
         if self.is_read || self.is_left {
             return Ok(false);
@@ -138,7 +139,7 @@ impl Relay {
         Ok(is_taken)
     }
 
-    /// What the program has read of it leaves the socket's queue.
+    /// Removes data that the program has read from the socket's queue.
     fn take_given(&mut self, socket: Fd, unread: usize) {
         let mut buffer = [0; MOST];
         let read = self.given.saturating_sub(unread);
@@ -148,8 +149,8 @@ impl Relay {
         self.given = 0;
     }
 
-    /// The socket is to be put back: leave nothing here. `program` is the program's end. Whether that was possible; if not, all is
-    /// as before.
+    /// Empties the relay before the socket is put back. `program` is the program's end. If it returns false, nothing
+    /// has changed.
     pub fn settle(&mut self, wake: Fd, program: Fd, socket: Fd) -> bool {
         while self.send(wake, socket) {}
         if !self.outgoing.is_empty() {
@@ -170,13 +171,13 @@ impl Relay {
         self.is_left
     }
 
-    /// The socket was not put back after all.
+    /// To be called if the socket was not put back after all.
     pub fn go_on(&mut self) {
         self.is_left = false;
     }
 
-    /// The program has closed it. Where there is something unread, the kernel resets the connection when the socket is
-    /// closed, as it would have done by itself.
+    /// The program has closed its end. If data is unread, the kernel resets the connection when the socket is closed,
+    /// as for the program's own close.
     fn end(&mut self, socket: Fd) -> Flow {
         if !self.is_unread {
             self.take_given(socket, 0);
@@ -185,9 +186,9 @@ impl Relay {
     }
 }
 
-/// Whether no fd leads to the program's end any more.
+/// Whether no fd refers to the program's end any more.
 pub fn peer_closed(wake: Fd) -> bool {
-    // No event is asked for: POLLHUP is always told.
+    // No event is requested: POLLHUP is always reported.
     sys::poll_one(wake, 0, Some(Duration::ZERO)) == Ok(true)
 }
 
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(read(&pair.program, 99).unwrap(), b"");
         sys::send(pair.program.fd(), b"bye").unwrap();
         sys::shutdown(pair.program.fd(), libc::SHUT_WR).unwrap();
-        // Nothing is left to be done.
+        // Nothing is left to do.
         assert_eq!(pair.run(), Flow::Over);
         assert_eq!(read(&pair.peer, 99).unwrap(), b"bye");
         assert_eq!(read(&pair.peer, 99).unwrap(), b"");

@@ -1,10 +1,10 @@
-//! From the launcher to a program that is supervised: this process becomes the program, a child of it the supervisor.
+//! Starts a supervised program: this process becomes the program, and a child of it the supervisor.
 //!
-//! The program keeps the launcher's process, and with it its parent, its process group, its terminal and its exit
-//! status. The supervisor is a child that wait(2) does not see, in a session of its own, and ends with the last
-//! process that has the filter.
+//! The program keeps the launcher's process, and with it the parent, process group, terminal and exit status. The
+//! supervisor is a child that wait(2) does not report, in a session of its own, and exits with the last process that
+//! has the filter.
 //!
-//! What may be forbidden here is tried before anything is done that cannot be undone; see [`Obstacle`].
+//! Every operation that may be forbidden is tried before any step that cannot be undone; see [`Obstacle`].
 
 #![forbid(unsafe_code)]
 
@@ -27,10 +27,10 @@ pub struct Obstacle {
     pub errno: Errno,
 }
 
-/// What is tried, in this order.
+/// The steps, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A process for the supervisor.
+    /// Starting a process for the supervisor.
     Start,
     /// pidfd_open(2), pidfd_getfd(2).
     BorrowFd,
@@ -38,7 +38,7 @@ pub enum Step {
     ReadMemory,
     /// seccomp(2) with a listener.
     Filter,
-    /// The listener in the supervisor's hands.
+    /// Handing the listener over to the supervisor.
     HandOver,
 }
 
@@ -53,7 +53,7 @@ impl Step {
 }
 
 impl Obstacle {
-    /// Whether the kernel refused a second listener in one tree of processes.
+    /// Whether the kernel refused a second listener in a process tree.
     pub fn is_another_supervisor(self) -> bool {
         self.step == Step::Filter && self.errno == Errno::EBUSY
     }
@@ -83,17 +83,17 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// How far it came.
+/// Why the start failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nothing has changed.
+    /// Nothing has changed; the program may run unsupervised.
     NotPossible(Obstacle),
-    /// The filter is there and nobody answers: this process must end.
+    /// The filter is installed and has no supervisor: this process must exit.
     Lost(Obstacle),
 }
 
-/// Put this process, which has no other thread, and whatever it starts, under a supervisor. It is to become the program
-/// next, and what it starts that is preloaded connects with the pass.
+/// Puts this process, which must be single-threaded, and its descendants under a supervisor. The process is to exec the
+/// program next. Preloaded programs among the descendants connect with the pass.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -116,7 +116,7 @@ pub fn start(
     drop(theirs);
     own_sys::allow_tracer(child);
     if let Err((step, errno)) = ask(&ours, PROBE) {
-        // It ends when it hears no more.
+        // Closing the channel ends the supervisor.
         drop(ours);
         own_sys::reap(child);
         return Err(not_possible(step, errno));
@@ -133,10 +133,10 @@ pub fn start(
     Ok(pass)
 }
 
-/// Try all of it in a child: whether programs can be supervised here.
+/// Tries all steps in a child: whether programs can be supervised here.
 ///
 /// # Errors
-/// What is in the way.
+/// The step that failed.
 pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Result<(), Obstacle> {
     let obstacle = |(step, errno)| Obstacle { step, errno };
     let not_started = |errno| obstacle((Step::Start, errno));
@@ -159,16 +159,16 @@ pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Re
     }
 }
 
-/// In the place of a listener's fd: try what is needed.
+/// A request in place of a listener's fd: try the steps.
 const PROBE: i32 = -1;
 
-/// Have the supervisor do something; 0 is success.
+/// Sends a request to the supervisor; a result of 0 is success.
 fn ask(channel: &OwnFd, what: i32) -> Result<(), (Step, Errno)> {
     own_sys::tell(channel, what).map_err(|errno| (Step::HandOver, errno))?;
     hear(channel)
 }
 
-/// What [`tell`] tells.
+/// Receives the result that [`tell`] sends.
 fn hear(channel: &OwnFd) -> Result<(), (Step, Errno)> {
     let lost = |errno| (Step::HandOver, errno);
     let step = own_sys::hear(channel).map_err(lost)?;
@@ -194,7 +194,7 @@ fn tell(channel: &OwnFd, result: Result<(), (Step, Errno)>) -> Result<(), Errno>
     own_sys::tell(channel, errno)
 }
 
-/// The life of the supervisor.
+/// The body of the supervisor process.
 fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, channel: &OwnFd) {
     let program = own_sys::parent();
     own_sys::detach();
@@ -220,7 +220,7 @@ fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, chann
         .and_then(Listener::new)
         .and_then(|listener| {
             let router: &'static Router = Box::leak(Box::new(Router::new(config.clone(), env)));
-            // The file is opened now: the program's environment says where it is.
+            // Opened now, since the location depends on the program's environment.
             router.names();
             Supervisor::new(router, listener, process)
         });
@@ -237,7 +237,7 @@ fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, chann
     }
 }
 
-/// Close all fds but the standard ones and the channel.
+/// Closes all fds except the standard ones and the channel.
 fn keep_only(channel: &OwnFd) -> Result<OwnFd, Errno> {
     const FIRST: sys::Fd = 3;
     if channel.fd() != FIRST {
@@ -247,11 +247,11 @@ fn keep_only(channel: &OwnFd) -> Result<OwnFd, Errno> {
     Ok(OwnFd::adopt(FIRST))
 }
 
-/// Try on the process that is to become the program what will be needed then.
+/// Tries the operations that will be needed on the process that is to become the program.
 fn probe(program: pid_t) -> Result<OwnFd, (Step, Errno)> {
     static WORD: u32 = 0x7461_696c;
     let process = own_sys::open_process(program).map_err(|errno| (Step::BorrowFd, errno))?;
-    // Its standard fds may be closed: EBADF says that it would have been permitted.
+    // The standard fds may be closed; EBADF still shows that the call is permitted.
     match own_sys::borrow_fd(&process, libc::STDERR_FILENO) {
         Ok(_) | Err(Errno::EBADF) => {}
         Err(errno) => return Err((Step::BorrowFd, errno)),

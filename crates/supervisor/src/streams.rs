@@ -1,7 +1,7 @@
-//! DNS over TCP (RFC 7766): what resolvers send to port 53 by a stream. Go's does with `options use-vc`, and every resolver
-//! does when an answer was truncated.
+//! DNS over TCP (RFC 7766): resolvers that connect to port 53. Go's does with `options use-vc`, and every resolver does
+//! when an answer was truncated.
 //!
-//! A listener on the loopback stands for each server that programs mean, so that it is known whom a client asked.
+//! There is one loopback listener per DNS server that programs address, which tells which server a client addressed.
 
 #![forbid(unsafe_code)]
 
@@ -12,12 +12,12 @@ use std::time::Duration;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
 
-/// resolv.conf(5) takes three, and a program may ask others.
+/// resolv.conf(5) allows three servers, and a program may address others.
 const MOST_SERVERS: usize = 64;
 const MOST_CLIENTS: usize = 512;
-/// A message of DNS over TCP has its length in two bytes before it.
+/// DNS over TCP prefixes each message with its length in two bytes.
 const LENGTH: usize = 2;
-/// The header of a message (RFC 1035 section 4.1.1): what is shorter is none.
+/// The size of a header (RFC 1035 section 4.1.1), and so of the shortest message.
 const SHORTEST: usize = 12;
 
 #[derive(Default)]
@@ -36,14 +36,14 @@ pub struct Client {
     socket: OwnFd,
     pub server: SocketAddr,
     input: Vec<u8>,
-    /// It is closed then, unless it asks something before.
+    /// When the connection is closed, unless another query arrives.
     until: Duration,
 }
 
-/// Where a listener for a server is.
+/// The listener for a server.
 pub struct Place {
     pub address: SocketAddr,
-    /// The listener, if it was made just now: its index, to be watched.
+    /// The index and fd of a new listener, which must be watched.
     pub new: Option<(usize, Fd)>,
 }
 
@@ -52,7 +52,7 @@ impl Streams {
         self.listeners.is_empty()
     }
 
-    /// The listener that stands for `server`, as a socket of the server's family reaches it.
+    /// The listener that stands in for `server`, at an address that a socket of the server's family reaches.
     pub fn stand_for(&mut self, server: SocketAddr) -> Result<Place, Errno> {
         let known = self.listeners.iter().find(|known| known.server == server);
         if let Some(known) = known {
@@ -71,13 +71,13 @@ impl Streams {
         Ok(place)
     }
 
-    /// The server that a listener stands for.
+    /// The server that a listener stands in for.
     pub fn server_at(&self, address: SocketAddr) -> Option<SocketAddr> {
         let is_it = |listener: &&Listener| listener.address == address;
         self.listeners.iter().find(is_it).map(|it| it.server)
     }
 
-    /// Somebody has connected; its fd is to be watched.
+    /// Accepts a connection, and returns the fd to watch.
     pub fn accept(&mut self, listener: usize, id: u64, until: Duration) -> Result<Fd, Errno> {
         let listener = self.listeners.get(listener).ok_or(Errno::EBADF)?;
         let socket = own_sys::accept(listener.socket.fd())?;
@@ -141,10 +141,10 @@ impl Listener {
 }
 
 impl Client {
-    /// The messages that have arrived whole.
+    /// Reads the complete messages that have arrived.
     ///
     /// # Errors
-    /// It has ended, or sends what is no message.
+    /// The client has closed the connection, or sent an invalid message.
     pub fn read(&mut self, until: Duration) -> Result<Vec<Vec<u8>>, Errno> {
         let mut buffer = [0; 4096];
         let length = sys::receive(self.socket.fd(), &mut buffer, false)?;
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// # Errors
-    /// It takes no answers.
+    /// The client does not accept answers.
     pub fn write(&self, message: &[u8]) -> Result<(), Errno> {
         let length = u16::try_from(message.len()).map_err(|_| Errno::EMSGSIZE)?;
         let bytes = [&length.to_be_bytes(), message].concat();

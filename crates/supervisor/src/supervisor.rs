@@ -1,4 +1,4 @@
-//! The loop: calls of the programs, and the connections that are made for them.
+//! The event loop: calls of the programs, and the connects in progress.
 
 #![forbid(unsafe_code)]
 
@@ -17,31 +17,31 @@ use tailchain_core::errno::Errno;
 use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd};
 
-/// Events taken at once.
+/// How many events to take at once.
 const BATCH: usize = 64;
 
-/// How often it is looked whether somebody still wants the connections that are being made.
+/// How often to check whether programs still hold the sockets that are being connected.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What a relay waits for. Each time once: what is there and cannot be moved is no news.
+/// The events of a relay. Edge-triggered: data that is ready but cannot be moved causes no further event.
 const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
 
-/// SO_SNDBUF of a program that writes to its placeholder.
+/// SO_SNDBUF for a program that writes to its placeholder.
 const ROOM: i32 = 128 * 1024;
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Listener,
-    /// The names.
+    /// The DNS server.
     Answerer,
-    /// The program that was started, as a process.
+    /// The pidfd of the program that was started.
     Program,
-    /// A proxy's address.
+    /// A finished lookup of a proxy's name.
     ProxyNames,
     /// The socket of a job.
     Socket(u64),
-    /// The other end of its placeholder.
+    /// The wake end of its placeholder.
     Placeholder(u64),
 }
 
@@ -78,16 +78,16 @@ pub struct Supervisor {
     pub registrations: Registrations,
     pub proxy_names: &'static ProxyNames,
     pub jobs: BTreeMap<u64, Job>,
-    /// Jobs by SO_COOKIE of their sockets, and of their placeholders.
+    /// Jobs by the SO_COOKIE of their socket and of their placeholder.
     pub by_cookie: HashMap<u64, u64>,
-    /// How connects ended that nobody was told of yet, by SO_COOKIE.
+    /// Results of connects that were not taken yet, by SO_COOKIE.
     pub untold: HashMap<u64, Untold>,
     /// Answers to connects that did not arrive, by SO_COOKIE.
     pub unheard: HashMap<u64, Unheard>,
-    /// Placeholders of connects that have failed, by SO_COOKIE: forked children may have copies.
+    /// Placeholders of failed connects, by SO_COOKIE: forked children may have copies.
     pub failed: HashMap<u64, Errno>,
     pub failed_until: Duration,
-    /// A socket was duplicated that was then connected, or is being connected.
+    /// Whether a socket was ever duplicated that was then connected, or was connecting.
     pub any_duplicates: bool,
     deadlines: BTreeSet<(Duration, u64)>,
     next_job: u64,
@@ -97,24 +97,24 @@ pub struct Supervisor {
     next_look: Duration,
 }
 
-/// A job that was over as soon as it had begun.
+/// A job that ended as soon as it was started.
 pub struct Over {
     pub job: Job,
     pub result: Result<(), Errno>,
 }
 
-/// After so long, nobody is told any more that the connect of a copy has failed: reading and writing tell it.
+/// How long SO_ERROR of a placeholder's copy reports the failed connect. Afterwards reads and writes still fail.
 const FAILED: Duration = Duration::from_secs(60);
 
-/// How a connect ended.
+/// The result of a connect.
 #[derive(Clone, Copy, Debug)]
 pub struct Untold {
     pub result: Result<(), Errno>,
-    /// By shutdown(2): SO_ERROR tells it, but the next connect(2) does not. It begins.
+    /// Caused by shutdown(2): SO_ERROR reports it, but the next connect(2) ignores it and starts anew.
     pub by_program: bool,
 }
 
-/// More ends than are ever waiting to be told.
+/// More results than ever wait to be taken.
 const MOST_UNTOLD: usize = 4096;
 
 impl Supervisor {
@@ -126,7 +126,7 @@ impl Supervisor {
         let epoll = sys::epoll()?;
         let answerer = Answerer::new(router)?;
         let proxy_names = ProxyNames::new(&router.config)?;
-        // Before the first connect waits for them.
+        // Start the lookups before the first connect needs the addresses.
         proxy_names.are_known();
         let input = libc::EPOLLIN as u32;
         for (fd, token) in [
@@ -160,7 +160,7 @@ impl Supervisor {
         })
     }
 
-    /// Until the last process is gone that has the filter.
+    /// Runs until the last process that has the filter has ended.
     pub fn run(mut self) {
         while self.turn() {}
     }
@@ -183,7 +183,7 @@ impl Supervisor {
         for event in events.iter().take(ready) {
             let token = Token::unpack(event.u64);
             if token == Token::Listener && event.events & libc::EPOLLIN as u32 == 0 {
-                // EPOLLHUP: the filter is nobody's.
+                // EPOLLHUP: no process has the filter any more.
                 return false;
             }
             let handled = catch_unwind(AssertUnwindSafe(|| self.event(token)));
@@ -219,7 +219,8 @@ impl Supervisor {
             Token::Listener => self.call(),
             Token::Answerer => self.answerer.on_ready(),
             Token::Program => {
-                // Who waits for the end of its stderr need not wait for those that it left behind.
+                // A parent that waits for end-of-file on its stderr need not wait for background processes of the
+                // program.
                 crate::sys::silence(libc::STDERR_FILENO);
                 let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
             }
@@ -230,7 +231,7 @@ impl Supervisor {
             Token::Socket(id) if self.has_ended(id) => self.relay(id),
             Token::Socket(id) => self.step(id, Job::on_ready),
             Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
-            // Nobody has it any more.
+            // No fd refers to the placeholder any more.
             Token::Placeholder(id) => drop(self.remove(id)),
         }
     }
@@ -239,8 +240,8 @@ impl Supervisor {
         self.jobs.get(&id).is_some_and(|job| job.end.is_some())
     }
 
-    /// The connection is made, and its program was woken. One that asks has its socket back in a moment; another one
-    /// is to be served where it is.
+    /// Schedules a relay: the tunnel is established and the program was woken. A program that asks for the result gets
+    /// its socket back first; any other one is served on the placeholder.
     pub fn relay_soon(&mut self, id: u64) {
         const MOMENT: Duration = Duration::from_millis(1);
         if let Some(job) = self.jobs.get_mut(&id) {
@@ -249,7 +250,7 @@ impl Supervisor {
         }
     }
 
-    /// Move data between a placeholder and its socket, from now on.
+    /// Starts to move data between a placeholder and its socket.
     pub fn begin_relay(&mut self, id: u64) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
@@ -266,7 +267,7 @@ impl Supervisor {
             .is_some_and(|placeholder| placeholder.is_left())
             && caller::has_threads(job.thread)
         {
-            // One of them may be asleep.
+            // A thread may sleep on the placeholder.
             if let Some(placeholder) = job.placeholder() {
                 placeholder.wake_readers();
             }
@@ -275,7 +276,7 @@ impl Supervisor {
         if let Some(other) = watched.filter(|other| *other != socket) {
             let _ = sys::epoll_remove(self.epoll.fd(), other);
         }
-        // The program waits with the little room that a placeholder has.
+        // The placeholder's small buffer is full; give the program a larger one.
         if let Ok(program) = job.program_end() {
             let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
         }
@@ -293,7 +294,7 @@ impl Supervisor {
         };
         match placeholder.relay(socket) {
             Flow::Waits => {}
-            // The events come once more.
+            // The edge-triggered events are reported again.
             Flow::GoesOn => self.watch(socket, ALL, Token::Socket(id), false),
             Flow::Over => drop(self.remove(id)),
             Flow::Reset => {
@@ -347,7 +348,7 @@ impl Supervisor {
         Reply::Pass
     }
 
-    /// Begin a job.
+    /// Starts a job.
     pub fn start(&mut self, mut job: Job) -> Result<u64, Box<Over>> {
         job.is_delayed = job.driver().is_some() && !self.proxy_names.are_known();
         let stand = match job.is_delayed {
@@ -374,7 +375,7 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Begin those that waited for the addresses of the proxies.
+    /// Starts the jobs that waited for the addresses of the proxies.
     fn begin_delayed(&mut self) {
         let delayed = self.jobs.iter().filter(|(_, job)| job.is_delayed);
         let delayed: Vec<u64> = delayed.map(|(id, _)| *id).collect();
@@ -389,7 +390,7 @@ impl Supervisor {
         }
     }
 
-    /// Show the placeholder of a job to the loop.
+    /// Watches the placeholder of a job.
     pub fn watch_placeholder(&mut self, id: u64, cookie: u64, wake: Fd) {
         self.by_cookie.insert(cookie, id);
         let _ = sys::epoll_set(
@@ -401,7 +402,7 @@ impl Supervisor {
         );
     }
 
-    /// Let a job go on.
+    /// Lets a job take a step.
     pub fn step(&mut self, id: u64, how: impl FnOnce(&mut Job) -> Stand) {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
@@ -413,7 +414,7 @@ impl Supervisor {
         self.settle(id, stand);
     }
 
-    /// The connection to the proxy is there: from now on getpeername(2) says where it leads.
+    /// Records the dialled address, for getpeername(2), once the socket is connected to the proxy.
     fn note_opened(&self, job: &mut Job) {
         let dialled = job.dialled;
         if let Some(socket) = job.driver().and_then(|driver| driver.take_opened()) {
@@ -452,7 +453,7 @@ impl Supervisor {
         }
     }
 
-    /// `is_new`: it is not watched yet, as far as is known.
+    /// `is_new`: the fd is not watched yet, as far as is known.
     fn watch(&self, fd: Fd, events: u32, token: Token, is_new: bool) {
         let set = |operation| sys::epoll_set(self.epoll.fd(), operation, fd, events, token.pack());
         let (first, other) = match is_new {
@@ -464,7 +465,7 @@ impl Supervisor {
         }
     }
 
-    /// Its caller is told that it goes on; connect(2) says EALREADY from now on.
+    /// The caller's timeout has expired: its call returns, and further connect(2) calls return EALREADY.
     fn limit_over(&mut self, id: u64) {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
@@ -477,7 +478,7 @@ impl Supervisor {
         let is_kernels = matches!(job.engine, crate::job::Engine::Kernel { .. });
         self.jobs.insert(id, job);
         if is_kernels {
-            // The kernel goes on without us.
+            // The kernel's connect continues by itself.
             drop(self.remove(id));
             return;
         }
@@ -491,7 +492,7 @@ impl Supervisor {
         }
     }
 
-    /// Take a job out of all books.
+    /// Removes a job from all tables.
     pub fn remove(&mut self, id: u64) -> Option<Job> {
         let mut job = self.jobs.remove(&id)?;
         self.deadlines.remove(&(job.deadline, id));
@@ -507,7 +508,7 @@ impl Supervisor {
         Some(job)
     }
 
-    /// What the next call that asks is told of the socket with this cookie.
+    /// Stores the result for the next call that asks about the socket with this cookie.
     pub fn leave_untold(&mut self, cookie: u64, result: Result<(), Errno>, by_program: bool) {
         if self.untold.len() >= MOST_UNTOLD {
             self.untold.clear();
@@ -515,7 +516,7 @@ impl Supervisor {
         self.untold.insert(cookie, Untold { result, by_program });
     }
 
-    /// The program has its socket back, which has failed.
+    /// Remembers that the connect of this placeholder failed, after the socket was put back.
     pub fn leave_failed(&mut self, placeholder: u64, errno: Errno) {
         self.failed_until = sys::now() + FAILED;
         if self.failed.len() >= MOST_UNTOLD {
@@ -524,7 +525,7 @@ impl Supervisor {
         self.failed.insert(placeholder, errno);
     }
 
-    /// End what nobody waits for: the program closed its socket, or is gone.
+    /// Removes jobs without a waiting program: it has closed the socket, or is gone.
     fn drop_unwanted(&mut self, now: Duration) {
         let old = self
             .jobs
@@ -540,7 +541,7 @@ impl Supervisor {
     }
 
     fn is_wanted(&self, job: &Job) -> bool {
-        // The other end of a placeholder tells by itself.
+        // The wake end of a placeholder reports that itself.
         if job.is_watched_by_placeholder() {
             return true;
         }

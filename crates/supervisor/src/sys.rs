@@ -1,4 +1,4 @@
-//! The system calls of the supervisor, as safe functions that return an [`Errno`].
+//! The supervisor's system calls, as safe functions that return an [`Errno`].
 
 use crate::filter::Instruction;
 use core::mem::{self, MaybeUninit};
@@ -7,11 +7,11 @@ use libc::{c_int, c_long, c_ulong, pid_t};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{errno, Fd, OwnFd, SockAddr};
 
-/// The value of a system call, or errno as an error.
+/// The result of a system call, with errno as the error.
 macro_rules! syscall {
     ($number:ident $(, $argument:expr)* $(,)?) => {
-        // SAFETY: every argument is a number, or a pointer to memory that the enclosing function holds for
-        // as long as the call lasts; the kernel checks the rest.
+        // SAFETY: every argument is an integer, or a pointer to memory that the enclosing function keeps valid during
+        // the call; the kernel checks the rest.
         match unsafe { libc::syscall(libc::$number $(, $argument)*) } {
             -1 => Err(Errno::from_raw(errno())),
             value => Ok(value),
@@ -19,10 +19,10 @@ macro_rules! syscall {
     };
 }
 
-/// PIDFD_THREAD of linux/pidfd.h (6.9): a pidfd for a thread, whose fds it leads to.
+/// PIDFD_THREAD of linux/pidfd.h (Linux 6.9): a pidfd of a thread, with access to its fds.
 const PIDFD_THREAD: c_int = libc::O_EXCL;
 
-/// pidfd_open(2) of a thread, whichever it is of its process.
+/// pidfd_open(2) of any thread of a process.
 pub fn open_thread(thread: pid_t) -> Result<OwnFd, Errno> {
     syscall!(SYS_pidfd_open, thread, PIDFD_THREAD).map(|fd| OwnFd::adopt(fd as Fd))
 }
@@ -88,8 +88,8 @@ fn whole(moved: c_long, wanted: usize) -> Result<(), Errno> {
     }
 }
 
-/// Install a filter with a listener, on this thread and all that it starts: seccomp(2). Privileges can no more be gained
-/// from then on (PR_SET_NO_NEW_PRIVS), which it takes.
+/// Installs a filter with a listener on this thread and its descendants: seccomp(2). This requires PR_SET_NO_NEW_PRIVS,
+/// so from then on no exec gains privileges.
 pub fn install_filter(program: &[Instruction]) -> Result<OwnFd, Errno> {
     let mut instructions: Vec<libc::sock_filter> = program
         .iter()
@@ -122,7 +122,7 @@ pub fn install_filter(program: &[Instruction]) -> Result<OwnFd, Errno> {
     .map(|fd| OwnFd::adopt(fd as Fd))
 }
 
-/// Let `process` read this one's memory and borrow its fds, where Yama would not let it (ptrace_scope 1).
+/// Lets `process` read this process's memory and borrow its fds, which Yama would forbid (ptrace_scope 1).
 pub fn allow_tracer(process: pid_t) {
     let _ = syscall!(
         SYS_prctl,
@@ -134,7 +134,7 @@ pub fn allow_tracer(process: pid_t) {
     );
 }
 
-/// The kernel's structures, which may be longer than ours: SECCOMP_GET_NOTIF_SIZES.
+/// The size of the kernel's notification, which may be larger than ours: SECCOMP_GET_NOTIF_SIZES.
 pub fn notification_size() -> Result<usize, Errno> {
     // SAFETY: all zeroes is a valid value.
     let mut sizes: libc::seccomp_notif_sizes = unsafe { mem::zeroed() };
@@ -147,10 +147,10 @@ pub fn notification_size() -> Result<usize, Errno> {
     Ok(usize::from(sizes.seccomp_notif))
 }
 
-/// SECCOMP_IOCTL_NOTIF_RECV into a buffer of [`notification_size`] bytes, which becomes zeroes first.
+/// SECCOMP_IOCTL_NOTIF_RECV into a buffer of [`notification_size`] bytes, which is zeroed first.
 ///
 /// # Errors
-/// ENOENT: the caller was interrupted or is gone.
+/// ENOENT: the caller was interrupted or has ended.
 pub fn receive(listener: Fd, buffer: &mut [u64]) -> Result<libc::seccomp_notif, Errno> {
     buffer.fill(0);
     if mem::size_of_val(buffer) < size_of::<libc::seccomp_notif>() {
@@ -161,7 +161,7 @@ pub fn receive(listener: Fd, buffer: &mut [u64]) -> Result<libc::seccomp_notif, 
         libc::SECCOMP_IOCTL_NOTIF_RECV as c_ulong,
         buffer.as_mut_ptr().cast(),
     )?;
-    // SAFETY: large enough, as checked, aligned for it, and filled by the kernel; integers alone.
+    // SAFETY: large enough, as checked, aligned, and filled by the kernel; all fields are integers.
     Ok(unsafe { buffer.as_ptr().cast::<libc::seccomp_notif>().read() })
 }
 
@@ -175,7 +175,7 @@ pub fn answer(listener: Fd, answer: &mut libc::seccomp_notif_resp) -> Result<(),
     .map(drop)
 }
 
-/// SECCOMP_IOCTL_NOTIF_ID_VALID: whether the caller still waits for its answer.
+/// SECCOMP_IOCTL_NOTIF_ID_VALID: whether the call still waits for its answer.
 pub fn is_waiting(listener: Fd, mut id: u64) -> bool {
     let request = libc::SECCOMP_IOCTL_NOTIF_ID_VALID as c_ulong;
     ioctl(listener, request, (&raw mut id).cast()).is_ok()
@@ -195,7 +195,7 @@ fn ioctl(fd: Fd, request: c_ulong, argument: *mut libc::c_void) -> Result<c_long
     syscall!(SYS_ioctl, fd, request, argument)
 }
 
-/// What one read(2) at the beginning of a file gives. The path ends with a zero.
+/// Reads the start of a file with one read(2). The path ends with a NUL.
 pub fn read_start(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
     if !path.ends_with('\0') {
         return Err(Errno::EINVAL);
@@ -206,21 +206,21 @@ pub fn read_start(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
     syscall!(SYS_read, file.fd(), buffer.as_mut_ptr(), buffer.len()).map(|read| read as usize)
 }
 
-/// SIOCOUTQ of a unix socket: the memory that what its peer has yet to read takes (unix(7)).
+/// SIOCOUTQ of a unix socket: the memory used by data that its peer has not read (unix(7)).
 pub fn unread(fd: Fd) -> Result<usize, Errno> {
     let mut size: c_int = 0;
     ioctl(fd, libc::TIOCOUTQ as c_ulong, (&raw mut size).cast())?;
     Ok(usize::try_from(size).unwrap_or(0))
 }
 
-/// Which side of a fork this is.
+/// The two sides of a fork.
 pub enum Fork {
     Parent(pid_t),
     Child,
 }
 
-/// clone(2) without a signal to the parent when the child ends: wait(2) does not see such a child, so that it is none of
-/// the program's that the parent becomes.
+/// clone(2) without an exit signal: wait(2) does not report such a child, so the program that the parent becomes never
+/// sees it.
 ///
 /// # Errors
 /// EAGAIN: there are other threads, which may hold a lock.
@@ -247,12 +247,12 @@ pub fn parent() -> pid_t {
     syscall!(SYS_getppid).unwrap_or(0) as pid_t
 }
 
-/// A session of its own, so that no terminal and no process group stops or ends it; no signal but SIGKILL and SIGSTOP
-/// does.
+/// Starts a session, so that no terminal or process group stops or ends this process, and blocks all signals that can
+/// be blocked.
 pub fn detach() {
     let _ = syscall!(SYS_setsid);
     let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: a valid set to fill, then to set; nothing is returned.
+    // SAFETY: a valid signal set, filled and then passed to the kernel.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut());
@@ -261,7 +261,7 @@ pub fn detach() {
     let _ = syscall!(SYS_prctl, libc::PR_SET_NAME, c"tailchain".as_ptr(), 0, 0, 0);
 }
 
-/// /dev/null in the place of `fd`.
+/// Replaces `fd` by /dev/null.
 pub fn silence(fd: Fd) {
     if let Ok(null) = syscall!(
         SYS_openat,
@@ -274,13 +274,13 @@ pub fn silence(fd: Fd) {
     }
 }
 
-/// As many open files as the hard limit allows.
+/// Raises the limit of open files to the hard limit.
 pub fn raise_open_files() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a valid structure to fill, then to read.
+    // SAFETY: a valid structure, filled and then read.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
@@ -298,14 +298,14 @@ pub fn channel() -> Result<(OwnFd, OwnFd), Errno> {
     Ok((one, other))
 }
 
-/// write(2) of one number.
+/// write(2) of one integer.
 pub fn tell(channel: &OwnFd, number: i32) -> Result<(), Errno> {
     let bytes = number.to_ne_bytes();
     let written = syscall!(SYS_write, channel.fd(), bytes.as_ptr(), bytes.len())?;
     whole(written, bytes.len())
 }
 
-/// read(2) of one number; EPIPE when the other side is gone.
+/// read(2) of one integer; EPIPE if the other end is closed.
 pub fn hear(channel: &OwnFd) -> Result<i32, Errno> {
     let mut bytes = [0; 4];
     let read = syscall!(SYS_read, channel.fd(), bytes.as_mut_ptr(), bytes.len())?;
@@ -313,12 +313,12 @@ pub fn hear(channel: &OwnFd) -> Result<i32, Errno> {
     Ok(i32::from_ne_bytes(bytes))
 }
 
-/// recvfrom(2), never blocking: the length of the datagram, and from where.
+/// recvfrom(2), non-blocking: the length of the datagram, and its source.
 pub fn receive_from(fd: Fd, buffer: &mut [u8]) -> Result<(usize, std::net::SocketAddr), Errno> {
     look(fd, buffer, 0)
 }
 
-/// The same, and the datagram stays.
+/// As [`receive_from`], with MSG_PEEK.
 pub fn peek_from(fd: Fd, buffer: &mut [u8]) -> Result<(usize, std::net::SocketAddr), Errno> {
     look(fd, buffer, libc::MSG_PEEK)
 }
@@ -355,7 +355,7 @@ pub fn accept(listener: Fd) -> Result<OwnFd, Errno> {
     syscall!(SYS_accept4, listener, none, none, flags).map(|fd| OwnFd::adopt(fd as Fd))
 }
 
-/// sendto(2), never blocking and never raising SIGPIPE.
+/// sendto(2), non-blocking and without SIGPIPE.
 pub fn send_to(fd: Fd, bytes: &[u8], flags: c_int, to: Option<&SockAddr>) -> Result<usize, Errno> {
     let to = to.map_or(&[][..], |to| to.as_bytes());
     let address = match to.is_empty() {
@@ -374,7 +374,7 @@ pub fn send_to(fd: Fd, bytes: &[u8], flags: c_int, to: Option<&SockAddr>) -> Res
     .map(|sent| sent as usize)
 }
 
-/// getsockopt(2) of any option: how many bytes it has.
+/// getsockopt(2) of any option; returns its length.
 pub fn get_option(fd: Fd, level: c_int, name: c_int, value: &mut [u8]) -> Result<usize, Errno> {
     let mut length = value.len() as libc::socklen_t;
     let value = value.as_mut_ptr();
@@ -382,12 +382,12 @@ pub fn get_option(fd: Fd, level: c_int, name: c_int, value: &mut [u8]) -> Result
     Ok(length as usize)
 }
 
-/// setsockopt(2) of any option without pointers in it.
+/// setsockopt(2) of any option that contains no pointers.
 pub fn set_option(fd: Fd, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
     syscall!(SYS_setsockopt, fd, level, name, value.as_ptr(), value.len()).map(drop)
 }
 
-/// sendmsg(2) with control data that holds no fds, never blocking.
+/// sendmsg(2) with control data that contains no fds, non-blocking.
 pub fn send_message(
     fd: Fd,
     bytes: &[u8],
@@ -414,7 +414,7 @@ pub fn send_message(
     syscall!(SYS_sendmsg, fd, &raw const message, flags).map(|sent| sent as usize)
 }
 
-/// As [`open_thread`], or before Linux 6.9 for a process.
+/// As [`open_thread`], or, before Linux 6.9, a pidfd of a process.
 pub fn open_thread_or_process(thread: pid_t) -> Result<OwnFd, Errno> {
     match open_thread(thread) {
         Err(Errno::EINVAL) => open_process(thread),
@@ -422,7 +422,8 @@ pub fn open_thread_or_process(thread: pid_t) -> Result<OwnFd, Errno> {
     }
 }
 
-/// kcmp(2) KCMP_EPOLL_TFD: whether a program's `epoll` holds our `file` as its `fd`. True where the kernel does not say.
+/// kcmp(2) KCMP_EPOLL_TFD: whether a program's `epoll` has our `file` registered as its `fd`. True if the kernel cannot
+/// tell.
 pub fn is_registered(file: Fd, thread: pid_t, epoll: Fd, fd: Fd) -> bool {
     const KCMP_EPOLL_TFD: c_int = 7;
     #[repr(C)]
@@ -444,12 +445,12 @@ pub fn is_registered(file: Fd, thread: pid_t, epoll: Fd, fd: Fd) -> bool {
     }
 }
 
-/// unshare(2): an fd table of this thread alone.
+/// unshare(2): gives this thread its own fd table.
 pub fn unshare_fds() -> Result<(), Errno> {
     syscall!(SYS_unshare, libc::CLONE_FILES).map(drop)
 }
 
-/// The same open file under a number other than `taken`.
+/// Moves the open file to an fd other than `taken`.
 pub fn move_away(fd: OwnFd, taken: Fd) -> Result<OwnFd, Errno> {
     if fd.fd() != taken {
         return Ok(fd);
@@ -460,6 +461,6 @@ pub fn move_away(fd: OwnFd, taken: Fd) -> Result<OwnFd, Errno> {
 
 /// _exit(2).
 pub fn end() -> ! {
-    // SAFETY: it ends the process without running anything of it.
+    // SAFETY: _exit ends the process without running any more of its code.
     unsafe { libc::_exit(0) }
 }
