@@ -1,5 +1,5 @@
-//! A dial whose caller waits for it, from one sleep to the next. Who sleeps, and on which stack, is the caller's: a
-//! thread that is asleep may never come back (siglongjmp(3), pthread_cancel(3)).
+//! A dial whose caller waits for it, from one sleep to the next. The caller sleeps, on its own stack: a sleeping thread
+//! may never return (siglongjmp(3), pthread_cancel(3)).
 
 use super::driver::{Driver, Progress};
 use crate::errno::Errno;
@@ -7,20 +7,20 @@ use crate::sys::{self, Fd};
 use libc::c_short;
 use std::time::Duration;
 
-/// What a blocking dial wants next.
+/// What a blocking dial needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// To be told by [`Blocking::ready`], or [`Blocking::time_over`].
+    /// Sleep; then call [`Blocking::on_ready`] or [`Blocking::time_over`].
     Sleep(Sleep),
     Finished(Result<(), Errno>),
-    /// The program's own limit (SO_SNDTIMEO) is over; the dial stands where it stands.
+    /// The program's own limit (SO_SNDTIMEO) has passed; the dial can be continued.
     LimitOver,
 }
 
-/// Until there is an event, or a time of CLOCK_MONOTONIC.
+/// Until an event occurs, or a time of CLOCK_MONOTONIC is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sleep {
-    /// -1, which poll(2) passes over: a plain sleep.
+    /// -1, which poll(2) ignores, for a plain sleep.
     pub fd: Fd,
     pub events: c_short,
     pub until: Duration,
@@ -29,7 +29,7 @@ pub struct Sleep {
 /// The program's own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
-    /// It is asked for when a wait is a long one, which costs those that are answered at once nothing.
+    /// Only read when a wait is long, so that fast replies save the call.
     Unknown,
     Until(Option<Duration>),
 }
@@ -58,13 +58,13 @@ impl<'c> Blocking<'c> {
         self.step(progress)
     }
 
-    /// There is an event.
+    /// An event occurred.
     pub fn on_ready(&mut self) -> Step {
         let progress = self.driver.on_ready();
         self.step(progress)
     }
 
-    /// There was none until it was time.
+    /// No event occurred until the time.
     pub fn time_over(&mut self) -> Step {
         let over = |until| sys::now() >= until;
         if matches!(self.limit, Limit::Until(Some(until)) if over(until)) {
@@ -74,13 +74,13 @@ impl<'c> Blocking<'c> {
         self.step(progress)
     }
 
-    /// The sleep came to nothing: sleep again.
+    /// The sleep was interrupted: sleep again.
     pub fn again(&mut self) -> Step {
         let progress = self.driver.waiting();
         self.step(progress)
     }
 
-    /// It can go on no more.
+    /// The dial cannot go on: fail with `errno`.
     pub fn abandon(&mut self, errno: Errno) -> Step {
         self.driver.abandon(errno);
         let progress = self.driver.advance();
@@ -113,7 +113,7 @@ impl<'c> Blocking<'c> {
                 deadline,
             } => (fd, events, deadline),
         };
-        // A driver that only pauses is no longer quick.
+        // A driver that pauses has missed the fast path.
         let limit = match self.driver.is_late() || events == 0 {
             true => self.limit(),
             false => None,

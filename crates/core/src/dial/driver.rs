@@ -1,5 +1,5 @@
-//! Carries out a [`Dial`] on a socket without ever sleeping: between two waits it does all the I/O that is
-//! possible at once. Who waits, and how, is the caller's: [`super::blocking`] polls one, `pending` many.
+//! Carries out a [`Dial`] on a socket without ever sleeping: between two waits it does all the I/O that is possible at
+//! once. The caller waits: [`super::blocking`] for one driver, `pending` for many.
 
 use super::endpoint::{reach, ConnectVia, Family, Resolver};
 use super::machine::{Action, Dial, Outcome};
@@ -16,30 +16,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How connect(2) to a first proxy is kept from sleeping, and who waits for it.
+/// How connect(2) to a first proxy is kept from sleeping, and whether the caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The socket blocks, and these are its status flags: O_NONBLOCK is added for as long as connect(2) takes. The
-    /// caller has nothing else to do than to wait.
+    /// The socket blocks and has these status flags: O_NONBLOCK is set only during connect(2). The caller waits.
     Blocking(c_int),
     /// The socket has O_NONBLOCK, but the caller waits.
     Waiting,
-    /// The socket has O_NONBLOCK, and its program is to learn that it is connecting.
+    /// The socket has O_NONBLOCK, and the program gets EINPROGRESS.
     NonBlocking,
 }
 
-/// A wait that takes longer is reason to look at the options that could make it so; an answer that is there sooner
-/// does not pay for that.
+/// Only a wait longer than this checks for socket options that may delay the reply: fast replies save the calls.
 const LATE: Duration = Duration::from_millis(2);
 
-/// Options of the program under which a handshake starves, and what they must be for it: an answer shorter than
-/// SO_RCVLOWAT wakes nobody (socket(7)), and TCP_CORK keeps a greeting back for 200 ms (tcp(7)).
+/// Socket options that stall a handshake, with the value it needs: a reply shorter than SO_RCVLOWAT wakes no reader
+/// (socket(7)), and TCP_CORK delays a greeting by 200 ms (tcp(7)).
 const STARVING: [(c_int, c_int, c_int); 2] = [
     (libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1),
     (libc::IPPROTO_TCP, libc::TCP_CORK, 0),
 ];
 
-/// An option that is not what the program made it, until the handshake is over.
+/// A socket option of the program that is changed until the handshake is over, with the value to restore.
 #[derive(Clone, Copy, Debug)]
 struct Suspended {
     socket: Fd,
@@ -48,19 +46,19 @@ struct Suspended {
     value: c_int,
 }
 
-/// Whether a wait has been a long one yet.
+/// Whether some wait has exceeded [`LATE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Late {
     NotYet,
-    /// From then on.
+    /// It will have at this time.
     At(Duration),
     Is,
 }
 
-/// Where the driver stands.
+/// What the driver needs next.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress {
-    /// Call [`Driver::on_ready`] when one of `events` is there, or [`Driver::on_timeout`] after `deadline`.
+    /// Call [`Driver::on_ready`] when one of `events` occurs, or [`Driver::on_timeout`] after `deadline`.
     Wait {
         fd: Fd,
         events: c_short,
@@ -83,37 +81,37 @@ pub struct Driver<'c> {
     mode: Mode,
     family: Family,
     own: Fd,
-    /// The socket that takes the place of the program's in the end, where families differ.
+    /// The socket that replaces the program's where their families differ.
     replacement: Option<RegisteredFd>,
     own_fds: &'static OwnFds,
-    /// Further addresses of the endpoint that is being connected to.
+    /// The endpoint's addresses that were not tried yet.
     addresses: std::vec::IntoIter<ConnectVia>,
     awaiting: Awaiting,
-    /// The connection to tailscaled's LocalAPI, and what it has answered so far.
+    /// The connection to tailscaled's LocalAPI, and its answer so far.
     lookup: Option<(OwnFd, Vec<u8>)>,
-    /// A connect(2) was tried on the current socket: the next needs it dissolved first.
+    /// connect(2) was called on the current socket: dissolve that before the next call.
     used: bool,
-    /// One was tried to an IPv4-mapped address: see [`sys::unmap`].
+    /// One of these calls was to an IPv4-mapped address: see [`sys::unmap`].
     mapped: bool,
-    /// Where the number of `fresh` is kept for others, or -1.
-    fresh_number: Option<Arc<AtomicI32>>,
-    /// Whether the connection is there is to be told by the greeting, which is sent at once.
+    /// Publishes the fd of `replacement` to other threads, or -1.
+    published_fd: Option<Arc<AtomicI32>>,
+    /// The greeting is sent right after connect(2): whether send succeeds tells whether the connection is established.
     unproven: bool,
-    /// `proxy_down direct`: the connection that is being made goes to the target itself.
+    /// `proxy_down direct`: connecting to the target itself.
     direct: bool,
-    /// The program's socket has O_NONBLOCK, and its program's own flags are to be put back.
+    /// O_NONBLOCK was set on the program's socket; restore its flags.
     flagged: bool,
     late: Late,
     suspended: Vec<Suspended>,
-    /// The TCP connection stands, and nobody was told yet.
+    /// The TCP connection is established, and [`Driver::take_opened`] has not reported it yet.
     opened: bool,
 }
 
-/// Read at once of a reply whose length is known; more is rare (a long bound name).
+/// Bytes read at once of a reply of known length; longer replies are rare (a long bound name).
 const TAKEN: usize = 32;
-/// Looked at at once of a reply whose end must be searched for (HTTP).
+/// Bytes peeked at once of a reply whose end must be searched for (HTTP).
 const PEEKED: usize = 1024;
-/// An answer of tailscaled: a DNS message has at most 64 KiB, and is in base64.
+/// The longest answer of tailscaled: a DNS message of at most 64 KiB, in base64.
 const LONGEST_LOOKUP: usize = 128 * 1024;
 
 impl<'c> Driver<'c> {
@@ -139,7 +137,7 @@ impl<'c> Driver<'c> {
             lookup: None,
             used: false,
             mapped: false,
-            fresh_number: None,
+            published_fd: None,
             unproven: false,
             direct: false,
             flagged: false,
@@ -149,12 +147,12 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// What the program connects to.
+    /// The target that the program connects to.
     pub fn target(&self) -> &Target {
         self.dial.target()
     }
 
-    /// The wait that it is in.
+    /// The current wait, again.
     pub fn waiting(&mut self) -> Progress {
         self.wait(self.awaiting)
     }
@@ -170,34 +168,34 @@ impl<'c> Driver<'c> {
         self.mode = Mode::NonBlocking;
     }
 
-    /// The socket that the tunnel was made on, when it is not the program's own.
+    /// The socket with the tunnel, if it is not the program's own.
     pub fn take_replacement(&mut self) -> Option<RegisteredFd> {
         let replacement = self.replacement.take()?;
         self.announce(-1);
         Some(replacement)
     }
 
-    /// Keep the number of that socket there, which says -1, from now on.
+    /// Publish the fd of the replacement in `fd`, which is -1 while there is none.
     pub fn announce_replacement(&mut self, fd: Arc<AtomicI32>) {
-        self.fresh_number = Some(fd);
+        self.published_fd = Some(fd);
         if let Some(replacement) = &self.replacement {
             self.announce(replacement.fd());
         }
     }
 
     fn announce(&self, fd: Fd) {
-        if let Some(place) = &self.fresh_number {
+        if let Some(place) = &self.published_fd {
             place.store(fd, Ordering::Release);
         }
     }
 
-    /// Whether it has waited for long at any one of its connections.
+    /// Whether a wait of any of its connections has exceeded [`LATE`].
     pub fn is_late(&self) -> bool {
         self.late == Late::Is
     }
 
-    /// The socket, when it has just been connected: to be asked after each step, says so once. At the first time the
-    /// proxy is at its answer, and what is done now takes none of the program's time.
+    /// The socket, once, after its TCP connection was established; call after each step. The proxy is preparing its reply
+    /// then, so work done now does not delay the program.
     pub fn take_opened(&mut self) -> Option<Fd> {
         core::mem::take(&mut self.opened).then(|| self.fd())
     }
@@ -206,19 +204,19 @@ impl<'c> Driver<'c> {
         self.replacement.as_ref().map_or(self.own, RegisteredFd::fd)
     }
 
-    /// Begin, or go on after anything but a wait.
+    /// Begin, or continue after anything but a wait.
     pub fn advance(&mut self) -> Progress {
         let progress = self.advance_until_it_waits();
         self.step_taken(progress)
     }
 
-    /// Before anybody but this driver runs.
+    /// Restore flags and options before the caller sees the result.
     fn step_taken(&mut self, progress: Progress) -> Progress {
-        // Here rather than after connect(2): the proxy has the greeting already, and works meanwhile.
+        // Not right after connect(2): by now the proxy has the greeting, and works meanwhile.
         self.put_flags_back();
         if let Progress::Finished(result) = progress {
             self.put_options_back();
-            // The program may go on with it, by IPv6 and directly.
+            // The program may use the socket again, by IPv6 and directly.
             if self.mapped && result.is_err_and(|errno| !says_of_the_socket(errno)) {
                 self.unmap();
             }
@@ -239,7 +237,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// The wait is a long one: see to it that no option of the program is the reason.
+    /// After a long wait: change the socket options that may be its cause.
     fn suspend_options(&mut self) {
         let socket = self.fd();
         for (level, name, wanted) in STARVING {
@@ -308,7 +306,7 @@ impl<'c> Driver<'c> {
                             if self.dial.is_pipelined() {
                                 self.acknowledge_at_once();
                             }
-                            // The answer to what was sent just now cannot be there yet.
+                            // The reply to what was just sent cannot have arrived yet.
                             return self.wait(Awaiting::Bytes);
                         }
                     }
@@ -317,7 +315,7 @@ impl<'c> Driver<'c> {
                             return progress;
                         }
                     }
-                    // EINPROGRESS: TCP_FASTOPEN_CONNECT is set, and this was what began to connect.
+                    // EINPROGRESS: TCP_FASTOPEN_CONNECT is set, and this call began to connect.
                     Err(Errno::EAGAIN | Errno::EINPROGRESS) => return self.wait(Awaiting::Room),
                     Err(Errno::EINTR) => {}
                     Err(_) => self.dial.closed(now),
@@ -336,12 +334,12 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Send a request to tailscaled, each on a connection of its own.
+    /// Send the lookup request to tailscaled, on a connection of its own.
     fn begin_lookup(&mut self, address: &SockAddr) -> Result<(), Errno> {
         let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
         let socket = sys::socket(libc::AF_UNIX, kind, 0)?;
         let socket = sys::NofileGuard::as_it_is().move_high(socket);
-        // At once or not at all (unix(7)).
+        // A unix socket connects at once or fails (unix(7)).
         sys::connect(socket.fd(), address)?;
         let request = self.dial.lookup_request();
         match sys::send(socket.fd(), &request)? {
@@ -353,7 +351,7 @@ impl<'c> Driver<'c> {
         Ok(())
     }
 
-    /// Read what tailscaled answers, up to the end of the connection. `Some` when there is nothing to read yet.
+    /// Read tailscaled's answer up to the end of the connection. `Some`: wait, nothing to read yet.
     fn read_lookup(&mut self, now: Duration) -> Option<Progress> {
         let (socket, answer) = self.lookup.as_mut()?;
         let mut buffer = [0; PEEKED];
@@ -381,14 +379,14 @@ impl<'c> Driver<'c> {
         let Some((socket, answer)) = self.lookup.take() else {
             return Vec::new();
         };
-        // A child that was forked meanwhile has it, too.
+        // A child forked meanwhile holds a copy, so closing alone would not end the connection.
         let _ = sys::shutdown(socket.fd(), libc::SHUT_RDWR);
         self.announce(-1);
         self.late = Late::NotYet;
         answer
     }
 
-    /// One of the awaited events is there.
+    /// One of the awaited events occurred.
     pub fn on_ready(&mut self) -> Progress {
         if self.awaiting == Awaiting::Connection && !self.try_greeting() {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
@@ -403,15 +401,15 @@ impl<'c> Driver<'c> {
         self.advance()
     }
 
-    /// A caller that waits need not ask first whether the connection is there: the greeting tells. On the loopback it
-    /// is there at once.
+    /// A caller that waits need not poll for the connection: sending the greeting tells whether it is established. On the
+    /// loopback it is, at once.
     fn try_greeting(&mut self) -> bool {
         let waits = self.mode != Mode::NonBlocking && !self.direct;
         self.unproven = waits && self.dial.try_greeting(sys::now());
         self.unproven
     }
 
-    /// There is no connection: not yet, or it failed.
+    /// The greeting could not be sent: the connection is not established yet, or failed.
     fn greeting_failed(&mut self, errno: Errno) -> Option<Progress> {
         self.unproven = false;
         self.dial.not_yet_connected();
@@ -426,7 +424,7 @@ impl<'c> Driver<'c> {
     pub fn on_timeout(&mut self) -> Progress {
         let now = sys::now();
         if let Late::At(at) = self.late {
-            // That was the end of this wait; the clock is not asked, for it may stand still (libfaketime).
+            // The wait has ended by its deadline; the clock is not read, since it may stand still (libfaketime).
             if at < self.dial.deadline() {
                 self.late = Late::Is;
                 if self.lookup.is_none() {
@@ -445,7 +443,7 @@ impl<'c> Driver<'c> {
         self.advance()
     }
 
-    /// End it here and now.
+    /// Fail at once with `errno`.
     pub fn abandon(&mut self, errno: Errno) {
         self.end_lookup();
         self.dial.abandon(errno);
@@ -474,13 +472,13 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// TCP_QUICKACK (tcp(7)): two answers are to come. A proxy that writes them one by one holds the second back until
-    /// the first is acknowledged, and once it has sent something itself the kernel takes some 40 ms for that.
+    /// TCP_QUICKACK (tcp(7)), for a pipelined handshake: a proxy that writes two replies separately delays the second until
+    /// the first is acknowledged (Nagle), and delayed ACKs take some 40 ms.
     fn acknowledge_at_once(&self) {
         let _ = sys::set_option(self.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, &1);
     }
 
-    /// Read what the tunnel asks for. `Some` when there is nothing to read yet.
+    /// Read what the tunnel asks for. `Some`: wait, nothing to read yet.
     fn take(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
         let mut buffer = [0; TAKEN];
         let room = buffer.get_mut(..wanted.min(TAKEN)).unwrap_or_default();
@@ -498,7 +496,7 @@ impl<'c> Driver<'c> {
         None
     }
 
-    /// Look at what is there, and read what belongs to the reply. `Some` when there is nothing to read yet.
+    /// Peek at the received bytes, and consume those of the reply. `Some`: wait, nothing to read yet.
     fn peek(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
         let mut buffer = [0; PEEKED];
         let room = buffer.get_mut(..wanted.min(PEEKED)).unwrap_or_default();
@@ -506,7 +504,7 @@ impl<'c> Driver<'c> {
             Ok(0) => self.dial.closed(now),
             Ok(n) => {
                 let take = self.dial.peeked(room.get(..n).unwrap_or_default(), now);
-                // They are there: they were seen.
+                // Does not block: these bytes were just peeked.
                 let _ = sys::receive(self.fd(), room.get_mut(..take).unwrap_or_default(), false);
             }
             Err(errno) => return self.cannot_read(errno, now),
@@ -534,7 +532,7 @@ impl<'c> Driver<'c> {
         self.connect_next(Errno::ECONNREFUSED)
     }
 
-    /// Connect to the next address of the endpoint. `last` is what the address before it said.
+    /// Connect to the next address of the endpoint. `last` is the error of the previous address.
     fn connect_next(&mut self, last: Errno) -> Option<Progress> {
         let mut last = last;
         loop {
@@ -569,7 +567,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// A TCP connect is over, one way or the other.
+    /// connect(2) has succeeded or failed.
     fn connect_ended(&mut self, result: Result<(), Errno>) -> Option<Progress> {
         self.awaiting = Awaiting::Nothing;
         self.opened = result.is_ok();
@@ -583,9 +581,9 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Make the socket fit for a connect to `address`.
+    /// Prepare a socket that can connect to `address`.
     fn prepare(&mut self, address: ConnectVia) -> Result<SockAddr, Errno> {
-        // Of the socket that was tried before, which may be another one.
+        // These belong to the previous socket, which may be a different one.
         self.put_flags_back();
         self.put_options_back();
         self.late = Late::NotYet;
@@ -626,7 +624,7 @@ impl<'c> Driver<'c> {
     fn connect(&mut self, address: &SockAddr) -> Result<(), Errno> {
         let fd = self.fd();
         match self.connect_once(fd, address) {
-            // What is left of a connect that failed before: the kernel tells once, and then starts afresh.
+            // Left over from an earlier failed connect: the kernel reports it once, and the next call starts anew.
             Err(Errno::ECONNABORTED) => self.connect_once(fd, address),
             result => result,
         }
@@ -641,8 +639,8 @@ impl<'c> Driver<'c> {
     }
 }
 
-/// Errors of connect(2) that are about the program's socket and what it did with it before, not about the
-/// proxy: another proxy would not help, and the socket must be left as it is.
+/// Errors of connect(2) that concern the program's socket and how the program used it, not the proxy: another proxy would
+/// not help, and the socket must stay as it is.
 fn says_of_the_socket(errno: Errno) -> bool {
     matches!(
         errno,

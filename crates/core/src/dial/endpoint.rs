@@ -1,4 +1,4 @@
-//! The first proxy's address as the program's socket needs it.
+//! How the program's socket reaches the first proxy's address.
 
 use crate::config::Endpoint;
 use crate::errno::Errno;
@@ -7,11 +7,11 @@ use crate::sys::SockAddr;
 use libc::c_int;
 use std::net::{IpAddr, SocketAddr};
 
-/// What the program's socket is.
+/// The address family of the program's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Inet,
-    /// Dual-stack: takes IPv4-mapped addresses.
+    /// Dual-stack: accepts IPv4-mapped addresses.
     Inet6,
     /// With IPV6_V6ONLY.
     Inet6Only,
@@ -25,12 +25,12 @@ pub enum ConnectVia {
     Replacement(c_int, SockAddr),
 }
 
-/// Who resolves a proxy's host name; it may block.
+/// Resolves a proxy's host name; may block.
 pub trait Resolver {
     fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Errno>;
 }
 
-/// How a socket of `family` reaches `endpoint`: one way for each of its addresses, in the order to try them.
+/// How a socket of `family` reaches `endpoint`: one entry for each of its addresses, in the order to try them.
 pub fn reach(
     endpoint: &Endpoint,
     family: Family,
@@ -51,7 +51,7 @@ pub fn reach(
                 .into_iter()
                 .map(|address| reach_address(address, family))
                 .collect();
-            // Those that the program's own socket can reach come first.
+            // Prefer the addresses that the program's own socket can reach.
             ways.sort_by_key(|way| matches!(way, ConnectVia::Replacement(..)));
             ways
         }

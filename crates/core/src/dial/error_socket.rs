@@ -1,4 +1,4 @@
-//! A socket that carries an error, as after a connect that the kernel made and that failed.
+//! Puts an error on a socket, as a failed connect(2) of the kernel does.
 
 use crate::errno::Errno;
 use crate::sys::{self, Fd, SockAddr};
@@ -20,7 +20,7 @@ pub fn make(fd: Fd) -> bool {
     addresses.iter().any(|&ip| {
         let _ = sys::disconnect(fd);
         let begun = sys::connect(fd, &SockAddr::from(SocketAddr::new(ip, 0)));
-        // No event is asked for: POLLERR and POLLHUP are always told.
+        // No event is asked for: poll(2) always reports POLLERR and POLLHUP.
         let refused = begun == Err(Errno::EINPROGRESS)
             && sys::poll_one(fd, 0, Some(RESET_WITHIN)) == Ok(true);
         if !refused {
@@ -30,12 +30,12 @@ pub fn make(fd: Fd) -> bool {
     })
 }
 
-/// The loopback addresses to try, the likeliest first. None for a socket that is bound to a device: the loopback would
-/// not answer it, and the device might send what is tried.
+/// The loopback addresses to try, the likeliest first. Empty for a socket that is bound to a device: the loopback would
+/// not answer it, and the device might send the SYN.
 ///
 /// An AF_INET6 socket that was connected to an IPv4-mapped address sends by IPv4 ever after (the kernel keeps the
-/// operations of that protocol), so its SYN to ::1 is lost; one that was not should not become so, and one with
-/// IPV6_V6ONLY cannot.
+/// operations of that protocol), so its SYN to ::1 is lost. A socket that was not connected to such an address should
+/// not switch to IPv4, and with IPV6_V6ONLY it cannot.
 fn addresses(fd: Fd) -> &'static [IpAddr] {
     const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

@@ -15,19 +15,19 @@ use std::time::Duration;
 /// What the driver must do next.
 #[derive(Debug)]
 pub enum Action<'a> {
-    /// Ask tailscaled on this unix socket for the target's addresses: [`Dial::lookup_request`], and all that it answers,
+    /// Ask tailscaled on this unix socket for the target's addresses: [`Dial::lookup_request`], and its whole answer,
     /// [`Dial::looked_up`], or [`Dial::cannot_look_up`].
     LookUp(&'a Path),
-    /// Connect the socket to the first proxy, afresh if it was connected before; then [`Dial::connected`]
+    /// Connect the socket to the first proxy, dissolving an earlier connect first; then [`Dial::connected`]
     /// or [`Dial::refused`] or [`Dial::busy`].
     Connect(&'a Endpoint),
     /// Write; then [`Dial::sent`].
     Send(&'a [u8]),
-    /// Read at most so many bytes; then [`Dial::received`] or [`Dial::closed`].
+    /// Read at most this many bytes; then [`Dial::received`] or [`Dial::closed`].
     Take(usize),
-    /// Look at up to so many bytes (MSG_PEEK), [`Dial::peeked`] says how many to take.
+    /// Peek at up to this many bytes (MSG_PEEK); [`Dial::peeked`] returns how many to consume.
     Peek(usize),
-    /// Nothing, until the deadline.
+    /// Wait for the deadline.
     Sleep,
     Finished(Outcome),
 }
@@ -35,14 +35,14 @@ pub enum Action<'a> {
 /// How dialling ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The tunnel stands.
+    /// The tunnel is established.
     Connected,
     /// The first proxy is down and `proxy_down direct` is set: connect to the target itself.
     Direct,
     Failed(Errno),
 }
 
-/// What became of one path of proxies, for the log.
+/// The outcome of an attempt with one path of proxies, for the log.
 #[derive(Debug)]
 pub struct Attempt<'a> {
     pub chain: ChainKind,
@@ -57,30 +57,30 @@ pub enum AttemptEnd<'a> {
     /// The first proxy cannot be reached.
     Unreachable(Errno),
     Failed(&'a Failure, Errno),
-    /// The first proxy is down; the target is connected to directly.
+    /// The first proxy is down; the connection goes directly to the target.
     WentDirect(Errno),
 }
 
-/// Who is told of attempts.
+/// Receives the progress of a dial.
 pub trait Report {
     fn attempt(&self, attempt: &Attempt<'_>);
 
-    /// A round robin chain leaves out a dead proxy and takes a further one in its place: the next connection has to
-    /// begin after that one.
+    /// A round robin chain skipped a dead proxy and took the next one instead: the next connection must begin after
+    /// that one.
     fn passed_over(&self) {}
 
-    /// Too many proxies are dead for another path, and others were tried before.
+    /// Too few live proxies are left for another path, after at least one path was tried.
     fn out_of_proxies(&self) {}
 
-    /// What tailscaled said of a name not long ago.
+    /// A recent answer of tailscaled about this name.
     fn known_resolution(&self, _name: &HostName, _now: Duration) -> Option<Resolution> {
         None
     }
 
-    /// What tailscaled says of a name, to be kept until then.
+    /// An answer of tailscaled about a name, valid until the given time.
     fn resolved(&self, _name: &HostName, _resolution: &Resolution, _until: Duration) {}
 
-    /// The proxy could not connect to a name either that tailscaled had no address for.
+    /// The proxy could not connect to a name for which tailscaled had no address either.
     fn not_resolved(&self, _name: &HostName, _resolution: &Resolution) {}
 }
 
@@ -89,7 +89,7 @@ pub trait Report {
 const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Pause before a general failure is tried again (`proxy_retry`).
 const RETRY_STEP: Duration = Duration::from_millis(50);
-/// For tailscaled to resolve a name. It asks for up to 10 s; after that the proxy has yet to be asked.
+/// How long tailscaled may take to resolve a name. Its own limit is 10 s; the dial itself comes after that.
 const LOOKUP: Duration = Duration::from_secs(5);
 
 enum Phase<'c> {
@@ -97,18 +97,18 @@ enum Phase<'c> {
     Connect,
     Tunnel(Tunnel<'c>),
     Sleep,
-    /// Until the same is tried again; connecting times out then.
+    /// A pause before the same proxy is tried again; `deadline` ends the whole connect.
     Busy(Duration),
     Finished(Outcome),
 }
 
-/// One connection being made. See the module's documentation.
+/// One connection being established; see the module's documentation.
 pub struct Dial<'c> {
     config: &'c Config,
     target: Target,
-    /// What the target's name is to tailscaled, with `tailscale_socket`.
+    /// tailscaled's answer about the target's name, with `tailscale_socket`.
     resolution: Option<Resolution>,
-    /// Which of its addresses the proxy is asked for.
+    /// The index of the resolved address that the proxy is asked for.
     address: usize,
     report: &'c (dyn Report + Sync),
     planner: Planner<'c>,
@@ -116,10 +116,10 @@ pub struct Dial<'c> {
     phase: Phase<'c>,
     /// When this phase times out, or a sleep ends.
     deadline: Duration,
-    /// Until when a first proxy that refuses TCP is tried again.
+    /// A first proxy that refuses TCP is retried until then (`proxy_wait`).
     wait_until: Duration,
     retries: u32,
-    /// When the request of this attempt was begun: how long a failing proxy took tells what it means.
+    /// When the request of this attempt was sent: how long the proxy took to fail tells what its reply means.
     attempt_began: Duration,
 }
 
@@ -171,7 +171,7 @@ impl<'c> Dial<'c> {
         self.begin(now);
     }
 
-    /// What to send to tailscaled.
+    /// The request to send to tailscaled.
     pub fn lookup_request(&self) -> Vec<u8> {
         match &self.phase {
             Phase::LookUp(_, lookup) => lookup.request(),
@@ -179,7 +179,7 @@ impl<'c> Dial<'c> {
         }
     }
 
-    /// All that tailscaled answered.
+    /// tailscaled's complete answer.
     pub fn looked_up(&mut self, response: &[u8], now: Duration) {
         if let Phase::LookUp(_, lookup) = &mut self.phase {
             if let Some((resolution, kept)) = lookup.on_response(response) {
@@ -227,7 +227,7 @@ impl<'c> Dial<'c> {
         &self.target
     }
 
-    /// Whether more than one answer may be on its way (`proxy_pipeline`).
+    /// Whether several replies may be outstanding (`proxy_pipeline`).
     pub fn is_pipelined(&self) -> bool {
         self.config.pipeline
     }
@@ -243,7 +243,7 @@ impl<'c> Dial<'c> {
                 Step::Send(bytes) => Action::Send(bytes),
                 Step::Take(n) => Action::Take(n),
                 Step::Peek(n) => Action::Peek(n),
-                // advance() leaves neither of them standing.
+                // advance() never leaves the tunnel in one of these states.
                 Step::Done => Action::Finished(Outcome::Connected),
                 Step::Fail(_) => Action::Finished(Outcome::Failed(Errno::ECONNRESET)),
             },
@@ -252,12 +252,12 @@ impl<'c> Dial<'c> {
         }
     }
 
-    /// When [`Dial::expired`] is due, as CLOCK_MONOTONIC. Of no meaning once finished.
+    /// When to call [`Dial::on_timeout`], by CLOCK_MONOTONIC. Meaningless once finished.
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// The TCP connection to the first proxy stands.
+    /// The TCP connection to the first proxy is established.
     pub fn connected(&mut self, now: Duration) {
         self.attempt_began = now;
         self.phase = Phase::Tunnel(Tunnel::new(
@@ -269,8 +269,8 @@ impl<'c> Dial<'c> {
         self.advance(now);
     }
 
-    /// The TCP connection to the first proxy may be there already. If this side speaks first, [`Dial::action`] is that
-    /// greeting from now on: [`Dial::sent`] when it could be sent, for then there is a connection, else
+    /// The TCP connection to the first proxy may be established already. If the client speaks first, [`Dial::action`] is
+    /// its greeting from now on. Call [`Dial::sent`] if it could be sent, which proves the connection, else
     /// [`Dial::not_yet_connected`].
     pub fn try_greeting(&mut self, now: Duration) -> bool {
         let tunnel = Tunnel::new(&self.path, self.destination(), self.config.pipeline);
@@ -308,7 +308,7 @@ impl<'c> Dial<'c> {
             return;
         }
         self.tell(AttemptEnd::Unreachable(errno));
-        // A unix socket that is not there is a proxy that is not there.
+        // A unix socket that does not exist is a proxy that is down.
         let errno = if errno == Errno::ENOENT {
             Errno::ECONNREFUSED
         } else {
@@ -317,7 +317,7 @@ impl<'c> Dial<'c> {
         self.go_on(next, blame, errno, now);
     }
 
-    /// The first proxy is there and has no room for a connection: to be tried again for as long as connecting may take.
+    /// The first proxy's backlog is full: retried for as long as connecting may take.
     pub fn busy(&mut self, now: Duration) {
         let until = self.deadline;
         if now >= until {
@@ -343,7 +343,7 @@ impl<'c> Dial<'c> {
         self.advance(now);
     }
 
-    /// How many of these bytes to take from the socket; they count as received.
+    /// Returns how many of these bytes to consume; they count as received.
     pub fn peeked(&mut self, bytes: &[u8], now: Duration) -> usize {
         let taken = match &mut self.phase {
             Phase::Tunnel(tunnel) => tunnel.peeked(bytes),
@@ -379,7 +379,7 @@ impl<'c> Dial<'c> {
         }
     }
 
-    /// End it here and now: the driver could not go on.
+    /// Fail at once: the driver cannot go on.
     pub fn abandon(&mut self, errno: Errno) {
         self.phase = Phase::Finished(Outcome::Failed(errno));
     }
@@ -398,7 +398,7 @@ impl<'c> Dial<'c> {
         self.deadline = now + self.config.read_timeout;
     }
 
-    /// Look at where the tunnel stands.
+    /// Enter the phase that the tunnel asks for.
     fn advance(&mut self, now: Duration) {
         let Phase::Tunnel(tunnel) = &self.phase else {
             return;
@@ -415,7 +415,7 @@ impl<'c> Dial<'c> {
 
     fn failed(&mut self, failure: Failure, now: Duration) {
         let took = now.saturating_sub(self.attempt_began);
-        // tailscaled gives one reply for all failures (RFC 1928, general failure), and this one is known.
+        // tailscaled gives one reply for every failure (RFC 1928, general failure); the cause of this one is known.
         let is_no_name = self.resolution == Some(Resolution::NoSuchName) && failure.is_general();
         let errno = match is_no_name {
             true => Errno::EHOSTUNREACH,
@@ -454,7 +454,7 @@ impl<'c> Dial<'c> {
                 self.begin(now);
             }
             None => {
-                // A strict chain has but one path: there is no other to be missed.
+                // A strict chain has only one path, so no report of running out.
                 if chain != ChainKind::Strict && blame != Blame::Target {
                     self.report.out_of_proxies();
                 }

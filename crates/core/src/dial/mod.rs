@@ -1,9 +1,9 @@
-//! Dialling: from a target to a socket on which the tunnel stands.
+//! Dialling: from a target to a socket with an established tunnel.
 //!
-//! [`Dial`] is the whole way of one connection as a state machine without I/O: which proxies, what to send,
-//! what to read, when to wait, when to try again, when to give up. A driver carries out its [`Action`]s on
-//! a socket: [`blocking`] on the caller's thread, `pending` for many at once on the helper thread. Neither
-//! knows of hooks or globals, so a supervisor can use them on a socket that it borrowed.
+//! [`Dial`] is one connection as a state machine without I/O: which proxies to use, what to send and read, when to wait,
+//! retry or give up. A [`driver`] carries out its [`Action`]s on a socket. [`blocking`] waits for one driver on the
+//! caller's thread; `pending` waits for many on the helper thread. None of them knows of hooks or globals, so the
+//! supervisor uses them on sockets that it borrows.
 
 mod machine;
 

@@ -4,7 +4,7 @@ use crate::errno::Errno;
 use crate::sys::{self, Fd, OwnFd};
 use libc::{c_int, IPPROTO_TCP, SOL_SOCKET};
 
-/// Integer options that a socket of any family has, or that fail harmlessly where it has not.
+/// Integer options that a socket of any family has, or that fail harmlessly where the family lacks them.
 const INTEGERS: &[(c_int, c_int)] = &[
     (SOL_SOCKET, libc::SO_KEEPALIVE),
     (SOL_SOCKET, libc::SO_REUSEADDR),
@@ -26,7 +26,7 @@ const INTEGERS: &[(c_int, c_int)] = &[
     (IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
 ];
 
-/// The kernel reports twice what was set (socket(7)).
+/// Options for which the kernel reports twice the value that was set (socket(7)).
 const BUFFERS: &[c_int] = &[libc::SO_RCVBUF, libc::SO_SNDBUF];
 
 /// A stream socket of `family` with every option of `model` that can be read, close-on-exec, blocking.
@@ -36,11 +36,11 @@ pub fn new_like(model: Fd, family: c_int) -> Result<OwnFd, Errno> {
     Ok(replacement)
 }
 
-/// Set on `fresh` every option that `model` has and a new socket has not.
+/// Set on `replacement` every option in which `model` differs from a new socket.
 pub fn copy_options(model: Fd, replacement: Fd) -> Result<(), Errno> {
     let family = sys::get_option(replacement, SOL_SOCKET, libc::SO_DOMAIN)?;
     let plain = sys::socket(family, libc::SOCK_STREAM, 0)?;
-    // One of the same family takes the place of a socket that was tried already, and TCP_MAXSEG is what came of that.
+    // A replacement of the same family follows a connect that was tried already, whose handshake set TCP_MAXSEG.
     let was_tried = sys::get_option(model, SOL_SOCKET, libc::SO_DOMAIN) == Ok(family);
     for &(level, name) in INTEGERS {
         if was_tried && name == libc::TCP_MAXSEG && level == IPPROTO_TCP {
