@@ -151,7 +151,7 @@ impl Answerer {
 
     /// The address to connect a program's TCP socket to instead of `server`.
     pub fn stream_for(&mut self, server: SocketAddr) -> Result<SockAddr, Errno> {
-        let place = self.streams.stand_for(server)?;
+        let place = self.streams.listener_for(server)?;
         if let Some((index, fd)) = place.new {
             self.watch(fd, FIRST_LISTENER + index as u64)?;
         }
@@ -259,7 +259,9 @@ impl Answerer {
         for event in events.iter().take(ready.unwrap_or(0)) {
             let word = event.u64;
             match word {
-                id @ FIRST_NUMBER.. if self.forwarded.contains_key(&id) => self.come_back(id),
+                id @ FIRST_NUMBER.. if self.forwarded.contains_key(&id) => {
+                    self.finish_forwarded(id)
+                }
                 id @ FIRST_NUMBER.. => self.serve_stream(id),
                 listener @ FIRST_LISTENER.. => self.accept((listener - FIRST_LISTENER) as usize),
                 own => self.serve(own as usize),
@@ -431,7 +433,7 @@ impl Answerer {
     }
 
     /// Handles the answer, or the timeout, of a forwarded query.
-    fn come_back(&mut self, id: u64) {
+    fn finish_forwarded(&mut self, id: u64) {
         let Some(query) = self.forwarded.remove(&id) else {
             return;
         };

@@ -7,7 +7,7 @@ use crate::held;
 use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
-use crate::supervisor::{Over, Supervisor, Untold};
+use crate::supervisor::{EndedAtStart, Supervisor, UntakenResult};
 use libc::pid_t;
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
@@ -23,10 +23,10 @@ use tailchain_core::router::connect::{
 };
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
 
-/// All fds here are the supervisor's own: nobody else opens or closes any.
+/// All fds here are the supervisor's own: no program code opens or closes any.
 static OWN_FDS: OwnFds = OwnFds::new();
 
-/// A socket of a program, and who has it.
+/// A socket of a program, and the thread it was borrowed from.
 pub struct Borrowed {
     pub caller: Caller,
     pub fd: Fd,
@@ -34,18 +34,18 @@ pub struct Borrowed {
     pub cookie: u64,
 }
 
-/// An answer that did not arrive.
-pub struct Unheard {
+/// A reply that did not reach its call.
+pub struct UndeliveredReply {
     thread: pid_t,
     arguments: [u64; 3],
     reply: Reply,
 }
 
-const MOST_UNHEARD: usize = 1024;
+const MAX_UNDELIVERED: usize = 1024;
 
-impl Unheard {
-    fn new(call: &Call, reply: Reply) -> Unheard {
-        Unheard {
+impl UndeliveredReply {
+    fn new(call: &Call, reply: Reply) -> UndeliveredReply {
+        UndeliveredReply {
             thread: call.thread,
             arguments: [call.pointer(0), call.pointer(1), call.pointer(2)],
             reply,
@@ -53,15 +53,15 @@ impl Unheard {
     }
 
     fn is_for(&self, call: &Call) -> bool {
-        let same = Unheard::new(call, self.reply);
+        let same = UndeliveredReply::new(call, self.reply);
         (self.thread, self.arguments) == (same.thread, same.arguments)
     }
 }
 
-/// What became of a connection that is made, and whose program is told of it.
+/// The result of a connect that has ended, as the program gets it.
 pub enum Taken {
     Back(Back),
-    /// The program goes on with its placeholder.
+    /// The program keeps its placeholder.
     Kept(Borrowed),
 }
 
@@ -73,7 +73,7 @@ pub struct Back {
 }
 
 impl Supervisor {
-    /// The socket that a call is about.
+    /// Borrows the socket that a call refers to.
     pub fn borrow(&self, call: &Call) -> Result<Borrowed, Errno> {
         let fd = call.fd();
         let (caller, socket) = self.callers.borrow(call.thread, fd)?;
@@ -93,24 +93,25 @@ impl Supervisor {
             Err(errno) => return Reply::Fail(errno),
         };
         let cookie = of.cookie;
-        let reply = match self.unheard.remove(&cookie) {
-            Some(unheard) if unheard.is_for(call) => unheard.reply,
+        let reply = match self.undelivered.remove(&cookie) {
+            Some(undelivered) if undelivered.is_for(call) => undelivered.reply,
             _ => self.connect_socket(call, of),
         };
         self.answer_connect(call, cookie, reply)
     }
 
-    /// The kernel does not interrupt a connect that does not block, and restarts one that does where it was: the answer that
-    /// a signal came before is for the call that comes again.
+    /// A signal does not interrupt a non-blocking connect in the kernel, and the kernel restarts an interrupted
+    /// blocking one. So a reply that a signal prevented is kept for the restarted call.
     fn answer_connect(&mut self, call: &Call, cookie: u64, reply: Reply) -> Reply {
         if !matches!(reply, Reply::Value(_) | Reply::Fail(Errno::EINPROGRESS)) {
             return reply;
         }
         if !self.listener.answer(call.id, reply) {
-            if self.unheard.len() >= MOST_UNHEARD {
-                self.unheard.clear();
+            if self.undelivered.len() >= MAX_UNDELIVERED {
+                self.undelivered.clear();
             }
-            self.unheard.insert(cookie, Unheard::new(call, reply));
+            self.undelivered
+                .insert(cookie, UndeliveredReply::new(call, reply));
         }
         Reply::Later
     }
@@ -142,33 +143,33 @@ impl Supervisor {
     }
 
     fn connect_tcp(&mut self, call: &Call, of: Borrowed, address: &SockAddr) -> Reply {
-        let untold = self.untold.remove(&of.cookie);
+        let untaken = self.untaken.remove(&of.cookie);
         if address.family() == libc::AF_UNSPEC {
             return sys::connect(of.socket.fd(), address).into();
         }
-        match untold {
-            // The call was interrupted and comes again; or it is a second one.
-            Some(Untold { result: Ok(()), .. }) => return Reply::Value(0),
-            Some(Untold {
+        match untaken {
+            // The call was interrupted and restarted, or this is a second connect.
+            Some(UntakenResult { result: Ok(()), .. }) => return Reply::Value(0),
+            Some(UntakenResult {
                 result: Err(errno),
                 by_program: false,
             }) => {
                 forget_association(of.socket.fd(), errno);
                 if !self.listener.answer(call.id, Reply::Fail(errno)) {
-                    self.leave_untold(of.cookie, Err(errno), false);
+                    self.store_result(of.cookie, Err(errno), false);
                 }
                 return Reply::Later;
             }
             _ => {}
         }
         let Some(dialled) = address.inet() else {
-            // The kernel refuses it.
+            // Let the kernel reject it.
             return self.connect_directly(call, of, *address, None);
         };
         let kind = kind_of(of.socket.fd());
         let length = address.as_bytes().len() as libc::socklen_t;
         match self.router.decide(of.socket.fd(), kind, dialled, length) {
-            // It would ask for names past the table.
+            // The socket would send DNS queries that bypass the name table.
             Decision::Real | Decision::Elsewhere(_) if self.answerer.is_for(dialled) => {
                 self.connect_resolver(call, of, dialled)
             }
@@ -188,7 +189,7 @@ impl Supervisor {
         }
     }
 
-    /// DNS over TCP is answered here.
+    /// DNS over TCP goes to the answerer.
     fn connect_resolver(&mut self, call: &Call, of: Borrowed, server: SocketAddr) -> Reply {
         match self.answerer.stream_for(server) {
             Ok(address) => self.connect_directly(call, of, address, Some(server)),
@@ -196,7 +197,7 @@ impl Supervisor {
         }
     }
 
-    /// The kernel connects it, but for us: the address cannot change any more.
+    /// Makes the kernel's connect in the supervisor, so that the address cannot change any more.
     fn connect_directly(
         &mut self,
         call: &Call,
@@ -254,13 +255,13 @@ impl Supervisor {
             return Ok(self.start_waited(job));
         }
         let is_go = self.programs.is_go(call.thread);
-        // Behind a placeholder, nobody sees how far the socket is.
+        // Behind a placeholder the state of the socket is not visible.
         let mode = match is_go {
             true => Mode::NonBlocking,
             false => Mode::Waiting,
         };
         let driver = Driver::new(dial, socket, family, mode, self.proxy_names, &OWN_FDS);
-        let engine = Engine::Meanwhile(Box::new(driver));
+        let engine = Engine::Background(Box::new(driver));
         match is_go {
             true => {
                 let job = new_job(call, of, dialled, engine, Face::Gate { is_go: true });
@@ -270,25 +271,25 @@ impl Supervisor {
         }
     }
 
-    /// The caller is answered at the end.
+    /// Starts a job whose caller gets the result when it ends.
     fn start_waited(&mut self, job: Job) -> Reply {
         match self.start(job) {
             Ok(_) => Reply::Later,
-            Err(over) => {
-                let mut job = over.job;
-                take_replacement(&mut job, over.result);
-                self.finish_waited(job, over.result);
+            Err(ended) => {
+                let mut job = ended.job;
+                take_replacement(&mut job, ended.result);
+                self.finish_waited(job, ended.result);
                 Reply::Later
             }
         }
     }
 
-    /// Go's own socket stays under its fd.
+    /// Starts a job for Go, whose own socket stays under its fd.
     fn start_gate(&mut self, call: &Call, job: Job) -> Reply {
         match self.start(job) {
             Ok(id) => self.in_progress(id, call),
-            Err(over) => {
-                let Over { mut job, result } = *over;
+            Err(ended) => {
+                let EndedAtStart { mut job, result } = *ended;
                 take_replacement(&mut job, result);
                 match (result, &job.replacement) {
                     (Err(errno), _) => {
@@ -305,13 +306,13 @@ impl Supervisor {
         }
     }
 
-    /// EINPROGRESS. Where the call was interrupted, the next is told so.
+    /// Replies EINPROGRESS. If the call was interrupted, the next call replies it.
     fn in_progress(&mut self, id: u64, call: &Call) -> Reply {
-        let told = self
+        let delivered = self
             .listener
             .answer(call.id, Reply::Fail(Errno::EINPROGRESS));
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.told = told;
+            job.in_progress_delivered = delivered;
         }
         Reply::Later
     }
@@ -333,7 +334,7 @@ impl Supervisor {
             .install(call.id, app_end.fd(), fd, close_on_exec);
         if let Err(errno) = installed {
             self.registrations.put(thread, fd, &found);
-            // ENOENT: interrupted, and it comes again.
+            // ENOENT: the call was interrupted, and will be restarted.
             return match errno {
                 Errno::ENOENT => Ok(Reply::Later),
                 errno => Err(errno),
@@ -354,8 +355,8 @@ impl Supervisor {
                 }
                 Ok(self.in_progress(id, call))
             }
-            Err(over) => {
-                let Over { mut job, result } = *over;
+            Err(ended) => {
+                let EndedAtStart { mut job, result } = *ended;
                 if let Err(errno) = result {
                     forget_association(job.socket.fd(), errno);
                 }
@@ -367,8 +368,8 @@ impl Supervisor {
         }
     }
 
-    /// The same placeholder under the other fds of a socket. What an interruption leaves undone is done when the call
-    /// comes again.
+    /// Installs the same placeholder under the other fds of a socket. If a signal interrupts this, the restarted call
+    /// completes it.
     fn replace_duplicates(&mut self, call: &Call, socket: Fd, app_end: Fd) {
         let Ok(file) = sys::file_id(socket) else {
             return;
@@ -381,8 +382,9 @@ impl Supervisor {
         }
     }
 
-    /// Give the program its socket under its fds, where its placeholder is, with the flags that it has set meanwhile. Nothing is to
-    /// hold the placeholder for longer than this, or nobody would know when it is deserted.
+    /// Puts the socket back under each fd of the program that refers to its placeholder, with the flags that the
+    /// program has set meanwhile. The supervisor must not hold the program's end any longer than this call, or the end
+    /// of the last reference would go unnoticed.
     fn put_back(&mut self, call: &Call, job: &Job, of: Borrowed) -> Result<Caller, Errno> {
         let Borrowed {
             caller, fd, socket, ..
@@ -400,7 +402,7 @@ impl Supervisor {
         Ok(caller)
     }
 
-    /// `now` is what is under `fd`.
+    /// `now` is the file under `fd`.
     fn put_back_one(&mut self, call: &Call, job: &Job, fd: Fd, now: OwnFd) -> Result<(), Errno> {
         let socket = job.final_socket();
         sys::set_nonblocking(socket, is_nonblocking(now.fd()))?;
@@ -412,7 +414,7 @@ impl Supervisor {
         installed
     }
 
-    /// A connect of a socket whose connect is not over, or of which nobody was told that it is.
+    /// A connect of a socket whose earlier connect is pending, or has a result that was not taken yet.
     fn connect_again(&mut self, id: u64, call: &Call, of: Borrowed, address: &SockAddr) -> Reply {
         let Some(job) = self.jobs.get_mut(&id) else {
             return Reply::Fail(Errno::EIO);
@@ -424,8 +426,8 @@ impl Supervisor {
             return self.connect_ended(id, call, of);
         }
         if is_nonblocking(of.socket.fd()) {
-            // The first answer may have been lost to a signal.
-            if job.told {
+            // A signal may have prevented the first reply.
+            if job.in_progress_delivered {
                 return Reply::Fail(Errno::EALREADY);
             }
             let socket = job.socket.fd();
@@ -435,7 +437,7 @@ impl Supervisor {
             return self.in_progress(id, call);
         }
         if !job.waiters.is_empty() || !matches!(job.face, Face::Own) {
-            // Nobody keeps the time of a further wait.
+            // The supervisor keeps no timer for a further wait.
             if sys::send_timeout(job.socket.fd()) != Ok(None) {
                 return Reply::Fail(Errno::EALREADY);
             }
@@ -450,7 +452,7 @@ impl Supervisor {
 
     fn connect_ended(&mut self, id: u64, call: &Call, of: Borrowed) -> Reply {
         let fd = of.fd;
-        let is_cut_short = self.jobs.get(&id).is_some_and(|job| job.is_cut_short);
+        let is_aborted = self.jobs.get(&id).is_some_and(|job| job.is_aborted);
         match self.take_end(id, call, of) {
             Ok(Taken::Back(Back {
                 caller,
@@ -458,16 +460,16 @@ impl Supervisor {
                 cookie,
             })) => {
                 if let Ok(socket) = caller.borrow(fd) {
-                    // To the kernel, this was the connect that saw the end: the next gives EISCONN.
+                    // Takes the kernel's own result, which it reports to one connect(2); the next returns EISCONN.
                     let _ = sys::connect(socket.fd(), &nowhere());
                 }
                 self.answer_connect(call, cookie, Reply::Value(0))
             }
-            // The kernel clears what shutdown(2) has left, and begins.
-            Ok(Taken::Back(_)) if is_cut_short => self.connect(call),
+            // The kernel clears the state that shutdown(2) has left, and the connect starts anew.
+            Ok(Taken::Back(_)) if is_aborted => self.connect(call),
             Ok(Taken::Back(Back { cookie, end, .. })) => {
                 if !self.listener.answer(call.id, end.into()) {
-                    self.leave_untold(cookie, end, false);
+                    self.store_result(cookie, end, false);
                 }
                 Reply::Later
             }
@@ -478,10 +480,10 @@ impl Supervisor {
         }
     }
 
-    /// The end of a job whose caller did not wait, with its socket back under its fd.
+    /// Takes the result of a job whose caller did not wait, and puts the socket back under its fd.
     ///
     /// # Errors
-    /// The call cannot be answered so.
+    /// The reply to the call, if that is not possible.
     pub fn take_end(&mut self, id: u64, call: &Call, of: Borrowed) -> Result<Taken, Reply> {
         if !self.is_to_be_put_back(id, call, &of) {
             return Ok(Taken::Kept(of));
@@ -512,7 +514,7 @@ impl Supervisor {
                 self.leave_to_others(id, job);
                 Ok(back(caller))
             }
-            // Interrupted: the call comes again, and finds all as it was.
+            // Interrupted: the call is restarted, and finds everything as before.
             Err(Errno::ENOENT) => {
                 if let Some(placeholder) = job.placeholder() {
                     placeholder.go_on();
@@ -525,8 +527,8 @@ impl Supervisor {
         }
     }
 
-    /// A program that has used its placeholder goes on with it while data is on its way, or while a thread may be asleep in
-    /// a read(2) of it.
+    /// Whether to put the socket back. A program that has used its placeholder keeps it while data is in transit, or
+    /// while a thread may sleep in a read(2) of it.
     fn is_to_be_put_back(&mut self, id: u64, call: &Call, of: &Borrowed) -> bool {
         let Some(job) = self.jobs.get_mut(&id) else {
             return true;
@@ -542,13 +544,13 @@ impl Supervisor {
         !sleeps && placeholder.settle(of.socket.fd(), socket)
     }
 
-    /// Forked children may have copies of the placeholder, and other threads may be asleep in poll(2) on it. The connection is not closed
-    /// before they are.
+    /// Keeps a job for forked children, which may have copies of the placeholder, and for threads that may sleep in
+    /// poll(2) on it. The connection is not closed before they are done.
     fn leave_to_others(&mut self, id: u64, job: Job) {
         let Face::Placeholder(placeholder) = &job.face else {
             return;
         };
-        // If it is that alone, the program lets go of it when this call returns, and the loop is told so.
+        // If this call has the last reference, the loop is notified when the call returns.
         if let Some(Err(errno)) = job.end {
             return self.leave_failed(placeholder.cookie, errno);
         }
@@ -581,7 +583,7 @@ impl Supervisor {
         }
     }
 
-    /// The connection of a job is made, or not.
+    /// Ends a job with a result.
     pub fn finish(&mut self, id: u64, result: Result<(), Errno>) {
         let Some(mut job) = self.remove(id) else {
             return;
@@ -592,8 +594,8 @@ impl Supervisor {
             Face::Gate { .. } => self.finish_gate(id, job, result),
             Face::Placeholder(placeholder) => {
                 match result {
-                    Ok(()) => placeholder.tell_success(),
-                    Err(_) => placeholder.tell_failure(),
+                    Ok(()) => placeholder.signal_success(),
+                    Err(_) => placeholder.signal_failure(),
                 }
                 if let Err(errno) = result {
                     forget_association(job.socket.fd(), errno);
@@ -611,15 +613,15 @@ impl Supervisor {
         match result {
             Ok(()) if job.replacement.is_none() => {}
             Ok(()) => {
-                // Whoever waits for the socket that the program has must look.
+                // Wakes a program that waits on its own socket.
                 error_socket::make(job.socket.fd());
                 job.end = Some(result);
                 self.keep(id, job);
             }
             Err(errno) => {
-                let told = error_socket::make(job.socket.fd());
-                if !told || errno != Errno::ECONNREFUSED {
-                    self.leave_untold(job.cookie, result, false);
+                let is_left_on_socket = error_socket::make(job.socket.fd());
+                if !is_left_on_socket || errno != Errno::ECONNREFUSED {
+                    self.store_result(job.cookie, result, false);
                 }
             }
         }
@@ -629,7 +631,7 @@ impl Supervisor {
         let result = match (result, job.replacement.take()) {
             (Ok(()), Some(replacement)) => self.replace(&mut job, replacement),
             (Ok(()), None) => {
-                // To the kernel, this is the connect that saw the end.
+                // Takes the kernel's own result, which it reports to one connect(2).
                 let _ = sys::connect(job.socket.fd(), &nowhere());
                 Ok(())
             }
@@ -650,12 +652,12 @@ impl Supervisor {
             }
         }
         if !is_told {
-            // Interrupted: it comes again.
-            self.leave_untold(job.cookie, result, false);
+            // Interrupted: the call will be restarted.
+            self.store_result(job.cookie, result, false);
         }
     }
 
-    /// Another socket in the place of the program's.
+    /// Installs another socket in place of the program's.
     fn replace(&mut self, job: &mut Job, replacement: RegisteredFd) -> Result<(), Errno> {
         let nonblocking = is_nonblocking(job.socket.fd());
         sys::set_nonblocking(replacement.fd(), nonblocking)?;
@@ -677,7 +679,7 @@ fn take_replacement(job: &mut Job, result: Result<(), Errno>) {
     let replacement = job.driver().and_then(Driver::take_replacement);
     job.replacement = replacement.filter(|_| result.is_ok());
     if let Some(replacement) = &job.replacement {
-        // What the program has set meanwhile.
+        // Options that the program has set meanwhile.
         let _ = tailchain_core::dial::replacement::copy_options(job.socket.fd(), replacement.fd());
     }
 }
@@ -699,11 +701,11 @@ fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face:
         face,
         waiters,
         is_delayed: false,
-        told: false,
+        in_progress_delivered: false,
         deadline: crate::job::NEVER,
         watched: None,
         end: None,
-        is_cut_short: false,
+        is_aborted: false,
         replacement: None,
         thread: call.thread,
         fd: of.fd,
@@ -711,14 +713,14 @@ fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face:
     }
 }
 
-/// The kernel looks at the address before it looks at what the fd is.
+/// The kernel checks the address before the type of the fd.
 fn not_a_socket(call: &Call) -> Reply {
     let address = Caller::open(call.thread)
         .and_then(|caller| caller.read_address(call.pointer(1), call.argument(2)));
     Reply::Fail(address.err().unwrap_or(Errno::ENOTSOCK))
 }
 
-/// Whether it is an internet socket. One that may not be asked counts as one.
+/// Whether it is an internet socket. True if getsockopt(2) is not permitted.
 fn is_internet(socket: Fd) -> bool {
     match sys::get_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_DOMAIN) {
         Ok(domain) => matches!(domain, libc::AF_INET | libc::AF_INET6),

@@ -39,26 +39,26 @@ pub enum Engine {
     /// A dial for a thread that waits.
     Waited(Box<Blocking<'static>>),
     /// A dial without a waiting thread.
-    Meanwhile(Box<Driver<'static>>),
+    Background(Box<Driver<'static>>),
     /// The kernel's connect, for a thread that waits.
     Kernel { until: Option<Duration> },
 }
 
 /// The state of a job after a step.
-pub enum Stand {
+pub enum JobState {
     Wait {
         fd: Fd,
         events: c_short,
         deadline: Duration,
     },
     /// The caller's own timeout (SO_SNDTIMEO) has expired.
-    LimitOver,
+    TimedOut,
     Finished(Result<(), Errno>),
 }
 
-impl Stand {
+impl JobState {
     /// Waits until another part of the supervisor resumes it.
-    pub const DELAYED: Stand = Stand::Wait {
+    pub const DELAYED: JobState = JobState::Wait {
         fd: -1,
         events: 0,
         deadline: NEVER,
@@ -76,13 +76,13 @@ pub struct Job {
     /// Not started yet: the address of a proxy is still being resolved.
     pub is_delayed: bool,
     /// The call has returned EINPROGRESS to the program.
-    pub told: bool,
+    pub in_progress_delivered: bool,
     pub deadline: Duration,
     /// The fd that is watched for this job.
     pub watched: Option<Fd>,
     pub end: Option<Result<(), Errno>>,
     /// The program aborted it, by shutdown(2).
-    pub is_cut_short: bool,
+    pub is_aborted: bool,
     /// The socket that replaces the program's, if the families differ.
     pub replacement: Option<RegisteredFd>,
     /// The thread that called connect: to check whether the program still holds the socket.
@@ -95,11 +95,11 @@ pub struct Job {
 pub const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Job {
-    pub fn begin(&mut self) -> Stand {
+    pub fn begin(&mut self) -> JobState {
         match &mut self.engine {
             Engine::Waited(blocking) => of_step(blocking.begin()),
-            Engine::Meanwhile(driver) => of_progress(driver.advance()),
-            Engine::Kernel { until } => Stand::Wait {
+            Engine::Background(driver) => of_progress(driver.advance()),
+            Engine::Kernel { until } => JobState::Wait {
                 fd: self.socket.fd(),
                 events: libc::POLLOUT,
                 deadline: until.unwrap_or(NEVER),
@@ -107,19 +107,19 @@ impl Job {
         }
     }
 
-    pub fn on_ready(&mut self) -> Stand {
+    pub fn on_ready(&mut self) -> JobState {
         match &mut self.engine {
             Engine::Waited(blocking) => of_step(blocking.on_ready()),
-            Engine::Meanwhile(driver) => of_progress(driver.on_ready()),
-            Engine::Kernel { .. } => Stand::Finished(self.ask_kernel()),
+            Engine::Background(driver) => of_progress(driver.on_ready()),
+            Engine::Kernel { .. } => JobState::Finished(self.ask_kernel()),
         }
     }
 
-    pub fn expired(&mut self) -> Stand {
+    pub fn expired(&mut self) -> JobState {
         match &mut self.engine {
             Engine::Waited(blocking) => of_step(blocking.time_over()),
-            Engine::Meanwhile(driver) => of_progress(driver.on_timeout()),
-            Engine::Kernel { .. } => Stand::LimitOver,
+            Engine::Background(driver) => of_progress(driver.on_timeout()),
+            Engine::Kernel { .. } => JobState::TimedOut,
         }
     }
 
@@ -135,18 +135,18 @@ impl Job {
     pub fn driver(&mut self) -> Option<&mut Driver<'static>> {
         match &mut self.engine {
             Engine::Waited(blocking) => Some(&mut blocking.driver),
-            Engine::Meanwhile(driver) => Some(driver),
+            Engine::Background(driver) => Some(driver),
             Engine::Kernel { .. } => None,
         }
     }
 
     /// Continues without a waiting thread.
-    pub fn go_on_meanwhile(self) -> Job {
+    pub fn into_background(self) -> Job {
         let engine = match self.engine {
             Engine::Waited(blocking) => {
                 let mut driver = blocking.driver;
                 driver.hand_over(self.socket.fd());
-                Engine::Meanwhile(Box::new(driver))
+                Engine::Background(Box::new(driver))
             }
             engine => engine,
         };
@@ -195,30 +195,30 @@ impl Job {
     }
 }
 
-pub fn of_progress(progress: Progress) -> Stand {
+pub fn of_progress(progress: Progress) -> JobState {
     match progress {
         Progress::Wait {
             fd,
             events,
             deadline,
-        } => Stand::Wait {
+        } => JobState::Wait {
             fd,
             events,
             deadline,
         },
-        Progress::Finished(result) => Stand::Finished(result),
+        Progress::Finished(result) => JobState::Finished(result),
     }
 }
 
-fn of_step(step: Step) -> Stand {
+fn of_step(step: Step) -> JobState {
     match step {
-        Step::Sleep(Sleep { fd, events, until }) => Stand::Wait {
+        Step::Sleep(Sleep { fd, events, until }) => JobState::Wait {
             fd,
             events,
             deadline: until,
         },
-        Step::LimitOver => Stand::LimitOver,
-        Step::Finished(result) => Stand::Finished(result),
+        Step::LimitOver => JobState::TimedOut,
+        Step::Finished(result) => JobState::Finished(result),
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::caller::Caller;
 use crate::connect::{Borrowed, Taken};
 use crate::filter;
-use crate::job::{Face, Job, Stand};
+use crate::job::{Face, Job, JobState};
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use libc::c_int;
@@ -55,7 +55,7 @@ impl Supervisor {
         if !self.failed.is_empty() && sys::now() > self.failed_until {
             self.failed.clear();
         }
-        self.jobs.is_empty() && self.untold.is_empty() && self.failed.is_empty()
+        self.jobs.is_empty() && self.untaken.is_empty() && self.failed.is_empty()
     }
 
     pub fn get_option(&mut self, call: &Call) -> Reply {
@@ -68,7 +68,9 @@ impl Supervisor {
             Ok(About::Failed(errno, of)) if is_error => tell_error(call, &of.caller, errno.raw()),
             Ok(About::Failed(..)) => Reply::Pass,
             Ok(About::Ended(id, of)) if is_error => match self.take_end(id, call, of) {
-                Ok(Taken::Back(back)) => self.tell_end(call, &back.caller, back.cookie, back.end),
+                Ok(Taken::Back(back)) => {
+                    self.reply_so_error(call, &back.caller, back.cookie, back.end)
+                }
                 Ok(Taken::Kept(of)) => tell_error(call, &of.caller, 0),
                 Err(reply) => reply,
             },
@@ -82,25 +84,30 @@ impl Supervisor {
                 Some(job) if is_behind_placeholder(job) => get_on_socket(call, &of, job),
                 _ => Reply::Pass,
             },
-            Ok(About::Other(of)) => match self.untold.get(&of.cookie).map(|untold| untold.result) {
-                Some(end) if is_error => {
-                    self.untold.remove(&of.cookie);
-                    // The kernel's own error is less exact.
-                    let _ =
-                        sys::get_option::<c_int>(of.socket.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
-                    if let Err(errno) = end {
-                        forget_association(of.socket.fd(), errno);
+            Ok(About::Other(of)) => {
+                match self.untaken.get(&of.cookie).map(|untaken| untaken.result) {
+                    Some(end) if is_error => {
+                        self.untaken.remove(&of.cookie);
+                        // The kernel's own error is less exact.
+                        let _ = sys::get_option::<c_int>(
+                            of.socket.fd(),
+                            libc::SOL_SOCKET,
+                            libc::SO_ERROR,
+                        );
+                        if let Err(errno) = end {
+                            forget_association(of.socket.fd(), errno);
+                        }
+                        self.reply_so_error(call, &of.caller, of.cookie, end)
                     }
-                    self.tell_end(call, &of.caller, of.cookie, end)
+                    _ => Reply::Pass,
                 }
-                _ => Reply::Pass,
-            },
+            }
         }
     }
 
     /// Returns the result as SO_ERROR, which takes it. If the call was interrupted, it is restarted and asks the
     /// socket.
-    fn tell_end(
+    fn reply_so_error(
         &mut self,
         call: &Call,
         caller: &Caller,
@@ -109,7 +116,7 @@ impl Supervisor {
     ) -> Reply {
         let reply = tell_error(call, caller, end.err().map_or(0, Errno::raw));
         if !self.listener.answer(call.id, reply) && end.is_err() {
-            self.leave_untold(cookie, end, false);
+            self.store_result(cookie, end, false);
         }
         Reply::Later
     }
@@ -212,7 +219,7 @@ impl Supervisor {
                     return Reply::Fail(Errno::EINVAL);
                 }
                 if let Some(job) = self.jobs.get_mut(&id) {
-                    job.is_cut_short = true;
+                    job.is_aborted = true;
                 }
                 self.finish(id, Err(Errno::ECONNRESET));
                 Reply::Value(0)
@@ -278,12 +285,12 @@ impl Supervisor {
         call: &Call,
         of: Borrowed,
     ) -> Result<Option<Borrowed>, Reply> {
-        let by_program = self.jobs.get(&id).is_some_and(|job| job.is_cut_short);
+        let by_program = self.jobs.get(&id).is_some_and(|job| job.is_aborted);
         match self.take_end(id, call, of)? {
             Taken::Kept(of) => Ok(Some(of)),
             Taken::Back(back) => {
                 if back.end.is_err() {
-                    self.leave_untold(back.cookie, back.end, by_program);
+                    self.store_result(back.cookie, back.end, by_program);
                 }
                 Ok(None)
             }
@@ -291,23 +298,23 @@ impl Supervisor {
     }
 }
 
-fn step_if_ready(job: &mut Job) -> Stand {
+fn step_if_ready(job: &mut Job) -> JobState {
     if job.is_delayed {
-        return Stand::DELAYED;
+        return JobState::DELAYED;
     }
     let waiting = match job.driver() {
         Some(driver) => driver.waiting(),
         None => return job.begin(),
     };
-    let stand = crate::job::of_progress(waiting);
-    match stand {
-        Stand::Wait { fd, events, .. } if events != 0 => {
+    let state = crate::job::of_progress(waiting);
+    match state {
+        JobState::Wait { fd, events, .. } if events != 0 => {
             match sys::poll_one(fd, events, Some(core::time::Duration::ZERO)) {
                 Ok(true) => job.on_ready(),
-                _ => stand,
+                _ => state,
             }
         }
-        stand => stand,
+        state => state,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is under the program's fd while its socket is being connected: a unix stream that is neither readable nor
-//! writable. `tailchain_core::pending` has the same for preloaded programs.
+//! The file under the program's fd while its socket is being connected: a unix stream that is neither readable nor
+//! writable. For preloaded programs `tailchain_core::pending` has an equivalent.
 
 #![forbid(unsafe_code)]
 
@@ -7,22 +7,22 @@ use crate::relay::{Flow, Relay};
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::{self, Fd, FileId, OwnFd};
 
-/// The program's end is its own; this is what the supervisor keeps.
+/// The supervisor's part. Only the program holds the app end.
 pub struct Placeholder {
-    /// `None` once the connect has failed.
+    /// The wake end. `None` once the connect has failed.
     wake: Option<OwnFd>,
     pub cookie: u64,
     pub file: FileId,
-    /// How many bytes make it full.
+    /// How many bytes fill the send buffer.
     filling: usize,
     relay: Relay,
 }
 
 impl Placeholder {
-    /// With the end for the program.
+    /// Returns the app end, too.
     pub fn new() -> Result<(Placeholder, OwnFd), Errno> {
         let (app_end, wake) = sys::stream_pair()?;
-        // The kernel raises it to its minimum, and takes one write beyond it.
+        // The kernel raises it to its minimum, and accepts one write beyond it.
         sys::set_option(app_end.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
         let filling = sys::send(app_end.fd(), &[0; 8 * 1024])?;
         let placeholder = Placeholder {
@@ -39,13 +39,13 @@ impl Placeholder {
         self.wake.as_ref().map(OwnFd::fd)
     }
 
-    /// Writable from now on, as a connected socket.
-    pub fn tell_success(&mut self) {
+    /// Makes the app end writable, as a connected socket is.
+    pub fn signal_success(&mut self) {
         let Some(wake) = &self.wake else {
             return;
         };
         let mut buffer = [0; 8 * 1024];
-        // A thread that makes its socket block may write into the room at once: not a byte more is taken.
+        // A thread that makes its socket blocking may write at once; the loop takes no byte more than the filling.
         while let Some(rest) = buffer
             .get_mut(..self.filling)
             .filter(|rest| !rest.is_empty())
@@ -57,20 +57,20 @@ impl Placeholder {
         }
     }
 
-    /// POLLERR and POLLHUP: an end that is closed with unread data resets the other (unix(7)).
-    pub fn tell_failure(&mut self) {
+    /// Causes POLLERR and POLLHUP: closing an end with unread data resets the other (unix(7)).
+    pub fn signal_failure(&mut self) {
         self.wake = None;
     }
 
-    /// Move data between the program and `socket`.
+    /// Relays data between the program and `socket`.
     pub fn relay(&mut self, socket: Fd) -> Flow {
         match &self.wake {
             Some(wake) => self.relay.run(wake.fd(), socket),
-            None => Flow::Waits,
+            None => Flow::Wait,
         }
     }
 
-    /// Make ready for `socket` to be put back under the fds of `program`, the program's end. Whether that can be done.
+    /// Prepares for putting `socket` back under the fds of `program`, the app end. Returns whether that is possible.
     pub fn settle(&mut self, program: Fd, socket: Fd) -> bool {
         match &self.wake {
             Some(wake) => self.relay.settle(wake.fd(), program, socket),
@@ -78,7 +78,7 @@ impl Placeholder {
         }
     }
 
-    /// It was not put back after all.
+    /// To be called if the socket was not put back after all.
     pub fn go_on(&mut self) {
         self.relay.go_on();
     }
@@ -88,15 +88,15 @@ impl Placeholder {
         self.relay.is_left()
     }
 
-    /// Who sleeps for something to read, in a thread that does not know that the socket is back, is to look.
+    /// Wakes threads that sleep in a read and do not know that the socket is back.
     pub fn wake_readers(&self) {
         if let Some(wake) = &self.wake {
             let _ = sys::shutdown(wake.fd(), libc::SHUT_WR);
         }
     }
 
-    /// The connection was reset: reading tells it, after what came before. `program` is the program's end.
-    pub fn tell_reset(&mut self, program: Fd) {
+    /// Reports a reset to the program, after the data received before it. `program` is the app end.
+    pub fn signal_reset(&mut self, program: Fd) {
         let _ = sys::send(program, &[0]);
         self.wake = None;
     }

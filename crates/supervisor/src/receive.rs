@@ -14,7 +14,7 @@ use tailchain_core::sys::SockAddr;
 const LARGEST: usize = 4096;
 
 /// The program's buffers for a datagram.
-struct Place {
+struct Destination {
     /// Address and length of each buffer.
     buffers: Vec<(u64, usize)>,
     name: u64,
@@ -26,7 +26,7 @@ struct Place {
 impl Supervisor {
     pub fn receive_from(&mut self, call: &Call) -> Reply {
         self.receive(call, |call, _| {
-            Ok(Place {
+            Ok(Destination {
                 buffers: vec![(call.pointer(1), call.pointer(2) as usize)],
                 name: call.pointer(4),
                 name_length: call.pointer(5),
@@ -36,13 +36,13 @@ impl Supervisor {
     }
 
     pub fn receive_message(&mut self, call: &Call) -> Reply {
-        self.receive(call, Place::of_message)
+        self.receive(call, Destination::of_message)
     }
 
     fn receive(
         &mut self,
         call: &Call,
-        place: fn(&Call, &Borrowed) -> Result<Place, Errno>,
+        destination: fn(&Call, &Borrowed) -> Result<Destination, Errno>,
     ) -> Reply {
         if !self.answerer.has_clients() {
             return Reply::Pass;
@@ -54,7 +54,8 @@ impl Supervisor {
         let Some((bytes, server)) = self.answerer.take_answer(of.cookie, of.socket.fd()) else {
             return Reply::Pass;
         };
-        let given = place(call, &of).and_then(|place| place.fill(&of, &bytes, &server));
+        let given =
+            destination(call, &of).and_then(|destination| destination.fill(&of, &bytes, &server));
         match given {
             Ok(length) => Reply::Value(length as i64),
             Err(errno) => Reply::Fail(errno),
@@ -62,8 +63,8 @@ impl Supervisor {
     }
 }
 
-impl Place {
-    fn of_message(call: &Call, of: &Borrowed) -> Result<Place, Errno> {
+impl Destination {
+    fn of_message(call: &Call, of: &Borrowed) -> Result<Destination, Errno> {
         let at = call.pointer(1);
         let word = |address: u64| {
             let mut bytes = [0; 8];
@@ -83,7 +84,7 @@ impl Place {
             let vector = vectors.wrapping_add(16 * index);
             buffers.push((word(vector)?, word(vector.wrapping_add(8))? as usize));
         }
-        Ok(Place {
+        Ok(Destination {
             buffers,
             name: word(field(offset_of!(libc::msghdr, msg_name)))?,
             name_length: field(offset_of!(libc::msghdr, msg_namelen)),
@@ -113,8 +114,8 @@ impl Place {
             let field = |offset: usize| at.wrapping_add(offset as u64);
             let controls = field(offset_of!(libc::msghdr, msg_controllen));
             of.caller.write(controls, &0i32.to_ne_bytes())?;
-            let place = field(offset_of!(libc::msghdr, msg_flags));
-            of.caller.write(place, &flags.to_ne_bytes())?;
+            let destination = field(offset_of!(libc::msghdr, msg_flags));
+            of.caller.write(destination, &flags.to_ne_bytes())?;
         }
         Ok(bytes.len() - rest.len())
     }

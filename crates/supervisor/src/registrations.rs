@@ -1,8 +1,8 @@
-//! epoll(7) when the file under an fd is exchanged. A registration belongs to the file and the fd: it would be lost with
-//! the file, or go on to tell of one that the program does not have any more.
+//! epoll(7) registrations when the file under an fd is swapped. A registration belongs to the file and the fd: it would
+//! be lost with the old file, or keep reporting events of a file that the program no longer has.
 //!
-//! Registrations are read from fdinfo (proc(5)). They are made by a thread that has an fd table of its own, in which the
-//! file has the program's fd.
+//! Registrations are read from fdinfo (proc(5)). A thread makes them again in an fd table of its own, where the file
+//! has the same fd as in the program.
 
 #![forbid(unsafe_code)]
 
@@ -28,24 +28,24 @@ pub struct Registration {
 pub struct Registrations {
     /// The epoll instances of a process.
     epolls: HashMap<pid_t, Vec<Fd>>,
-    /// Until then, one may be on its way.
+    /// Until then an epoll_create(2) may be in progress.
     unsure_until: Duration,
     worker: Option<Sender<Job>>,
 }
 
-/// For an epoll_create(2) that was let through to have come to its end.
+/// The time for an epoll_create(2) that was passed to the kernel to complete.
 const UNSURE: Duration = Duration::from_millis(100);
-/// More processes than a tree usually has.
+/// More processes than a process tree usually has.
 const MOST: usize = 1024;
 
 impl Registrations {
-    /// A program makes an epoll instance.
+    /// To be called when a program creates an epoll instance.
     pub fn epoll_is_made(&mut self) {
         self.epolls.clear();
         self.unsure_until = sys::now() + UNSURE;
     }
 
-    /// Take the registrations of a program's `fd` away; `file` is the same file here.
+    /// Removes the registrations of a program's `fd`, and returns them; `file` is the supervisor's fd of the same file.
     pub fn take(&mut self, thread: pid_t, fd: Fd, file: Fd) -> Vec<Registration> {
         let mut found = Vec::new();
         for epoll in self.epolls_of(thread) {
@@ -57,7 +57,7 @@ impl Registrations {
         found
     }
 
-    /// Make them again for what is under `fd` now.
+    /// Makes registrations again, for the file that `fd` refers to now.
     pub fn put(&mut self, thread: pid_t, fd: Fd, found: &[Registration]) {
         self.change(thread, fd, libc::EPOLL_CTL_ADD, found);
     }
@@ -144,7 +144,7 @@ struct Job {
 fn start() -> Sender<Job> {
     let (sender, jobs) = mpsc::channel::<Job>();
     std::thread::spawn(move || {
-        // Without it, fds of the supervisor would be in the way; then nothing is done.
+        // Without a separate fd table, the supervisor's own fds would conflict; then nothing is done.
         let is_apart = own_sys::unshare_fds().is_ok() && sys::close_range(3, u32::MAX, 0).is_ok();
         for job in jobs {
             if is_apart {

@@ -39,11 +39,11 @@ pub struct Relay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Wait for an event.
-    Waits,
+    Wait,
     /// There may be more data to move at once.
-    GoesOn,
+    Continue,
     /// No fd refers to the placeholder any more, and all data was sent.
-    Over,
+    Done,
     /// The connection was reset.
     Reset,
 }
@@ -60,11 +60,11 @@ impl Relay {
             if !sent && !received {
                 return match self.outgoing.is_empty() && peer_closed(wake) {
                     true => self.end(socket),
-                    false => Flow::Waits,
+                    false => Flow::Wait,
                 };
             }
         }
-        Flow::GoesOn
+        Flow::Continue
     }
 
     /// Moves data from the program to the socket.
@@ -182,7 +182,7 @@ impl Relay {
         if !self.is_unread {
             self.take_given(socket, 0);
         }
-        Flow::Over
+        Flow::Done
     }
 }
 
@@ -235,11 +235,11 @@ mod tests {
         let mut pair = Pair::new();
         sys::send(pair.program.fd(), b"hello").unwrap();
         sys::send(pair.peer.fd(), b"welcome").unwrap();
-        assert_eq!(pair.run(), Flow::Waits);
+        assert_eq!(pair.run(), Flow::Wait);
         assert_eq!(read(&pair.peer, 99).unwrap(), b"hello");
         assert_eq!(read(&pair.program, 99).unwrap(), b"welcome");
         sys::send(pair.peer.fd(), b"again").unwrap();
-        assert_eq!(pair.run(), Flow::Waits);
+        assert_eq!(pair.run(), Flow::Wait);
         assert_eq!(read(&pair.program, 99).unwrap(), b"again");
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn what_was_not_read_is_still_in_the_socket() {
         let mut pair = Pair::new();
         sys::send(pair.peer.fd(), b"0123456789").unwrap();
-        assert_eq!(pair.run(), Flow::Waits);
+        assert_eq!(pair.run(), Flow::Wait);
         assert_eq!(read(&pair.program, 4).unwrap(), b"0123");
         sys::send(pair.program.fd(), b"late").unwrap();
         let Pair {
@@ -266,14 +266,14 @@ mod tests {
         let mut pair = Pair::new();
         sys::send(pair.peer.fd(), b"last").unwrap();
         sys::shutdown(pair.peer.fd(), libc::SHUT_WR).unwrap();
-        assert_eq!(pair.run(), Flow::Waits);
+        assert_eq!(pair.run(), Flow::Wait);
         assert_eq!(read(&pair.program, 99).unwrap(), b"last");
-        assert_eq!(pair.run(), Flow::Waits);
+        assert_eq!(pair.run(), Flow::Wait);
         assert_eq!(read(&pair.program, 99).unwrap(), b"");
         sys::send(pair.program.fd(), b"bye").unwrap();
         sys::shutdown(pair.program.fd(), libc::SHUT_WR).unwrap();
         // Nothing is left to do.
-        assert_eq!(pair.run(), Flow::Over);
+        assert_eq!(pair.run(), Flow::Done);
         assert_eq!(read(&pair.peer, 99).unwrap(), b"bye");
         assert_eq!(read(&pair.peer, 99).unwrap(), b"");
     }
@@ -283,7 +283,7 @@ mod tests {
         let mut pair = Pair::new();
         sys::send(pair.program.fd(), b"farewell").unwrap();
         pair.program = sys::stream_pair().unwrap().0;
-        assert_eq!(pair.run(), Flow::Over);
+        assert_eq!(pair.run(), Flow::Done);
         assert_eq!(read(&pair.peer, 99).unwrap(), b"farewell");
     }
 

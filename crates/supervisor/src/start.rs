@@ -115,7 +115,7 @@ pub fn start(
     };
     drop(theirs);
     own_sys::allow_tracer(child);
-    if let Err((step, errno)) = ask(&ours, PROBE) {
+    if let Err((step, errno)) = request(&ours, PROBE) {
         // Closing the channel ends the supervisor.
         drop(ours);
         own_sys::reap(child);
@@ -129,7 +129,8 @@ pub fn start(
             return Err(not_possible(Step::Filter, errno));
         }
     };
-    ask(&ours, listener.fd()).map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))?;
+    request(&ours, listener.fd())
+        .map_err(|(step, errno)| Failure::Lost(Obstacle { step, errno }))?;
     Ok(pass)
 }
 
@@ -147,14 +148,14 @@ pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Re
             let result = start(config, env, Extent::Any).map_err(|failure| match failure {
                 Failure::NotPossible(why) | Failure::Lost(why) => (why.step, why.errno),
             });
-            let _ = tell(&theirs, result.map(drop));
+            let _ = send_result(&theirs, result.map(drop));
             own_sys::end();
         }
         Fork::Parent(child) => {
             drop(theirs);
-            let heard = hear(&ours);
+            let result = receive_result(&ours);
             own_sys::reap(child);
-            heard.map_err(obstacle)
+            result.map_err(obstacle)
         }
     }
 }
@@ -163,16 +164,16 @@ pub fn check(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>) -> Re
 const PROBE: i32 = -1;
 
 /// Sends a request to the supervisor; a result of 0 is success.
-fn ask(channel: &OwnFd, what: i32) -> Result<(), (Step, Errno)> {
-    own_sys::tell(channel, what).map_err(|errno| (Step::HandOver, errno))?;
-    hear(channel)
+fn request(channel: &OwnFd, what: i32) -> Result<(), (Step, Errno)> {
+    own_sys::send_int(channel, what).map_err(|errno| (Step::HandOver, errno))?;
+    receive_result(channel)
 }
 
-/// Receives the result that [`tell`] sends.
-fn hear(channel: &OwnFd) -> Result<(), (Step, Errno)> {
+/// Receives the result that [`send_result`] sends.
+fn receive_result(channel: &OwnFd) -> Result<(), (Step, Errno)> {
     let lost = |errno| (Step::HandOver, errno);
-    let step = own_sys::hear(channel).map_err(lost)?;
-    let errno = own_sys::hear(channel).map_err(lost)?;
+    let step = own_sys::receive_int(channel).map_err(lost)?;
+    let errno = own_sys::receive_int(channel).map_err(lost)?;
     match (
         usize::try_from(step)
             .ok()
@@ -185,13 +186,13 @@ fn hear(channel: &OwnFd) -> Result<(), (Step, Errno)> {
     }
 }
 
-fn tell(channel: &OwnFd, result: Result<(), (Step, Errno)>) -> Result<(), Errno> {
+fn send_result(channel: &OwnFd, result: Result<(), (Step, Errno)>) -> Result<(), Errno> {
     let (step, errno) = match result {
         Ok(()) => (0, 0),
         Err((step, errno)) => (step as i32, errno.raw()),
     };
-    own_sys::tell(channel, step)?;
-    own_sys::tell(channel, errno)
+    own_sys::send_int(channel, step)?;
+    own_sys::send_int(channel, errno)
 }
 
 /// The body of the supervisor process.
@@ -205,14 +206,14 @@ fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, chann
         return;
     };
     let mut probed = None;
-    if own_sys::hear(&channel) != Ok(PROBE) {
+    if own_sys::receive_int(&channel) != Ok(PROBE) {
         return;
     }
     let result = probe(program).map(|process| probed = Some(process));
-    if tell(&channel, result).is_err() {
+    if send_result(&channel, result).is_err() {
         return;
     }
-    let (Some(process), Ok(listener)) = (probed, own_sys::hear(&channel)) else {
+    let (Some(process), Ok(listener)) = (probed, own_sys::receive_int(&channel)) else {
         return;
     };
     let hand_over = |errno| (Step::HandOver, errno);
@@ -228,7 +229,7 @@ fn supervise(config: &Config, env: fn(&str) -> Option<std::ffi::OsString>, chann
         Ok(supervisor) => (Some(supervisor), Ok(())),
         Err(errno) => (None, Err(hand_over(errno))),
     };
-    if tell(&channel, result).is_err() {
+    if send_result(&channel, result).is_err() {
         return;
     }
     drop(channel);

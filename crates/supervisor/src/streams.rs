@@ -41,7 +41,7 @@ pub struct Client {
 }
 
 /// The listener for a server.
-pub struct Place {
+pub struct LocalServer {
     pub address: SocketAddr,
     /// The index and fd of a new listener, which must be watched.
     pub new: Option<(usize, Fd)>,
@@ -53,22 +53,22 @@ impl Streams {
     }
 
     /// The listener that stands in for `server`, at an address that a socket of the server's family reaches.
-    pub fn stand_for(&mut self, server: SocketAddr) -> Result<Place, Errno> {
+    pub fn listener_for(&mut self, server: SocketAddr) -> Result<LocalServer, Errno> {
         let known = self.listeners.iter().find(|known| known.server == server);
         if let Some(known) = known {
             let address = known.address;
-            return Ok(Place { address, new: None });
+            return Ok(LocalServer { address, new: None });
         }
         if self.listeners.len() >= MOST_SERVERS {
             return Err(Errno::ENOBUFS);
         }
         let listener = Listener::new(server)?;
-        let place = Place {
+        let local = LocalServer {
             address: listener.address,
             new: Some((self.listeners.len(), listener.socket.fd())),
         };
         self.listeners.push(listener);
-        Ok(place)
+        Ok(local)
     }
 
     /// The server that a listener stands in for.

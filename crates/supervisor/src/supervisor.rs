@@ -4,8 +4,8 @@
 
 use crate::answerer::Answerer;
 use crate::caller::{self, Callers, Programs};
-use crate::connect::Unheard;
-use crate::job::{Job, Stand};
+use crate::connect::UndeliveredReply;
+use crate::job::{Job, JobState};
 use crate::listener::{Call, Listener, Reply};
 use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
@@ -81,9 +81,9 @@ pub struct Supervisor {
     /// Jobs by the SO_COOKIE of their socket and of their placeholder.
     pub by_cookie: HashMap<u64, u64>,
     /// Results of connects that were not taken yet, by SO_COOKIE.
-    pub untold: HashMap<u64, Untold>,
+    pub untaken: HashMap<u64, UntakenResult>,
     /// Answers to connects that did not arrive, by SO_COOKIE.
-    pub unheard: HashMap<u64, Unheard>,
+    pub undelivered: HashMap<u64, UndeliveredReply>,
     /// Placeholders of failed connects, by SO_COOKIE: forked children may have copies.
     pub failed: HashMap<u64, Errno>,
     pub failed_until: Duration,
@@ -98,7 +98,7 @@ pub struct Supervisor {
 }
 
 /// A job that ended as soon as it was started.
-pub struct Over {
+pub struct EndedAtStart {
     pub job: Job,
     pub result: Result<(), Errno>,
 }
@@ -108,14 +108,14 @@ const FAILED: Duration = Duration::from_secs(60);
 
 /// The result of a connect.
 #[derive(Clone, Copy, Debug)]
-pub struct Untold {
+pub struct UntakenResult {
     pub result: Result<(), Errno>,
     /// Caused by shutdown(2): SO_ERROR reports it, but the next connect(2) ignores it and starts anew.
     pub by_program: bool,
 }
 
 /// More results than ever wait to be taken.
-const MOST_UNTOLD: usize = 4096;
+const MAX_UNTAKEN: usize = 4096;
 
 impl Supervisor {
     pub fn new(
@@ -147,8 +147,8 @@ impl Supervisor {
             proxy_names,
             jobs: BTreeMap::new(),
             by_cookie: HashMap::new(),
-            untold: HashMap::new(),
-            unheard: HashMap::new(),
+            untaken: HashMap::new(),
+            undelivered: HashMap::new(),
             failed: HashMap::new(),
             failed_until: Duration::ZERO,
             any_duplicates: false,
@@ -293,14 +293,14 @@ impl Supervisor {
             return;
         };
         match placeholder.relay(socket) {
-            Flow::Waits => {}
+            Flow::Wait => {}
             // The edge-triggered events are reported again.
-            Flow::GoesOn => self.watch(socket, ALL, Token::Socket(id), false),
-            Flow::Over => drop(self.remove(id)),
+            Flow::Continue => self.watch(socket, ALL, Token::Socket(id), false),
+            Flow::Done => drop(self.remove(id)),
             Flow::Reset => {
                 let program = job.program_end();
                 if let (Ok(program), Some(placeholder)) = (program, job.placeholder()) {
-                    placeholder.tell_reset(program.fd());
+                    placeholder.signal_reset(program.fd());
                 }
             }
         }
@@ -349,20 +349,20 @@ impl Supervisor {
     }
 
     /// Starts a job.
-    pub fn start(&mut self, mut job: Job) -> Result<u64, Box<Over>> {
+    pub fn start(&mut self, mut job: Job) -> Result<u64, Box<EndedAtStart>> {
         job.is_delayed = job.driver().is_some() && !self.proxy_names.are_known();
-        let stand = match job.is_delayed {
-            true => Stand::DELAYED,
+        let state = match job.is_delayed {
+            true => JobState::DELAYED,
             false => job.begin(),
         };
         self.note_opened(&mut job);
-        match stand {
-            Stand::Finished(result) => return Err(Box::new(Over { job, result })),
-            Stand::LimitOver => {
+        match state {
+            JobState::Finished(result) => return Err(Box::new(EndedAtStart { job, result })),
+            JobState::TimedOut => {
                 let result = Err(Errno::EINPROGRESS);
-                return Err(Box::new(Over { job, result }));
+                return Err(Box::new(EndedAtStart { job, result }));
             }
-            Stand::Wait { .. } => {}
+            JobState::Wait { .. } => {}
         }
         let id = self.next_job;
         self.next_job += 1;
@@ -371,7 +371,7 @@ impl Supervisor {
         }
         self.by_cookie.insert(job.cookie, id);
         self.jobs.insert(id, job);
-        self.settle(id, stand);
+        self.settle(id, state);
         Ok(id)
     }
 
@@ -403,15 +403,15 @@ impl Supervisor {
     }
 
     /// Lets a job take a step.
-    pub fn step(&mut self, id: u64, how: impl FnOnce(&mut Job) -> Stand) {
+    pub fn step(&mut self, id: u64, how: impl FnOnce(&mut Job) -> JobState) {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
         self.deadlines.remove(&(job.deadline, id));
-        let stand = how(&mut job);
+        let state = how(&mut job);
         self.note_opened(&mut job);
         self.jobs.insert(id, job);
-        self.settle(id, stand);
+        self.settle(id, state);
     }
 
     /// Records the dialled address, for getpeername(2), once the socket is connected to the proxy.
@@ -424,9 +424,9 @@ impl Supervisor {
         }
     }
 
-    fn settle(&mut self, id: u64, stand: Stand) {
-        match stand {
-            Stand::Wait {
+    fn settle(&mut self, id: u64, state: JobState) {
+        match state {
+            JobState::Wait {
                 fd,
                 events,
                 deadline,
@@ -448,8 +448,8 @@ impl Supervisor {
                     }
                 }
             }
-            Stand::LimitOver => self.limit_over(id),
-            Stand::Finished(result) => self.finish(id, result),
+            JobState::TimedOut => self.on_caller_timeout(id),
+            JobState::Finished(result) => self.finish(id, result),
         }
     }
 
@@ -466,7 +466,7 @@ impl Supervisor {
     }
 
     /// The caller's timeout has expired: its call returns, and further connect(2) calls return EALREADY.
-    fn limit_over(&mut self, id: u64) {
+    fn on_caller_timeout(&mut self, id: u64) {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
@@ -474,7 +474,7 @@ impl Supervisor {
             self.listener
                 .answer(waiter.call, Reply::Fail(Errno::EINPROGRESS));
         }
-        job.told = true;
+        job.in_progress_delivered = true;
         let is_kernels = matches!(job.engine, crate::job::Engine::Kernel { .. });
         self.jobs.insert(id, job);
         if is_kernels {
@@ -483,7 +483,7 @@ impl Supervisor {
             return;
         }
         if let Some(job) = self.jobs.remove(&id) {
-            let mut job = job.go_on_meanwhile();
+            let mut job = job.into_background();
             let waiting = job.driver().map(|driver| driver.waiting());
             self.jobs.insert(id, job);
             if let Some(progress) = waiting {
@@ -509,17 +509,18 @@ impl Supervisor {
     }
 
     /// Stores the result for the next call that asks about the socket with this cookie.
-    pub fn leave_untold(&mut self, cookie: u64, result: Result<(), Errno>, by_program: bool) {
-        if self.untold.len() >= MOST_UNTOLD {
-            self.untold.clear();
+    pub fn store_result(&mut self, cookie: u64, result: Result<(), Errno>, by_program: bool) {
+        if self.untaken.len() >= MAX_UNTAKEN {
+            self.untaken.clear();
         }
-        self.untold.insert(cookie, Untold { result, by_program });
+        self.untaken
+            .insert(cookie, UntakenResult { result, by_program });
     }
 
     /// Remembers that the connect of this placeholder failed, after the socket was put back.
     pub fn leave_failed(&mut self, placeholder: u64, errno: Errno) {
         self.failed_until = sys::now() + FAILED;
-        if self.failed.len() >= MOST_UNTOLD {
+        if self.failed.len() >= MAX_UNTAKEN {
             self.failed.clear();
         }
         self.failed.insert(placeholder, errno);

@@ -299,14 +299,14 @@ pub fn channel() -> Result<(OwnFd, OwnFd), Errno> {
 }
 
 /// write(2) of one integer.
-pub fn tell(channel: &OwnFd, number: i32) -> Result<(), Errno> {
+pub fn send_int(channel: &OwnFd, number: i32) -> Result<(), Errno> {
     let bytes = number.to_ne_bytes();
     let written = syscall!(SYS_write, channel.fd(), bytes.as_ptr(), bytes.len())?;
     whole(written, bytes.len())
 }
 
 /// read(2) of one integer; EPIPE if the other end is closed.
-pub fn hear(channel: &OwnFd) -> Result<i32, Errno> {
+pub fn receive_int(channel: &OwnFd) -> Result<i32, Errno> {
     let mut bytes = [0; 4];
     let read = syscall!(SYS_read, channel.fd(), bytes.as_mut_ptr(), bytes.len())?;
     whole(read, bytes.len()).map_err(|_| Errno::EPIPE)?;
