@@ -1,7 +1,7 @@
 //! The start of a pending connect: a placeholder is installed under the program's fd. The dial is left to the helper,
 //! or to the caller, which waits for its end.
 
-use super::finish::Ours;
+use super::finish::OwnRefs;
 use super::fork;
 use super::helper;
 use super::job::{ConnectObserver, Job};
@@ -124,10 +124,10 @@ impl Pending {
         };
         if let Some(Progress::Finished(result)) = progress {
             let replacement = driver.take_replacement().filter(|_| result.is_ok());
-            let ours = Ours::new(socket, replacement);
-            observer.ended(ours.fd(), dialled, result);
+            let refs = OwnRefs::new(socket, replacement);
+            observer.ended(refs.fd(), dialled, result);
             // No thread can sleep on the placeholder for long: it existed for an instant only.
-            let _ = self.put_back(id, ours, result);
+            let _ = self.put_back(id, refs, result);
             // A helper that was started for this connect has nothing to do, and exits.
             self.table.lock_within(signals).call_helper();
             return Ok(BeginResult::Ended(result));
@@ -161,7 +161,7 @@ impl Pending {
             // the end of the fork.
             return Err(Errno::EAGAIN);
         }
-        self.registrations.rings.look();
+        self.registrations.rings.refresh();
         let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
         let mut table = self.table.lock_within(signals);
         if table.is_pending(fd) {
@@ -264,7 +264,7 @@ impl Pending {
         if let Some(replacement) = &replacement {
             self.copy_options(socket.fd(), replacement.fd());
         }
-        if let Some((wake_end, fd)) = self.put_back(id, Ours::new(socket, replacement), result) {
+        if let Some((wake_end, fd)) = self.put_back(id, OwnRefs::new(socket, replacement), result) {
             let mut table = self.table.lock();
             table.unwatched.push((id, wake_end, fd));
             if helper::call(&mut table, self, &NofileGuard::new()).is_err() {

@@ -21,11 +21,11 @@ pub struct DeferredErrors {
     /// handler that interrupted malloc(3) may ask for SO_ERROR. Locked after all locks except that of `own_fds`.
     errors: Lock<Errors>,
     /// How many errors were not taken yet.
-    untold: AtomicUsize,
+    untaken: AtomicUsize,
 }
 
 /// The limit, beyond which the oldest are dropped: a program that closes sockets without our hooks never takes them.
-const MOST: usize = 1 << 16;
+const MAX_ERRORS: usize = 1 << 16;
 
 impl Default for DeferredErrors {
     fn default() -> DeferredErrors {
@@ -37,26 +37,28 @@ impl DeferredErrors {
     pub const fn new() -> DeferredErrors {
         DeferredErrors {
             errors: Lock::new(BTreeMap::new()),
-            untold: AtomicUsize::new(0),
+            untaken: AtomicUsize::new(0),
         }
     }
 
     /// Whether no error is deferred.
     pub fn is_empty(&self) -> bool {
-        self.untold.load(Ordering::Acquire) == 0
+        self.untaken.load(Ordering::Acquire) == 0
     }
 
     pub fn set(&self, cookie: u64, error: DeferredError) {
         let mut errors = self.errors.lock();
-        let untold = self.untold.load(Ordering::Acquire);
-        if errors.len() > 2 * untold + 64 {
+        let untaken = self.untaken.load(Ordering::Acquire);
+        if errors.len() > 2 * untaken + 64 {
             errors.retain(|_, error| error.is_some());
         }
-        if errors.len() >= MOST && errors.pop_first().is_some_and(|(_, error)| error.is_some()) {
-            self.untold.fetch_sub(1, Ordering::AcqRel);
+        if errors.len() >= MAX_ERRORS
+            && errors.pop_first().is_some_and(|(_, error)| error.is_some())
+        {
+            self.untaken.fetch_sub(1, Ordering::AcqRel);
         }
         if !matches!(errors.insert(cookie, Some(error)), Some(Some(_))) {
-            self.untold.fetch_add(1, Ordering::AcqRel);
+            self.untaken.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -64,7 +66,7 @@ impl DeferredErrors {
     pub fn take(&self, cookie: u64) -> Option<DeferredError> {
         let mut errors = self.errors.lock();
         let error = errors.get_mut(&cookie)?.take()?;
-        self.untold.fetch_sub(1, Ordering::AcqRel);
+        self.untaken.fetch_sub(1, Ordering::AcqRel);
         Some(error)
     }
 
@@ -123,11 +125,11 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_in_the_end() {
         let deferred = DeferredErrors::new();
-        for cookie in 0..=MOST as u64 {
+        for cookie in 0..=MAX_ERRORS as u64 {
             deferred.set(cookie, Errno::EACCES.into());
         }
         assert_eq!(deferred.taken(0), None);
         assert_eq!(deferred.taken(1), Some(Errno::EACCES));
-        assert_eq!(deferred.untold.load(Ordering::Acquire), MOST - 1);
+        assert_eq!(deferred.untaken.load(Ordering::Acquire), MAX_ERRORS - 1);
     }
 }

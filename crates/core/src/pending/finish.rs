@@ -12,15 +12,15 @@ use std::sync::Arc;
 
 /// The library's own references to a socket at the end of its connect. They must be closed by then: while one is open,
 /// the program's close(2) neither ends the connection nor frees the port.
-pub(super) struct Ours {
+pub(super) struct OwnRefs {
     socket: Arc<RegisteredFd>,
     /// The socket that the tunnel was established on instead of the program's.
     replacement: Option<RegisteredFd>,
 }
 
-impl Ours {
-    pub fn new(socket: Arc<RegisteredFd>, replacement: Option<RegisteredFd>) -> Ours {
-        Ours {
+impl OwnRefs {
+    pub fn new(socket: Arc<RegisteredFd>, replacement: Option<RegisteredFd>) -> OwnRefs {
+        OwnRefs {
             socket,
             replacement,
         }
@@ -36,18 +36,18 @@ impl Pending {
     /// Puts the socket back under each fd that still refers to the placeholder. Returns the wake end to watch if a
     /// thread may still sleep on the placeholder for reading.
     ///
-    /// `ours` is closed before any thread is woken and before the table is unlocked. A close(2) of the program waits
+    /// `refs` is closed before any thread is woken and before the table is unlocked. A close(2) of the program waits
     /// for that lock, so it closes the last reference to the socket.
     pub(super) fn put_back(
         &self,
         id: u64,
-        ours: Ours,
+        refs: OwnRefs,
         result: Result<(), Errno>,
     ) -> Option<(Arc<WakeEnd>, Fd)> {
         let (wake_end, forked, back, status) = {
             let mut table = self.table.lock();
             let entry = table.remove(id)?;
-            let socket = ours.fd();
+            let socket = refs.fd();
             let mut back = None;
             for fd in entry.open_fds() {
                 if sys::file_id(fd) != Ok(entry.placeholder) {
@@ -62,7 +62,7 @@ impl Pending {
             }
             // A child has only the program's own socket; it cannot use a replacement.
             let status = match result {
-                Ok(()) if ours.replacement.is_some() => libc::ECONNABORTED,
+                Ok(()) if refs.replacement.is_some() => libc::ECONNABORTED,
                 _ => result.err().map_or(0, Errno::raw),
             };
             let Entry {
@@ -71,7 +71,7 @@ impl Pending {
                 socket,
                 ..
             } = entry;
-            drop((ours, socket));
+            drop((refs, socket));
             self.recount(&table);
             (wake_end, forked, back, status)
         };

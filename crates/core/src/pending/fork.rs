@@ -48,7 +48,7 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     release();
     if let Some(pending) = guarded() {
-        pending.own();
+        pending.take_over();
     }
 }
 

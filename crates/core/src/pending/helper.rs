@@ -1,7 +1,7 @@
 //! The helper thread: it drives all pending connects, and lives only while there are any.
 
 use super::deferred_errors::DeferredError;
-use super::finish::Ours;
+use super::finish::OwnRefs;
 use super::job::{Job, Workload};
 use super::placeholder::WakeEnd;
 use super::state::Pending;
@@ -64,7 +64,7 @@ enum Token {
     /// The socket of a job.
     Socket(u64),
     /// The wake end of a placeholder that a thread still sleeps on: its peer is closed.
-    Deserted(u64),
+    PeerClosed(u64),
     /// The program's socket, for such a sleeper: it is readable.
     Readable(u64),
 }
@@ -74,7 +74,7 @@ impl Token {
         match self {
             Token::Wake => 0,
             Token::Socket(id) => id << 2 | 1,
-            Token::Deserted(id) => id << 2 | 2,
+            Token::PeerClosed(id) => id << 2 | 2,
             Token::Readable(id) => id << 2 | 3,
         }
     }
@@ -82,7 +82,7 @@ impl Token {
     fn unpack(word: u64) -> Token {
         match word & 3 {
             1 => Token::Socket(word >> 2),
-            2 => Token::Deserted(word >> 2),
+            2 => Token::PeerClosed(word >> 2),
             3 => Token::Readable(word >> 2),
             _ => Token::Wake,
         }
@@ -108,7 +108,7 @@ pub struct Helper {
 fn run(mut helper: Helper) {
     let pending = helper.pending;
     let ended = catch_unwind(AssertUnwindSafe(|| loop {
-        match helper.turn() {
+        match helper.run_once() {
             Turn::Again => {}
             last => return last,
         }
@@ -125,17 +125,19 @@ fn run(mut helper: Helper) {
         table.helper = None;
         table.sleepers.clear();
         table.exiting.add_this();
-        let ours = table
+        let driven = table
             .entries
             .values()
             .filter(|entry| entry.caller.is_none());
-        let sockets: Vec<_> = ours.map(|entry| (entry.id, entry.socket.clone())).collect();
+        let sockets: Vec<_> = driven
+            .map(|entry| (entry.id, entry.socket.clone()))
+            .collect();
         drop(table);
         helper.work.jobs.clear();
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED.into());
-            let ours = Ours::new(socket, None);
-            let _ = pending.put_back(id, ours, Err(Errno::ECONNABORTED));
+            let refs = OwnRefs::new(socket, None);
+            let _ = pending.put_back(id, refs, Err(Errno::ECONNABORTED));
         }
     }
 }
@@ -164,7 +166,7 @@ fn workload(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Worklo
 
 impl Helper {
     /// One round: new work, events, deadlines.
-    fn turn(&mut self) -> Turn {
+    fn run_once(&mut self) -> Turn {
         match self.take_in() {
             Turn::Again => {}
             last => return last,
@@ -177,7 +179,7 @@ impl Helper {
             Err(Errno::EINTR) => 0,
             // The program closed the own fds by raw system calls.
             Err(_) => {
-                self.give_up();
+                self.fail_all();
                 return Turn::End;
             }
         };
@@ -211,7 +213,7 @@ impl Helper {
             )
         };
         for (id, wake_end, fd) in unwatched {
-            self.watch(wake_end.fd(), 0, Token::Deserted(id));
+            self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
             self.watch_sleeper(id, wake_end, fd);
         }
         for job in jobs {
@@ -257,7 +259,7 @@ impl Helper {
     fn accept(&mut self, job: Job) {
         let id = job.id;
         let progress = job.progress;
-        self.watch(job.wake_end.fd(), 0, Token::Deserted(id));
+        self.watch(job.wake_end.fd(), 0, Token::PeerClosed(id));
         self.work.jobs.insert(id, (job, Duration::ZERO));
         match progress {
             Some(progress) => self.settle(id, progress),
@@ -269,7 +271,7 @@ impl Helper {
         match token {
             Token::Wake => sys::clear_event(self.work.wake.fd()),
             Token::Socket(id) => self.step(id, Driver::on_ready),
-            Token::Deserted(id) => {
+            Token::PeerClosed(id) => {
                 self.forget_sleeper(id);
                 // The program closed the last fd, which aborts the dial.
                 if self.work.remove(id).is_some() {
@@ -347,14 +349,14 @@ impl Helper {
             // Options that the program has set meanwhile.
             self.pending.copy_options(socket.fd(), replacement.fd());
         }
-        let ours = Ours::new(socket, replacement);
+        let refs = OwnRefs::new(socket, replacement);
         if let Err(errno) = result {
             let by_program = aborted && errno == Errno::ECONNRESET;
             let error = DeferredError { errno, by_program };
-            self.pending.leave_error(ours.fd(), error);
+            self.pending.leave_error(refs.fd(), error);
         }
-        job.observer.ended(ours.fd(), job.dialled, result);
-        if let Some((wake_end, fd)) = self.pending.put_back(id, ours, result) {
+        job.observer.ended(refs.fd(), job.dialled, result);
+        if let Some((wake_end, fd)) = self.pending.put_back(id, refs, result) {
             self.watch_sleeper(id, wake_end, fd);
         }
     }
@@ -367,15 +369,15 @@ impl Helper {
     }
 
     /// Fails all jobs: nothing can be watched any more.
-    fn give_up(&mut self) {
+    fn fail_all(&mut self) {
         for (id, (mut job, _)) in std::mem::take(&mut self.work.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
             job.observer
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
-            let ours = Ours::new(job.socket, None);
-            let _ = self.pending.put_back(id, ours, Err(Errno::ECONNABORTED));
+            let refs = OwnRefs::new(job.socket, None);
+            let _ = self.pending.put_back(id, refs, Err(Errno::ECONNABORTED));
         }
         self.work.deadlines.clear();
         let mut table = self.pending.lock();
@@ -384,11 +386,11 @@ impl Helper {
         table.exiting.add_this();
     }
 
-    /// As [`Helper::give_up`], on a program thread, when no thread can be created.
-    pub fn run_out(mut self) {
+    /// As [`Helper::fail_all`], on a program thread, when no thread can be created.
+    pub fn fail_without_thread(mut self) {
         let inbox = std::mem::take(&mut self.pending.lock().inbox);
         inbox.into_iter().for_each(|job| self.accept(job));
-        self.give_up();
+        self.fail_all();
     }
 }
 
@@ -401,7 +403,7 @@ mod tests {
         for token in [
             Token::Wake,
             Token::Socket(1),
-            Token::Deserted(77),
+            Token::PeerClosed(77),
             Token::Readable(u64::MAX >> 2),
         ] {
             assert_eq!(Token::unpack(token.pack()), token);

@@ -12,14 +12,14 @@ use crate::sys;
 use std::time::Duration;
 
 /// The interval between two checks of an exiting thread.
-const PAUSE: Duration = Duration::from_micros(50);
+const CHECK_INTERVAL: Duration = Duration::from_micros(50);
 
 /// Checks before the call is made anyway: the helper may be resolving a proxy's name in libc.
-const LOOKS: u32 = 20_000;
+const MAX_CHECKS: u32 = 20_000;
 
 /// Checks before fork(2), which a signal handler may call that interrupted malloc(3); the helper may wait for malloc's
 /// lock.
-const LOOKS_BEFORE_FORK: u32 = 1_000;
+const MAX_CHECKS_BEFORE_FORK: u32 = 1_000;
 
 impl Pending {
     /// Runs `call` while the process has no helper thread.
@@ -32,18 +32,18 @@ impl Pending {
             table.parking += 1;
             table.call_helper();
         }
-        self.wait_until(LOOKS, |table| {
+        self.wait_until(MAX_CHECKS, |table| {
             (table.helper.is_none() || table.parked.is_some()) && table.exiting.all_gone()
         });
         let result = call();
-        if let Some(helper) = self.take_up() {
-            helper.run_out();
+        if let Some(helper) = self.resume_helper() {
+            helper.fail_without_thread();
         }
         result
     }
 
     /// Restarts the parked helper, if no other call needs its absence. Returns the helper if no thread can be created.
-    fn take_up(&'static self) -> Option<Helper> {
+    fn resume_helper(&'static self) -> Option<Helper> {
         let mut table = self.lock();
         table.parking -= 1;
         if table.parking > 0 {
@@ -60,9 +60,11 @@ impl Pending {
     /// threads take it for one of theirs (Python 3.12 warns of a fork in a multithreaded process).
     pub(super) fn let_helper_end(&'static self) {
         if self.had_helper() && self.is_owner() {
-            self.wait_until(LOOKS_BEFORE_FORK, |table| match table.is_helper_idle() {
-                true => table.helper.is_none() && table.exiting.all_gone(),
-                false => true,
+            self.wait_until(MAX_CHECKS_BEFORE_FORK, |table| {
+                match table.is_helper_idle() {
+                    true => table.helper.is_none() && table.exiting.all_gone(),
+                    false => true,
+                }
             });
         }
     }
@@ -72,7 +74,7 @@ impl Pending {
             if is_so(&mut self.lock()) {
                 return;
             }
-            sys::pause(PAUSE);
+            sys::pause(CHECK_INTERVAL);
         }
     }
 }

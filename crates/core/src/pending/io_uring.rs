@@ -21,14 +21,14 @@ pub(super) struct Suspects {
     /// Created since the process was last checked.
     unseen: BTreeSet<Fd>,
     /// The process had an io_uring when they were checked.
-    ringed: BTreeSet<Fd>,
+    served: BTreeSet<Fd>,
 }
 
 impl Suspects {
     pub const fn new() -> Suspects {
         Suspects {
             unseen: BTreeSet::new(),
-            ringed: BTreeSet::new(),
+            served: BTreeSet::new(),
         }
     }
 }
@@ -59,14 +59,14 @@ impl IoUrings {
     /// Records that the program created an epoll instance.
     pub fn epoll_made(&self, epoll: Fd) {
         let mut suspects = self.suspects.lock();
-        suspects.ringed.remove(&epoll);
+        suspects.served.remove(&epoll);
         suspects.unseen.insert(epoll);
         self.any.store(true, Ordering::Release);
     }
 
     /// Checks the process for an io_uring if it has created epoll instances since the last check. Best called while the
     /// library has no own fds, whose high numbers make the directory scan longer.
-    pub(super) fn look(&self) {
+    pub(super) fn refresh(&self) {
         let _ = self.instances();
     }
 
@@ -78,11 +78,11 @@ impl IoUrings {
         let mut suspects = self.suspects.lock();
         let unseen = std::mem::take(&mut suspects.unseen);
         if !unseen.is_empty() && has_io_uring() {
-            suspects.ringed.extend(unseen);
+            suspects.served.extend(unseen);
         }
         self.any
-            .store(!suspects.ringed.is_empty(), Ordering::Release);
-        suspects.ringed.iter().copied().collect()
+            .store(!suspects.served.is_empty(), Ordering::Release);
+        suspects.served.iter().copied().collect()
     }
 
     /// The lock, for the fork handlers.

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The states of [`Pending::birth`]. WIPED: this is a new child whose table was not taken over yet. BEING_OWNED: one of
+/// The states of [`Pending::birth`]. WIPED: this is a new child whose table was not taken over yet. BEING_TAKEN_OVER: one of
 /// its threads is taking it over. Otherwise the table is owned.
 const WIPED: u32 = 0;
-const BEING_OWNED: u32 = 1;
+const BEING_TAKEN_OVER: u32 = 1;
 const OWNED: u32 = 2;
 
 impl Pending {
@@ -27,12 +27,12 @@ impl Pending {
     /// No fork handlers run in a child of clone(2) without CLONE_VM. Its first call of a hook makes up for that before
     /// any lock is taken, since a thread that does not exist in the child may have held it.
     pub fn detect_fork(&'static self) {
-        let is_born = || {
+        let is_new_child = || {
             let word = self.birth.word();
             word.is_some_and(|word| word.load(Ordering::Acquire) != OWNED)
         };
         // A child of fork(2) has a handler, which has not run yet.
-        if is_born() && !self.is_forking() {
+        if is_new_child() && !self.is_forking() {
             self.make_up_for_handlers();
         }
     }
@@ -43,10 +43,11 @@ impl Pending {
         let Some(word) = self.birth.word() else {
             return;
         };
-        let first = word.compare_exchange(WIPED, BEING_OWNED, Ordering::AcqRel, Ordering::Acquire);
+        let first =
+            word.compare_exchange(WIPED, BEING_TAKEN_OVER, Ordering::AcqRel, Ordering::Acquire);
         if first.is_err() {
             // Another thread of this child is taking it over.
-            while word.load(Ordering::Acquire) == BEING_OWNED {
+            while word.load(Ordering::Acquire) == BEING_TAKEN_OVER {
                 sys::pause(Duration::from_micros(50));
             }
             return;
@@ -62,11 +63,11 @@ impl Pending {
             self.deferred.lock().renew(BTreeMap::new);
             self.own_fds.lock().renew(BTreeSet::new);
         }
-        self.own();
+        self.take_over();
     }
 
     /// In a child: takes over the table.
-    pub(super) fn own(&'static self) {
+    pub(super) fn take_over(&'static self) {
         let mut table = self.lock();
         self.set_owner();
         inherit_all(&mut table, &self.own_fds);

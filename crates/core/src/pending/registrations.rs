@@ -163,30 +163,30 @@ impl Registrations {
 
     /// Makes `fd` refer to the open file of `new`, with its old FD_CLOEXEC and in the same epoll instances as before.
     pub fn swap_fd(&self, new: Fd, fd: Fd) -> Result<(), Errno> {
-        let ringed = self.rings.instances();
-        if ringed.is_empty() {
+        let served = self.rings.instances();
+        if served.is_empty() {
             let fired = self.fired(fd);
-            let mut there = self.take_out(fd);
-            for one in &mut there {
-                if fired.contains(&one.epoll) {
-                    one.events &= UNASKED;
+            let mut registered = self.unregister(fd);
+            for registration in &mut registered {
+                if fired.contains(&registration.epoll) {
+                    registration.events &= UNASKED;
                 }
             }
             let replaced = Self::replace(new, fd);
-            self.put_back(&there);
+            self.reregister(&registered);
             return replaced;
         }
         // This duplicate keeps the old file open to the end, and so any registration that an io_uring makes for it
         // meanwhile. If no fd is available, that last check is skipped.
         let old = NofileGuard::new().duplicate(fd).ok();
         let inode = sys::file_id(fd)?.inode();
-        let mut there = io_uring::registered(&ringed, fd, inode);
-        there.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
-        there.extend(self.take_out(fd));
+        let mut registered = io_uring::registered(&served, fd, inode);
+        registered.retain(|r| sys::epoll_remove(r.epoll, r.fd).is_ok());
+        registered.extend(self.unregister(fd));
         let replaced = Self::replace(new, fd);
-        self.put_back(&there);
+        self.reregister(&registered);
         if replaced.is_ok() {
-            self.put_back(&io_uring::registered(&ringed, fd, inode));
+            self.reregister(&io_uring::registered(&served, fd, inode));
         }
         drop(old);
         replaced
@@ -204,8 +204,10 @@ impl Registrations {
             return Vec::new();
         };
         let has_fired = |r: &Registration| {
-            let told = io_uring::registered(&[r.epoll], fd, file.inode());
-            told.first().is_some_and(|told| told.events & !UNASKED == 0)
+            let listed = io_uring::registered(&[r.epoll], fd, file.inode());
+            listed
+                .first()
+                .is_some_and(|listed| listed.events & !UNASKED == 0)
         };
         one_shot.retain(has_fired);
         one_shot.iter().map(|r| r.epoll).collect()
@@ -225,7 +227,7 @@ impl Registrations {
     }
 
     /// Removes the file now under `fd` from every epoll instance; returns the removed registrations.
-    fn take_out(&self, fd: Fd) -> Vec<Registration> {
+    fn unregister(&self, fd: Fd) -> Vec<Registration> {
         let mut found = self.of(fd);
         found.retain(|r| {
             let was_there = sys::epoll_remove(r.epoll, r.fd).is_ok();
@@ -238,7 +240,7 @@ impl Registrations {
     }
 
     /// Registers the file now under the fd again.
-    fn put_back(&self, registrations: &[Registration]) {
+    fn reregister(&self, registrations: &[Registration]) {
         for r in registrations {
             let _ = sys::epoll_set(r.epoll, libc::EPOLL_CTL_ADD, r.fd, r.events, r.data);
         }
@@ -348,13 +350,13 @@ mod tests {
         let epoll = sys::epoll().unwrap();
         let (near, _far) = sys::stream_pair().unwrap();
         table.set(registration(epoll.fd(), near.fd(), 1));
-        assert_eq!(table.take_out(near.fd()), []);
+        assert_eq!(table.unregister(near.fd()), []);
         sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, near.fd(), 4, 5).unwrap();
         table.set(registration(epoll.fd(), near.fd(), 5));
         assert_eq!(
-            table.take_out(near.fd()),
+            table.unregister(near.fd()),
             [registration(epoll.fd(), near.fd(), 5)]
         );
-        assert_eq!(table.take_out(near.fd()), []);
+        assert_eq!(table.unregister(near.fd()), []);
     }
 }
