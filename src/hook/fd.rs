@@ -173,7 +173,7 @@ fn replacing_fd(
         return duplicating(old, real);
     }
     // Above RLIMIT_NOFILE. An fd opened before the limit was lowered stays open, but the kernel refuses it as `new`.
-    if new >= sys::room() && !PENDING.is_internal(new) {
+    if new >= sys::nofile_limit() && !PENDING.is_internal(new) {
         return Verdict::Real;
     }
     PENDING
@@ -374,7 +374,7 @@ pub unsafe fn closefrom(first: c_int) -> Verdict<()> {
 fn close_each(first: c_int) {
     let ends_pending = PENDING.closing_range(first as c_uint, c_uint::MAX);
     let ours = PENDING.internal_between(first as c_uint, c_uint::MAX);
-    let all = sys::descriptors().unwrap_or_else(|_| (0..sys::room()).collect());
+    let all = sys::descriptors().unwrap_or_else(|_| (0..sys::nofile_limit()).collect());
     for fd in all {
         if fd >= first && ours.binary_search(&fd).is_err() {
             sys::close(fd);

@@ -55,7 +55,7 @@ impl SockAddr {
         Some(SockAddr::from_part(part, length))
     }
 
-    /// The name, when it is a unix socket's in the abstract namespace.
+    /// The name of a unix socket address in the abstract namespace.
     pub fn abstract_name(&self) -> Option<&[u8]> {
         let path = mem::offset_of!(libc::sockaddr_un, sun_path);
         if self.family() != libc::AF_UNIX {
@@ -91,7 +91,7 @@ impl SockAddr {
         Some(SockAddr { storage, length })
     }
 
-    /// An address in the kernel's form. `None`: longer than any.
+    /// An address in the kernel's form. `None`: too long.
     pub fn from_bytes(bytes: &[u8]) -> Option<SockAddr> {
         let length = libc::socklen_t::try_from(bytes.len()).ok()?;
         // SAFETY: a slice is readable for its length.
@@ -111,7 +111,7 @@ impl SockAddr {
         (&raw const self.storage).cast()
     }
 
-    /// Give it to a program the way getpeername(2) does: as much as fits, and the full length.
+    /// Return it to a program as getpeername(2) does: as much as fits, and the full length.
     ///
     /// # Safety
     /// `length` is writable, and `address` is writable for `*length` bytes.
@@ -132,7 +132,7 @@ impl SockAddr {
         c_int::from(self.storage.ss_family)
     }
 
-    /// As an internet address, when it is one of full length.
+    /// The internet address, if it is one of full length.
     pub fn inet(&self) -> Option<SocketAddr> {
         self.inet_as(self.family())
     }

@@ -1,4 +1,4 @@
-//! What is to be done when a thread leaves a frame for good, without returning to it.
+//! Cleanup for a thread that leaves a frame without returning to it: cancellation, pthread_exit(3), longjmp(3).
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 /// `struct _pthread_cleanup_buffer` of pthread.h: an entry of the thread's list of what to call when it is cancelled,
 /// when it ends by pthread_exit(3), or when longjmp(3) leaves the frame that holds it.
 ///
-/// This is what pthread_cleanup_push(3) was before compilers knew exceptions, and libc keeps it for good. What that is
-/// today costs a setjmp, and longjmp does not heed it.
+/// This is the old form of pthread_cleanup_push(3), which libc keeps for compatibility. The new form costs a setjmp, and
+/// longjmp(3) does not run it.
 #[repr(C)]
 pub struct CancelCleanup {
     routine: unsafe extern "C" fn(*mut c_void),
@@ -44,10 +44,10 @@ impl CancelCleanup {
         unsafe { _pthread_cleanup_push(place.as_mut_ptr(), routine, argument) };
     }
 
-    /// Nothing is to be done any more.
+    /// Remove the routine.
     ///
     /// # Safety
-    /// It was pushed by this frame, and all that were pushed later are popped.
+    /// This frame pushed it, and everything pushed later has been popped.
     pub unsafe fn pop(place: &mut MaybeUninit<CancelCleanup>) {
         // SAFETY: the caller's contract.
         unsafe { _pthread_cleanup_pop(place.as_mut_ptr(), 0) };

@@ -1,4 +1,4 @@
-//! Descriptors: owning, duplicating, exchanging, their flags and fds.
+//! File descriptors: owning, duplicating and replacing them, and their flags.
 
 use super::{errno, Fd};
 use crate::errno::Errno;
@@ -12,7 +12,7 @@ use libc::c_long;
 pub struct OwnFd(Fd);
 
 impl OwnFd {
-    /// Take over a descriptor that nobody else will close.
+    /// Take over an fd that nothing else will close.
     pub fn adopt(fd: Fd) -> OwnFd {
         OwnFd(fd)
     }
@@ -21,7 +21,7 @@ impl OwnFd {
         self.0
     }
 
-    /// Forget it without closing: the fd now belongs to somebody else.
+    /// Give up ownership without closing the fd.
     pub fn release(self) -> Fd {
         let fd = self.0;
         mem::forget(self);
@@ -35,31 +35,31 @@ impl Drop for OwnFd {
     }
 }
 
-/// close(2). Its error is nobody's: the fd is free afterwards in any case on Linux.
+/// close(2). Its error is ignored: on Linux the fd is free afterwards in any case.
 pub fn close(fd: Fd) {
     let _ = syscall!(SYS_close, fd);
 }
 
-/// Gives descriptors fds beyond what the program may use.
+/// Gives our files fds above the program's soft limit of open files.
 ///
-/// RLIMIT_NOFILE (getrlimit(2)) bounds the fds that are handed out, not those that are open. So the soft limit
-/// is raised for an instant where the hard one allows, and our descriptors are put above it: there they take
-/// nothing from the program's allowance, and a daemon that closes all that it could have opened does not meet
-/// them. Only one thread may do this at a time: the caller holds a lock.
+/// RLIMIT_NOFILE (getrlimit(2)) bounds the fds that are allocated, not those that are open. So the soft limit is raised
+/// for an instant, as far as the hard limit allows, and our fds are allocated above it. There they do not count against
+/// the program's limit, and a daemon that closes every fd up to its limit does not close them. Only one thread may do this
+/// at a time: the caller holds a lock.
 ///
-/// The instant is short, for a child that another thread spawns meanwhile keeps the limit that it finds.
+/// The instant must be short: a child that another thread spawns meanwhile inherits the raised limit.
 pub struct NofileGuard {
-    /// What to raise the limit to; `None` where it cannot be raised.
+    /// The raised limit; `None` where it cannot be raised.
     raised: Option<libc::rlimit>,
-    /// What it was, while it is raised.
+    /// The program's limit, while it is raised.
     before: Cell<Option<libc::rlimit>>,
     /// Where our fds begin.
     base: libc::rlim_t,
 }
 
-/// How far up. The kernel allocates one bit for each fd, and two words, as they are used.
+/// How far above the limit. The kernel's fd table costs a bit and two words for each fd, allocated on use.
 const HEADROOM: libc::rlim_t = 1 << 16;
-/// Where the limit cannot be raised: at least out of the way of those who expect the lowest free fd.
+/// The first of our fds where the limit cannot be raised: programs that expect the lowest free fd do not notice ours.
 const HIGH: libc::rlim_t = 512;
 
 impl NofileGuard {
@@ -83,7 +83,7 @@ impl NofileGuard {
         }
     }
 
-    /// Without raising anything, for those who hold no lock.
+    /// Never raises the limit: for callers that hold no lock.
     pub fn as_it_is() -> NofileGuard {
         NofileGuard {
             raised: None,
@@ -92,14 +92,14 @@ impl NofileGuard {
         }
     }
 
-    /// Raise the limit until [`NofileGuard::lower`], or until this is dropped: for several fds at once.
+    /// Raise the limit until [`NofileGuard::restore`], or until this is dropped: for several fds at once.
     pub fn raise(&self) {
         if let (Some(raised), None) = (&self.raised, self.before.get()) {
             self.before.set(limit_open_files(Some(raised)).ok());
         }
     }
 
-    /// The limit as it was; or, where the program set another one meanwhile, that one.
+    /// Restore the program's limit, unless the program has set another one meanwhile.
     pub fn restore(&self) {
         let (Some(raised), Some(before)) = (&self.raised, self.before.take()) else {
             return;
@@ -118,13 +118,13 @@ impl NofileGuard {
         let at_or_above = |base: libc::rlim_t| {
             syscall!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, base as c_long).map(|fd| OwnFd(fd as Fd))
         };
-        let lifted = self.before.get().is_some();
+        let was_raised = self.before.get().is_some();
         self.raise();
         let mut made = at_or_above(self.base);
-        if !lifted {
+        if !was_raised {
             self.restore();
         }
-        // Full up there, or the limit could not be raised.
+        // No fd is free up there, or the limit could not be raised.
         for base in [HIGH.min(self.base / 2), 0] {
             if let Err(Errno::EINVAL | Errno::EMFILE) = made {
                 made = at_or_above(base);
@@ -133,7 +133,7 @@ impl NofileGuard {
         made
     }
 
-    /// The same open file under a high fd.
+    /// Move the open file to a high fd.
     pub fn move_high(&self, fd: OwnFd) -> OwnFd {
         self.duplicate(fd.0).unwrap_or(fd)
     }
@@ -151,7 +151,7 @@ impl Drop for NofileGuard {
     }
 }
 
-/// prlimit(2) of this process: the limit as it was.
+/// prlimit(2) of this process; returns the previous limit.
 fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
     let mut before = libc::rlimit {
         rlim_cur: 0,
@@ -162,8 +162,8 @@ fn limit_open_files(new: Option<&libc::rlimit>) -> Result<libc::rlimit, Errno> {
     Ok(before)
 }
 
-/// The soft limit: no file can be put under this fd or a higher one.
-pub fn room() -> Fd {
+/// The soft limit of open files (RLIMIT_NOFILE): dup2(2) refuses this fd and higher ones.
+pub fn nofile_limit() -> Fd {
     limit_open_files(None).map_or(Fd::MAX, |limit| {
         Fd::try_from(limit.rlim_cur).unwrap_or(Fd::MAX)
     })
@@ -204,7 +204,7 @@ pub fn closes_on_exec(fd: Fd) -> Result<bool, Errno> {
     syscall!(SYS_fcntl, fd, libc::F_GETFD).map(|flags| flags as c_int & libc::FD_CLOEXEC != 0)
 }
 
-/// Device and inode of an open file: who it is.
+/// Device and inode of an open file: its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -246,7 +246,7 @@ pub fn close_range(first: u32, last: u32, flags: c_int) -> Result<(), Errno> {
     syscall!(SYS_close_range, first, last, flags).map(drop)
 }
 
-/// Whether this kernel has close_range(2) and lets us call it: asked with a range in which no fd can be open.
+/// Whether this kernel has close_range(2) and permits it: probed with a range in which no fd can be open.
 pub fn has_close_range() -> bool {
     close_range(u32::MAX, u32::MAX, 0).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Files: the log, and what proc(5) tells about this process.
+//! Files: the log, and what proc(5) reports about this process.
 
 use super::fd::is_socket;
 use super::{errno, Fd, OwnFd};
@@ -6,16 +6,16 @@ use crate::errno::Errno;
 use core::ffi::{c_int, CStr};
 use core::mem::MaybeUninit;
 
-/// Where there is room for no more descriptors than this, all numbers are gone through.
+/// If the fd table is no larger than this, every fd is tried.
 const FEW: Fd = 4096;
 
-/// The numbers that may be open descriptors of this process: all that are, and perhaps others.
+/// The fds that may be open in this process: a superset of those that are.
 ///
-/// To ask a number whether it is open takes a twentieth of what it takes to list one that is: for /proc/self/fd, the
-/// kernel makes a file of each. But there may be room for a million.
+/// Trying an fd takes a twentieth of the time of listing an open one in /proc/self/fd, for which the kernel creates an
+/// inode each. But the fd table may have a million entries.
 pub fn descriptors() -> Result<Vec<Fd>, Errno> {
     let status = read_all(c"/proc/self/status")?;
-    match room_for_descriptors(&status) {
+    match fd_table_size(&status) {
         Some(room) if room <= FEW => Ok((0..room).collect()),
         _ => listed_descriptors(),
     }
@@ -45,7 +45,7 @@ fn listed_descriptors() -> Result<Vec<Fd>, Errno> {
     }
 }
 
-/// The number of a directory entry of /proc/self/fd, getdents(2): its name is at byte 19, after a record length
+/// The fd that a directory entry of /proc/self/fd names, getdents(2): its name is at byte 19, after a record length
 /// at byte 16.
 fn entry(record: &[u8]) -> Option<(usize, Option<Fd>)> {
     let length = usize::from(u16::from_ne_bytes([*record.get(16)?, *record.get(17)?]));
@@ -54,17 +54,17 @@ fn entry(record: &[u8]) -> Option<(usize, Option<Fd>)> {
     Some((length, number))
 }
 
-/// FDSize of proc_pid_status(5): above all that are open.
-fn room_for_descriptors(status: &[u8]) -> Option<Fd> {
+/// FDSize of proc_pid_status(5): all open fds are lower.
+fn fd_table_size(status: &[u8]) -> Option<Fd> {
     let mut lines = status.split(|&byte| byte == b'\n');
     let size = lines.find_map(|line| line.strip_prefix(b"FDSize:"))?;
     core::str::from_utf8(size).ok()?.trim().parse().ok()
 }
 
-/// Whether readlink(2) of /proc/self/fd/FD gives exactly this.
+/// Whether readlink(2) of /proc/self/fd/FD returns exactly this.
 ///
-/// A socket, or a number that is not open, is passed by after an fstat(2): this is asked of all in turn, most of many
-/// are of these, and a readlink(2) takes ten times as long.
+/// Sockets and closed fds are ruled out by fstat(2) first: this is called for every fd, most are of these, and readlink(2)
+/// takes ten times as long.
 pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
     if is_socket(fd) != Ok(false) {
         return false;
@@ -83,7 +83,7 @@ pub fn names_file(fd: Fd, expected: &[u8]) -> bool {
     length.is_ok_and(|length| buffer.get(..length as usize) == Some(expected))
 }
 
-/// A whole file of /proc, whose size is not known before.
+/// The contents of a file of /proc, whose size is unknown beforehand.
 pub fn read_all(path: &CStr) -> Result<Vec<u8>, Errno> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     let file = OwnFd::adopt(syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as Fd);
@@ -98,10 +98,10 @@ pub fn read_all(path: &CStr) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// open(2) for appending, created with mode 0600. It does not wait for the reader of a FIFO: then it is ENXIO.
+/// open(2) for appending, created with mode 0600. A FIFO without a reader gives ENXIO instead of blocking.
 ///
-/// A symbolic link is followed only if this user or root made it (/dev/stderr is one): where the file's directory is one
-/// that others may write, such as /tmp, theirs could lead to any file of the user. ELOOP for theirs.
+/// A symbolic link is followed only if it belongs to this user or root (/dev/stderr is one). In a directory that others can
+/// write to, such as /tmp, a link of theirs could lead to any file of the user: ELOOP.
 pub fn open_append(path: &CStr) -> Result<OwnFd, Errno> {
     const FLAGS: c_int = libc::O_WRONLY
         | libc::O_APPEND
@@ -119,7 +119,7 @@ pub fn open_append(path: &CStr) -> Result<OwnFd, Errno> {
     }
 }
 
-/// fstatat(2): whether what is there, itself and not what it leads to, is this user's or root's.
+/// fstatat(2) with AT_SYMLINK_NOFOLLOW: whether the entry itself belongs to this user or root.
 fn is_own_link(path: &CStr) -> bool {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     let flags = libc::AT_SYMLINK_NOFOLLOW;
@@ -147,11 +147,11 @@ mod tests {
     use crate::sys;
 
     #[test]
-    fn the_room_for_descriptors_is_a_line_of_the_status() {
+    fn the_size_of_the_fd_table_is_a_line_of_the_status() {
         let status = b"Name:\tx\nFDSize:\t256\nGroups:\t\n";
-        assert_eq!(room_for_descriptors(status), Some(256));
-        assert_eq!(room_for_descriptors(b"Name:\tFDSize: 3\n"), None);
-        assert_eq!(room_for_descriptors(b"FDSize:\n"), None);
+        assert_eq!(fd_table_size(status), Some(256));
+        assert_eq!(fd_table_size(b"Name:\tFDSize: 3\n"), None);
+        assert_eq!(fd_table_size(b"FDSize:\n"), None);
     }
 
     #[test]

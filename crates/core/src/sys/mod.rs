@@ -55,7 +55,7 @@ pub use thread::{
 pub use wait::*;
 pub use wipe_on_fork::WipedOnFork;
 
-/// A file descriptor number that somebody else owns. Ours are [`OwnFd`].
+/// A file descriptor that is not ours to close; ours are [`OwnFd`].
 pub type Fd = c_int;
 
 /// errno of this thread.
@@ -75,8 +75,8 @@ pub fn pid() -> libc::pid_t {
     syscall!(SYS_getpid).unwrap_or(0) as libc::pid_t
 }
 
-/// Whether the program runs with more rights than who started it: set-user-ID, set-group-ID, file capabilities. Then
-/// nothing that its caller controls may decide: getauxval(3) AT_SECURE, ld.so(8) on secure execution.
+/// Whether the program runs with more rights than its caller: set-user-ID, set-group-ID, file capabilities. Then nothing
+/// that the caller controls may configure us: getauxval(3) AT_SECURE, ld.so(8) on secure execution.
 pub fn is_set_user_id() -> bool {
     // SAFETY: getauxval looks into a vector that the kernel made.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }

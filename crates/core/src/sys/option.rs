@@ -6,10 +6,10 @@ use core::ffi::c_int;
 use core::mem::{self, MaybeUninit};
 use std::time::Duration;
 
-/// A plain value that a socket option holds: any bytes are a valid one.
+/// The value of a socket option.
 ///
 /// # Safety
-/// Implement it only for types for which that is true.
+/// Any bytes must be a valid value of the type.
 pub unsafe trait OptionValue: Copy {}
 // SAFETY: integers, and structures of integers without padding that matters.
 unsafe impl OptionValue for c_int {}
@@ -77,7 +77,7 @@ pub unsafe fn raw_set_option(
     syscall!(SYS_setsockopt, fd, level, name, value, length).map(drop)
 }
 
-/// SO_SNDTIMEO; `None` is without limit, as the kernel's 0 is.
+/// SO_SNDTIMEO; `None`: no timeout, the kernel's 0.
 pub fn send_timeout(fd: Fd) -> Result<Option<Duration>, Errno> {
     let time: libc::timeval = get_option(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO)?;
     let time = Duration::new(time.tv_sec.max(0) as u64, time.tv_usec.max(0) as u32 * 1000);
@@ -87,7 +87,7 @@ pub fn send_timeout(fd: Fd) -> Result<Option<Duration>, Errno> {
 /// Whether its protocol is TCP or MPTCP: a TCP socket, or a raw one ([`is_stream`]). An SCTP stream is none.
 ///
 /// # Errors
-/// EBADF, ENOTSOCK: it is none. Anything else: it may not be asked (seccomp).
+/// EBADF, ENOTSOCK: not a socket. Anything else: the call is not permitted (seccomp).
 pub fn is_tcp(fd: Fd) -> Result<bool, Errno> {
     let protocol: c_int = get_option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?;
     Ok(matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP))
@@ -107,15 +107,15 @@ pub fn is_stream(fd: Fd) -> Result<bool, Errno> {
 pub struct TcpState {
     /// TCP_CLOSE is [`TCP_CLOSED`].
     pub state: u8,
-    /// It has sent something, a SYN at least, since it was made or disconnected. While it is closed: a connect failed,
-    /// or a connection was reset, and the kernel may have yet to tell.
+    /// The socket has sent something, a SYN at least, since it was created or disconnected. If it is closed, a connect has
+    /// failed or a connection was reset, and the kernel may not have reported that yet.
     pub has_sent: bool,
 }
 
 /// See [`TcpState`].
 ///
 /// # Errors
-/// ENOPROTOOPT, EOPNOTSUPP: it is none, or an MPTCP one of a kernel that does not tell.
+/// ENOPROTOOPT, EOPNOTSUPP: not a TCP socket, or MPTCP on a kernel without the option.
 pub fn tcp_state(fd: Fd) -> Result<TcpState, Errno> {
     /// As far as tcpi_segs_out of struct tcp_info (Linux 4.2).
     const TAKEN: usize = 140;
@@ -133,7 +133,7 @@ pub const TCP_CLOSED: u8 = 7;
 /// TCP_SYN_SENT of netinet/tcp.h.
 pub const TCP_CONNECTING: u8 = 2;
 
-/// SO_COOKIE (Linux 4.12): a number that no other socket of this boot has, unlike fd and inode numbers.
+/// SO_COOKIE (Linux 4.12): unique among all sockets since boot, unlike fds and inode numbers.
 pub fn cookie(fd: Fd) -> Option<u64> {
     get_option(fd, libc::SOL_SOCKET, libc::SO_COOKIE).ok()
 }

@@ -1,24 +1,23 @@
-//! Whether memory that a program names can be read, so that its bad pointer becomes the kernel's EFAULT and not our
-//! crash.
+//! Whether memory that the program passed can be read: a bad pointer must give EFAULT, as from the kernel, and not crash.
 
 use super::errno;
 use crate::errno::Errno;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// The smallest there are. On a machine with larger ones some are asked about twice.
+/// The smallest page size. On a machine with larger pages some are checked twice.
 const PAGE: usize = 4096;
 
-/// Whether `length` bytes (1 to a page) at `address` can be read, as the kernel says.
+/// Whether `length` bytes (1 to a page) at `address` can be read, by the kernel's judgement.
 pub fn is_readable(address: *const u8, length: usize) -> bool {
     pages(address, length).is_some_and(|(first, last)| {
         is_readable_page(first) && (first == last || is_readable_page(last))
     })
 }
 
-/// As [`is_readable`], but a page that was readable when last asked about is taken to be so still, which costs no
-/// system call: for calls that many programs make many times. Who takes such a page away and then names it gets SIGSEGV
-/// where the kernel gives EFAULT.
+/// As [`is_readable`], but a page that was readable when last checked is assumed to be so still, which saves the system
+/// call: for functions that are called often. A program that unmaps such a page and then passes it gets SIGSEGV where the
+/// kernel gives EFAULT.
 pub fn was_readable(address: *const u8, length: usize) -> bool {
     static KNOWN: KnownPages = [const { AtomicUsize::new(0) }; 64];
     pages(address, length).is_some_and(|(first, last)| {
@@ -27,7 +26,7 @@ pub fn was_readable(address: *const u8, length: usize) -> bool {
     })
 }
 
-/// As [`was_readable`]: whether memory that can be read can be written to.
+/// As [`was_readable`], for writing; the memory is readable.
 pub fn was_writable(address: *const u8, length: usize) -> bool {
     static KNOWN: KnownPages = [const { AtomicUsize::new(0) }; 64];
     pages(address, length).is_some_and(|(first, last)| {
@@ -36,10 +35,10 @@ pub fn was_writable(address: *const u8, length: usize) -> bool {
     })
 }
 
-/// Each page in the place that its number gives.
+/// A direct-mapped cache of page addresses.
 type KnownPages = [AtomicUsize; 64];
 
-/// The starts of the pages of the first and the last byte. `None`: beyond the end of all memory.
+/// The start addresses of the pages of the first and the last byte. `None`: the range wraps around.
 fn pages(address: *const u8, length: usize) -> Option<(usize, usize)> {
     let first = address as usize;
     let last = first.checked_add(length.saturating_sub(1))?;
@@ -60,8 +59,8 @@ fn was_found(known: &KnownPages, page: usize, look: fn(usize) -> bool) -> bool {
     found
 }
 
-/// madvise(2) with MADV_POPULATE_READ does what a read would do, and says EFAULT or ENOMEM where a read would end in a
-/// signal. (What it cannot say, as before Linux 5.14 and for memory that may not be read, is asked in another way.)
+/// madvise(2) with MADV_POPULATE_READ faults pages in as a read would, and fails with EFAULT or ENOMEM where a read would
+/// raise a signal. Where it is not supported (before Linux 5.14, special mappings), [`is_copied`] decides.
 fn is_readable_page(page: usize) -> bool {
     match syscall!(SYS_madvise, page, PAGE, libc::MADV_POPULATE_READ) {
         Ok(_) => true,
@@ -70,15 +69,15 @@ fn is_readable_page(page: usize) -> bool {
     }
 }
 
-/// madvise(2) with MADV_POPULATE_WRITE gives EINVAL where nothing may be written, and before Linux 5.14. There memory that
-/// can be read is taken to be writable.
+/// madvise(2) with MADV_POPULATE_WRITE gives EINVAL for read-only memory, and before Linux 5.14. There readable memory
+/// is assumed to be writable.
 fn is_writable_page(page: usize) -> bool {
     let can = |advice: c_int| syscall!(SYS_madvise, page, PAGE, advice).is_ok();
     can(libc::MADV_POPULATE_WRITE) || !can(libc::MADV_POPULATE_READ)
 }
 
-/// rt_sigprocmask(2) copies 8 bytes before it finds that the request is none. (It takes NULL for no set at all, and does
-/// not look.) Not asked first, since valgrind takes what the request says seriously, and reports unwritten bytes.
+/// rt_sigprocmask(2) copies 8 bytes from `page` before it rejects the invalid request. (NULL means no set, so nothing is
+/// copied.) Only a fallback, since valgrind reports uninitialised bytes in the set.
 fn is_copied(page: usize) -> bool {
     const NO_REQUEST: c_int = -1;
     let none = core::ptr::null_mut::<u8>();

@@ -1,5 +1,5 @@
-//! An allocator with a reserve: where the heap has nothing, Rust would end the program, which may be able to go on
-//! without memory. connect(2) has an errno for this and the program a right to it.
+//! An allocator with a reserve. Where the heap is exhausted, Rust would abort the program, which may be able to go on:
+//! connect(2) can fail with an errno.
 
 use super::errno;
 use super::heap::Heap;
@@ -12,11 +12,11 @@ use std::alloc::System;
 /// Enough for two of the longest HTTP headers that are read. Pages cost nothing until they are written to.
 const ROOM: usize = 512 * 1024;
 
-/// Connects are refused when more than so much is in use: what has begun can then still come to its end.
+/// New connects fail when more than this is in use, so that those in progress can finish.
 const REFUSING: usize = ROOM / 4;
 
-/// The library's heap; the reserve when that has nothing. While the library is loaded, malloc(3) of the program: what most
-/// processes need of memory, who connect to nothing, is then on pages that the program has anyway.
+/// Allocates from the library's heap, or from the reserve when that fails. While the library is being loaded it uses the
+/// program's malloc(3): most processes never connect, and their few allocations then share the program's pages.
 pub struct ReservingAllocator {
     heap: Heap,
     loaded: AtomicBool,
@@ -33,7 +33,7 @@ impl ReservingAllocator {
         }
     }
 
-    /// The library is loaded: nothing is malloc's from now on, whose locks a copy of this process may find held.
+    /// The library is loaded: stop using malloc(3), whose locks may be held in a copy of this process (clone(2)).
     pub fn leave_malloc(&self) {
         self.loaded.store(true, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ impl ReservingAllocator {
         !self.loaded.load(Ordering::Relaxed) && !Heap::is_large(layout)
     }
 
-    /// Have the reserve at hand from now on. Where it cannot be had, there is none.
+    /// Map the reserve; without memory for it there is none.
     ///
     /// Not a static: so large a one keeps the small ones beside it apart, and each start of a program writes to
     /// more pages.
@@ -109,9 +109,9 @@ unsafe impl GlobalAlloc for ReservingAllocator {
     }
 }
 
-/// Blocks one after the other, and the beginning again as soon as none is in use: little, for a short time.
+/// A bump allocator that starts over as soon as no block is in use: for few blocks, for a short time.
 struct Reserve {
-    /// NULL until it is prepared; it is never unmapped.
+    /// NULL until prepared; never unmapped.
     base: AtomicPtr<u8>,
     /// A [`Usage`]: it gives each part of the room to one owner at a time.
     usage: AtomicU64,
@@ -164,7 +164,7 @@ impl Reserve {
         !base.is_null() && block.addr().wrapping_sub(base.addr()) < ROOM
     }
 
-    /// A block, or null.
+    /// A block, or NULL.
     fn take(&self, layout: Layout) -> *mut u8 {
         let base = self.base();
         if base.is_null() {

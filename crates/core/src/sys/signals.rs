@@ -1,4 +1,4 @@
-//! Signals and thread cancellation, kept away for a while.
+//! Blocking signals and disabling thread cancellation for a while.
 
 use super::errno;
 #[cfg(target_env = "gnu")]
@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
-/// All signals of this thread blocked, for as long as it lives: pthread_sigmask(3).
+/// Blocks all signals of this thread until dropped: pthread_sigmask(3).
 pub struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
@@ -15,9 +15,9 @@ impl SignalsBlocked {
         SignalsBlocked::all_but(None)
     }
 
-    /// As [`SignalsBlocked::new`], around fork(2): SIGCHLD stays as it is where it has no handler. A child may end before
-    /// its parent's signals are let in again. The kernel keeps a signal that is blocked, even if it is ignored, and
-    /// interrupts another thread with it, whose epoll_wait(2) fails with EINTR (signal(7)): without us it would not.
+    /// As [`SignalsBlocked::new`], around fork(2): SIGCHLD is not blocked where it has no handler. A child may end before
+    /// the parent unblocks its signals. The kernel queues a blocked signal even if it is ignored, and then interrupts another
+    /// thread with it, whose epoll_wait(2) fails with EINTR (signal(7)); without the library it would not.
     pub fn around_fork() -> SignalsBlocked {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: room for the action; nothing is changed.
@@ -34,7 +34,7 @@ impl SignalsBlocked {
     fn all_but(one: Option<c_int>) -> SignalsBlocked {
         let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-        // A valid set to fill. Those that libc keeps for itself stay out of it.
+        // sigfillset(3) leaves out the signals that libc reserves for itself.
         // SAFETY: as said.
         unsafe {
             libc::sigfillset(set.as_mut_ptr());
@@ -44,7 +44,7 @@ impl SignalsBlocked {
         }
         let how = match one {
             None => libc::SIG_SETMASK,
-            // The program may have blocked that one itself.
+            // The program may have blocked SIGCHLD itself.
             Some(_) => libc::SIG_BLOCK,
         };
         change_mask(how, set.as_ptr(), before.as_mut_ptr());
@@ -52,12 +52,12 @@ impl SignalsBlocked {
         SignalsBlocked(unsafe { before.assume_init() })
     }
 
-    /// Those that were blocked before.
+    /// The mask before.
     pub fn before(&self) -> libc::sigset_t {
         self.0
     }
 
-    /// They are no longer blocked by this: the thread has left what they were blocked for.
+    /// Do not restore the mask: the thread has left the frames that needed it.
     pub fn forget(self) {
         core::mem::forget(self);
     }
@@ -88,8 +88,8 @@ extern "C" {
 /// PTHREAD_CANCEL_DISABLE of pthread.h.
 const DISABLE: c_int = 1;
 
-/// Run `body` with cancellation of this thread disabled: pthread_setcancelstate(3). It is as it was afterwards, also when
-/// a signal handler jumps out of it. (Not with musl, whose longjmp(3) leaves alone what it jumps over: then it stays
+/// Run `body` with cancellation of this thread disabled: pthread_setcancelstate(3). The state is restored afterwards, also
+/// when a signal handler jumps out of `body`. (Not with musl, whose longjmp(3) runs no cleanup: there cancellation stays
 /// disabled.)
 ///
 /// `body` must not unwind.

@@ -1,4 +1,4 @@
-//! Sockets: making, connecting, naming, moving bytes without ever sleeping.
+//! Sockets: creating, connecting, naming them, and moving bytes without ever blocking.
 
 use super::{errno, get_option, Fd, OwnFd, SockAddr};
 use crate::errno::Errno;

@@ -1,5 +1,5 @@
-//! A message on the program's stderr, which must do the program no harm: no signal, no waiting, no byte in a stream that
-//! is somebody's data.
+//! Writes messages to the program's stderr without harming the program: no signal, no blocking, no byte in a stream that
+//! carries data.
 
 use super::{errno, get_option, poll_one, Fd, FileId, OwnFd};
 use crate::errno::Errno;
@@ -11,17 +11,17 @@ use std::time::Duration;
 const STDIN: Fd = 0;
 const STDERR: Fd = 2;
 
-/// fd 2 as it was when the program began: a file that the program opened under this number later gets nothing of ours.
+/// fd 2 as it was when the program began: a file that the program later opened as fd 2 gets none of our messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Stderr {
     id: FileId,
     kind: Kind,
 }
 
-/// What fd 2 is, which decides how to write to it without waiting.
+/// The kind of file of fd 2, which decides how to write to it without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A file or a disk: writing does not wait for anybody.
+    /// A regular file or a block device: write(2) does not wait for a reader.
     File,
     /// A pipe, a terminal, a device.
     Stream,
@@ -29,11 +29,11 @@ enum Kind {
 }
 
 impl Stderr {
-    /// `None` where there is nobody to write to: fd 2 is closed, or it is a socket that carries somebody's data.
+    /// `None` if fd 2 is closed, or a socket that may carry data.
     ///
-    /// Of sockets a unix socket is taken: journald, Node and others hand one to their children as stderr. An inetd-style
-    /// service has its client's connection as fd 0, 1 and 2, and a line of ours in there breaks the protocol: so a socket
-    /// that is also fd 0 is not taken, nor is one of another family, which leads to another machine.
+    /// A unix socket is accepted: journald, Node and others pass one to their children as stderr. An inetd-style service has
+    /// its client's connection as fd 0, 1 and 2, where a line of ours would break the protocol: so a socket that is also
+    /// fd 0 is not accepted, nor is a socket of another family, whose peer may be another machine.
     pub fn at_start() -> Option<Stderr> {
         let stat = super::fd::stat(STDERR).ok()?;
         let kind = match stat.st_mode & libc::S_IFMT {
@@ -49,7 +49,7 @@ impl Stderr {
         (kind != Kind::Socket || is_for_messages()).then_some(Stderr { id, kind })
     }
 
-    /// One line, in one call. Where it would have to wait, or nobody reads, the line is lost.
+    /// Write one line in one call. If that would block, or there is no reader, the line is dropped.
     pub fn write(self, line: &[u8]) {
         if super::file_id(STDERR) != Ok(self.id) {
             return;
@@ -62,7 +62,7 @@ impl Stderr {
     }
 }
 
-/// A line appended to a file that [`super::open_append`] opened: it does not wait, as the file is O_NONBLOCK.
+/// Append a line to a file that [`super::open_append`] opened. Does not block: the file has O_NONBLOCK.
 pub fn append_line(file: &OwnFd, line: &[u8]) {
     let _ = unharmed(|| write(file.fd(), line));
 }
@@ -88,8 +88,8 @@ fn send(fd: Fd, line: &[u8]) -> Written {
     )
 }
 
-/// O_NONBLOCK is a flag of the open file, which others share: the program, its parent, a terminal's shell. So it stays
-/// as it is.
+/// O_NONBLOCK belongs to the open file description, which the program, its parent and a terminal's shell share. So it is
+/// left alone.
 fn write_to_stream(fd: Fd, line: &[u8]) -> Written {
     match write_at_once(fd, line) {
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {
@@ -99,12 +99,12 @@ fn write_to_stream(fd: Fd, line: &[u8]) -> Written {
     }
 }
 
-/// pwritev2(2): neither waiting nor SIGPIPE, in one call. Since Linux 6.18 pipes of pipe(2) and null devices can do that,
-/// but neither terminals nor pipes that were opened by name.
+/// pwritev2(2) with flags for neither blocking nor SIGPIPE. Since Linux 6.18 pipes of pipe(2) and null devices support
+/// them, but neither terminals nor pipes that were opened by name.
 fn write_at_once(fd: Fd, line: &[u8]) -> Written {
     /// linux/fs.h
     const RWF_NOSIGNAL: c_long = 0x100;
-    /// At the file's own offset.
+    /// Use the file's own offset.
     const AS_WRITE: c_long = -1;
     let part = libc::iovec {
         iov_base: line.as_ptr().cast_mut().cast(),
@@ -124,13 +124,12 @@ fn write_at_once(fd: Fd, line: &[u8]) -> Written {
     )
 }
 
-/// The same pipe or terminal is opened once more, with a flag of its own. Where it may
-/// not be opened (it belongs to another user, there is no /proc), it is asked for room first; another process could be
-/// faster and fill it, and then this waits.
+/// Open the same pipe or terminal again, with O_NONBLOCK for this description alone. If it cannot be opened (it belongs to
+/// another user, there is no /proc), poll for room first; if another process fills it in between, this blocks.
 fn write_without_flag(fd: Fd, line: &[u8]) -> Written {
     match reopened(fd) {
         Ok(own) => write(own.fd(), line),
-        // Nobody reads: fifo(7).
+        // No reader: fifo(7).
         Err(Errno::ENXIO) => Err(Errno::EPIPE),
         Err(_) => match poll_one(fd, libc::POLLOUT, Some(Duration::ZERO))? {
             true => write(fd, line),
@@ -146,20 +145,20 @@ fn reopened(fd: Fd) -> Result<OwnFd, Errno> {
     Ok(OwnFd::adopt(fd as Fd))
 }
 
-/// The signals that a write can raise for the thread that makes it: nobody reads (SIGPIPE), the file has its full size
-/// (SIGXFSZ, setrlimit(2)), the process is in the background of its terminal (SIGTTOU, which a process that blocks it is
-/// not sent). Two of them kill, the third stops.
+/// The signals that a write can raise in the calling thread: SIGPIPE (no reader), SIGXFSZ (the file size limit of
+/// setrlimit(2)), SIGTTOU (a background process of the terminal; not sent where it is blocked). By default the first two
+/// kill and the third stops the process.
 const RAISED: u64 = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ) | bit(libc::SIGTTOU);
 
 const fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// Runs `write` so that none of these signals reaches the program: blocked meanwhile, and taken out again where the
-/// write raised one. It is for this thread (pipe(7)), so no other thread is concerned.
+/// Run `write` so that none of these signals reaches the program: they are blocked meanwhile, and one that the write raised
+/// is consumed. It is directed at this thread (pipe(7)), so no other thread can receive it.
 fn unharmed(write: impl FnOnce() -> Written) -> Written {
     let before = set_mask(libc::SIG_BLOCK, RAISED)?;
-    // One that was pending already is the program's. It can only be if it was blocked.
+    // A signal that was already pending is the program's; it must have been blocked.
     let pending = match before & RAISED {
         0 => 0,
         _ => pending_signals(),
@@ -180,7 +179,7 @@ fn unharmed(write: impl FnOnce() -> Written) -> Written {
 /// The kernel's sigset_t, not libc's.
 const SET_SIZE: usize = size_of::<u64>();
 
-/// rt_sigprocmask(2): the mask as it was.
+/// rt_sigprocmask(2); returns the previous mask.
 fn set_mask(how: c_int, set: u64) -> Result<u64, Errno> {
     let mut before = 0u64;
     syscall!(
@@ -265,7 +264,7 @@ mod tests {
         for way in WAYS {
             let (read, write) = pipe();
             drop(read);
-            // The test runner ignores SIGPIPE; one that is blocked becomes pending all the same.
+            // The test runner ignores SIGPIPE; a blocked one becomes pending nevertheless.
             let before = set_mask(libc::SIG_BLOCK, RAISED).unwrap();
             assert_eq!(way(write.fd(), b"a line\n"), Err(Errno::EPIPE));
             assert_eq!(pending_signals() & RAISED, 0);

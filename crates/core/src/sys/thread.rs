@@ -8,8 +8,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Whether this process has one thread at this moment: proc(5) has a directory for each in /proc/self/task, and the number
-/// of links says how many. False also where that cannot be asked.
+/// Whether this process has exactly one thread now: proc(5) has a directory for each thread in /proc/self/task, whose link
+/// count tells how many there are. False also where stat(2) fails.
 pub fn has_one_thread() -> bool {
     /// `.`, the entry in the directory above, and a thread's `..`.
     const LINKS: libc::nlink_t = 3;
@@ -31,12 +31,12 @@ struct Start {
     body: Box<dyn FnOnce() + Send>,
 }
 
-/// What libc takes of a thread's stack for itself; 0 until it was asked.
+/// How much of a thread's stack libc uses for itself; 0 until measured.
 static RESERVED: AtomicUsize = AtomicUsize::new(0);
 
-/// Find out how much of a thread's stack libc takes for itself: glibc keeps the program's thread-local variables there,
-/// megabytes in some, and tells the sum by `__pthread_get_minstack`. To be called when the library is loaded, for
-/// dlsym(3) takes the loader's lock, and another thread that holds it may be waiting for one of ours.
+/// Measure how much of a thread's stack libc uses for itself: glibc puts the program's thread-local variables there,
+/// megabytes in some programs, and `__pthread_get_minstack` returns the sum. Call this when the library is loaded: dlsym(3)
+/// takes the loader's lock, and a thread that holds it later may wait for a lock of ours.
 pub fn measure_thread_stacks() {
     type MinimumStack = unsafe extern "C" fn(*const libc::pthread_attr_t) -> usize;
     // SAFETY: the name ends with a NUL.
@@ -58,9 +58,8 @@ pub fn measure_thread_stacks() {
     RESERVED.store(reserved, Ordering::Relaxed);
 }
 
-/// Start a thread that nobody waits for, with so much stack for `body`: pages that it does not touch cost nothing. Not
-/// with std::thread, which registers a destructor in each new thread: glibc
-/// ends the process where there is no memory for that.
+/// Start a detached thread with `stack` bytes of stack for `body`; untouched pages cost nothing. Not with std::thread, which
+/// registers a destructor in each new thread: glibc aborts the process if there is no memory for that.
 pub fn start_thread(
     name: &'static CStr,
     stack: usize,
@@ -91,14 +90,14 @@ pub fn start_thread(
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start_thread` gave it away to this thread.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
-    // A name is for those who look at the process; nothing depends on it.
+    // The name is only informative.
     let _ = syscall!(SYS_prctl, libc::PR_SET_NAME, start.name.as_ptr());
     let _ = catch_unwind(AssertUnwindSafe(start.body));
     ptr::null_mut()
 }
 
-/// Which thread this is, without a system call: the address of its errno, which no two threads of a process share, and
-/// which is the same in a child that it forks.
+/// An identifier of this thread, without a system call: the address of its errno, unique among the threads of a process and
+/// unchanged in a forked child.
 pub fn this_thread() -> usize {
     // SAFETY: it has no precondition.
     unsafe { libc::__errno_location() }.addr()
@@ -109,7 +108,7 @@ pub fn thread_id() -> libc::pid_t {
     syscall!(SYS_gettid).unwrap_or(0) as libc::pid_t
 }
 
-/// Whether this process has a thread of that id, also one that is ending: tgkill(2) with no signal.
+/// Whether this process has a thread with this id, even an exiting one: tgkill(2) with signal 0.
 pub fn has_thread(thread: libc::pid_t) -> bool {
     const NO_SIGNAL: c_int = 0;
     syscall!(SYS_tgkill, super::pid(), thread, NO_SIGNAL) != Err(Errno::ESRCH)

@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use core::ffi::c_int;
 use std::time::Duration;
 
-/// ppoll(2). `None`: without limit. How many descriptors have events; 0 when the time is over.
+/// ppoll(2). `None`: no timeout. Returns how many fds have events; 0 on timeout.
 pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<usize, Errno> {
     let time = timeout.map(|timeout| libc::timespec {
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
@@ -24,7 +24,7 @@ pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<usize
     .map(|n| n as usize)
 }
 
-/// Wait for one descriptor; `false` when the time is over.
+/// Wait for events of one fd; `false` on timeout.
 pub fn poll_one(fd: Fd, events: libc::c_short, timeout: Option<Duration>) -> Result<bool, Errno> {
     let mut one = [libc::pollfd {
         fd,
@@ -34,7 +34,7 @@ pub fn poll_one(fd: Fd, events: libc::c_short, timeout: Option<Duration>) -> Res
     poll(&mut one, timeout).map(|ready| ready > 0)
 }
 
-/// Sleep for so long, or until a signal.
+/// Sleep for `time`, or until a signal.
 pub fn pause(time: Duration) {
     let _ = poll(&mut [], Some(time));
 }
@@ -45,13 +45,13 @@ pub fn event_counter() -> Result<OwnFd, Errno> {
     Ok(OwnFd::adopt(fd as Fd))
 }
 
-/// Wake whoever polls an eventfd.
+/// Make an eventfd readable.
 pub fn signal_event(fd: Fd) {
     let one: u64 = 1;
     let _ = syscall!(SYS_write, fd, &raw const one, size_of::<u64>());
 }
 
-/// Make an eventfd quiet again.
+/// Reset an eventfd, so that it is not readable.
 pub fn clear_event(fd: Fd) {
     let mut count: u64 = 0;
     let _ = syscall!(SYS_read, fd, &raw mut count, size_of::<u64>());
@@ -75,7 +75,7 @@ pub fn epoll_remove(epoll: Fd, fd: Fd) -> Result<(), Errno> {
     syscall!(SYS_epoll_ctl, epoll, libc::EPOLL_CTL_DEL, fd, none).map(drop)
 }
 
-/// epoll_wait(2), the timeout rounded up to a millisecond; `None`: without limit.
+/// epoll_wait(2), the timeout rounded up to a millisecond; `None`: no timeout.
 pub fn epoll_wait(
     epoll: Fd,
     events: &mut [libc::epoll_event],

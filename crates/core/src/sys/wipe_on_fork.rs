@@ -1,4 +1,4 @@
-//! Telling a child with a copy of this memory from one that shares it: madvise(2), MADV_WIPEONFORK.
+//! Distinguishes a child with a copy of this memory from one that shares it: madvise(2), MADV_WIPEONFORK.
 
 use super::errno;
 use crate::errno::Errno;
@@ -7,8 +7,8 @@ use core::ptr;
 
 const SIZE: usize = 4096;
 
-/// A word in a page that a child finds zeroed: one that was forked, or made by clone(2) without CLONE_VM, which runs no
-/// handlers of pthread_atfork(3). A child that shares the memory, as after vfork(2), finds it as it is.
+/// A word in a page that is zeroed in a child of fork(2), or of clone(2) without CLONE_VM, which runs no handlers of
+/// pthread_atfork(3). A child that shares the memory, as after vfork(2), sees it unchanged.
 pub struct WipedOnFork(AtomicPtr<AtomicU32>);
 
 impl Default for WipedOnFork {
@@ -18,12 +18,12 @@ impl Default for WipedOnFork {
 }
 
 impl WipedOnFork {
-    /// Not yet there.
+    /// Without a page yet.
     pub const fn new() -> WipedOnFork {
         WipedOnFork(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Make it, as 0. Before Linux 4.14 there is none.
+    /// Map the page, zeroed. Not supported before Linux 4.14.
     pub fn prepare(&self) {
         let none = ptr::null_mut::<u8>();
         let access = libc::PROT_READ | libc::PROT_WRITE;
