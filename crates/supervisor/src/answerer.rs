@@ -432,7 +432,7 @@ impl Answerer {
         Ok(())
     }
 
-    /// Handles the answer, or the timeout, of a forwarded query.
+    /// Passes on the server's answer to a forwarded query. A socket error ends the query without an answer.
     fn finish_forwarded(&mut self, id: u64) {
         let Some(query) = self.forwarded.remove(&id) else {
             return;

@@ -25,7 +25,7 @@ pub struct Relay {
     outgoing: Vec<u8>,
     /// Bytes passed to the program that are still in the socket's queue.
     given: usize,
-    /// The program has shut down writing.
+    /// No more data is taken from the program: it has shut down writing, or a write to the socket failed.
     is_written: bool,
     /// The peer has shut down writing.
     is_read: bool,

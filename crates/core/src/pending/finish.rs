@@ -101,8 +101,8 @@ impl Pending {
         }
     }
 
-    /// For a connect that its caller drove in place, in a single-threaded process: installs `replacement` under all fds of
-    /// the socket.
+    /// For a connect that its caller drove in place, in a single-threaded process: installs `replacement` under all fds
+    /// of the socket.
     pub fn replace_socket(&self, fd: Fd, replacement: &RegisteredFd) {
         for fd in self.fds_of(fd) {
             self.install_at(replacement.fd(), fd);

@@ -19,8 +19,8 @@ const STACK: usize = 256 * 1024;
 /// How many events to take at once.
 const BATCH: usize = 64;
 
-/// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new thread
-/// inherits.
+/// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new
+/// thread inherits.
 pub fn call(
     table: &mut PendingTable,
     pending: &'static Pending,

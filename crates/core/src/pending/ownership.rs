@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The states of [`Pending::birth`]. WIPED: this is a new child whose table was not taken over yet. BEING_TAKEN_OVER: one of
-/// its threads is taking it over. Otherwise the table is owned.
+/// The states of [`Pending::birth`]. WIPED: this is a new child whose table was not taken over yet. BEING_TAKEN_OVER:
+/// one of its threads is taking it over. OWNED: the table is this process's.
 const WIPED: u32 = 0;
 const BEING_TAKEN_OVER: u32 = 1;
 const OWNED: u32 = 2;
