@@ -14,6 +14,7 @@ pub enum Counter {
     Failed,
 }
 
+/// One slot for each [`Counter`]. One that has no slot is not counted, and nothing reports it.
 static COUNTERS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 pub fn count(counter: Counter) {

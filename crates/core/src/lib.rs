@@ -1,8 +1,8 @@
 //! The code that the preload library, the supervisor and the commands share. Nothing here defines a libc symbol.
 //!
 //! Dependencies run one way. The pure core (`config`, `route`, `chain`, `proto`, `dns`, `local_api`, `fake_ip`, `host`,
-//! `errno`) does no I/O. The I/O layer (`load`, `trust`, `sys`, `log`, `lock`, `hosts`, `local_addresses`, `router`,
-//! `dial`, `pending`, `name_table`) uses the core and libc. The hooks, in the root package, use both.
+//! `errno`) does no I/O. The I/O layer (all other modules) uses the core and libc; ARCHITECTURE.md shows its order. The
+//! hooks, in the root package, use both.
 
 pub mod announcement;
 pub mod chain;

@@ -8,7 +8,8 @@
 //! | `request` | what a protocol is given, and what it answers with |
 //! | `failure` | why a tunnel failed: text, errno, which proxy is to blame |
 //!
-//! To add a protocol: a file beside `socks4`, a variant in `handshake`, its failures in `failure`.
+//! To add a protocol: a file beside `socks4`, a variant in `handshake`, its failures in `failure`; its keyword
+//! is in `config::proxy_parts`, its kind in `config::proxy`.
 
 #![forbid(unsafe_code)]
 
