@@ -47,7 +47,9 @@ def test_a_group_yields_figures(group, tmp_path):
     for row in rows:
         for name, cell in row["cells"].items():
             assert bool(cell["values"]) != bool(cell["reason"]), (row["title"], name)
-            assert all(math.isfinite(value) and value >= 0 for value in cell["values"]), (row["title"], name)
+            # What one program takes more than another may be less than nothing where the machine is busy.
+            least = -math.inf if "beyond that of" in row["title"] else 0
+            assert all(math.isfinite(value) and value >= least for value in cell["values"]), (row["title"], name)
         own = row["cells"][TAILCHAIN]
         assert own["values"] or own["reason"].startswith("this build has no"), (row["title"], own["reason"])
 

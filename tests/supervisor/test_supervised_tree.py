@@ -236,19 +236,18 @@ print(count)
 # -- rights
 
 
-def test_rights_are_not_gained(conf, proxy, tmp_path):
+def test_rights_are_not_gained(conf, proxy, folder):
     """no_new_privs, which a filter takes: a set-user-ID program runs as its caller. It is said."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a set-user-ID program of another user")
-    source, program = tmp_path / "who.c", tmp_path / "who"
+    place = folder("rights")
+    source, program = place / "who.c", place / "who"
     source.write_text(
         '#include <stdio.h>\n#include <unistd.h>\nint main(void) { return printf("%d\\n", geteuid()) < 0; }'
     )
     subprocess.run([need("cc"), source, "-o", program], check=True)
     os.chown(program, 65534, 65534)
     program.chmod(0o4755)
-    for folder in [tmp_path, *tmp_path.parents][:4]:
-        folder.chmod(0o755)
     assert run_under(program, via="bare").ok().out == "65534\n"
     result = run_under(program, conf=conf([proxy]), via="supervised").ok()
     assert result.out == "0\n"
