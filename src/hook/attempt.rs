@@ -1,17 +1,17 @@
-//! A connect that its caller waits for: on the caller's thread, from one sleep to the next.
+//! A connect whose caller waits for it, on the caller's thread, from one sleep to the next.
 //!
-//! In a process of one thread the tunnel is made on the program's socket where it is. In others it is a pending connect
-//! like that of a non-blocking socket, but for who drives it: while a thread makes the tunnel, the others and their
-//! children see a socket that is connecting, and may close its fd and open something else there.
+//! In a process with one thread the tunnel is made on the program's own fd. With several threads it is a pending connect
+//! like that of a non-blocking socket, but driven by the caller: while one thread makes the tunnel, the others and their
+//! children see a connecting socket, and may close its fd and open another file there.
 //!
-//! What is known of it is in a box that nobody owns while its thread sleeps ([`super::sleep`]). When that never comes
-//! back the connect goes on without it, as the kernel's does: on the helper thread, with a placeholder under the fd.
-//! So it does when a signal handler of the thread needs it to ([`detach`]).
+//! While the thread sleeps ([`super::sleep`]), the state is in a box without an owner. If the thread never returns, the
+//! connect continues without it, as the kernel's would: on the helper thread, with a placeholder at the fd. The same
+//! happens when a signal handler of that thread needs it ([`detach`]).
 
 use super::asleep::ASLEEP;
 use super::boundary::{guard, Verdict};
-use super::connect::{connect_anew, earlier_attempt, end_of_attempt, forget_association};
-use super::sleep::{Rest, Resumed, Slept};
+use super::connect::{earlier_attempt, end_of_attempt, forget_association, restart_connect};
+use super::sleep::{Resumed, SleepRequest, Slept};
 use super::waited::WAITED;
 use super::{peer, signals};
 #[cfg(target_env = "gnu")]
@@ -41,44 +41,43 @@ pub fn is_single_threaded() -> bool {
     sys::has_one_thread()
 }
 
-/// How long a sleep must be that it is asked afterwards whose socket the fd is: an answer that is there sooner
-/// costs no call more.
+/// Re-check that the fd is still our socket only after sleeps this long; fast replies save the call.
 const LONG: Duration = Duration::from_millis(1);
 
-/// A tunnel that is being made on the program's own socket.
+/// A tunnel that the caller makes on the program's own socket.
 struct Attempt {
     state: &'static State,
     fd: Fd,
     dialled: SocketAddr,
-    /// There are other threads.
+    /// `Some` if the process has other threads.
     waited: Option<Waited>,
     dial: Blocking<'static>,
-    /// SO_COOKIE of the program's socket, from the first sleep on, if not before: a signal handler, or a thread, may close
-    /// the fd meanwhile, and open something else there.
+    /// SO_COOKIE of the program's socket, read before the first sleep at the latest: a signal handler or another thread may
+    /// close the fd meanwhile and open another file there.
     own: Option<u64>,
     slept_from: Duration,
-    /// A signal handler runs only while the thread sleeps: there it may jump away, and nothing is half done.
+    /// Signal handlers run only while the thread sleeps: there they may jump away (siglongjmp(3)) without harm.
     signals: Option<SignalsBlocked>,
 }
 
-/// A connect that its caller waits for, while that sleeps: one of the two.
+/// The state of a sleeping caller: exactly one of the two.
 struct Call {
     attempt: Option<Attempt>,
     detached: Option<Detached>,
 }
 
-/// What its caller needs to know when it wakes, of an attempt that goes on without it.
+/// What the caller needs when it wakes and its attempt has continued without it.
 struct Detached {
     dialled: SocketAddr,
     target: Target,
-    /// It goes on; or it could not, and ended in this.
+    /// `Err`: the attempt could not continue, and ended with this error.
     begun: Result<(), Errno>,
-    /// By SO_SNDTIMEO.
+    /// The program has set SO_SNDTIMEO.
     is_limited: bool,
     signals: Option<SignalsBlocked>,
 }
 
-/// Where a tunnel is to be made.
+/// The socket and the target of a tunnel.
 pub struct Place {
     pub fd: Fd,
     /// As the program dialled it.
@@ -87,7 +86,7 @@ pub struct Place {
     pub family: Family,
 }
 
-/// Begin to connect a socket. `Return`: the tunnel stands.
+/// Begin to connect a socket. `Return`: the tunnel is established.
 pub fn begin(
     state: &'static State,
     place: Place,
@@ -105,11 +104,11 @@ pub fn begin(
         Mode::Blocking(flags) if !is_single_threaded() => {
             match PENDING.begin_waited(fd, flags) {
                 Ok(waited) => (Some(waited), Mode::Waiting),
-                // Another thread was first.
+                // Another thread was faster.
                 Err(Errno::EALREADY) => return wait_for_earlier(fd),
                 // Another thread has closed the fd.
                 Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => return Verdict::Fail(errno),
-                // No descriptor can be had, or this is between vfork and exec.
+                // No fd is available, or this is between vfork and exec.
                 Err(_) => (None, mode),
             }
         }
@@ -127,7 +126,7 @@ pub fn begin(
         dialled,
         waited,
         dial: Blocking::new(driver, socket, now),
-        // With signals let in, it may not be the same any more when it sleeps.
+        // With signals unblocked, a handler may replace the socket before the first sleep.
         own: match signals {
             None => sys::cookie(fd),
             Some(_) => None,
@@ -139,7 +138,7 @@ pub fn begin(
     attempt.go_on(step)
 }
 
-/// As [`wait_instead`], where the tunnel is being made already.
+/// As [`wait_instead`], for a tunnel that was begun already.
 pub fn carry_on(
     state: &'static State,
     fd: Fd,
@@ -166,14 +165,14 @@ pub fn carry_on(
     attempt.go_on(step)
 }
 
-/// Late is better than not at all, and both are better than a lie.
+/// Blocking is better than failing, and the log tells of it.
 fn warn_of_blocking(state: &State, dialled: SocketAddr, errno: Errno) {
     state.log.message(&format!(
         "{dialled}: no thread or descriptor for a non-blocking connect ({errno}); blocking instead"
     ));
 }
 
-/// A non-blocking connect that can have neither a thread nor a placeholder: its caller waits for it.
+/// A non-blocking connect without a thread or a placeholder: the caller waits for it.
 pub fn wait_instead(
     state: &'static State,
     place: Place,
@@ -184,14 +183,14 @@ pub fn wait_instead(
     begin(state, place, Mode::Waiting, signals)
 }
 
-/// Wait for what is pending on a socket that blocks. The kernel does so in a second connect(2).
+/// Wait for the pending connect of a blocking socket, as the kernel does in a second connect(2).
 pub fn wait_for_earlier(fd: Fd) -> Verdict<()> {
     if PENDING.is_waited_for_here(fd) {
-        // A signal handler of the very thread that makes the tunnel, at a moment when that could not be detached.
+        // In a signal handler of the thread that makes the tunnel, when its attempt could not be detached.
         return Verdict::Fail(Errno::EALREADY);
     }
     let limit = limit_of(fd);
-    Verdict::Sleep(Rest {
+    Verdict::Sleep(SleepRequest {
         fd,
         events: libc::POLLOUT,
         until: limit.map(|limit| sys::now() + limit),
@@ -207,14 +206,14 @@ fn limit_of(fd: Fd) -> Option<Duration> {
     sys::send_timeout(socket.fd()).ok().flatten()
 }
 
-/// The thread of a connect is awake.
+/// The thread of a connect woke up.
 pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
     if resumed.state.is_null() {
         return match resumed.slept {
             Err(Errno::EINTR) if limit_of(fd).is_some() || !signals::restart() => {
                 Verdict::Fail(Errno::EINTR)
             }
-            Ok(Slept::TimeOver) => Verdict::Fail(Errno::EALREADY),
+            Ok(Slept::TimedOut) => Verdict::Fail(Errno::EALREADY),
             _ => earlier_attempt(fd).unwrap_or_else(|| end_of_attempt(fd).into()),
         };
     }
@@ -234,14 +233,14 @@ pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
     }
 }
 
-/// The thread of a connect will not come back.
+/// The thread of a connect will not return to it.
 unsafe extern "C" fn leave(state: *mut c_void) {
     let body = || {
         ASLEEP.leave(state);
         // SAFETY: as in `resume`.
         let mut call = unsafe { Box::from_raw(state.cast::<Call>()) };
         call.detach();
-        // The thread is in a handler, or at its end: what is blocked there is not for this to change.
+        // The thread is in a handler, or exiting: its signal mask must not change here.
         if let Some(signals) = call.detached.and_then(|detached| detached.signals) {
             signals.forget();
         }
@@ -250,7 +249,7 @@ unsafe extern "C" fn leave(state: *mut c_void) {
     let _ = guard(body);
 }
 
-/// In a signal handler: have the connect of this very socket go on by itself that this thread sleeps in, if it does.
+/// In a signal handler: let the connect in which this thread sleeps, if it is of this socket, continue without it.
 pub fn detach(fd: Fd) {
     detach_each(|attempt| {
         attempt.fd == fd
@@ -259,13 +258,12 @@ pub fn detach(fd: Fd) {
 }
 
 fn detach_each(which: impl Fn(&Attempt) -> bool) {
-    // Between vfork and exec the memory is the parent's, but not the descriptors.
+    // Between vfork and exec the memory is the parent's, but the fds are not.
     if !ASLEEP.any() || !PENDING.is_owner() {
         return;
     }
     for call in ASLEEP.calls_of_this_thread() {
-        // SAFETY: the frame that has it sleeps below this one, a signal handler's, which may jump away but not return
-        // before this is done.
+        // SAFETY: the frame that uses it sleeps below this one, a signal handler's, which cannot return before this is done.
         let call = unsafe { &mut *call.cast::<Call>() };
         if call.attempt.as_ref().is_some_and(&which) {
             call.detach();
@@ -273,8 +271,8 @@ fn detach_each(which: impl Fn(&Attempt) -> bool) {
     }
 }
 
-/// Have a process that forks in a signal handler make its tunnels once: the child would go on with them, too, on the
-/// same sockets. To be called after [`tailchain_core::pending::Pending::guard_forks`], whose handler is to run later.
+/// Detach all attempts of a thread that forks in a signal handler: otherwise the child would continue them, too, on the
+/// same sockets. Call this after [`tailchain_core::pending::Pending::guard_forks`], whose handler must run later.
 pub fn guard_forks() {
     extern "C" fn before() {
         let _ = guard(|| {
@@ -306,20 +304,20 @@ impl Detached {
         if slept == Err(Errno::EINTR) && (self.is_limited || !signals::restart()) {
             return Verdict::Fail(Errno::EINTR);
         }
-        // As the kernel restarts a call: from its beginning.
-        earlier_attempt(fd).unwrap_or_else(|| connect_anew(fd, self.dialled, self.target))
+        // Restart the call from its beginning, as the kernel does.
+        earlier_attempt(fd).unwrap_or_else(|| restart_connect(fd, self.dialled, self.target))
     }
 }
 
 impl Attempt {
     fn detach(mut self) -> Detached {
-        // Those that the sleep let in.
+        // The sleep had unblocked them.
         let _blocked = SignalsBlocked::new();
         let signals = self.signals.take();
         let (dialled, target) = (self.dialled, self.dial.driver.target().clone());
         let is_limited = self.dial.is_limited();
         let begun = match self.is_same() {
-            true => match self.go_on_meanwhile(Errno::EINTR) {
+            true => match self.continue_in_background(Errno::EINTR) {
                 Errno::EINTR => Ok(()),
                 errno => Err(errno),
             },
@@ -336,7 +334,7 @@ impl Attempt {
 
     fn awake(mut self, slept: Result<Slept, Errno>) -> Verdict<()> {
         let long = sys::now().saturating_sub(self.slept_from) >= LONG;
-        // Or a signal handler ran, which may do anything.
+        // A signal handler may have replaced the socket.
         if (long || slept.is_err()) && !self.is_same() {
             return self.finish(Err(Errno::EBADF));
         }
@@ -346,10 +344,10 @@ impl Attempt {
         }
         let step = match slept {
             Ok(Slept::Ready) => self.dial.on_ready(),
-            Ok(Slept::TimeOver) => self.dial.time_over(),
-            // With a time limit, nothing is restarted (signal(7)).
+            Ok(Slept::TimedOut) => self.dial.time_over(),
+            // With SO_SNDTIMEO the call is not restarted (signal(7)).
             Err(Errno::EINTR) if signals::restart() && !self.dial.is_limited() => self.dial.again(),
-            Err(Errno::EINTR) => return Verdict::Fail(self.go_on_meanwhile(Errno::EINTR)),
+            Err(Errno::EINTR) => return Verdict::Fail(self.continue_in_background(Errno::EINTR)),
             Err(errno) => self.dial.abandon(errno),
         };
         self.go_on(step)
@@ -373,7 +371,7 @@ impl Attempt {
         }
         match step {
             Step::Finished(result) => self.finish(result),
-            Step::LimitOver => Verdict::Fail(self.go_on_meanwhile(Errno::EINPROGRESS)),
+            Step::LimitOver => Verdict::Fail(self.continue_in_background(Errno::EINPROGRESS)),
             Step::Sleep(sleep) => {
                 self.slept_from = sys::now();
                 if self.own.is_none() && self.waited.is_none() {
@@ -386,7 +384,7 @@ impl Attempt {
                 };
                 let state = Box::into_raw(Box::new(call)).cast();
                 ASLEEP.enter(state);
-                Verdict::Sleep(Rest {
+                Verdict::Sleep(SleepRequest {
                     fd: sleep.fd,
                     events: sleep.events,
                     until: Some(sleep.until),
@@ -403,7 +401,7 @@ impl Attempt {
         self.waited.as_ref().map_or(self.fd, Waited::socket)
     }
 
-    /// Whether the fd is still the program's socket, where that matters.
+    /// Whether the fd is still the program's socket; always true with a placeholder.
     fn is_same(&self) -> bool {
         self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
     }
@@ -424,7 +422,7 @@ impl Attempt {
             }
             (Ok(()), None) => Ok(()),
             (Err(errno), _) if self.is_same() => Err(errno),
-            // Closed meanwhile: what is there now is not ours to change.
+            // The program closed the fd: leave the file that is there now alone.
             _ => Err(Errno::EBADF),
         };
         if let Err(errno) = result {
@@ -434,8 +432,8 @@ impl Attempt {
         result.into()
     }
 
-    /// A blocking connect that ends early goes on in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
-    fn go_on_meanwhile(self, errno: Errno) -> Errno {
+    /// A blocking connect that returns early continues in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
+    fn continue_in_background(self, errno: Errno) -> Errno {
         let Attempt {
             fd,
             dialled,
@@ -465,7 +463,7 @@ impl Attempt {
         let Err(waited) = kept else {
             return errno;
         };
-        // Nothing is in progress: do not say so.
+        // Neither EINTR nor EINPROGRESS: nothing is in progress.
         let errno = match errno {
             Errno::EINTR => Errno::ECONNABORTED,
             _ => Errno::ETIMEDOUT,
@@ -481,7 +479,7 @@ impl Attempt {
     }
 }
 
-/// The program has its socket back: `fresh`, where that takes its place.
+/// Give the program its socket back, or `replacement` in its place.
 fn give_back(
     waited: Waited,
     dialled: SocketAddr,

@@ -2,7 +2,7 @@
 //! function, the panic boundary and the failure value, so that no part of a hook can be missing.
 
 use super::lookup::dlsym;
-use super::sleep::Rest;
+use super::sleep::SleepRequest;
 use core::ffi::{c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -19,7 +19,7 @@ pub enum Verdict<R> {
     /// Handled: fail with this errno.
     Fail(Errno),
     /// Sleep outside of the body, then call the body again with the result. Only hooks with `resumes` may return it.
-    Sleep(Rest),
+    Sleep(SleepRequest),
 }
 
 impl<R> Verdict<R> {

@@ -1,15 +1,15 @@
-//! A non-blocking connect that is carried on for a moment before it returns. A proxy on this machine has often made the
-//! tunnel by then, and a placeholder and a helper thread cost more than the moment. The program is told EINPROGRESS in any
-//! case, as the kernel tells it of the loopback, too.
+//! Carries a non-blocking connect on for a moment before it returns. A proxy on this machine has often established the
+//! tunnel by then, and a placeholder and a helper thread cost more than the moment. The program gets EINPROGRESS in any
+//! case, as from the kernel for a connect over the loopback.
 //!
-//! In a process of one thread the tunnel is made on the program's socket where it is: its signals are blocked, and so
-//! nothing of it can look at the socket meanwhile. Nor is a registration with epoll(7) lost. (A child that has the socket
-//! sees the same as with a placeholder, which is put under the fds of this process alone.) With other threads a
-//! placeholder is under the fd, as with every connect that a thread waits for.
+//! In a process with one thread the tunnel is made on the program's own fd: signals are blocked, so nothing in the process
+//! can look at the socket meanwhile, and epoll(7) registrations stay. (A child that shares the socket sees the same as with a
+//! placeholder, which replaces only the fds of this process.) If there are other threads, a placeholder takes the fd, as
+//! for every connect that a thread waits for.
 //!
-//! The moment is bounded, and an event loop that begins many connects does not add moments up: there is none while
-//! another connect is pending, or is over and its program has not asked how. After one that was in vain more and more
-//! connects do without.
+//! The moment is bounded, and an event loop that starts many connects does not add moments up: there is no moment while
+//! another connect is pending, or has ended without the program asking how. After a moment in vain, a growing number of
+//! connects goes without.
 
 use super::attempt::{self, Place};
 use super::boundary::Verdict;
@@ -27,17 +27,17 @@ use tailchain_core::host::Host;
 use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
-/// How long the caller is kept waiting, all waits of a connect together.
+/// The longest total wait of the caller for one connect.
 const MOMENT: Duration = Duration::from_micros(100);
 
-/// The kernel wakes who waits for a time so much later (PR_SET_TIMERSLACK(2const)), unless that was changed.
+/// How much later than asked the kernel may end a timeout: the default of PR_SET_TIMERSLACK(2const).
 const TIMER_SLACK: Duration = Duration::from_micros(50);
 
-/// At least one connect in so many is tried.
+/// At most this many connects in a row go without a moment.
 const MOST_SKIPPED: u32 = 255;
 
-/// A program that has not asked for so long how a connect ended may never do. To an event loop that begins many connects,
-/// moments are a hundredth of its time, then.
+/// A program that has not asked for this long how a connect ended may never ask. For an event loop that starts many
+/// connects, moments are then a hundredth of its time.
 const UNASKED: Duration = Duration::from_millis(10);
 
 /// No fd.
@@ -48,7 +48,7 @@ pub struct Brief {
     to_skip: AtomicU32,
     /// The fd of the last connect that was over in its moment, until the program asks how it ended.
     unasked: AtomicI32,
-    /// When that was, in nanoseconds of CLOCK_MONOTONIC.
+    /// When that connect ended, in nanoseconds of CLOCK_MONOTONIC.
     over: AtomicU64,
 }
 
@@ -59,9 +59,9 @@ pub static BRIEF: Brief = Brief {
     over: AtomicU64::new(0),
 };
 
-// Where two threads are at it at once, one of them may not be counted: that does no harm.
+// A race between two threads may lose an update, which does no harm.
 impl Brief {
-    /// Whether the next connect is to be carried on for a moment.
+    /// Whether the next connect gets a moment.
     pub fn is_worth_trying(&self, config: &Config) -> bool {
         let is_here = config.proxies.first().is_some_and(is_here);
         if !is_here || PENDING.count() > 0 || (self.is_unasked() && !self.is_long_over()) {
@@ -73,16 +73,16 @@ impl Brief {
             return false;
         }
         PENDING.guard_forks();
-        // Between vfork and exec none of this is the caller's.
+        // Between vfork and exec this memory is the parent's.
         PENDING.is_owner()
     }
 
-    /// Whether the program has yet to ask how a connect ended that was over in its moment.
+    /// Whether a connect has ended in its moment and the program has not asked how.
     pub fn is_unasked(&self) -> bool {
         self.unasked.load(Ordering::Relaxed) != NONE
     }
 
-    /// The program asks, or does not want to know.
+    /// The program asks how the connect of `fd` ended, or gives the socket up.
     pub fn asked(&self, fd: Fd) {
         if self.unasked.load(Ordering::Relaxed) == fd {
             self.unasked.store(NONE, Ordering::Relaxed);
@@ -118,18 +118,18 @@ fn is_here(proxy: &Proxy) -> bool {
     }
 }
 
-/// A connect in its moment.
+/// A connect during its moment.
 struct Moment {
     state: &'static State,
     fd: Fd,
     dialled: SocketAddr,
-    /// There are other threads.
+    /// `Some` if the process has other threads.
     waited: Option<Waited>,
     driver: Driver<'static>,
     signals: SignalsBlocked,
 }
 
-/// Begin to connect a socket, which does not block and has these status flags.
+/// Begin to connect a non-blocking socket with these status flags.
 pub fn connect(
     state: &'static State,
     place: Place,
@@ -197,7 +197,7 @@ impl Moment {
                 Progress::Wait { events: 0, .. } => break,
                 Progress::Wait { fd, events, .. } => (fd, events),
             };
-            // What is waited for here is of less than the kernel's slack mostly there already.
+            // Less than the timer slack cannot be waited for.
             let Some(time) = left.checked_sub(TIMER_SLACK) else {
                 break;
             };
@@ -212,7 +212,7 @@ impl Moment {
         self.hand_over()
     }
 
-    /// The program is to see what the kernel shows it: it is in progress, and the socket is ready.
+    /// Return what the kernel would: EINPROGRESS, with the socket ready.
     fn over(mut self, result: Result<(), Errno>) -> Verdict<()> {
         BRIEF.was_enough(self.fd);
         let replacement = self.driver.take_replacement().filter(|_| result.is_ok());
@@ -236,7 +236,7 @@ impl Moment {
         Verdict::Fail(Errno::EINPROGRESS)
     }
 
-    /// The helper goes on with it; without one, the caller does.
+    /// The helper continues; if there can be no helper, the caller does.
     fn hand_over(self) -> Verdict<()> {
         let Moment {
             state,

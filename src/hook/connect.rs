@@ -1,4 +1,4 @@
-//! connect(2): from the program's arguments to a route, and along it.
+//! connect(2): from the program's arguments to a decision, and its execution.
 
 use super::attempt::{self, Place};
 use super::boundary::Verdict;
@@ -80,13 +80,13 @@ unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     if PENDING.needs_hooks() {
         // SAFETY: passed on.
         match unsafe { family_of(given) } {
-            // The kernel says so of a placeholder, too, and what is owed stays owed.
+            // The kernel rejects it for a placeholder, too; a deferred error stays deferred.
             None => return Verdict::Real,
-            // It dissolves what there is, also an attempt.
+            // AF_UNSPEC dissolves the association, and aborts a pending connect.
             Some(libc::AF_UNSPEC) => {
                 PENDING.abort(fd);
-                // How the attempt ended is of no interest to the next.
-                let _ = PENDING.owed_error(fd);
+                // The next connect must not report how this one ended.
+                let _ = PENDING.take_deferred_errno(fd);
                 return Verdict::Real;
             }
             Some(_) => {}
@@ -99,10 +99,10 @@ unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
     }
 }
 
-/// Connect again, as a call that the kernel restarts does, to what it was found to be for at first.
-pub fn connect_anew(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
+/// Connect again, as the kernel restarts a call, to the target of the first decision.
+pub fn restart_connect(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
     let decision = match kind_of(fd) {
-        // Another thread has closed the fd, and opened something else there.
+        // Another thread has closed the fd and opened another file there.
         Kind::NotTcp => Decision::Fails(Errno::EBADF),
         Kind::TcpInUse => Decision::InUse,
         Kind::Tcp | Kind::TcpUsed => Decision::Tunnel(dialled, target),
@@ -110,7 +110,7 @@ pub fn connect_anew(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> 
     execute(fd, decision)
 }
 
-/// Carry a decision out. `Return`: the socket is connected.
+/// Execute a decision. `Return`: the socket is connected.
 pub fn execute(fd: Fd, decision: Decision) -> Verdict<()> {
     match decision {
         Decision::Real => Verdict::Real,
@@ -132,8 +132,8 @@ fn connect_in_use(fd: Fd) -> Result<(), Errno> {
     }
 }
 
-/// The family of an address. `None`: the kernel refuses it before it looks at the state of the socket, for its length
-/// (EINVAL) or because it cannot be read (EFAULT).
+/// The family of an address. `None`: the kernel rejects the address before it checks the socket's state, with EINVAL for
+/// its length or EFAULT if it cannot be read.
 ///
 /// # Safety
 /// As connect(2), but a bad pointer is no error.
@@ -150,7 +150,7 @@ unsafe fn family_of(given: &mut GivenAddress) -> Option<c_int> {
 /// # Safety
 /// As connect(2), but a bad pointer is an error.
 pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Decision {
-    /// The shortest address that can be ours, a sockaddr_in.
+    /// The shortest internet address, a sockaddr_in.
     const SHORTEST: usize = size_of::<libc::sockaddr_in>();
     let length = given.length();
     if (length as usize) < SHORTEST {
@@ -178,18 +178,17 @@ pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Decision {
     decision
 }
 
-/// Make the tunnel on the program's socket: before returning when the socket blocks, else meanwhile
-/// (EINPROGRESS).
+/// Make the tunnel on the program's socket: before returning if the socket blocks, else in the background (EINPROGRESS).
 fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Errno> {
     crate::ALLOCATOR.check()?;
     let state = state();
     let flags = sys::status_flags(fd)?;
     let blocks = flags & libc::O_NONBLOCK == 0;
-    // From here on a handler that jumps away would leave something half done. But a name may take long to look up, and
-    // no signal may wait for that, unless the helper does it.
+    // From here on a signal handler that jumps away (siglongjmp(3)) would leave a half-made connect. But a name lookup may
+    // take long, and must not delay signals unless the helper does it.
     let may_look_up = state.may_look_up();
     let mut signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
-    // The file is opened here, not by the helper: an fd that the program is about to get would be taken.
+    // Open the name table here, not on the helper thread: it would take an fd that the program may be about to get.
     state.names();
     let place = Place {
         fd,
@@ -244,9 +243,9 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     }
 }
 
-/// What an earlier connect on this socket has to say: still pending, or failed and nobody asked why. The
-/// kernel answers the next connect(2) with it, too; on a blocking socket (whose first connect was interrupted)
-/// it waits for the end.
+/// The result of an earlier connect on this socket that is still pending, or has failed without the program asking why.
+/// The kernel reports it to the next connect(2), too; on a blocking socket, whose first connect was interrupted, that waits
+/// for the end.
 pub fn earlier_attempt(fd: Fd) -> Option<Verdict<()>> {
     if PENDING.count() > 0 {
         if let Some(Some(Err(errno))) = PENDING.poll_inherited(fd) {
@@ -266,13 +265,13 @@ pub fn earlier_attempt(fd: Fd) -> Option<Verdict<()>> {
 /// How a pending connect that is over ended.
 pub fn end_of_attempt(fd: Fd) -> Result<(), Errno> {
     if sys::peer_address(fd).is_ok() {
-        // For the kernel, too, this was the connect that saw the end: the next gives EISCONN.
+        // Let the kernel count this call as the one that saw the end: the next one gives EISCONN.
         let _ = sys::connect(fd, &nowhere());
         return Ok(());
     }
-    let owed = PENDING.owed_error(fd);
+    let owed = PENDING.take_deferred_errno(fd);
     let errno = owed.or(sys::pending_error(fd)?);
-    // Another thread that waited has it: the kernel tells it once.
+    // Another waiting thread has consumed the error: the kernel reports it once.
     let errno = errno.unwrap_or(Errno::EPIPE);
     forget_association(fd, errno);
     Err(errno)

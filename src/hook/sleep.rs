@@ -11,7 +11,7 @@ use tailchain_core::sys::{self, CancelCleanup, Fd};
 
 /// A sleep until an event on an fd or a deadline.
 #[derive(Clone, Copy)]
-pub struct Rest {
+pub struct SleepRequest {
     pub fd: Fd,
     pub events: c_short,
     /// CLOCK_MONOTONIC; `None`: no deadline.
@@ -34,7 +34,7 @@ pub struct Resumed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slept {
     Ready,
-    TimeOver,
+    TimedOut,
 }
 
 extern "C-unwind" {
@@ -53,7 +53,7 @@ extern "C-unwind" {
 /// # Safety
 /// `rest.left` may be called with `rest.state`, and nothing else uses `rest.state` meanwhile.
 #[inline(never)]
-pub unsafe fn sleep(rest: &Rest) -> Resumed {
+pub unsafe fn sleep(rest: &SleepRequest) -> Resumed {
     let before = sys::errno();
     let mut pollfd = libc::pollfd {
         fd: rest.fd,
@@ -97,7 +97,7 @@ pub unsafe fn sleep(rest: &Rest) -> Resumed {
     Resumed {
         state: rest.state,
         slept: match ready {
-            0 => Ok(Slept::TimeOver),
+            0 => Ok(Slept::TimedOut),
             1.. => Ok(Slept::Ready),
             _ => Err(Errno::from_raw(error)),
         },

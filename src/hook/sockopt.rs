@@ -109,7 +109,7 @@ fn pending_error(fd: Fd) -> Option<c_int> {
             return Some(0);
         }
     }
-    PENDING.owed_error(fd).map(Errno::raw)
+    PENDING.take_deferred_errno(fd).map(Errno::raw)
 }
 
 /// # Safety

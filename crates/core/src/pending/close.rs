@@ -106,7 +106,7 @@ impl Pending {
     /// Forgets the deferred error of an fd that the program is about to close.
     fn closing_failed(&'static self, fd: Fd) {
         if self.has_deferred() && self.fds_of(fd).len() == 1 {
-            let _ = self.owed_error(fd);
+            let _ = self.take_deferred_errno(fd);
         }
     }
 

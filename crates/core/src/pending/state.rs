@@ -133,11 +133,11 @@ impl Pending {
     }
 
     /// Takes the deferred error of the socket `fd`. Cheap when there are no deferred errors.
-    pub fn owed_error(&'static self, fd: Fd) -> Option<Errno> {
+    pub fn take_deferred_errno(&'static self, fd: Fd) -> Option<Errno> {
         self.deferred_error(fd).map(|error| error.errno)
     }
 
-    /// As [`Pending::owed_error`], with the cause.
+    /// As [`Pending::take_deferred_errno`], with the cause.
     pub fn deferred_error(&'static self, fd: Fd) -> Option<DeferredError> {
         match self.has_deferred() {
             true => self.deferred.take(sys::cookie(fd)?),
