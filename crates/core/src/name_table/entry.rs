@@ -11,7 +11,7 @@
 //!
 //! A writer claims the slot by a compare-and-swap of the state, writes, and publishes by another. A reader
 //! takes the state before and after (a seqlock). That is not enough by itself: a writer may sleep while the
-//! ring goes once around, wake, and write into somebody else's entry, and the memory may hold
+//! ring wraps around, wake, and write into another entry, and the memory may hold
 //! anything at all. So the check has the last word; an entry that fails it is unknown.
 
 #![forbid(unsafe_code)]

@@ -1,12 +1,12 @@
 //! A mapping, seen as atomic words. The only place that turns addresses into references.
 //!
-//! **SIGBUS.** Touching a page of a mapped file kills the process when the file was cut off meanwhile or when
+//! **SIGBUS.** Touching a page of a mapped file kills the process when the file was truncated meanwhile or when
 //! its file system has no room for the page. A library in a foreign process can neither install a handler
 //! nor die, so [`Memory::words`] asks the kernel for the pages first, on every access, and says `None`
 //! when they are not to be had. That is one madvise(2) of about 0.3 µs (0.65 µs on a slow virtual machine),
 //! small beside the connection that follows. To remember which pages were once present would be cheaper, but a
-//! file that is cut off later would then kill every process that has it mapped. What remains is a file that
-//! is cut off within the nanoseconds between question and access, by its own user: the directory is closed
+//! file that is truncated later would then kill every process that has it mapped. What remains is a file that
+//! is truncated within the nanoseconds between question and access, by its own user: the directory is closed
 //! to others. Before Linux 5.14 there is no such question, and a futex operation that changes nothing is tried on each
 //! page instead.
 

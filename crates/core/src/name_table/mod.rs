@@ -1,4 +1,4 @@
-//! The table of names and their fake addresses, shared by all processes of the user.
+//! The table of names and their fake IPs, shared by all processes of the user.
 //!
 //! A process that resolves a name and another that connects to its address agree without a thread, a pipe or
 //! a daemon: both map the same file (`place`). Names are entered in a ring (`entry`), found by their
@@ -13,7 +13,7 @@
 //! A forked child shares the table with its parent, wherever it is.
 //!
 //! **Limits.** 131,072 names at once; the oldest goes first, but a name that is asked for again before gets
-//! a new address in good time. An address comes round after 16,645,890 names. A process keeps what it was
+//! a new address in good time. An address is reused after 16,645,890 names. A process keeps what it was
 //! given itself (`kept`), so that this is of no matter to it; it is to a program that was told an address by another,
 //! as an argument, and keeps it so long. Several processes that enter one name at the same moment may give it different
 //! addresses, each of which is right. Tables begin at random addresses: an address of a table that was lost

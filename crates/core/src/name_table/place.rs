@@ -3,7 +3,7 @@
 //! The directories are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In them `tailchain-UID` must be a
 //! real directory of ours that nobody else may enter: whoever else made one there first (the last two are open to
 //! everybody) is passed by. A file that is not a table of this layout is left alone and the next name is
-//! taken; nothing is ever cut off, replaced or repaired, because others may have it mapped. A new
+//! taken; nothing is ever truncated, replaced or repaired, because others may have it mapped. A new
 //! table gets its name, by link(2), only when its header stands.
 //!
 //! Once mapped, neither chroot(2), setuid(2) nor the removal of the file matters; no descriptor stays open.

@@ -139,7 +139,7 @@ pub fn touch(word: NonNull<u32>) -> io::Result<()> {
 }
 
 /// Makes the pages of a mapping present: madvise(2) with MADV_POPULATE_READ or MADV_POPULATE_WRITE. Where an
-/// access would raise SIGBUS (the file was cut off, its file system is full), this fails instead: EFAULT.
+/// access would raise SIGBUS (the file was truncated, its file system is full), this fails instead: EFAULT.
 ///
 /// Errors: EINVAL before Linux 5.14.
 pub fn populate(base: NonNull<u8>, len: usize, access: Access) -> io::Result<()> {

@@ -64,8 +64,8 @@ impl NameTable {
         &self.place
     }
 
-    /// The fake address of a name, the same as last time if it is still fresh. `None` when the table cannot take
-    /// it (its file was cut off, its file system is full, no memory): the name must not be used, fail the call.
+    /// The fake IP of a name, the same as last time if it is still fresh. `None` when the table cannot take
+    /// it (its file was truncated, its file system is full, no memory): the name must not be used, fail the call.
     pub fn assign(&self, name: &HostName) -> Option<FakeId> {
         self.assign_ticket(name).map(FakeId::of_ticket)
     }
