@@ -52,7 +52,7 @@ class Ground:
         return str(built)
 
     def check_that_all_are_proxied(self):
-        """Figures of a contender that goes around the proxy would be those of the bare program. The target refuses
+        """Figures of a contender that bypasses the proxy would be those of the bare program. The target refuses
         connections, and the proxy says yes to everything: only a proxied connect succeeds."""
         with refusing_port() as refusing, self.server("busy") as proxy:
             for contender in self.without(BARE):

@@ -31,7 +31,7 @@ install_tailchain() {
     sed 's/^socks5 127\.0\.0\.1 1055$/socks5 127.0.0.2 1055/' "$3/conf/proxychains.conf" >"$1/conf/proxychains.conf"
 }
 
-# A library that cannot be loaded is no error to the loader: the app would run, and go around the tailnet.
+# A library that cannot be loaded is no error to the loader: the app would run, and bypass the tailnet.
 require_that_it_runs() {
     local said libc
     libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || true)

@@ -424,7 +424,7 @@ def test_an_archive_of_tailchain_needs_its_checksum(build):
     ],
 )
 def test_an_archive_that_does_not_run_here_is_not_installed(build, tmp_path, name, content, reason):
-    """ld.so only warns about a library that it cannot load: the app would go around the tailnet."""
+    """ld.so only warns about a library that it cannot load: the app would bypass the tailnet."""
     other = tmp_path / "other"
     other.write_bytes(content)
     url, checksum = build.shelf.archive({**ARCHIVE, name: other})

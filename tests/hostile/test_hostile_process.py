@@ -1,5 +1,5 @@
 """A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
-work, or fail with an errno. Nothing crashes, hangs, or goes around the proxy."""
+work, or fail with an errno. Nothing crashes, hangs, or bypasses the proxy."""
 
 import glob
 import os

@@ -1,5 +1,5 @@
 """A libc that lacks a function that is interposed: a call of it fails, with ENOSYS where that can be said, and nothing
-goes around the proxy."""
+bypasses the proxy."""
 
 import subprocess
 

@@ -473,7 +473,7 @@ def test_never_and_nested_are_said(conf, proxy, echo):
 def test_the_directive_and_the_option(conf, proxy, echo):
     config = conf([proxy], "supervise never")
     arguments = ["echo", f"127.0.0.1:{echo.port}"]
-    assert "go around the proxy" in run_under(go("go_dial"), arguments, conf=config).err
+    assert "bypass the proxy" in run_under(go("go_dial"), arguments, conf=config).err
     assert proxy.targets == []
     run_under(go("go_dial"), arguments, conf=config, options=["--supervise", "auto"]).ok()
     assert len(proxy.targets) == 1
@@ -487,7 +487,7 @@ def test_where_it_is_not_permitted_it_says_so(conf, proxy):
     refused = run_under(sys.executable, [*arguments, "--supervise", "always", "true"], via="bare")
     assert refused.code == 1 and "pidfd_getfd is not permitted (EPERM)" in refused.err
     warned = run_under(sys.executable, [*arguments, go("go_dial"), "echo", "127.0.0.1:1"], via="bare")
-    assert "pidfd_getfd is not permitted" in warned.err and "will go around the proxy" in warned.err
+    assert "pidfd_getfd is not permitted" in warned.err and "will bypass the proxy" in warned.err
 
 
 def test_doctor_says_whether_programs_can_be_supervised(conf, proxy):

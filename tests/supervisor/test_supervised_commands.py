@@ -93,7 +93,7 @@ def test_explain(conf, proxy, mode, lines):
     [
         ("auto", "ok       supervisor: static and Go programs can be supervised", "ok       program: {} runs under"),
         ("always", "ok       supervisor: programs can be supervised, and all are", "ok       program: {} runs under"),
-        ("never", "?        supervisor: not used (supervise never)", "PROBLEM  program: {} goes around the proxy"),
+        ("never", "?        supervisor: not used (supervise never)", "PROBLEM  program: {} bypasses the proxy"),
     ],
 )
 def test_doctor(conf, proxy, mode, supervisor, program):

@@ -209,7 +209,7 @@ fn check_library(given: Option<&OsStr>, supervision: Supervision, findings: &mut
             _ => {}
         }
         return findings.problem(format!(
-            "program: {file} goes around the proxy: {reason}; {}",
+            "program: {file} bypasses the proxy: {reason}; {}",
             reason.remedy()
         ));
     }

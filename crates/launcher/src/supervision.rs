@@ -162,12 +162,12 @@ fn warn(
         .unwrap_or_default();
     if options.strict {
         return Err(fail(format_args!(
-            "{file} is not started because it would go around the proxy: {reason}{unsupervised}"
+            "{file} is not started because it would bypass the proxy: {reason}{unsupervised}"
         )));
     }
     if !quiet {
         say(format_args!(
-            "warning: {file} will go around the proxy: {reason}{unsupervised} (--strict refuses to start it)"
+            "warning: {file} will bypass the proxy: {reason}{unsupervised} (--strict refuses to start it)"
         ));
     }
     Ok(())
