@@ -52,6 +52,8 @@ struct Attempt {
     /// `Some` if the process has other threads.
     waited: Option<Waited>,
     dial: Blocking<'static>,
+    /// The program's socket has O_NONBLOCK: signals do not interrupt its connect (signal(7)).
+    is_nonblocking: bool,
     /// SO_COOKIE of the program's socket, read before the first sleep at the latest: a signal handler or another thread may
     /// close the fd meanwhile and open another file there.
     own: Option<u64>,
@@ -100,6 +102,7 @@ pub fn begin(
         target,
         family,
     } = place;
+    let is_nonblocking = mode == Mode::Waiting;
     let (waited, mode) = match mode {
         Mode::Blocking(flags) if !is_single_threaded() => {
             match PENDING.begin_waited(fd, flags) {
@@ -125,7 +128,11 @@ pub fn begin(
         fd,
         dialled,
         waited,
-        dial: Blocking::new(driver, socket, now),
+        dial: match is_nonblocking {
+            true => Blocking::without_limit(driver, socket, now),
+            false => Blocking::new(driver, socket, now),
+        },
+        is_nonblocking,
         // With signals unblocked, a handler may replace the socket before the first sleep.
         own: match signals {
             None => sys::cookie(fd),
@@ -156,7 +163,8 @@ pub fn carry_on(
         fd,
         dialled,
         waited,
-        dial: Blocking::new(driver, socket, now),
+        dial: Blocking::without_limit(driver, socket, now),
+        is_nonblocking: true,
         own: sys::cookie(fd),
         slept_from: now,
         signals: Some(signals),
@@ -346,6 +354,7 @@ impl Attempt {
             Ok(Slept::Ready) => self.dial.on_ready(),
             Ok(Slept::TimedOut) => self.dial.time_over(),
             // With SO_SNDTIMEO the call is not restarted (signal(7)).
+            Err(Errno::EINTR) if self.is_nonblocking => self.dial.again(),
             Err(Errno::EINTR) if signals::restart() && !self.dial.is_limited() => self.dial.again(),
             Err(Errno::EINTR) => return Verdict::Fail(self.continue_in_background(Errno::EINTR)),
             Err(errno) => self.dial.abandon(errno),

@@ -30,9 +30,6 @@ use tailchain_core::sys::{self, Fd, SignalsBlocked};
 /// The longest total wait of the caller for one connect.
 const MOMENT: Duration = Duration::from_micros(100);
 
-/// How much later than asked the kernel may end a timeout: the default of PR_SET_TIMERSLACK(2const).
-const TIMER_SLACK: Duration = Duration::from_micros(50);
-
 /// At most this many connects in a row go without a moment.
 const MOST_SKIPPED: u32 = 255;
 
@@ -188,6 +185,8 @@ impl Moment {
     fn pass(mut self) -> Verdict<()> {
         let mut progress = self.driver.advance();
         let mut left = MOMENT;
+        // A parent may have set seconds, which fork and exec pass on.
+        let mut slack = None;
         loop {
             if let Some(socket) = self.driver.take_opened() {
                 ConnectStats.opened(socket, self.dialled);
@@ -198,7 +197,8 @@ impl Moment {
                 Progress::Wait { fd, events, .. } => (fd, events),
             };
             // Less than the timer slack cannot be waited for.
-            let Some(time) = left.checked_sub(TIMER_SLACK) else {
+            let slack = *slack.get_or_insert_with(sys::timer_slack);
+            let Some(time) = left.checked_sub(slack) else {
                 break;
             };
             let began = sys::now();

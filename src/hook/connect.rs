@@ -5,6 +5,7 @@ use super::boundary::Verdict;
 use super::brief::{self, BRIEF};
 use super::datagram;
 use super::given::GivenAddress;
+use super::peer;
 use super::sleep::Resumed;
 use super::waited::WAITED;
 use crate::counters::{count, Counter};
@@ -158,6 +159,10 @@ pub unsafe fn route_of(fd: Fd, given: &mut GivenAddress) -> Decision {
     }
     let kind = kind_of(fd);
     if kind == Kind::NotTcp {
+        // The replacement of a TCP socket, connected to a proxy on a unix socket.
+        if state().has_unix_proxy() && peer::dialled(fd).is_some() {
+            return Decision::Fails(Errno::EISCONN);
+        }
         // SAFETY: passed on.
         return match unsafe { datagram::refused_connect(fd, given) } {
             Some(errno) => Decision::Refused(errno),

@@ -2,14 +2,16 @@
 often established by then, and no placeholder and no thread are needed. To its program it is in progress all the same.
 """
 
+import errno
 import re
+import sys
 
 import pytest
 
 from support.gate import Gate
 from support.need import need
 from support.probe import probe, script
-from support.proxy import Mood
+from support.proxy import SILENCE, Mood
 from support.run import run_under
 
 SOCKET = "socket inet stream 0 nonblock"
@@ -139,3 +141,58 @@ def test_an_errno_of_the_proxy(conf, make_proxy, echo):
     failing = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll IN+OUT 20000", ERROR, ERROR, "close"]
     answers = script(*failing * 5, conf=config)
     assert answers == ["3", "-1 EINPROGRESS", "IN+OUT+ERR+HUP", "113", "0", "0"] * 5
+
+
+SLACK = """
+import ctypes, socket, sys, time
+PR_SET_TIMERSLACK = 29
+ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(20_000_000_000))
+s = socket.socket()
+s.setblocking(False)
+began = time.monotonic()
+error = s.connect_ex(("127.0.0.1", int(sys.argv[1])))
+print(error, time.monotonic() - began < 10)
+"""
+
+
+def test_a_timer_slack_of_seconds_does_not_lengthen_the_moment(conf, make_proxy, echo):
+    """A parent may have set it (systemd's TimerSlackNSec=)."""
+    silent = make_proxy(Mood(instead={"request": SILENCE}))
+    result = run_under(sys.executable, ["-c", SLACK, echo.port], conf=conf([silent]), via="preload").ok()
+    assert result.out == f"{errno.EINPROGRESS} True\n"
+
+
+ALARMS = """
+import os, resource, select, signal, socket, sys
+signal.signal(signal.SIGALRM, lambda *_: None)
+s = socket.socket()
+s.setblocking(False)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, (0).to_bytes(8, "little") + (20_000).to_bytes(8, "little"))
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (s.fileno() + 1, s.fileno() + 1))
+signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+error = s.connect_ex(("127.0.0.1", int(sys.argv[1])))
+signal.setitimer(signal.ITIMER_REAL, 0)
+p = select.poll()
+p.register(s, select.POLLOUT)
+p.poll(30_000)
+print(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), os.write(s.fileno(), b"hello"))
+p.modify(s, select.POLLIN)
+p.poll(30_000)
+print(os.read(s.fileno(), 5))
+"""
+
+
+def test_neither_signals_nor_a_send_timeout_end_a_connect_that_can_only_be_waited_for(conf, make_proxy, echo):
+    """With no free fd a non-blocking connect waits. Neither EINTR nor SO_SNDTIMEO applies to its socket."""
+    config = conf([make_proxy(Mood(delay=0.1))])
+    bare = run_under(sys.executable, ["-c", ALARMS, echo.port], via="bare").ok().out
+    assert run_under(sys.executable, ["-c", ALARMS, echo.port], conf=config, via="preload").ok().out == bare
+
+
+def test_connect_again_is_eisconn_where_the_proxy_is_on_a_unix_socket(conf, make_proxy, echo, tmp_path):
+    proxy = make_proxy(host=str(tmp_path / "proxy.sock"))
+    operations = [SOCKET, f"connect 127.0.0.1 {echo.port}", READY, *[f"connect 127.0.0.1 {echo.port}"] * 2, *TALK]
+    answers = script(*operations, conf=conf([proxy]))
+    assert answers[3] in ("0", "-1 EISCONN")
+    assert answers[4:] == ["-1 EISCONN", "5", "IN", "5 hello"]

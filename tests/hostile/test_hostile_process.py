@@ -271,3 +271,12 @@ def test_a_program_calls_close_dup2_and_fcntl_by_their_other_names(build, conf, 
     answers = [line.split(" -> ", 1)[1] for line in result.out.splitlines()]
     assert answers[1] == "-1 EINPROGRESS" and answers[3:] == ["OUT", "0", "5", "IN", "5 hello", "0"]
     assert proxy.targets == [("127.0.0.1", echo.port)]
+
+
+def test_after_a_time_without_memory_connects_are_made_again(conf, make_proxy, make_echo):
+    """In forked children, too. The reserve holds things that are never freed."""
+    echo = make_echo(keep=False)
+    words = ["127.0.0.1", echo.port, 300]
+    result = run_probe("low_memory", *words, conf=conf([make_proxy()]), options=["-q"]).ok()
+    without, *made = map(int, re.findall(r"\d+", result.out))
+    assert without > 0 and made == [20, 1]

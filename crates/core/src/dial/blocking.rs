@@ -53,6 +53,14 @@ impl<'c> Blocking<'c> {
         }
     }
 
+    /// As [`Blocking::new`], for a socket with O_NONBLOCK, to which SO_SNDTIMEO does not apply.
+    pub fn without_limit(driver: Driver<'c>, socket: Fd, began: Duration) -> Blocking<'c> {
+        Blocking {
+            limit: Limit::Until(None),
+            ..Blocking::new(driver, socket, began)
+        }
+    }
+
     pub fn begin(&mut self) -> Step {
         let progress = self.driver.advance();
         self.step(progress)

@@ -18,7 +18,7 @@ use crate::hosts::{own_name, HostsFile, KnownHost, Spelling};
 use crate::local_addresses::LocalAddresses;
 use crate::local_api::{Failure, Resolution, Unanswered};
 use crate::log::Log;
-use crate::name_table::{KeptNames, NameTable};
+use crate::name_table::{KeptNames, NameTable, Place};
 use crate::resolutions::Resolutions;
 use crate::route::{self, Dialled, Refusal, Route};
 use crate::sys;
@@ -40,6 +40,8 @@ pub struct Router {
     /// The addresses of host names in the proxy list that are in /etc/hosts.
     local_proxies: OnceBox<Vec<IpAddr>>,
     names: OnceBox<NameTable>,
+    /// Stands in for it while there is no memory.
+    no_names: OnceBox<NameTable>,
     kept: KeptNames,
     /// Cached answers of tailscaled (`tailscale_socket`).
     resolutions: Resolutions,
@@ -67,6 +69,7 @@ impl Router {
             proxy_addresses: LocalAddresses::new(),
             local_proxies: OnceBox::new(),
             names: OnceBox::new(),
+            no_names: OnceBox::new(),
             kept: KeptNames::default(),
             resolutions: Resolutions::default(),
             warned_about_tailscaled: AtomicBool::new(false),
@@ -75,10 +78,17 @@ impl Router {
         }
     }
 
-    /// The name table, opened on first use.
+    /// The name table, opened on first use, and again while there is no memory for it.
     pub fn names(&self) -> &NameTable {
-        self.names
-            .get_or_init(|| Box::new(NameTable::open(&self.env)))
+        if let Some(names) = self.names.get() {
+            return names;
+        }
+        let names = NameTable::open(&self.env);
+        let place = match names.place() {
+            Place::Nowhere => &self.no_names,
+            _ => &self.names,
+        };
+        place.get_or_init(|| Box::new(names))
     }
 
     /// Assigns a fake IP to `name`, valid for the lifetime of this process. `None` if the table is full.

@@ -254,6 +254,16 @@ impl Heap {
         unsafe { hidden(free as Free)(self, block, layout.size(), layout.align()) }
     }
 
+    /// Whether memory can be had now, and as much as a connect takes: from the kernel, since free blocks may be too few.
+    pub fn has_memory(&self) -> bool {
+        let Ok(layout) = Layout::from_size_align(64 * 1024, 16) else {
+            return false;
+        };
+        let block = self.allocate(layout);
+        // SAFETY: it was allocated just now, and is not used.
+        !block.is_null() && unsafe { self.free(block, layout) }
+    }
+
     /// Whether it is a mapping of its own.
     pub fn is_large(layout: Layout) -> bool {
         Class::of(layout.size(), layout.align()).is_none()

@@ -50,11 +50,13 @@ impl ReservingAllocator {
         self.reserve.prepare();
     }
 
-    /// ENOMEM when too little of the reserve is left to begin something.
+    /// ENOMEM when too little of the reserve is left to begin something, unless the heap has memory again: some of what
+    /// was allocated from the reserve may never be freed.
     pub fn check(&self) -> Result<(), Errno> {
-        match Usage::unpack(self.reserve.usage.load(Ordering::Relaxed)).end {
-            end if end > REFUSING => Err(Errno::ENOMEM),
-            _ => Ok(()),
+        let used = Usage::unpack(self.reserve.usage.load(Ordering::Relaxed)).end;
+        match used > REFUSING && !self.heap.has_memory() {
+            true => Err(Errno::ENOMEM),
+            false => Ok(()),
         }
     }
 }
@@ -78,7 +80,7 @@ unsafe impl GlobalAlloc for ReservingAllocator {
     #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.reserve.owns(block) {
-            self.reserve.give_back();
+            self.reserve.give_back(block, layout);
             return;
         }
         // SAFETY: it is of the heap, or it is small and malloc's.
@@ -109,7 +111,8 @@ unsafe impl GlobalAlloc for ReservingAllocator {
     }
 }
 
-/// A bump allocator that starts over as soon as no block is in use: for few blocks, for a short time.
+/// A bump allocator that gives back the last block, and starts over as soon as no block is in use: for few blocks, for a
+/// short time.
 struct Reserve {
     /// NULL until prepared; never unmapped.
     base: AtomicPtr<u8>,
@@ -184,10 +187,15 @@ impl Reserve {
         }
     }
 
-    fn give_back(&self) {
+    fn give_back(&self, block: *mut u8, layout: Layout) {
+        let start = block.addr().wrapping_sub(self.base().addr());
         self.update(|used| {
             let blocks = used.blocks.saturating_sub(1);
-            let end = if blocks == 0 { 0 } else { used.end };
+            let end = match start.checked_add(layout.size()) {
+                _ if blocks == 0 => 0,
+                Some(end) if end == used.end => start,
+                _ => used.end,
+            };
             Some(Usage { blocks, end })
         });
     }
@@ -253,10 +261,19 @@ mod tests {
         assert!(!first.is_null());
         assert!(reserve.take(layout(9, 1)).is_null());
         assert!(!reserve.take(layout(8, 1)).is_null());
-        reserve.give_back();
+        reserve.give_back(first, layout(ROOM - 8, 1));
         assert!(reserve.take(layout(1, 1)).is_null());
-        reserve.give_back();
+        reserve.give_back(first.wrapping_add(ROOM - 8), layout(8, 1));
         assert_eq!(reserve.take(layout(ROOM, 1)), first);
+    }
+
+    #[test]
+    fn the_last_block_is_given_back_at_once() {
+        let reserve = reserve();
+        reserve.take(layout(128, 8));
+        let last = reserve.take(layout(56, 8));
+        reserve.give_back(last, layout(56, 8));
+        assert_eq!(reserve.take(layout(56, 8)), last);
     }
 
     #[test]
@@ -283,7 +300,7 @@ mod tests {
                             thread::yield_now();
                             assert!((0..64).all(|at| block.add(at).read() == mark));
                         }
-                        reserve.give_back();
+                        reserve.give_back(block, layout(64, 8));
                     }
                 });
             }

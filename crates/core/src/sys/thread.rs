@@ -7,6 +7,7 @@ use core::ffi::{c_int, c_void, CStr};
 use core::mem::MaybeUninit;
 use core::ptr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Duration;
 
 /// Whether this process has exactly one thread now: proc(5) has a directory for each thread in /proc/self/task, whose link
 /// count tells how many there are. False also where stat(2) fails.
@@ -101,6 +102,12 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
 pub fn this_thread() -> usize {
     // SAFETY: it has no precondition.
     unsafe { libc::__errno_location() }.addr()
+}
+
+/// PR_GET_TIMERSLACK (prctl(2)): how much later than asked the kernel may end a timeout of this thread.
+pub fn timer_slack() -> Duration {
+    syscall!(SYS_prctl, libc::PR_GET_TIMERSLACK)
+        .map_or(Duration::MAX, |slack| Duration::from_nanos(slack as u64))
 }
 
 /// gettid(2).
