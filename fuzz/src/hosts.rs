@@ -65,16 +65,11 @@ fn read_line(line: &[u8]) -> (Option<IpAddr>, Vec<HostName>) {
     let mut words = line[..end]
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty());
-    let address = words.next().and_then(|word| {
-        let bare = word.split(|byte| *byte == b'%').next()?;
-        Some(
-            str::from_utf8(bare)
-                .ok()?
-                .parse::<IpAddr>()
-                .ok()?
-                .to_canonical(),
-        )
-    });
+    // With a scope id the line is not read: libc skips it, too.
+    let address = words
+        .next()
+        .and_then(|word| str::from_utf8(word).ok()?.parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical());
     (
         address,
         words.filter_map(|word| HostName::new(word).ok()).collect(),

@@ -196,11 +196,9 @@ impl Moment {
                 Progress::Wait { events: 0, .. } => break,
                 Progress::Wait { fd, events, .. } => (fd, events),
             };
-            // Less than the timer slack cannot be waited for.
+            // Less than the timer slack cannot be waited for; what has arrived already needs no wait.
             let slack = *slack.get_or_insert_with(sys::timer_slack);
-            let Some(time) = left.checked_sub(slack) else {
-                break;
-            };
+            let time = left.saturating_sub(slack);
             let began = sys::now();
             if sys::poll_one(fd, events, Some(time)) != Ok(true) {
                 break;
