@@ -356,7 +356,10 @@ pub fn check() {
             drop(program.pending.lock_fd(fd));
         });
         program.pending.wait_for(fd);
-        assert_eq!(program.pending.take_deferred_errno(fd), Some(Errno::ETIMEDOUT));
+        assert_eq!(
+            program.pending.take_deferred_errno(fd),
+            Some(Errno::ETIMEDOUT)
+        );
         assert_eq!(program.pending.take_deferred_errno(fd), None);
         looker.join().unwrap();
         sys::join_threads();
