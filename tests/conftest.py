@@ -9,6 +9,7 @@ import pytest
 
 from support import daemons, paths, web
 from support.config import Configs
+from support.fake_tailscale import FakeTailscale
 from support.island import Island
 from support.ports import deaf_port, refusing_port
 from support.proxy import Proxy
@@ -112,6 +113,11 @@ def make_island(tmp_path):
 @pytest.fixture
 def island(make_island):
     return make_island()
+
+
+@pytest.fixture
+def tailscale(tmp_path):
+    return FakeTailscale(tmp_path)
 
 
 @pytest.fixture(scope="session")

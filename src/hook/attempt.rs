@@ -88,6 +88,59 @@ pub struct Place {
     pub family: Family,
 }
 
+/// A driver for a tunnel to `target` on `socket`, which is of this family.
+pub fn new_driver(
+    state: &'static State,
+    target: Target,
+    family: Family,
+    socket: Fd,
+    mode: Mode,
+) -> Driver<'static> {
+    let dial = Dial::new(&state.config, target, state.chain_seed(), state, sys::now());
+    Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds())
+}
+
+/// A tunnel that the helper cannot continue, and why.
+pub struct NoHelper {
+    pub errno: Errno,
+    pub waited: Option<Waited>,
+    pub driver: Driver<'static>,
+}
+
+/// Let the helper continue a tunnel that was begun on `fd`, or on the socket of `waited`. `None`: it does.
+pub fn hand_over(
+    fd: Fd,
+    dialled: SocketAddr,
+    waited: Option<Waited>,
+    mut driver: Driver<'static>,
+    signals: &SignalsBlocked,
+) -> Option<NoHelper> {
+    let start = Start {
+        dialled,
+        observer: &ConnectStats,
+        first: FirstStep::AlreadyStarted,
+    };
+    let handed_over = |own| {
+        driver.hand_over(own);
+        driver
+    };
+    let begun = match waited {
+        Some(waited) => PENDING
+            .hand_over(waited, start, handed_over)
+            .map_err(|(errno, waited, driver)| (errno, Some(waited), driver)),
+        None => PENDING
+            .begin(signals, fd, start, handed_over)
+            .map(drop)
+            .map_err(|(errno, driver)| (errno, None, driver)),
+    };
+    let (errno, waited, driver) = begun.err()?;
+    Some(NoHelper {
+        errno,
+        driver: driver(waited.as_ref().map_or(fd, Waited::socket)),
+        waited,
+    })
+}
+
 /// Begin to connect a socket. `Return`: the tunnel is established.
 pub fn begin(
     state: &'static State,
@@ -118,8 +171,7 @@ pub fn begin(
         _ => (None, mode),
     };
     let socket = waited.as_ref().map_or(fd, Waited::socket);
-    let dial = Dial::new(&state.config, target, state.chain_seed(), state, now);
-    let mut driver = Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds());
+    let mut driver = new_driver(state, target, family, socket, mode);
     if let Some(waited) = &waited {
         driver.announce_replacement(waited.replacement_fd());
     }
@@ -450,28 +502,14 @@ impl Attempt {
             waited,
             ..
         } = self;
-        let mut driver = dial.driver;
-        let start = Start {
-            dialled,
-            observer: &ConnectStats,
-            first: FirstStep::AlreadyStarted,
-        };
-        let handed_over = |own| {
-            driver.hand_over(own);
-            driver
-        };
-        let kept = match waited {
-            Some(waited) => PENDING
-                .hand_over(waited, start, handed_over)
-                .map_err(|(_, waited, _)| Some(waited)),
-            None => PENDING
-                .begin(&SignalsBlocked::new(), fd, start, handed_over)
-                .map(drop)
-                .map_err(|_| None),
-        };
-        let Err(waited) = kept else {
+        let signals = SignalsBlocked::new();
+        let Some(NoHelper { waited, driver, .. }) =
+            hand_over(fd, dialled, waited, dial.driver, &signals)
+        else {
             return errno;
         };
+        // Before the program has its socket back: the driver may hold a replacement of it.
+        drop((driver, signals));
         // Neither EINTR nor EINPROGRESS: nothing is in progress.
         let errno = match errno {
             Errno::EINTR => Errno::ECONNABORTED,

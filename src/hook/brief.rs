@@ -11,20 +11,19 @@
 //! another connect is pending, or has ended without the program asking how. After a moment in vain, a growing number of
 //! connects goes without.
 
-use super::attempt::{self, Place};
+use super::attempt::{self, NoHelper, Place};
 use super::boundary::Verdict;
 use crate::pending::{ConnectStats, PENDING};
-use crate::state::{Libc, State};
+use crate::state::State;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use libc::c_int;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tailchain_core::config::{Config, Endpoint, Proxy};
 use tailchain_core::dial::driver::{Driver, Mode, Progress};
-use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
-use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
+use tailchain_core::pending::{ConnectObserver, Waited};
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
 /// The longest total wait of the caller for one connect.
@@ -133,40 +132,24 @@ pub fn connect(
     flags: c_int,
     signals: SignalsBlocked,
 ) -> Verdict<()> {
+    let waited = match attempt::is_single_threaded() {
+        true => None,
+        false => match PENDING.begin_waited(place.fd, flags) {
+            Ok(waited) => Some(waited),
+            Err(errno @ (Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK)) => {
+                return Verdict::Fail(errno)
+            }
+            Err(errno) => return attempt::wait_instead(state, place, errno, Some(signals)),
+        },
+    };
     let Place {
         fd,
         dialled,
         target,
         family,
     } = place;
-    let waited = match attempt::is_single_threaded() {
-        true => None,
-        false => match PENDING.begin_waited(fd, flags) {
-            Ok(waited) => Some(waited),
-            Err(errno @ (Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK)) => {
-                return Verdict::Fail(errno)
-            }
-            Err(errno) => {
-                let place = Place {
-                    fd,
-                    dialled,
-                    target,
-                    family,
-                };
-                return attempt::wait_instead(state, place, errno, Some(signals));
-            }
-        },
-    };
     let socket = waited.as_ref().map_or(fd, Waited::socket);
-    let dial = Dial::new(&state.config, target, state.chain_seed(), state, sys::now());
-    let mut driver = Driver::new(
-        dial,
-        socket,
-        family,
-        Mode::Waiting,
-        &Libc,
-        PENDING.own_fds(),
-    );
+    let mut driver = attempt::new_driver(state, target, family, socket, Mode::Waiting);
     if let Some(waited) = &waited {
         driver.announce_replacement(waited.replacement_fd());
     }
@@ -241,31 +224,16 @@ impl Moment {
             fd,
             dialled,
             waited,
-            mut driver,
+            driver,
             signals,
         } = self;
-        let start = Start {
-            dialled,
-            observer: &ConnectStats,
-            first: FirstStep::AlreadyStarted,
-        };
-        let handed_over = |own| {
-            driver.hand_over(own);
-            driver
-        };
-        let begun = match waited {
-            Some(waited) => PENDING
-                .hand_over(waited, start, handed_over)
-                .map_err(|(errno, waited, driver)| (errno, Some(waited), driver)),
-            None => PENDING
-                .begin(&signals, fd, start, handed_over)
-                .map(drop)
-                .map_err(|(errno, driver)| (errno, None, driver)),
-        };
-        let Err((errno, waited, driver)) = begun else {
-            return Verdict::Fail(Errno::EINPROGRESS);
-        };
-        let driver = driver(waited.as_ref().map_or(fd, Waited::socket));
-        attempt::carry_on(state, fd, dialled, waited, driver, errno, signals)
+        match attempt::hand_over(fd, dialled, waited, driver, &signals) {
+            None => Verdict::Fail(Errno::EINPROGRESS),
+            Some(NoHelper {
+                errno,
+                waited,
+                driver,
+            }) => attempt::carry_on(state, fd, dialled, waited, driver, errno, signals),
+        }
     }
 }

@@ -10,12 +10,11 @@ use super::sleep::Resumed;
 use super::waited::WAITED;
 use crate::counters::{count, Counter};
 use crate::pending::{ConnectStats, PENDING};
-use crate::state::{state, Libc};
+use crate::state::state;
 use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
 use std::net::SocketAddr;
-use tailchain_core::dial::driver::{Driver, Mode};
-use tailchain_core::dial::Dial;
+use tailchain_core::dial::driver::Mode;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
 use tailchain_core::pending::{BeginResult, FirstStep, Start};
@@ -218,21 +217,8 @@ fn tunnel(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, Er
     };
     let signals = signals.unwrap_or_default();
     let begun = PENDING.begin(&signals, fd, start, |own| {
-        let dial = Dial::new(
-            &state.config,
-            place.target.clone(),
-            state.chain_seed(),
-            state,
-            sys::now(),
-        );
-        Driver::new(
-            dial,
-            own,
-            place.family,
-            Mode::NonBlocking,
-            &Libc,
-            PENDING.own_fds(),
-        )
+        let target = place.target.clone();
+        attempt::new_driver(state, target, place.family, own, Mode::NonBlocking)
     });
     match begun {
         Ok(BeginResult::Pending) => Err(Errno::EINPROGRESS),

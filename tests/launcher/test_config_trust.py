@@ -561,6 +561,21 @@ def test_a_set_user_id_program_without_a_config_is_not_told_of_what_does_not_cou
     assert "ALL_PROXY" not in result.err and "-f" not in result.err
 
 
+def connect_as_neighbour(etc, proxy, echo, within_reach, directory, via):
+    """Another user's program, in `directory`, on a machine whose own config is of `proxy`."""
+    (etc / "ld.so.preload").unlink()
+    (etc / "proxychains.conf").write_text(config_text([proxy]))
+    program = [within_reach / "socket_script", "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
+    program += ["send hello", "recv 5"]
+    start = {
+        "launcher": [within_reach / "proxychains4", *program],
+        "preload": ["env", f"LD_PRELOAD={within_reach}/{paths.LIBRARY.name}", *program],
+    }[via]
+    result = in_own_etc(etc, *as_neighbour(*start), cwd=directory, env={"HOME": "/nonexistent"})
+    assert connected(result)
+    return result
+
+
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("owner", ["own", "roots", "foreign"])
@@ -575,16 +590,7 @@ def test_an_ordinary_user_takes_a_file_of_their_own_or_of_root(etc, trap, proxy,
     elif owner == "foreign":
         other = neighbour() - 1
         os.chown(file, other, other)
-    (etc / "ld.so.preload").unlink()
-    (etc / "proxychains.conf").write_text(config_text([proxy]))
-    program = [within_reach / "socket_script", "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
-    program += ["send hello", "recv 5"]
-    start = {
-        "launcher": [within_reach / "proxychains4", *program],
-        "preload": ["env", f"LD_PRELOAD={within_reach}/{paths.LIBRARY.name}", *program],
-    }[via]
-    result = in_own_etc(etc, *as_neighbour(*start), cwd=directory, env={"HOME": "/nonexistent"})
-    assert connected(result)
+    result = connect_as_neighbour(etc, proxy, echo, within_reach, directory, via)
     assert (len(proxy.requests), len(trap.requests)) == ((1, 0) if owner == "foreign" else (0, 1))
     assert ("warning" in result.err) == (owner == "foreign")
 
@@ -617,15 +623,6 @@ def test_the_group_with_the_users_number_counts_if_the_user_is_alone_in_it(
     )
     groups = "" if members is None else f"{user}:x:{number}:{members.format(user=user)}\n"
     (etc / "group").write_text("root:x:0:\n" + groups)
-    (etc / "ld.so.preload").unlink()
-    (etc / "proxychains.conf").write_text(config_text([proxy]))
-    program = [within_reach / "socket_script", "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
-    program += ["send hello", "recv 5"]
-    start = {
-        "launcher": [within_reach / "proxychains4", *program],
-        "preload": ["env", f"LD_PRELOAD={within_reach}/{paths.LIBRARY.name}", *program],
-    }[via]
-    result = in_own_etc(etc, *as_neighbour(*start), cwd=directory, env={"HOME": "/nonexistent"})
-    assert connected(result)
+    result = connect_as_neighbour(etc, proxy, echo, within_reach, directory, via)
     assert (len(proxy.requests), len(trap.requests)) == ((0, 1) if counts else (1, 0))
     assert ("other users may write it" in result.err) == (not counts)

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from support import clients, paths
-from support.fake_tailscale import FakeTailscale
 from support.need import need
 from support.run import finish, run_under, start
 
@@ -112,11 +111,6 @@ def test_doctor_where_always_is_not_permitted(conf, proxy):
 
 
 # -- tailchain run
-
-
-@pytest.fixture
-def tailscale(tmp_path):
-    return FakeTailscale(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["auto", "always"])

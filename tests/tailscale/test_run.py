@@ -11,7 +11,6 @@ from contextlib import suppress
 import pytest
 
 from support import paths
-from support.fake_tailscale import FakeTailscale
 from support.need import need
 from support.processes import APP, children, is_alive, wait_for
 from support.run import finish, run_under, start
@@ -23,11 +22,6 @@ with socket.create_connection(("db.tail.test", int(sys.argv[1])), timeout=60) as
     client.sendall(b"through the tailnet\\n")
     print(client.makefile().readline(), end="", flush=True)
 """
-
-
-@pytest.fixture
-def tailscale(tmp_path):
-    return FakeTailscale(tmp_path)
 
 
 @pytest.fixture

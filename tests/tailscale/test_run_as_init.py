@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from support import paths
-from support.fake_tailscale import FakeTailscale
 from support.need import need
 from support.processes import APP, children, wait_for
 from support.run import finish, start
@@ -31,11 +30,6 @@ while pathlib.Path("/proc", orphan).exists() and time.monotonic() < deadline:
     time.sleep(0.02)
 print("a zombie" if pathlib.Path("/proc", orphan).exists() else "reaped", os.getppid())
 """
-
-
-@pytest.fixture
-def tailscale(tmp_path):
-    return FakeTailscale(tmp_path)
 
 
 @pytest.fixture

@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import paths
-from support.fake_tailscale import FakeTailscale
 from support.run import run_under
-
-
-@pytest.fixture
-def tailscale(tmp_path):
-    return FakeTailscale(tmp_path)
 
 
 @pytest.fixture

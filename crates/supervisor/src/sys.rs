@@ -39,14 +39,7 @@ pub fn borrow_fd(process: &OwnFd, fd: Fd) -> Result<OwnFd, Errno> {
 
 /// process_vm_readv(2): all of `buffer`, or EFAULT.
 pub fn read_memory(process: pid_t, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
-    let local = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: ptr::without_provenance_mut(address as usize),
-        iov_len: buffer.len(),
-    };
+    let (local, remote) = ranges(buffer.as_mut_ptr(), address, buffer.len());
     let read = syscall!(
         SYS_process_vm_readv,
         process,
@@ -61,14 +54,7 @@ pub fn read_memory(process: pid_t, address: u64, buffer: &mut [u8]) -> Result<()
 
 /// process_vm_writev(2): all of `bytes`, or EFAULT.
 pub fn write_memory(process: pid_t, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-    let local = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: ptr::without_provenance_mut(address as usize),
-        iov_len: bytes.len(),
-    };
+    let (local, remote) = ranges(bytes.as_ptr().cast_mut(), address, bytes.len());
     let written = syscall!(
         SYS_process_vm_writev,
         process,
@@ -79,6 +65,16 @@ pub fn write_memory(process: pid_t, address: u64, bytes: &[u8]) -> Result<(), Er
         0usize
     )?;
     whole(written, bytes.len())
+}
+
+/// As much of this process's memory as of another's.
+fn ranges(local: *mut u8, remote: u64, length: usize) -> (libc::iovec, libc::iovec) {
+    let range = |start| libc::iovec {
+        iov_base: start,
+        iov_len: length,
+    };
+    let remote = ptr::without_provenance_mut(remote as usize);
+    (range(local.cast()), range(remote))
 }
 
 fn whole(moved: c_long, wanted: usize) -> Result<(), Errno> {

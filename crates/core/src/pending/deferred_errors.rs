@@ -1,4 +1,4 @@
-//! Deferred errors: errors of failed sockets other than ECONNREFUSED, which [`super::error_socket::make`] can leave on
+//! Deferred errors: errors of failed sockets other than ECONNREFUSED, which [`crate::dial::error_socket::make`] can leave on
 //! the socket itself.
 
 use crate::errno::Errno;
