@@ -19,6 +19,8 @@ typedef enum tailchain_route {
 } tailchain_route;
 
 // How many connections of this process took each route. A forked child starts with its parent's values.
+//
+// Later versions may add fields at the end: see `tailchain_count`.
 typedef struct tailchain_counters {
   // Tunnels that were established.
   uint64_t proxied;
@@ -59,11 +61,17 @@ int tailchain_explain(const char *host,
                       char *reason,
                       size_t size);
 
-// Fill `counters`.
+// Write the counters, and return the library's `sizeof(tailchain_counters)`.
+//
+// `size` is the caller's `sizeof(tailchain_counters)`; exactly `size` bytes are written. Later versions may add
+// counters at the end. A caller that was compiled with an older header gets the counters that it knows. For one that
+// was compiled with a newer header, the counters that the library lacks are 0, and the returned size is less than
+// `size`.
 //
 // # Safety
-// `counters` is NULL (nothing happens) or writable.
-void tailchain_count(struct tailchain_counters *counters);
+// `counters` is NULL (nothing is written) or writable for `size` bytes.
+size_t tailchain_count(struct tailchain_counters *counters,
+                       size_t size);
 
 // The names of the interposed libc functions, separated by spaces.
 const char *tailchain_hooks(void);

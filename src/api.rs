@@ -17,6 +17,8 @@ use tailchain_core::route::{self, Dialled, NamePolicy, Route};
 use tailchain_core::sys;
 
 /// How many connections of this process took each route. A forked child starts with its parent's values.
+///
+/// Later versions may add fields at the end: see `tailchain_count`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct tailchain_counters {
@@ -133,15 +135,17 @@ fn explain(host: Host, port: u16) -> (tailchain_route, String) {
     }
 }
 
-/// Fill `counters`.
+/// Write the counters, and return the library's `sizeof(tailchain_counters)`.
+///
+/// `size` is the caller's `sizeof(tailchain_counters)`; exactly `size` bytes are written. Later versions may add
+/// counters at the end. A caller that was compiled with an older header gets the counters that it knows. For one that
+/// was compiled with a newer header, the counters that the library lacks are 0, and the returned size is less than
+/// `size`.
 ///
 /// # Safety
-/// `counters` is NULL (nothing happens) or writable.
+/// `counters` is NULL (nothing is written) or writable for `size` bytes.
 #[no_mangle]
-pub unsafe extern "C" fn tailchain_count(counters: *mut tailchain_counters) {
-    if counters.is_null() {
-        return;
-    }
+pub unsafe extern "C" fn tailchain_count(counters: *mut tailchain_counters, size: usize) -> usize {
     let now = tailchain_counters {
         proxied: counted(Counter::Proxied),
         direct: counted(Counter::Direct),
@@ -149,8 +153,18 @@ pub unsafe extern "C" fn tailchain_count(counters: *mut tailchain_counters) {
         failed: counted(Counter::Failed),
         pending: PENDING.count() as u64,
     };
-    // SAFETY: the caller's contract.
-    unsafe { counters.write(now) }
+    let known = size_of::<tailchain_counters>();
+    if !counters.is_null() {
+        let common = size.min(known);
+        let to = counters.cast::<u8>();
+        // SAFETY: the caller's contract; `common` is at most `size`, and at most the size of `now`, whose fields leave no
+        // padding.
+        unsafe {
+            core::ptr::copy_nonoverlapping((&raw const now).cast::<u8>(), to, common);
+            to.add(common).write_bytes(0, size - common);
+        }
+    }
+    known
 }
 
 /// The names of the interposed libc functions, separated by spaces.

@@ -14,17 +14,33 @@ pub enum Counter {
     Failed,
 }
 
-/// One slot for each [`Counter`]. One that has no slot is not counted, and nothing reports it.
-static COUNTERS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+struct Counters {
+    proxied: AtomicU64,
+    direct: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+static COUNTERS: Counters = Counters {
+    proxied: AtomicU64::new(0),
+    direct: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    failed: AtomicU64::new(0),
+};
 
 pub fn count(counter: Counter) {
-    if let Some(slot) = COUNTERS.get(counter as usize) {
-        slot.fetch_add(1, Ordering::Relaxed);
-    }
+    value(counter).fetch_add(1, Ordering::Relaxed);
 }
 
 pub fn counted(counter: Counter) -> u64 {
-    COUNTERS
-        .get(counter as usize)
-        .map_or(0, |slot| slot.load(Ordering::Relaxed))
+    value(counter).load(Ordering::Relaxed)
+}
+
+fn value(counter: Counter) -> &'static AtomicU64 {
+    match counter {
+        Counter::Proxied => &COUNTERS.proxied,
+        Counter::Direct => &COUNTERS.direct,
+        Counter::Refused => &COUNTERS.refused,
+        Counter::Failed => &COUNTERS.failed,
+    }
 }

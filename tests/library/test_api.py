@@ -70,6 +70,13 @@ def test_it_counts(conf, proxy, echo, refusing):
     assert counted(aside, echo.port) == {**zero, "direct": 1}
 
 
+def test_a_caller_of_another_version_gets_the_counters_that_it_knows(conf, proxy, echo):
+    said = api(conf([proxy]), "h", 1, "127.0.0.1", echo.port)
+    assert said["size"] == "1 NULL 1"
+    assert said["older"] == "proxied 1 direct 0x5555555555555555"
+    assert said["newer"] == "pending 1 later 0 beyond 0x5555555555555555"
+
+
 def test_the_header_is_c_and_cxx_and_declares_nothing_of_libc():
     header = paths.ROOT / "include/tailchain.h"
     for language in ["c", "c++"]:

@@ -38,8 +38,20 @@ int main(int count, char **words)
     struct address to = address_of(words[3], words[4]);
     int fd = dial(&to);
     struct tailchain_counters counters;
-    tailchain_count_(&counters);
-    tailchain_count_(NULL);
+    size_t size = tailchain_count_(&counters, sizeof counters);
+    printf("size %d NULL %d\n", size == sizeof counters, tailchain_count_(NULL, sizeof counters) == size);
+    /* As a caller does that knows fewer counters, and one that knows more. */
+    struct {
+        struct tailchain_counters known;
+        uint64_t later, not_mine;
+    } other;
+    memset(&other, 0x55, sizeof other);
+    tailchain_count_(&other.known, sizeof(uint64_t));
+    printf("older proxied %d direct %#llx\n", other.known.proxied == counters.proxied,
+           (unsigned long long)other.known.direct);
+    tailchain_count_(&other.known, sizeof other - sizeof other.not_mine);
+    printf("newer pending %d later %#llx beyond %#llx\n", other.known.pending == counters.pending,
+           (unsigned long long)other.later, (unsigned long long)other.not_mine);
     printf("connect %d proxied %d direct %d refused %d failed %d pending %d\n", fd >= 0, (int)counters.proxied,
            (int)counters.direct, (int)counters.refused, (int)counters.failed, (int)counters.pending);
     return 0;
