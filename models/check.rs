@@ -1,13 +1,13 @@
-//! Runs one model after another, and says how much of it was seen.
+//! Runs one model after another, and prints how much of each was explored.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Every order of the accesses in `body` that differs in what can be observed, with every value that a load may
-/// give; with `preemptions` those alone in which threads are interrupted so often at most. As loom sees it: it keeps
-/// the last seven stores of an atomic, and takes the order of SeqCst for no more than acquire and release.
+/// Every order of the accesses in `body` that differs in what can be observed, with every value that a load may return;
+/// with `preemptions`, only the orders with at most that many preemptions. Within loom's limits: it keeps the last
+/// seven stores of an atomic, and treats SeqCst as no more than acquire and release.
 pub fn every_order(
     name: &str,
     preemptions: Option<usize>,
@@ -16,7 +16,7 @@ pub fn every_order(
     every_case(name, 0..1, preemptions, Arc::new(move |_| body()));
 }
 
-/// As [`every_order`], for each of some cases.
+/// As [`every_order`], for each of several cases.
 pub fn every_case(
     name: &str,
     cases: Range<usize>,

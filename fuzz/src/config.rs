@@ -44,7 +44,7 @@ fn check_config(config: &Config) {
     }
 }
 
-/// A remark names a line that is there; it is short and fit for a terminal.
+/// A diagnostic names an existing line; it is short and has no control characters.
 fn check_diagnostic(diagnostic: &Diagnostic, lines: usize) {
     if let Some(line) = diagnostic.line {
         assert!(
@@ -57,7 +57,7 @@ fn check_diagnostic(diagnostic: &Diagnostic, lines: usize) {
     assert!(!message.chars().any(char::is_control), "{message:?}");
 }
 
-/// Proxies once more by value: what is printed has no passwords.
+/// Proxies compared by value as well: their printed form has no passwords.
 fn assert_same(one: &Parsed, other: &Parsed, what: &str) {
     assert_eq!(format!("{one:?}"), format!("{other:?}"), "{what}");
     if let (Ok((one, _)), Ok((other, _))) = (one, other) {
@@ -65,7 +65,7 @@ fn assert_same(one: &Parsed, other: &Parsed, what: &str) {
     }
 }
 
-/// With a known password in the input, whatever is around it, on other lines and on its own.
+/// With a known password in the input: what surrounds it, on other lines and on its own.
 fn never_shows_a_password(input: &[u8]) {
     const PASSWORD: &[u8] = b"Pa55W0rd";
     if contains(input, PASSWORD) {

@@ -1,4 +1,4 @@
-//! An input, read from its beginning as if it never ended: zeros follow.
+//! An input, read from its beginning as if it were endless: zeros follow.
 
 pub struct Cursor<'a>(pub &'a [u8]);
 

@@ -1,4 +1,4 @@
-//! DNS messages that a program, or a resolver library in it, wrote.
+//! DNS messages written by a program, or by a resolver library in it.
 
 use crate::cursor::Cursor;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -51,7 +51,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// The answer begins with the query's own question, fits, and says truthfully whether it was cut.
+/// The reply begins with the query's question, fits, and has the truncation flag if and only if it was truncated.
 fn check_answer(query: &Query, message: &[u8], answer: &Answer, limit: usize) {
     let Some(bytes) = query.answer(answer, limit) else {
         let unspeakable = matches!(answer, Answer::Name(name) if question(name).is_err());
@@ -102,7 +102,7 @@ fn expected_record(answer: &Answer) -> (u16, Vec<u8>) {
     }
 }
 
-/// The name of each address leads back to it.
+/// The PTR name of each address leads back to it.
 fn reverse_questions(input: &[u8]) {
     let mut cursor = Cursor(input);
     for address in [
@@ -115,7 +115,7 @@ fn reverse_questions(input: &[u8]) {
     }
 }
 
-/// Each octet, or each digit of four bits, from the last to the first.
+/// Each octet, or each nibble, from the last to the first.
 fn reverse_name(address: IpAddr) -> String {
     let (labels, zone): (Vec<String>, _) = match address {
         IpAddr::V4(ip) => (ip.octets().map(|octet| octet.to_string()).into(), "in-addr"),
@@ -135,7 +135,7 @@ fn question(name: &HostName) -> Result<Question, BadMessage> {
     Question::new(name.as_str().as_bytes(), CLASS_IN, TYPE_PTR)
 }
 
-/// A name that can be asked for is the host that it was, whatever its case.
+/// A name that can be queried is the same host, whatever its case.
 fn question_from_text(text: &[u8]) {
     let Ok(question) = Question::new(text, CLASS_IN, TYPE_PTR) else {
         return;

@@ -1,4 +1,4 @@
-//! `/etc/hosts`. Input: two halves of a file, parted by the byte 0xff.
+//! `/etc/hosts`. Input: two halves of a file, separated by the byte 0xff.
 
 use std::net::IpAddr;
 use tailchain_core::host::HostName;
@@ -19,7 +19,7 @@ pub fn run(input: &[u8]) {
         "comments and CRs say nothing"
     );
 
-    // Lines know nothing of each other.
+    // Lines are independent of each other.
     let mut halves = input.splitn(2, |byte| *byte == 0xff);
     let (first, second) = (
         halves.next().unwrap_or_default(),
@@ -31,12 +31,12 @@ pub fn run(input: &[u8]) {
         .split(|byte| *byte == b'\n')
         .flat_map(|line| read_line(line).1)
     {
-        // The first line decides about addresses, not about what is listed.
+        // The first matching line decides which addresses a name has, not whether it is listed.
         assert_eq!(ahead.contains(&name), behind.contains(&name), "{name}");
     }
 }
 
-/// A second reading of hosts(5), on each word of the file.
+/// A second implementation of hosts(5), on each word of the file.
 fn check_every_word(file: &[u8], known: &KnownNames) {
     let lines: Vec<(Option<IpAddr>, Vec<HostName>)> =
         file.split(|byte| *byte == b'\n').map(read_line).collect();
@@ -65,7 +65,7 @@ fn read_line(line: &[u8]) -> (Option<IpAddr>, Vec<HostName>) {
     let mut words = line[..end]
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty());
-    // With a scope id the line is not read: libc skips it, too.
+    // A line with a scope ID is skipped, as libc does.
     let address = words
         .next()
         .and_then(|word| str::from_utf8(word).ok()?.parse::<IpAddr>().ok())

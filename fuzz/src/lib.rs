@@ -1,13 +1,13 @@
-//! What is fuzzed: one module for each parser of bytes that somebody else wrote. Each `run` asserts what must
-//! hold for any input; that nothing panics, overflows or hangs is asserted by the fuzzer itself.
+//! The fuzz targets: one module for each parser of bytes that others wrote. Each `run` asserts what must hold for any
+//! input; the fuzzer itself detects panics, overflows and hangs.
 //!
-//! | module | whose bytes |
+//! | module | who wrote the bytes |
 //! |---|---|
-//! | `replies` | a proxy's: SOCKS5, SOCKS4, HTTP |
-//! | `dns` | a program's own resolver's |
-//! | `names` | the shared table's file, as another process of the user left it |
-//! | `local_api` | tailscaled's, or of whoever has its socket; and those of the name servers that it asks |
-//! | `config`, `url`, `hosts` | the user's |
+//! | `replies` | a proxy: SOCKS5, SOCKS4, HTTP |
+//! | `dns` | a program's own resolver |
+//! | `names` | another process of the user, into the file of the shared table |
+//! | `local_api` | tailscaled, or whoever has its socket, and the name servers that it asks |
+//! | `config`, `url`, `hosts` | the user |
 //!
 //! To add a target: a module with `run`, a file in `bin`, its `[[bin]]`, and seeds in `seeds/TARGET`.
 

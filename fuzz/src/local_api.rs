@@ -1,4 +1,4 @@
-//! tailscaled's answer to a DNS query. Input: the whole answer; or, after the byte 0, a DNS message that a good answer holds.
+//! tailscaled's reply to a DNS query. Input: the whole reply; or, after a byte 0, the DNS message in a valid reply.
 
 use tailchain_core::dns::{read_reply, Question, Reply, CLASS_IN, TYPE_A, TYPE_AAAA};
 use tailchain_core::host::HostName;
@@ -48,7 +48,7 @@ fn check_response(response: &[u8]) {
     panic!("it never ends");
 }
 
-/// Another writer of RFC 4648.
+/// A second implementation of RFC 4648.
 fn base64(bytes: &[u8]) -> Vec<u8> {
     let letters: Vec<u8> = (b'A'..=b'Z')
         .chain(b'a'..=b'z')

@@ -1,8 +1,8 @@
-//! The file of the shared table: as it is found, and as it is changed while it is in use.
+//! The file of the shared table: its content when it is opened, and changes while it is in use.
 //!
-//! Input: a byte that says how the file begins, then operations of one byte each with their arguments. Whatever
-//! they do to the file, an address leads to the name it was given to or to none, and nothing crashes: a file that
-//! is cut off while it is mapped would raise SIGBUS.
+//! Input: a byte that selects the file's initial content, then one-byte operations with their arguments. Whatever they
+//! do to the file, an address leads to the name that it was assigned to or to none, and nothing crashes: truncating a
+//! mapped file would raise SIGBUS.
 
 use crate::cursor::Cursor;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use tailchain_core::name_table::{NameTable, Place};
 /// Layout of version 2: header, index, peers, names.
 const SIZE: u64 = 4096 + 32_768 * 64 + 65_536 * 40 + 131_072 * 34 * 8;
 const SEED: u64 = 0x7461_696c;
-/// The counter of tickets; also a good place to do harm.
+/// The counter of tickets; also a good target for damage.
 const TICKET: u64 = 64;
 const NAMES: u64 = 4096 + 32_768 * 64 + 65_536 * 40;
 const ENTRY: u64 = 34 * 8;
@@ -48,12 +48,12 @@ pub fn run(input: &[u8]) {
     model.check(&names);
 }
 
-/// What was given out.
+/// The addresses that were assigned.
 #[derive(Default)]
 struct Model {
     names: HashMap<FakeId, Vec<HostName>>,
     peers: HashMap<u64, Vec<SocketAddr>>,
-    /// The file's content was changed since the table was last used.
+    /// The file's content has changed since the table was last used.
     meddled: bool,
 }
 
@@ -72,7 +72,7 @@ impl Model {
                 self.check_name(names, id);
             }
             4 => self.meddle(file, (cursor.word() % SIZE) & !7, &cursor.array::<8>()),
-            // Near the last entry, where it hurts.
+            // Near the last entry, the likeliest to be out of bounds.
             5 => {
                 let mut ticket = [0; 8];
                 let _ = file.read_exact_at(&mut ticket, TICKET);
@@ -110,8 +110,8 @@ impl Model {
         assert_eq!(names.name_of(id).as_ref(), Some(&name), "just given out");
         self.names.entry(id).or_default().push(name.clone());
         let again = names.assign(&name);
-        // A counter that was set ahead makes a name look old when the table next looks at it: then it gets
-        // another address, perhaps in the place of the first.
+        // A counter that was set ahead makes a name look old at the next lookup: then it gets another address, perhaps
+        // in place of the first.
         assert!(
             self.meddled || again == Some(id),
             "the same address again: {id:?}, {again:?}"
@@ -150,7 +150,7 @@ impl Model {
     }
 }
 
-/// Of either family: an odd port means IPv6, with that scope.
+/// Of either family: an odd port selects IPv6, with that scope ID.
 fn peer(ip: Ipv4Addr, port: u8) -> SocketAddr {
     let number = port.into();
     if port.is_multiple_of(2) {
@@ -160,7 +160,7 @@ fn peer(ip: Ipv4Addr, port: u8) -> SocketAddr {
     }
 }
 
-/// The file that is found: a good one, one with any header, or one of another size.
+/// The initial file: a valid one, one with an arbitrary header, or one of another size.
 fn place_file(cursor: &mut Cursor) -> File {
     let _ = fs::remove_file(path());
     let file = File::options()
@@ -197,7 +197,7 @@ fn whole_header() -> Vec<u8> {
         .collect()
 }
 
-/// Empty when the file is not of a table's size.
+/// Empty if the file does not have a table's size.
 fn header(file: &File) -> Vec<u8> {
     let mut header = vec![0; whole_header().len()];
     let size = file.metadata().map_or(0, |status| status.len());
@@ -213,7 +213,7 @@ fn path() -> PathBuf {
     directory().join(format!("tailchain-{user}/names-2"))
 }
 
-/// A directory in memory for this process; `fuzz/run` removes what is left of it.
+/// A directory on tmpfs for this process; `fuzz/run` removes what is left of it.
 fn directory() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {

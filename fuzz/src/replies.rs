@@ -1,8 +1,8 @@
-//! What proxies answer, through the tunnel that a connection uses.
+//! What proxies reply, through the tunnel that a connection uses.
 //!
-//! Input: a byte of setup (see `Setup`), how the socket parts what passes it (a byte that says how many pieces,
-//! then the size of each), then all that ever comes on the socket: the replies of one to three hops and what the
-//! server behind them says.
+//! Input: a byte of setup (see `Setup`); how the socket splits what passes it (a byte for the number of pieces, then
+//! the size of each); then all that ever arrives on the socket: the replies of one to three hops, and what the server
+//! behind them sends.
 
 use crate::cursor::Cursor;
 use tailchain_core::config::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
@@ -13,10 +13,10 @@ use tailchain_core::proto::{Failure, Step, Tunnel};
 struct Setup {
     has_credentials: bool,
     pipelined: bool,
-    /// Past the limit of an HTTP header, which no input would reach by itself.
+    /// Beyond the limit of an HTTP header, which no input would reach by itself.
     is_long: bool,
     hops: usize,
-    /// How far each hop's kind is from that of the one before it, in `KINDS`.
+    /// How far each hop's kind is, in `KINDS`, from that of the one before it.
     turn: usize,
 }
 
@@ -44,7 +44,7 @@ impl Setup {
             .into_iter()
             .cycle()
             .skip_while(|kind| *kind != first)
-            // A turn of 0 stays with one kind: around all of them.
+            // With 0 all hops have the same kind: start at any of them.
             .step_by(if self.turn == 0 {
                 KINDS.len()
             } else {
@@ -56,11 +56,11 @@ impl Setup {
     }
 }
 
-/// How one tunnel went.
+/// The result of one tunnel.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     sent: Vec<u8>,
-    /// Bytes taken off the socket, where it is of further use.
+    /// Bytes read from the socket, if it is of further use.
     taken: Option<usize>,
     result: Result<(), Failure>,
 }
@@ -74,7 +74,7 @@ pub fn run(first: ProxyKind, input: &[u8]) {
         .iter()
         .map(|size| 1 + usize::from(*size))
         .collect();
-    // Without any, all at once.
+    // Without sizes, all at once.
     if pieces.is_empty() {
         pieces.push(usize::MAX);
     }
@@ -119,7 +119,7 @@ fn proxy(kind: ProxyKind, has_credentials: bool) -> Proxy {
     }
 }
 
-/// A driver whose reads and writes move at most so many bytes, `sizes` in turn.
+/// A driver whose reads and writes move at most `sizes` bytes, each size in turn.
 fn drive(path: &[&Proxy], pipelined: bool, stream: &[u8], sizes: &[usize]) -> Outcome {
     let host = Host::parse("db.example").expect("a host name");
     let mut tunnel = Tunnel::new(path, Target { host, port: 5432 }, pipelined);
@@ -159,7 +159,7 @@ fn drive(path: &[&Proxy], pipelined: bool, stream: &[u8], sizes: &[usize]) -> Ou
     }
 }
 
-/// How long a hop's replies are if they say that it is connected, by a second reading of the protocols.
+/// The length of a hop's replies if they report success, by a second implementation of the protocols.
 fn success_length(kind: ProxyKind, has_credentials: bool, replies: &[u8]) -> Option<usize> {
     match kind {
         ProxyKind::Raw => Some(0),
@@ -187,7 +187,7 @@ fn success_length(kind: ProxyKind, has_credentials: bool, replies: &[u8]) -> Opt
             let mut length = 0;
             for line in replies.split_inclusive(|byte| *byte == b'\n') {
                 length += line.len();
-                // Neither the status line nor what it stands for may be empty.
+                // Neither the status line nor the status may be empty.
                 if length > line.len() && matches!(line, b"\n" | b"\r\n") {
                     return is_http_success(replies)
                         .then_some(length)

@@ -1,4 +1,4 @@
-//! Proxies as URLs, `ALL_PROXY`, and the exceptions of `NO_PROXY`. Input: the two, parted by a line feed.
+//! Proxies as URLs, `ALL_PROXY`, and the exceptions of `NO_PROXY`. Input: the two, separated by a line feed.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -34,20 +34,20 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// A remark is short and fit for a terminal.
+/// A diagnostic is short and has no control characters.
 fn check_message(message: &str) {
     assert!(message.len() < 1000, "{message}");
     assert!(!message.chars().any(char::is_control), "{message:?}");
 }
 
-/// With a known password in the text, whatever is around it.
+/// With a known password in the text: what surrounds it.
 fn never_shows_a_password(text: &str) {
     const PASSWORD: &str = "Pa55W0rd";
     let middle = text.char_indices().nth(text.chars().count() / 2);
     let (head, tail) = text.split_at(middle.map_or(0, |(at, _)| at));
-    // A comma in a user ends its URL: what follows is another, and has no password here.
+    // A comma in a user ends its URL: what follows is another URL, which has no password.
     let head = head.replace(',', "");
-    // Behind this the password is a part of a path, if a comma in it cuts off what would follow the last @.
+    // After this the password is part of a path, if a comma in it cuts off what would follow the last @.
     let is_path = head.contains("@unix:");
     if is_path || head.contains(PASSWORD) || tail.contains(PASSWORD) {
         return;
@@ -60,7 +60,7 @@ fn never_shows_a_password(text: &str) {
     assert!(!told.contains(PASSWORD), "{urls:?}: {told}");
 }
 
-/// As it can be written in `ALL_PROXY`, all that may be escaped escaped.
+/// As it can be written in `ALL_PROXY`, with every character escaped that may be.
 fn to_url(proxy: &Proxy) -> String {
     let mut url = format!("{}://", proxy.kind.keyword());
     if let Some(credentials) = &proxy.credentials {
@@ -72,7 +72,7 @@ fn to_url(proxy: &Proxy) -> String {
         url.push('@');
     }
     match &proxy.endpoint {
-        // In capitals: a host that is called `unix` would begin a path.
+        // In upper case: a host called `unix` would begin a path.
         Endpoint::Tcp(target) => url.push_str(&target.to_string().to_ascii_uppercase()),
         Endpoint::Unix(path) => {
             url.push_str("unix:");

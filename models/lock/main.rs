@@ -1,7 +1,7 @@
-//! The lock, and the number that threads wait on: in every order, on a weak memory.
+//! The lock, and the futex word that threads wait on: in every order, on a weakly ordered memory.
 //!
-//! `lock.rs` is the shipped file. The atomics are loom's, and so is what futex(2) is made of here; it orders memory
-//! more than the kernel promises, but for those who sleep alone.
+//! `lock.rs` is the shipped file. The atomics are loom's, and the model's futex(2) is built of loom's primitives; it
+//! orders memory more strongly than the kernel promises, but only for the threads that sleep.
 
 #![allow(dead_code)]
 
@@ -18,10 +18,10 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;
 
-/// A number that the checker watches: who touches it without having been told of the last touch, is found.
+/// Data that the checker watches: an access that does not happen after the last one is reported.
 struct Watched(UnsafeCell<u32>);
 
-// SAFETY: the checker ends the run when two threads are at it.
+// SAFETY: the checker ends the run if two threads access it at once.
 unsafe impl Sync for Watched {}
 
 impl Watched {
@@ -30,7 +30,7 @@ impl Watched {
     }
 
     fn count_up(&self) {
-        // SAFETY: the checker sees to it that nobody else has it now.
+        // SAFETY: the checker verifies that no other thread accesses it now.
         self.0.with_mut(|number| unsafe { *number += 1 });
     }
 
@@ -70,7 +70,7 @@ fn main() {
             thread::spawn(move || lock.lock().count_up())
         };
         lock.seize();
-        // SAFETY: seized just now; released once.
+        // SAFETY: locked above, and unlocked once.
         unsafe {
             lock.seized().count_up();
             lock.release();
@@ -96,7 +96,7 @@ fn main() {
             while generation.now() == 0 {
                 generation.wait(0);
             }
-            // Before the join, which would tell of it, too.
+            // Before the join, which would synchronize, too.
             assert_eq!(number.number(), 1);
             other.join().unwrap();
         },
@@ -125,7 +125,7 @@ fn main() {
     );
 }
 
-/// The checker learns of an atomic when it is first touched, and that must come before all else.
+/// The checker registers an atomic at its first access, which must come before everything else.
 fn locked_once() -> Arc<Lock<Watched>> {
     let lock = Arc::new(Lock::new(Watched::new()));
     lock.lock().count_up();

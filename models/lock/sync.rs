@@ -1,7 +1,7 @@
-//! The checker's atomics, with a `new` that is const, as the shipped ones have.
+//! The checker's atomics, with a const `new`, as the shipped ones have.
 
 pub mod atomic {
-    /// Of which thread is forking: a thread finds its own name there only if it has stored it, in every order.
+    /// For the id of the thread that is forking: in every order, a thread finds its own id only if it has stored it.
     pub use core::sync::atomic::AtomicUsize;
     pub use loom::sync::atomic::Ordering;
     use std::sync::OnceLock;
@@ -23,7 +23,7 @@ pub mod atomic {
             }
         }
 
-        /// `names/sync.rs` says why there is a twin.
+        /// `names/sync.rs` explains why there is a twin.
         #[track_caller]
         fn touch(&self) -> &loom::sync::atomic::AtomicU32 {
             let (real, twin) = self.real.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! What the lock asks of the kernel.
+//! The system calls that the lock makes.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
@@ -25,7 +25,7 @@ pub fn this_thread() -> usize {
 }
 
 loom::lazy_static! {
-    /// All sleepers share one queue, and look whether it is their word that was woken.
+    /// All waiters share one queue, and check whether the wake was for their word.
     static ref QUEUE: Queue = Queue::default();
 }
 
@@ -41,7 +41,7 @@ struct Sleeper {
 
 pub fn futex_wait(word: &AtomicU32, value: u32) {
     let mut sleepers = QUEUE.sleepers.lock().unwrap();
-    // Under the kernel's lock, so that no wake can come in between.
+    // Under the kernel's lock, so that no wake can happen in between.
     if word.load(Ordering::Relaxed) != value {
         return;
     }

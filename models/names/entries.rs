@@ -1,4 +1,4 @@
-//! One entry: readers see a whole name or none.
+//! One entry: readers see a complete name or none.
 
 use crate::check::{every_case, every_order};
 use crate::fake_ip::{FakeId, SLOTS};
@@ -11,10 +11,10 @@ use loom::thread;
 use std::sync::Arc;
 
 const TICKET: u64 = 7;
-/// The ring has come round.
+/// After the ring has wrapped around.
 const LATER: u64 = TICKET + SLOTS as u64;
 
-/// Two words each, so that half of one and half of the other could be read. No two words are the same.
+/// Two words each, so that a reader could mix a half of each. No two words are equal.
 const NAME: &str = "aaaaaaaabbb";
 const OTHER: &str = "ccccccccddd";
 
@@ -31,7 +31,7 @@ pub fn check() {
         let [_, later] = writers.map(|writer| writer.join().unwrap());
         holds_its_own_names(&words);
         if later == Write::Published {
-            // Its own name, or none: the other may have slept, and written into it.
+            // Its own name, or none: the other writer may have been suspended, and then written into this entry.
             assert_eq!(read(&words, TICKET), None);
         }
     });
@@ -100,7 +100,7 @@ pub fn check() {
             holds_its_own_names(&words);
             victim.join().unwrap();
             assert_eq!(read(&words, TICKET).is_some(), accesses >= 6);
-            // What it left does not hold up the next.
+            // What it leaves behind does not block the next writer.
             assert_eq!(write(&words, LATER, OTHER), Write::Published);
             assert_eq!(read(&words, LATER).as_deref(), Some(OTHER));
             assert_eq!(read(&words, TICKET), None);

@@ -1,10 +1,10 @@
-//! The table of names, in every order that its accesses allow, with the reorderings that a weak memory permits.
+//! The table of names, in every order that its accesses allow, with the reorderings of a weakly ordered memory.
 //!
-//! The files under check are those that ship; beneath them the mapping is the model's (`name_table::memory`), and
-//! the atomics are loom's, of threads that stand for processes.
+//! The checked files are those that ship; below them, the mapping is the model's (`name_table::memory`) and the atomics
+//! are loom's; threads stand for processes.
 
 #![allow(dead_code)]
-// The entry is here once more, made blind: `name_table::seqlock`.
+// A second instance of the entry, with a constant check word: `name_table::seqlock`.
 #![allow(clippy::duplicate_mod)]
 
 #[path = "../check.rs"]

@@ -1,4 +1,4 @@
-//! Which address a socket was dialled to.
+//! The addresses that sockets were connected to.
 
 use crate::check::{every_case, every_order};
 use crate::name_table::layout::{PEERS, PEER_COUNT, PEER_WORDS, WORD};

@@ -1,4 +1,4 @@
-//! The checker's atomics, and a thread that stops in the middle.
+//! The checker's atomics, and a thread that dies at any access.
 
 pub mod atomic {
     use super::fuse;
@@ -8,10 +8,10 @@ pub mod atomic {
         ($name:ident, $value:ty) => {
             pub struct $name {
                 real: loom::sync::atomic::$name,
-                /// Stored to before each access. loom tries another order where an access depends on the
-                /// *last* one to the same atomic, and takes two loads for independent: after one thread's load,
-                /// the load that begins another's compare-and-swap would hide the first from the swap, and
-                /// orders would be missed. With this, all accesses to one atomic depend on each other.
+                /// Stored to before each access. loom explores another order if an access depends on the *last* one to
+                /// the same atomic, and treats two loads as independent: after one thread's load, the load that begins
+                /// another's compare-and-swap would hide the first from the swap, and orders would be missed. With
+                /// this, all accesses to one atomic depend on each other.
                 twin: loom::sync::atomic::AtomicBool,
             }
 
@@ -72,7 +72,7 @@ pub mod atomic {
     atomic!(AtomicUsize, usize);
 }
 
-/// kill(2) with SIGKILL at any moment: before its n-th access to an atomic, a thread is no more.
+/// kill(2) with SIGKILL at any moment: the thread ends before its n-th access to an atomic.
 pub mod fuse {
     use loom::thread::{current, ThreadId};
     use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -80,10 +80,10 @@ pub mod fuse {
 
     struct Killed;
 
-    /// Who is to be killed, and after how many accesses. Threads of a model take turns on one real thread.
+    /// Which thread is killed, and after how many accesses. The threads of a model take turns on one real thread.
     static VICTIM: Mutex<Option<(ThreadId, usize)>> = Mutex::new(None);
 
-    /// Run `body` for so many accesses; whether it came to its end.
+    /// Runs `body` for at most this many accesses; returns whether it completed.
     pub fn limit(accesses: usize, body: impl FnOnce()) -> bool {
         *VICTIM.lock().unwrap() = Some((current().id(), accesses));
         let ended = catch_unwind(AssertUnwindSafe(body));

@@ -1,4 +1,4 @@
-//! Whole tables: processes that assign names and look them up at once.
+//! Whole tables: processes that assign names and look them up concurrently.
 
 use crate::check::{every_case, every_order};
 use crate::fake_ip::{FakeId, SLOTS};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 const FIRST: u64 = (FakeId::COUNT + FakeId::RESERVED) as u64 + 7;
 
-/// Threads of these models are interrupted so often at most; without a bound they would take hours.
+/// The number of preemptions in these models; without a bound they would take hours.
 const BOUND: Option<usize> = Some(2);
 
 pub fn check() {
@@ -49,7 +49,7 @@ pub fn check() {
             }
             assert!(ids.contains(&assign(process, "db")));
         }
-        // A third one gets an address that stands.
+        // A third one gets an address that stays valid.
         assert!(ids.contains(&assign(&self::process(&table), "db")));
     });
 
@@ -116,7 +116,7 @@ pub fn check() {
         },
     );
 
-    // Wherever it is killed: while it looks the name up, draws a ticket, writes, enters it in the indexes.
+    // Wherever it is killed: while it looks up the name, takes a ticket, writes, or updates the indexes.
     every_case(
         "a process that is killed at any access",
         0..90,

@@ -1,10 +1,10 @@
-//! The table of pending connects and their helper, in many orders of what threads do at once.
+//! The table of pending connects and their helper, in many interleavings of concurrent threads.
 //!
-//! `pending` and `lock.rs` are the shipped files. Below them is a kernel of the model's (`sys`), beside them a driver
-//! whose tunnel takes a few steps (`dial`). The checker runs random orders of the same seed each time: those of a
-//! helper and three threads are too many for all.
+//! `pending` and `lock.rs` are the shipped files. Below them is the model's kernel (`sys`), beside them a driver whose
+//! tunnel takes a few steps (`dial`). The checker runs random orders from a fixed seed: those of a helper and three
+//! threads are too many to try all.
 
-// Of the shipped files, what the models do not use.
+// Parts of the shipped files that the models do not use.
 #![allow(dead_code, unused_imports)]
 
 mod dial;

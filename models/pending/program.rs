@@ -50,7 +50,7 @@ impl Program {
         }
     }
 
-    /// connect(2) of a non-blocking socket, which takes so many waits.
+    /// connect(2) of a non-blocking socket; the tunnel takes `waits` waits.
     pub fn connect(&self, fd: Fd, waits: Option<usize>) -> Result<BeginResult, Errno> {
         self.connect_to(fd, waits, Ok(()))
     }
@@ -68,8 +68,8 @@ impl Program {
             .map_err(|(errno, _)| errno)
     }
 
-    /// What the thread of a blocking connect does from its beginning on: so many waits, and its end, if it is not
-    /// ended by another.
+    /// What the thread of a blocking connect does from its start: `waits` waits, and its end, unless another thread
+    /// ends it.
     pub fn wait_itself(&self, waited: Waited, waits: Option<usize>) -> Result<(), Errno> {
         let mut left = waits;
         let result = loop {
@@ -86,7 +86,7 @@ impl Program {
         result
     }
 
-    /// It was interrupted: the helper goes on.
+    /// It was interrupted: the helper continues the connect.
     pub fn hand_over(&self, waited: Waited, waits: Option<usize>) {
         let driver = |socket| Driver::new(socket, waits, Ok(()));
         let begun = self.pending.hand_over(waited, self.start(), driver);
@@ -112,8 +112,8 @@ impl Program {
         }
     }
 
-    /// close(2) that nothing comes between: what the hook looked at is so when the kernel does it. (Of one that was begun
-    /// before a connect, and waits for the processor all the while, no hook can know.)
+    /// close(2), with nothing in between: what the hook has checked still holds when the kernel closes. (No hook can
+    /// know of a close that began before the connect and waits for the CPU all the while.)
     pub fn close_at_once(&self, fd: Fd) {
         let pending = self.pending.count() > 0;
         if !pending {

@@ -1,4 +1,4 @@
-//! What threads of a program do at once, and how it must end.
+//! What the threads of a program do concurrently, and how it must end.
 
 use crate::errno::Errno;
 use crate::pending::BeginResult;
@@ -11,7 +11,7 @@ use std::time::Instant;
 /// Orders of each scenario, by each of two schedulers.
 const ORDERS: usize = 10_000;
 
-/// Preemptions at the places that matter, of an order that is otherwise one thread after the other.
+/// Preemptions at relevant places, in an order that otherwise runs one thread after the other.
 const DEPTH: usize = 4;
 
 const SEED: u64 = 1;

@@ -1,4 +1,4 @@
-//! The checker's atomics: sequentially consistent, whatever the order that is asked for.
+//! The checker's atomics: sequentially consistent, whatever ordering is requested.
 
 pub mod atomic {
     pub use shuttle::sync::atomic::*;

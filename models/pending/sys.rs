@@ -1,7 +1,7 @@
-//! A kernel of descriptors, sockets, placeholders, epoll and futexes, as far as the table and the helper use it.
+//! A kernel with fds, sockets, placeholders, epoll and futexes, as far as the table and the helper use them.
 //!
-//! Each call is one step, and other threads may run before it. What could only be a mistake of ours is written down
-//! (`mistakes`), not panicked about: the helper would catch that.
+//! Each call is one step, and other threads may run before it. What can only be a defect of ours is recorded
+//! (`mistakes`) rather than a panic: the helper would catch that.
 
 use crate::errno::Errno;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub type Fd = c_int;
 
-/// Where our own fds begin.
+/// The first of our own fds.
 const HIGH: Fd = 1000;
 const FIRST: Fd = 3;
 
@@ -25,7 +25,7 @@ struct Kernel {
     files: Vec<File>,
     /// Threads that sleep until anything changes.
     waiting: Vec<Thread>,
-    /// To be woken as soon as nobody is in the kernel.
+    /// To be woken as soon as no thread is in the kernel.
     woken: Vec<Thread>,
     futexes: Vec<(usize, Thread)>,
     threads: Vec<JoinHandle<()>>,
@@ -44,7 +44,7 @@ struct File {
 enum Kind {
     #[default]
     Socket,
-    /// One end of a pair; the other.
+    /// One end of a pair; the other end.
     End {
         other: usize,
     },
@@ -89,7 +89,7 @@ impl Drop for Running {
     }
 }
 
-/// Another thread may run first. Not by yielding, which would ask for that.
+/// Another thread may run first. Not a yield, which would request that.
 fn step() {
     let step = look().step.clone();
     step.load(Ordering::SeqCst);
@@ -153,7 +153,7 @@ impl Kernel {
         self.woken.append(&mut self.waiting);
     }
 
-    /// The events of a file that are there now.
+    /// The events that a file has now.
     fn events(&self, file: usize) -> u32 {
         let events = match &self.files[file].kind {
             Kind::Socket => libc::EPOLLOUT,
@@ -183,7 +183,7 @@ fn sleep_until<T>(mut ready: impl FnMut(&mut Kernel) -> Option<T>) -> T {
     }
 }
 
-// What the models ask of it.
+// Calls that the models make.
 
 pub fn boot() {
     let _ = KERNEL
@@ -192,7 +192,7 @@ pub fn boot() {
         .insert(Kernel::default());
 }
 
-/// socket(2) by the program; which file it is.
+/// socket(2) by the program; returns the file.
 pub fn program_socket() -> (Fd, usize) {
     let mut kernel = enter();
     let fd = kernel.install(Kind::Socket, FIRST);
@@ -217,7 +217,7 @@ pub fn program_dup(fd: Fd) -> Fd {
     kernel.fd(file, FIRST)
 }
 
-/// Numbers and files, as the process has them.
+/// The process's fds and files.
 pub fn open_files() -> BTreeMap<Fd, usize> {
     look().fds.clone()
 }
@@ -236,7 +236,7 @@ pub fn mistakes() -> Vec<String> {
     look().mistakes.clone()
 }
 
-/// The driver's socket must be under its fd, or what took its place when the program closed it.
+/// The driver's socket must be at its fd, or the file that replaced it when the program closed it.
 pub fn expect_socket(fd: Fd) {
     let mut kernel = enter();
     let is_socket = kernel
@@ -270,7 +270,7 @@ pub fn fork_in_parent() {
     }
 }
 
-// What the shipped code asks of it.
+// Calls that the shipped code makes.
 
 #[derive(Debug)]
 pub struct OwnFd(Fd);
@@ -529,7 +529,7 @@ pub fn epoll_remove(epoll: Fd, fd: Fd) -> Result<(), Errno> {
     }
 }
 
-/// Time stands still: nothing expires.
+/// Time does not pass: nothing expires.
 pub fn epoll_wait(
     epoll: Fd,
     events: &mut [libc::epoll_event],
@@ -573,7 +573,7 @@ pub fn poll_one(fd: Fd, events: libc::c_short, timeout: Option<Duration>) -> Res
 }
 
 pub fn futex_wait(word: &AtomicU32, value: u32) {
-    // A load is a step: what changes between it and the sleep is seen by the turn of the waker.
+    // A load is a step: the waker's turn shows what changes between it and the sleep.
     let address = core::ptr::from_ref(word) as usize;
     step();
     let me = shuttle::thread::current();
@@ -609,7 +609,7 @@ pub fn futex_wake(word: &AtomicU32, how_many: i32) {
     }
 }
 
-/// Nobody is cloned here.
+/// No process is cloned here.
 pub struct WipedOnFork;
 
 impl WipedOnFork {
@@ -648,7 +648,7 @@ pub fn expect_alone() {
     }
 }
 
-/// Time stands still, but others go on.
+/// Time does not pass, but other threads run.
 pub fn pause(_: Duration) {
     shuttle::thread::yield_now();
 }

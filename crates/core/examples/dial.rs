@@ -1,10 +1,10 @@
-//! Dial HOST PORT through the proxies of a proxychains.conf, on a socket that this program owns and lends, and print
-//! what the target says first.
+//! Dial HOST PORT through the proxies of a proxychains.conf, on a socket that this program owns, and print the first
+//! bytes that the target sends.
 //!
 //! `cargo run --package tailchain-core --example dial -- CONFIG HOST PORT`
 //!
-//! This is all that the preload library's hooks, its helper and the supervisor do with a connection: make a [`Dial`],
-//! give a [`Driver`] a socket, and wait as the driver says.
+//! The preload library's hooks, its helper and the supervisor do the same for a connection: make a [`Dial`], give a
+//! [`Driver`] a socket, and wait as the driver says.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     finish(&mut driver)?;
 
-    // Where the proxy is a unix socket or has IPv6 alone, the tunnel is on a socket of that family.
+    // For a unix-socket proxy, or one with only IPv6 addresses, the tunnel is on a socket of that family.
     let tunnel = driver.take_replacement();
     let fd = tunnel.as_ref().map_or(socket.fd(), |tunnel| tunnel.fd());
     sys::set_nonblocking(fd, false)?;
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Drive the dial to its end: the driver itself never sleeps.
+/// Drives the dial to its end: the driver itself never sleeps.
 fn finish(driver: &mut Driver<'_>) -> Result<(), Errno> {
     let mut progress = driver.advance();
     loop {

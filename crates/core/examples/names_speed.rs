@@ -1,5 +1,5 @@
-//! How long a name's first and repeated lookup take, with 1, 1,000 and 100,000 names in the table.
-//! `cargo run --release --example names_speed [FOLDER]`
+//! How long the first and a repeated lookup of a name take, with 1, 1,000 and 100,000 names in the table.
+//! `cargo run --release --example names_speed [DIRECTORY]`
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Instant;

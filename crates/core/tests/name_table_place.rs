@@ -1,4 +1,4 @@
-//! Where the table is kept, and what becomes of it when somebody has been there before, or comes after.
+//! Where the table is stored, and what happens if something is there already, or is put there later.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -217,7 +217,7 @@ fn overwriting_the_table_with_garbage_never_gives_a_wrong_name() {
         file.write_all_at(&word.to_ne_bytes(), random.below(size / 8 - 1) * 8)
             .unwrap();
     }
-    // The header's counters, which a random word would hardly hit.
+    // The header's counters, which a random word would rarely hit.
     for offset in [64, 128] {
         file.write_all_at(&[0xff; 8], offset).unwrap();
     }
@@ -251,7 +251,7 @@ fn so_does_one_of_a_kernel_before_5_14() {
     file_system_that_fills_up(be_before_5_14);
 }
 
-/// madvise(2) with MADV_POPULATE_READ and MADV_POPULATE_WRITE gives EINVAL from now on.
+/// From now on madvise(2) with MADV_POPULATE_READ and MADV_POPULATE_WRITE fails with EINVAL.
 fn be_before_5_14() {
     let op = |code: u32, jump_true, jump_false, k| libc::sock_filter {
         code: code as u16,
@@ -262,7 +262,7 @@ fn be_before_5_14() {
     let load = |offset| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
     let jump = |kind, k, yes, no| op(libc::BPF_JMP | kind | libc::BPF_K, yes, no, k);
     let end = |value| op(libc::BPF_RET | libc::BPF_K, 0, 0, value);
-    // struct seccomp_data: the number first, the third argument at 32.
+    // struct seccomp_data: the system call's number first, its third argument at offset 32.
     let mut code = [
         load(0),
         jump(libc::BPF_JEQ, libc::SYS_madvise as u32, 0, 3),
@@ -275,7 +275,7 @@ fn be_before_5_14() {
         len: code.len() as u16,
         filter: code.as_mut_ptr(),
     };
-    // SAFETY: a valid program, which the kernel copies; it is for this process alone.
+    // SAFETY: a valid program, which the kernel copies; it applies to this process alone.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         let mode = libc::SECCOMP_MODE_FILTER;
@@ -310,7 +310,7 @@ fn where_every_folder_is_read_only_the_table_is_in_memory_and_forked_children_sh
         mount_tmpfs(&runtime.0, libc::MS_RDONLY, "");
         mount_tmpfs(Path::new("/dev/shm"), libc::MS_RDONLY, "");
         let names = open_in(&runtime.0);
-        // The last: the directory of the test is in there, too.
+        // The last: the test's directory is in there, too.
         assert!(!path(&names).starts_with(&runtime.0));
         mount_tmpfs(Path::new("/tmp"), libc::MS_RDONLY, "");
         let names = open_in(&runtime.0);

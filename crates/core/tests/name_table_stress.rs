@@ -14,7 +14,8 @@ use std::collections::HashSet;
 use tailchain_core::fake_ip::{FakeId, SLOTS};
 use tailchain_core::name_table::NameTable;
 
-/// Enters random names of `count` and checks every address at once: its name, or `unknown_allowed`.
+/// Enters random names of `count` and checks every address at once: it leads to its name, or, if `unknown_allowed`, to
+/// none.
 fn hammer(names: &NameTable, seed: u64, count: u64, unknown_allowed: bool) {
     let mut random = Random(seed);
     for _ in 0..1000 {
@@ -27,7 +28,7 @@ fn hammer(names: &NameTable, seed: u64, count: u64, unknown_allowed: bool) {
     }
 }
 
-/// Hammers from 64 threads in each of 8 processes, half of them at 50 hot names, half at `count` names.
+/// Enters names from 64 threads in each of 8 processes: half of the threads 50 hot names, half `count` names.
 fn hammer_from_everywhere(count: u64, unknown_allowed: bool) {
     let runtime = Runtime::new();
     let work = |process: u64| {
@@ -87,7 +88,7 @@ fn names_that_fit_are_known_to_all_threads_of_all_processes() {
 
 #[test]
 fn names_that_overrun_the_ring_are_forgotten_but_never_taken_for_others() {
-    // A thread may sleep between its two calls for so long that the ring comes round: then the name is unknown.
+    // A thread may be suspended between its two calls for so long that the ring wraps around: then the name is unknown.
     hammer_from_everywhere(1_000_000, true);
 }
 
@@ -96,11 +97,11 @@ fn processes_killed_while_they_insert_leave_only_whole_names() {
     let runtime = Runtime::new();
     let names = runtime.open();
     for round in 0..40 {
-        // How far it is shows in the ring of peers: a cookie for each name of each round.
+        // The ring of peers shows its progress: a cookie for each name of each round.
         let cookie = |n: u64| 1 + round * 65_536 + n;
         let any = "10.0.0.1:1".parse().unwrap();
         let child = Child::run(|| {
-            // Fewer than the ring holds, so that the parent cannot miss the one it waits for.
+            // Fewer than the ring holds, so that the parent cannot miss the one that it waits for.
             for n in 0..60_000 {
                 names.assign(&name(&format!("host-{round}-{n}.tail1234.ts.net")));
                 names.remember_peer(cookie(n), any);
@@ -109,13 +110,13 @@ fn processes_killed_while_they_insert_leave_only_whole_names() {
                 std::thread::park();
             }
         });
-        // Let it insert some, then stop it wherever it is.
+        // Let it insert some, then kill it wherever it is.
         while names.peer_of(cookie(200 + round * 7)).is_none() {
             std::thread::yield_now();
         }
         child.kill();
     }
-    // One ring of addresses, back from the newest.
+    // One ring of addresses, backwards from the newest.
     let newest = names.assign(&name("the-newest")).unwrap();
     let (mut whole, count) = (0, u64::from(FakeId::COUNT));
     for back in 1..u64::from(SLOTS) {

@@ -1,4 +1,4 @@
-//! Config files as they are shipped, by tailchain and by Debian's proxychains-ng.
+//! Sample configs: those shipped by tailchain and by Debian's proxychains-ng.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
 
@@ -36,8 +36,8 @@ fn the_shipped_config_is_clean_and_says_what_a_dyno_needs() {
     assert_eq!(config.proxies[0].endpoint.to_string(), "127.0.0.1:1055");
 }
 
-/// What the comments of the shipped config teach is understood as well: every commented directive, and
-/// `tailnet_only` by taking away its `#`.
+/// The examples in the shipped config's comments are valid as well: every commented-out directive, and `tailnet_only`
+/// with its `#` removed.
 #[test]
 fn what_the_shipped_config_shows_in_comments_is_clean_too() {
     let text = std::fs::read_to_string(shipped()).unwrap();

@@ -1,4 +1,4 @@
-//! A mapping of the words that a model touches: all that the checker has to know of the 40 MB.
+//! A mapping of only the words that a model touches, instead of 40 MB.
 
 use super::hash;
 use super::index::near_set;
@@ -12,7 +12,7 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-/// What a model touches.
+/// The words that a model touches.
 #[derive(Clone, Default)]
 pub struct Plan {
     pub first_ticket: u64,
@@ -21,7 +21,7 @@ pub struct Plan {
     pub cookies: Vec<u64>,
 }
 
-/// For mappings to come.
+/// For the mappings to come.
 static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
 
 type Blocks<T> = Vec<(usize, Box<[T]>)>;
@@ -34,7 +34,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A new table. The processes' own indexes will be made for the same names.
+    /// A new table. The processes' own indexes will have sets for the same names.
     pub fn table(plan: Plan) -> Memory {
         let first_ticket = plan.first_ticket;
         *PLAN.lock().unwrap() = Some(plan);
@@ -67,7 +67,7 @@ impl Memory {
             );
         }
         for name in &plan.names {
-            // Of the two sets that a name may be in, the one that is looked at first: `half_words` has no other.
+            // Of the two sets of a name, the one that is searched first: `half_words` returns no other.
             let set = near_set(hash_of(name));
             let offset = if is_index { 0 } else { layout::INDEX } + set * SET_SIZE;
             if half_words.iter().all(|&(other, _)| other != offset) {

@@ -1,4 +1,4 @@
-//! The shipped files of `name_table` over memory that the checker sees.
+//! The shipped files of `name_table` over memory that the checker observes.
 
 #[path = "../../../crates/core/src/name_table/entry.rs"]
 pub mod entry;
@@ -21,7 +21,7 @@ mod table;
 
 pub use table::NameTable;
 
-/// The seed of every hash here.
+/// The seed of all hashes here.
 pub const SEED: u64 = 99;
 
 /// A process that has this table mapped.

@@ -1,4 +1,4 @@
-//! The shipped entry, its check made blind: what is left to keep a reader from half a name is the seqlock.
+//! The shipped entry with a constant check word: only the seqlock keeps a reader from a half-written name.
 
 use super::layout;
 

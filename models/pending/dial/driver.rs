@@ -1,4 +1,4 @@
-//! A driver whose tunnel takes a number of steps. It makes sure that its socket is there at each of them.
+//! A driver whose tunnel takes a number of steps. At each of them it verifies that its socket still exists.
 
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
@@ -20,7 +20,7 @@ pub enum Progress {
 
 pub struct Driver<'c> {
     own: Fd,
-    /// Waits that are left; `None`: nobody will ever answer.
+    /// Waits that are left; `None`: it never completes.
     waits: Option<usize>,
     result: Result<(), Errno>,
     config: PhantomData<&'c ()>,

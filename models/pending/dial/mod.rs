@@ -1,4 +1,4 @@
-//! What the table and the helper need of `dial`.
+//! The part of `dial` that the table and the helper use.
 
 pub mod driver;
 #[path = "../../../crates/core/src/dial/error_socket.rs"]

@@ -1,4 +1,4 @@
-//! No socket of these models is of another family than its proxy.
+//! Never used: in these models sockets and proxies have the same family.
 
 use crate::errno::Errno;
 use crate::sys::Fd;

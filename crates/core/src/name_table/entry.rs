@@ -1,18 +1,18 @@
-//! One name in the table, and how it is written so that no reader ever takes half of it for a whole.
+//! One name in the table, and a layout that keeps readers from ever accepting a half-written name.
 //!
-//! Every insert draws a ticket, a number that only grows; the slot is the ticket modulo the number of slots.
+//! Every insert takes a ticket, a number that only grows; the slot is the ticket modulo the number of slots.
 //! The words of an entry:
 //!
 //! ```text
 //! state   ticket << 16 | 0x100 while it is being written, or the name's length (1 to 255) once published
 //! check   hash over the state once published, and the text
-//! text    the name, filled up with zeros
+//! text    the name, padded with zeros
 //! ```
 //!
-//! A writer claims the slot by a compare-and-swap of the state, writes, and publishes by another. A reader
-//! takes the state before and after (a seqlock). That is not enough by itself: a writer may sleep while the
-//! ring wraps around, wake, and write into another entry, and the memory may hold
-//! anything at all. So the check has the last word; an entry that fails it is unknown.
+//! A writer claims the slot with a compare-and-swap of the state, writes, and publishes with another. A reader compares
+//! the state before and after (a seqlock). That alone is not enough: a writer may be suspended while the ring wraps
+//! around, and then write into a later entry; and the memory may hold anything. So every entry also has a check word,
+//! and an entry whose check does not match is unknown.
 
 #![forbid(unsafe_code)]
 
@@ -21,23 +21,23 @@ use super::layout::TEXT_WORDS;
 use crate::fake_ip::{FakeId, SLOTS};
 use crate::sync::atomic::{fence, AtomicU64, Ordering};
 
-/// No honest counter comes near; a word above is garbage.
+/// Far beyond any real counter; a larger value is garbage.
 pub const TICKET_LIMIT: u64 = 1 << 47;
 
 const PHASE: u64 = 0xffff;
 const WRITING: u64 = 0x100;
 const LONGEST: usize = 255;
 
-/// Room for the longest name.
+/// A buffer for the longest name.
 pub type Text = [u8; LONGEST];
 
-/// What became of a ticket.
+/// The result of writing under a ticket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Write {
     Published,
-    /// The slot belongs to this later ticket already.
+    /// The slot already belongs to this later ticket.
     Taken(u64),
-    /// Another writer came in between.
+    /// Another writer changed the slot meanwhile.
     Lost,
 }
 
@@ -49,7 +49,7 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// `None` unless there are as many words as an entry has.
+    /// `None` unless `words` has the length of an entry.
     pub fn new(words: &'a [AtomicU64]) -> Option<Entry<'a>> {
         match words {
             [state, check, text @ ..] if text.len() == TEXT_WORDS => {
@@ -59,8 +59,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Reads the name that `id` was given to into `buffer`: its ticket and its length. `None` when the slot
-    /// holds another one or nothing that is whole.
+    /// Reads the name that has the ID `id` into `buffer`; returns its ticket and length. `None` if the slot holds
+    /// another name, or none that is complete.
     pub fn read(&self, seed: u64, id: FakeId, buffer: &mut Text) -> Option<(u64, usize)> {
         let state = self.state.load(Ordering::Acquire);
         let (ticket, len) = published(state).filter(|&(t, _)| FakeId::of_ticket(t) == id)?;
@@ -82,7 +82,7 @@ impl<'a> Entry<'a> {
     pub fn write(&self, seed: u64, ticket: u64, name: &[u8]) -> Write {
         let old = self.state.load(Ordering::Relaxed);
         let holder = old >> 16;
-        // A ticket that does not belong into this slot, or is out of all bounds, is garbage to be overwritten.
+        // A ticket that belongs to another slot, or is out of range, is garbage and is overwritten.
         let plausible = holder < TICKET_LIMIT
             && holder % u64::from(SLOTS) == ticket % u64::from(SLOTS)
             && old != 0;
@@ -94,7 +94,7 @@ impl<'a> Entry<'a> {
         if !self.swap_state(old, claimed) {
             return Write::Lost;
         }
-        // Whoever sees one of the stores below also sees, in its second look, that the state had changed.
+        // A reader that sees one of the stores below also sees, when it loads the state again, that it has changed.
         fence(Ordering::Release);
         self.check
             .store(check_of(seed, published, name), Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Ticket and length of a published entry.
+/// The ticket and length of a published entry.
 fn published(state: u64) -> Option<(u64, usize)> {
     let len = usize::try_from(state & PHASE).ok()?;
     (1..=LONGEST).contains(&len).then_some((state >> 16, len))

@@ -1,10 +1,10 @@
-//! One hash for the index and for the checks of entries. It never changes within a layout version, which is
-//! why it is not the standard library's.
+//! The hash of the index and of the check words. It must never change within a layout version, which rules out the
+//! standard library's.
 
 #![forbid(unsafe_code)]
 
-/// 64 bits over words, different for every `key`. Good mixing, no protection against somebody who knows the
-/// key: the memory it guards is readable to its owner alone.
+/// A 64-bit hash of `words`, keyed with `key`. It mixes well but does not resist an attacker who knows the key: only
+/// its owner can access the table.
 pub fn hash(key: u64, words: impl IntoIterator<Item = u64>) -> u64 {
     let mut state = key ^ 0x51_7c_c1_b7_27_22_0a_95;
     for word in words {
@@ -13,8 +13,8 @@ pub fn hash(key: u64, words: impl IntoIterator<Item = u64>) -> u64 {
     mix(state)
 }
 
-/// The words of a text, the last one filled up with zeros. Texts that differ only in zeros at their end
-/// have the same words: host names have none.
+/// The bytes of `text` as words, the last one padded with zeros. Texts that differ only in trailing zeros have the same
+/// words; host names have none.
 pub fn words(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
     text.chunks(8).map(|chunk| {
         let mut word = [0; 8];
@@ -25,7 +25,7 @@ pub fn words(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// Every bit of the argument changes half of the result's (an xorshift-multiply finalizer, one-to-one).
+/// An xorshift-multiply finalizer (a bijection): each input bit flips half of the output bits on average.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);

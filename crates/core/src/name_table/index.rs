@@ -1,11 +1,11 @@
-//! From a name's hash to the ids that it may have: a set-associative table, as in a processor's cache.
+//! Maps a name's hash to the IDs that it may have: a set-associative table, as in a CPU cache.
 //!
-//! A set is one cache line of 16 half words, each an id and 8 bits of the hash. There are no chains to follow
-//! and nothing to lock; whatever a word says is a hint that the entry itself has to confirm.
+//! A set is one cache line of 16 half words, each an ID and 8 bits of the hash. There are no chains to follow and there
+//! is nothing to lock: a word is only a hint, which the entry itself has to confirm.
 //!
-//! A hash has two sets. The near one is in the first page, so that few names touch one page and not one each. Where
-//! it is full of names that are still in the table, the far one takes the word. A full far set loses its oldest word:
-//! then that name gets a second address when it is next asked for.
+//! A hash has two sets. The near one is in the first page, so that a few names touch one page rather than one each.
+//! When it is full of names that are still in the table, the far set is used. A full far set loses its oldest word;
+//! that name gets a second address the next time it is looked up.
 
 #![forbid(unsafe_code)]
 
@@ -26,22 +26,22 @@ impl<'a> Index<'a> {
         Index { memory, offset }
     }
 
-    /// The ids whose names may have this hash.
+    /// The IDs whose names may have this hash.
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = FakeId> + use<'a> {
         let (memory, offset) = (self.memory, self.offset);
         let tag = tag_of(hash);
-        // The far set is only looked at, and its page only asked for, where the near one was not enough.
+        // Lazily: the far set, and its page, are touched only if the near set has no match.
         let sets = [near_set(hash), far_set(hash)].into_iter();
         sets.filter_map(move |number| set(memory, offset, number, Access::Read))
             .flatten()
-            // Acquire: what was published before the word was stored can be read by whoever found the word.
+            // Acquire: pairs with the Release in `insert`, so that the entry of a word that was found can be read.
             .filter_map(|word| unpack(word.load(Ordering::Acquire)))
             .filter(move |&(its_tag, _)| its_tag == tag)
             .map(|(_, id)| id)
     }
 
-    /// Adds an id, in the place of `outdated` if that is there, else in an empty place, else in the place
-    /// of the oldest. Gives up, without harm, when others keep changing the set.
+    /// Adds an ID: in place of `outdated` if that is present, else in an empty place, else in place of the oldest.
+    /// Gives up, which is harmless, if others keep changing the set.
     pub fn insert(&self, hash: u64, id: FakeId, outdated: Option<FakeId>) {
         let word = pack(tag_of(hash), id);
         let value = |old| replaceability(old, id, outdated);
@@ -68,7 +68,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// Where few names are together.
+/// In the first page, which few names share.
 pub fn near_set(hash: u64) -> usize {
     hash as usize % NEAR_SETS
 }
@@ -81,7 +81,7 @@ fn set(memory: &Memory, offset: usize, number: usize, access: Access) -> Option<
     memory.half_words(offset + number * SET_SIZE, WAYS, access)
 }
 
-/// The rather to be replaced, the larger; from [`SLOTS`] on, what the word stands for is no longer in the table.
+/// The higher, the sooner it is replaced; from [`SLOTS`] on, the name of this word is no longer in the table.
 fn replaceability(word: u32, id: FakeId, outdated: Option<FakeId>) -> u32 {
     match unpack(word) {
         None => u32::MAX - 1,
@@ -90,12 +90,12 @@ fn replaceability(word: u32, id: FakeId, outdated: Option<FakeId>) -> u32 {
     }
 }
 
-/// From bits that do not choose the set.
+/// From bits that do not select the set.
 fn tag_of(hash: u64) -> u8 {
     (hash >> 56) as u8
 }
 
-/// Never 0, which is an empty place.
+/// Never 0, which means empty.
 fn pack(tag: u8, id: FakeId) -> u32 {
     u32::from(tag) << 24 | (id.value() + 1)
 }

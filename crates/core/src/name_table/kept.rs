@@ -1,9 +1,9 @@
-//! The addresses that this process was given, for as long as it lives: a program may resolve a name once and connect to
-//! it days later, when other processes have long used its slot of the table, or its very address, for other names.
+//! The fake IPs that this process was given, kept for its lifetime: a program may resolve a name once and connect to it
+//! days later, when other processes have long reused its slot of the table, or even its address, for other names.
 //!
-//! The first 65,536 are kept with their names. Of later ones only the round is known: how many times all ids had been
-//! given out when this one was. That is enough to refuse an address that has become another name's. Forked children
-//! have a copy. A tree that only grows needs no lock, which a forked child could find held.
+//! The first 65,536 are kept with their names. For later ones only the round is known: how often all IDs had been used
+//! up when this one was assigned. That is enough to refuse an address that now belongs to another name. Forked children
+//! have a copy. It is a tree that only grows, and so needs no lock that a forked child could find held.
 
 #![forbid(unsafe_code)]
 
@@ -14,18 +14,18 @@ use crate::host::HostName;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 
-/// Some 8 MB, in a process that resolves so many names.
+/// About 8 MB, in a process that resolves this many names.
 const MOST: usize = 65_536;
 
 pub struct KeptNames {
     first: OnceBox<Node>,
     count: AtomicUsize,
     most: usize,
-    /// A byte for each id. `None`: no memory.
+    /// One byte for each ID. `None`: out of memory.
     rounds: OnceBox<Option<Memory>>,
 }
 
-/// At each node an id descends by two more of its bits, until it finds its own or an empty place.
+/// At each node an ID descends by two more of its bits, until it finds its own node or an empty place.
 struct Node {
     id: FakeId,
     name: HostName,
@@ -48,8 +48,8 @@ impl KeptNames {
         }
     }
 
-    /// This process is being given the id of `ticket` for `name`. False when it keeps that id for another name: then the
-    /// program must be given another.
+    /// Records that this process is being given the ID of `ticket` for `name`. False if it has kept that ID for another
+    /// name: the program must then be given another.
     #[must_use]
     pub fn keep(&self, ticket: u64, name: &HostName) -> bool {
         let id = FakeId::of_ticket(ticket);
@@ -67,7 +67,7 @@ impl KeptNames {
                 name: name.clone(),
                 children: Default::default(),
             };
-            // Where another thread was first, its node is looked at like any other.
+            // If another thread was first, its node is examined like any other.
             if place.set(Box::new(node)).is_ok() {
                 self.count.fetch_add(1, Ordering::Relaxed);
                 return true;
@@ -75,12 +75,12 @@ impl KeptNames {
         }
     }
 
-    /// The name that this process was given an id for.
+    /// The name for which this process was given an ID.
     pub fn name_of(&self, id: FakeId) -> Option<&HostName> {
         self.find(id).ok().map(|node| &node.name)
     }
 
-    /// Whether what the table holds under `ticket` may be what this process was given its id for.
+    /// Whether the table's entry under `ticket` may be the one for which this process was given its ID.
     pub fn may_be(&self, ticket: u64) -> bool {
         let Some(Some(rounds)) = self.rounds.get() else {
             return true;
@@ -132,14 +132,14 @@ impl KeptNames {
     }
 }
 
-/// Where the round of an id is: the word, and how far to shift it.
+/// Where the round of an ID is stored: the word, and how far to shift it.
 fn place_of(id: FakeId) -> (usize, u32) {
     const WORD: usize = size_of::<u64>();
     let byte = id.value() as usize;
     (byte - byte % WORD, byte as u32 % 8 * 8)
 }
 
-/// 1 to 255; it comes round after 4 billion names.
+/// 1 to 255; it repeats after 4 billion names.
 fn round_of(ticket: u64) -> u64 {
     ticket / u64::from(FakeId::COUNT) % 255 + 1
 }
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn every_address_keeps_its_name() {
         let names = KeptNames::default();
-        // Close together, far apart, and those whose bits are alike to the last. No two of them have one id.
+        // Close together, far apart, and with equal bits up to the last. No two of them have the same ID.
         let powers = || (0..24).map(|bit| 1 << bit).filter(|id| *id < COUNT);
         let tickets = || {
             (1000..3000).chain(powers().map(|id| {

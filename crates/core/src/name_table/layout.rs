@@ -1,5 +1,5 @@
-//! Where things are in the table's memory. Processes of two builds may share a table: whoever changes
-//! anything here, or what the words mean, counts [`VERSION`] up.
+//! The layout of the table's memory. Processes of two builds may share a table: a change of anything here, or of what
+//! the words mean, must increment [`VERSION`].
 //!
 //! ```text
 //! header   one page: magic, version, size, seed; counters, each on a cache line of its own
@@ -39,20 +39,20 @@ pub const PEER_COUNT: usize = 65_536;
 pub const PEER_WORDS: usize = 5;
 
 pub const NAMES: usize = PEERS + PEER_COUNT * PEER_WORDS * WORD;
-/// Words of a name: 255 bytes, filled up with zeros.
+/// Words of a name: 255 bytes, padded with zeros.
 pub const TEXT_WORDS: usize = 32;
 /// State, check, text.
 pub const NAME_WORDS: usize = 2 + TEXT_WORDS;
 
-/// The whole table, in bytes: 40 MB of address space. Only what was used takes memory.
+/// The whole table, in bytes: 40 MB of address space. Only pages that were used take memory.
 pub const SIZE: usize = NAMES + SLOTS as usize * NAME_WORDS * WORD;
 
-/// What the header of a table made with `seed` begins with.
+/// The first words of the header of a table made with `seed`.
 pub fn header(seed: u64) -> [u64; HEADER_WORDS] {
     [MAGIC, VERSION, SIZE as u64, seed]
 }
 
-/// The seed of a table, `None` when the header is not one that this build understands.
+/// The seed of a table; `None` if this build does not understand the header.
 pub fn seed_of(words: [u64; HEADER_WORDS]) -> Option<u64> {
     let [_, _, _, seed] = words;
     (words == header(seed)).then_some(seed)

@@ -1,32 +1,31 @@
-//! A mapping, seen as atomic words. The only place that turns addresses into references.
+//! A mapping, accessed as atomic words. The only place that turns addresses into references.
 //!
-//! **SIGBUS.** Touching a page of a mapped file kills the process when the file was truncated meanwhile or when
-//! its file system has no room for the page. A library in a foreign process can neither install a handler
-//! nor die, so [`Memory::words`] asks the kernel for the pages first, on every access, and says `None`
-//! when they are not to be had. That is one madvise(2) of about 0.3 µs (0.65 µs on a slow virtual machine),
-//! small beside the connection that follows. To remember which pages were once present would be cheaper, but a
-//! file that is truncated later would then kill every process that has it mapped. What remains is a file that
-//! is truncated within the nanoseconds between question and access, by its own user: the directory is closed
-//! to others. Before Linux 5.14 there is no such question, and a futex operation that changes nothing is tried on each
-//! page instead.
+//! **SIGBUS.** Touching a page of a mapped file kills the process if the file has been truncated meanwhile or its file
+//! system has no space left for the page. A library in a foreign process may neither install a handler nor die, so
+//! [`Memory::words`] first asks the kernel to populate the pages, on every access, and returns `None` if it cannot.
+//! That is one madvise(2) of about 0.3 µs (0.65 µs on a slow virtual machine), small beside the connection that
+//! follows. Remembering which pages were once present would be cheaper, but then truncating the file later would kill
+//! every process that has it mapped. What remains is a truncation by the same user in the nanoseconds between the check
+//! and the access; other users cannot enter the directory. Before Linux 5.14, which introduced that madvise, a futex
+//! operation that changes nothing is tried on each page instead.
 
 use super::sys::{self, Access, Backing};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::ptr::NonNull;
 
-/// A mapping that lives as long as this value.
+/// A mapping, unmapped on drop.
 pub struct Memory {
     base: NonNull<u8>,
     len: usize,
     page: usize,
     /// Ask the kernel before each access.
     guarded: AtomicBool,
-    /// By madvise(2); else by futex(2).
+    /// With madvise(2); else with futex(2).
     advises: AtomicBool,
 }
 
-// SAFETY: the memory is only ever reached through atomic words, and the mapping is not bound to a thread.
+// SAFETY: the memory is accessed only through atomic words, and the mapping is not bound to a thread.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
@@ -43,16 +42,16 @@ impl Memory {
         })
     }
 
-    /// `count` words from byte `offset` on, ready for `access`. `None` when they are outside of the
-    /// mapping, not aligned, or their pages cannot be had.
+    /// `count` words from byte `offset` on, ready for `access`. `None` if they are outside the mapping or not aligned,
+    /// or if their pages cannot be populated.
     pub fn words(&self, offset: usize, count: usize, access: Access) -> Option<&[AtomicU64]> {
         let first = self.locate::<AtomicU64>(offset, count, access)?;
-        // SAFETY: `locate` checked bounds and alignment; every bit pattern is a valid word, and all processes
-        // change the memory by atomic operations only; it stays mapped while `self` is borrowed.
+        // SAFETY: `locate` checked bounds and alignment; every bit pattern is a valid word; all processes modify the
+        // memory with atomic operations only; it stays mapped while `self` is borrowed.
         Some(unsafe { std::slice::from_raw_parts(first.as_ptr(), count) })
     }
 
-    /// As [`Memory::words`], with words of 32 bits.
+    /// As [`Memory::words`], with 32-bit words.
     pub fn half_words(&self, offset: usize, count: usize, access: Access) -> Option<&[AtomicU32]> {
         let first = self.locate::<AtomicU32>(offset, count, access)?;
         // SAFETY: as in `words`.
@@ -74,7 +73,7 @@ impl Memory {
         if !self.guarded.load(Ordering::Relaxed) {
             return Some(());
         }
-        // The kernel wants a page's start; it rounds the length up by itself.
+        // The kernel requires the start of a page; it rounds the length up itself.
         let start = start - start.checked_rem(self.page)?;
         // SAFETY: `start` is within the mapping.
         let first = unsafe { self.base.add(start) };
@@ -93,15 +92,15 @@ impl Memory {
         self.touch(start, end)
     }
 
-    /// The first words of all pages from `start`, which is one's, to `end`.
+    /// The first word of each page from `start`, which is page-aligned, to `end`.
     fn touch(&self, start: usize, end: usize) -> Option<()> {
         for page in (start..end).step_by(self.page) {
-            // SAFETY: a page's start within the mapping.
+            // SAFETY: the start of a page within the mapping.
             let word = unsafe { self.base.add(page) }.cast();
             match sys::touch(word) {
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EFAULT) => return None,
-                // It may not be asked (seccomp).
+                // The call may be forbidden (seccomp).
                 Err(_) => {
                     self.guarded.store(false, Ordering::Relaxed);
                     return Some(());
@@ -114,7 +113,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no reference outlives the borrow it was made from.
+        // SAFETY: we own the mapping, and no reference outlives the borrow of `self` that it was made from.
         unsafe { sys::unmap(self.base, self.len) };
     }
 }

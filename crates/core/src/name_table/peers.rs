@@ -1,8 +1,8 @@
 //! Which address a socket was dialled to: socket cookie -> address, for getpeername(2) in any process.
 //!
-//! The kernel counts cookies up and never uses one twice (socket(7), SO_COOKIE), so that the cookie modulo the
-//! number of entries makes a ring. An entry is written without a lock; the check, over all the other words
-//! and a key of this boot, tells a whole entry from a torn one and from one of an earlier boot.
+//! The kernel counts cookies up and never reuses one (socket(7), SO_COOKIE), so the cookie modulo the number of entries
+//! makes a ring. Entries are written without a lock; a check word, over all other words and a key of this boot, detects
+//! torn entries and those of an earlier boot.
 
 #![forbid(unsafe_code)]
 
@@ -51,10 +51,10 @@ impl Peers<'_> {
     }
 }
 
-/// In the last word: the address is of family AF_INET. An IPv4-mapped address of an AF_INET6 socket is not.
+/// Flag in the last word: the address is of family AF_INET. The IPv4-mapped address of an AF_INET6 socket is not.
 const IPV4: u64 = 1 << 63;
 
-/// Cookie, address (an IPv4 address as an IPv4-mapped one), then port, IPv6 scope and family.
+/// Cookie, address (IPv4 as IPv4-mapped), then port, IPv6 scope and family.
 fn pack(cookie: u64, address: SocketAddr) -> [u64; PEER_WORDS - 1] {
     let (ip, rest) = match address {
         SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), IPV4),

@@ -1,12 +1,12 @@
-//! Finds the table's memory: a file that all processes of the user share, at last memory of our own.
+//! Finds the table's memory: a file that all processes of the user share, or else anonymous memory.
 //!
-//! The directories are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In them `tailchain-UID` must be a
-//! real directory of ours that nobody else may enter: whoever else made one there first (the last two are open to
-//! everybody) is passed by. A file that is not a table of this layout is left alone and the next name is
-//! taken; nothing is ever truncated, replaced or repaired, because others may have it mapped. A new
-//! table gets its name, by link(2), only when its header stands.
+//! The directories are tried in order: `$XDG_RUNTIME_DIR`, `/dev/shm`, `/tmp`. In each, `tailchain-UID` must be a real
+//! directory of ours that nobody else may enter; where another user was first to create it (the last two are writable
+//! by everybody), it is skipped. A file that is not a table of this layout is left alone and the next name is tried;
+//! nothing is ever truncated, replaced or repaired, because others may have it mapped. A new table gets its name, with
+//! link(2), only when its header is complete.
 //!
-//! Once mapped, neither chroot(2), setuid(2) nor the removal of the file matters; no descriptor stays open.
+//! Once it is mapped, chroot(2), setuid(2) and the removal of the file do not matter; no fd stays open.
 
 #![forbid(unsafe_code)]
 
@@ -23,17 +23,17 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// How many file names are tried in a directory when those before hold something else.
+/// How many file names are tried in a directory if the earlier ones hold something else.
 const FILES: usize = 4;
 
 /// Where a table is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// All processes of the user share this file.
+    /// A file that all processes of the user share.
     File(PathBuf),
-    /// This process and the children that it forks from now on share it; no directory could be used.
+    /// Memory that this process shares with the children that it forks from now on; no directory could be used.
     Memory,
-    /// Nowhere: not even memory could be had, and no name can be entered.
+    /// None: memory could not be mapped either, and no name can be entered.
     Nowhere,
 }
 
@@ -57,7 +57,7 @@ pub struct Found {
 /// Never fails: see [`Place`].
 pub fn find(env: &dyn Fn(&str) -> Option<OsString>) -> Found {
     let runtime = env("XDG_RUNTIME_DIR").map(PathBuf::from);
-    // A relative one is to be ignored: XDG Base Directory Specification.
+    // A relative path must be ignored: XDG Base Directory Specification.
     let runtime = runtime.filter(|path| path.is_absolute());
     let directories = runtime
         .into_iter()
@@ -82,7 +82,7 @@ pub fn find(env: &dyn Fn(&str) -> Option<OsString>) -> Found {
     }
 }
 
-/// A number nobody can foresee (from the standard library's source of hash keys, getrandom(2)).
+/// A number that nobody can predict (from the standard library's source of hash keys, getrandom(2)).
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -125,7 +125,7 @@ fn in_directory(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
     Err(wrong("no file in the directory is a table of this version"))
 }
 
-/// Errors: of another user, or others may read or write it.
+/// Errors: it belongs to another user, or others may read or write it.
 fn check_private(file: &File) -> io::Result<()> {
     let status = file.metadata()?;
     if status.uid() != sys::effective_user() || status.mode() & 0o077 != 0 {
@@ -136,7 +136,7 @@ fn check_private(file: &File) -> io::Result<()> {
 
 /// Errors: ENOENT, or it is not a table of ours.
 fn open_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
-    // O_NONBLOCK: somebody may have put a FIFO there.
+    // O_NONBLOCK: another user may have put a FIFO there.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = File::from(sys::open_at(Some(directory), name, flags, 0)?);
     check_private(&file)?;
@@ -154,8 +154,8 @@ fn open_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
     Ok((Memory::map(Backing::File(file.as_fd()), SIZE)?, seed))
 }
 
-/// Errors: EEXIST when the name is taken by now; ENOSPC when the whole table would not fit (a sparse file would
-/// be made gladly, and fail later); what else openat(2), ftruncate(2), pwrite(2) and linkat(2) give.
+/// Errors: EEXIST if the name exists by now; ENOSPC if the whole table would not fit (creating a sparse file would
+/// succeed, and writing to it fail later); those of openat(2), ftruncate(2), pwrite(2) and linkat(2).
 fn create_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
     if sys::free_space(directory)? < SIZE as u64 {
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -168,7 +168,7 @@ fn create_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)>
         sys::link(directory, &draft, name)?;
         Ok((memory, seed))
     });
-    // A draft that stays behind takes one page and harms nobody.
+    // A temporary file that is left behind takes one page and is harmless.
     let _ = sys::unlink(directory, &draft);
     made
 }

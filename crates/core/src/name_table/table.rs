@@ -1,4 +1,4 @@
-//! The table itself: who looks where for a name, and in which order things are written.
+//! The table itself: in which order its parts are searched and written.
 
 use super::entry::{Entry, Text, Write, TICKET_LIMIT};
 use super::index::Index;
@@ -13,11 +13,11 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-/// A name of this age, in names entered since, gets a new address when it is asked for: 8,192 further names are
-/// left for the time between resolving and connecting.
+/// The age, in names entered since, from which a name gets a new address when it is looked up: it leaves 8,192 further
+/// names between resolving and connecting.
 const OLD: u64 = SLOTS as u64 - 8192;
 
-/// So many lookups may pass before the age of names is reckoned anew.
+/// How many lookups may pass before this process reads the current ticket again.
 const LOOKUPS_PER_GLANCE: usize = 64;
 
 /// How many slots are tried for a name before giving up.
@@ -27,19 +27,19 @@ const ATTEMPTS: usize = 64;
 pub struct NameTable {
     place: Place,
     memory: Option<Memory>,
-    /// This process's own index, before the shared one: saves the check of a page (see `memory`).
+    /// This process's own index, searched before the shared one: saves populating a page (see `memory`).
     own_index: Option<Memory>,
     seed: u64,
     peer_key: u64,
-    /// A late ticket that this process saw.
+    /// The latest ticket that this process has seen.
     newest: AtomicU64,
     lookups: AtomicUsize,
-    /// Turns of this process alone, should there be no shared ones.
+    /// Turns of this process alone, if there is no shared table.
     own_turn: AtomicUsize,
 }
 
 impl NameTable {
-    /// Never fails: [`NameTable::place`] says what was found. `env` reads an environment variable.
+    /// Never fails: [`NameTable::place`] tells where the table is. `env` reads an environment variable.
     pub fn open(env: &dyn Fn(&str) -> Option<OsString>) -> NameTable {
         NameTable::of(place::find(env))
     }
@@ -64,13 +64,13 @@ impl NameTable {
         &self.place
     }
 
-    /// The fake IP of a name, the same as last time if it is still fresh. `None` when the table cannot take
-    /// it (its file was truncated, its file system is full, no memory): the name must not be used, fail the call.
+    /// The fake IP of a name, the same as last time if that is still fresh. `None` if the table cannot take the name
+    /// (its file was truncated, its file system is full, no memory): the name must not be used, so fail the call.
     pub fn assign(&self, name: &HostName) -> Option<FakeId> {
         self.assign_ticket(name).map(FakeId::of_ticket)
     }
 
-    /// As [`NameTable::assign`], with more than its address tells: the ticket, which is never given out again.
+    /// As [`NameTable::assign`], but the ticket, which is never reused, where an address is.
     pub fn assign_ticket(&self, name: &HostName) -> Option<u64> {
         let text = name.as_str().as_bytes();
         let hash = hash::hash(self.seed, hash::words(text));
@@ -81,7 +81,7 @@ impl NameTable {
         self.assign_anew(text, hash, outdated)
     }
 
-    /// Another ticket for a name that has one, which the caller cannot use.
+    /// A new ticket for a name whose current one the caller cannot use.
     pub fn assign_another(&self, name: &HostName, unusable: u64) -> Option<u64> {
         let text = name.as_str().as_bytes();
         let hash = hash::hash(self.seed, hash::words(text));
@@ -100,7 +100,7 @@ impl NameTable {
         Some(ticket)
     }
 
-    /// The name that an address was given to; `None` when nobody was given it, or too long ago.
+    /// The name that an address stands for; `None` if it was never assigned, or too long ago.
     pub fn name_of(&self, id: FakeId) -> Option<HostName> {
         self.holder_of(id).map(|(_, name)| name)
     }
@@ -124,7 +124,7 @@ impl NameTable {
         name.bytes().all(proper).then_some((ticket, name))
     }
 
-    /// Takes `count` turns of the round robin chains of all processes: 0, 1, 2, … (wraps). The first of them.
+    /// Takes `count` turns in the round robin that all processes share: 0, 1, 2, … (wraps). Returns the first.
     pub fn take_turns(&self, count: usize) -> usize {
         match self.counter(layout::TURN) {
             Some(turn) => turn.fetch_add(count as u64, Ordering::Relaxed) as usize,
@@ -132,20 +132,20 @@ impl NameTable {
         }
     }
 
-    /// Notes which address a socket was dialled to. `cookie` is its SO_COOKIE (socket(7)). The 65,536
-    /// latest are kept.
+    /// Records the address that a socket was connected to. `cookie` is its SO_COOKIE (socket(7)). The latest 65,536 are
+    /// kept.
     pub fn remember_peer(&self, cookie: u64, address: SocketAddr) {
         if let Some(peers) = self.peers() {
             peers.remember(cookie, address);
         }
     }
 
-    /// The address that a socket was dialled to, if it is still known. An IPv4-mapped one comes back as that.
+    /// The address that a socket was connected to, if it is still known. An IPv4-mapped one is returned as such.
     pub fn peer_of(&self, cookie: u64) -> Option<SocketAddr> {
         self.peers()?.find(cookie)
     }
 
-    /// The first ticket of a table is random, so that the addresses of two tables hardly ever coincide.
+    /// The first ticket of a table is random, so that two tables rarely assign the same addresses.
     fn begin_counting(&self) {
         if let Some(counter) = self.counter(layout::TICKET) {
             let count = u64::from(FakeId::COUNT);
@@ -166,7 +166,7 @@ impl NameTable {
         let known = own
             .as_ref()
             .and_then(|own| own.candidates(hash).find_map(holds));
-        // One that this process found long ago may have been renewed by another.
+        // One that this process found long ago may have been replaced by another process.
         if let Some((_, ticket)) = known.filter(|&(_, ticket)| !self.is_old(ticket)) {
             return known.map(|(id, _)| (id, ticket));
         }
@@ -181,13 +181,13 @@ impl NameTable {
     /// Writes a name into the next slot.
     fn enter(&self, text: &[u8]) -> Option<u64> {
         let counter = self.counter(layout::TICKET)?;
-        // A counter that was set back may be in the middle of thousands of slots that are taken.
+        // A counter that was set back may be in the middle of thousands of taken slots.
         let mut stride = 1;
         for _ in 0..ATTEMPTS {
             let ticket = counter.fetch_add(1, Ordering::Relaxed);
             if ticket >= TICKET_LIMIT {
-                // Garbage. The slots know better: one that is tried brings the counter up to date. Not always the same
-                // one, which may hold garbage as well.
+                // Garbage. The slots hold later tickets: writing to one corrects the counter. A random one, since any
+                // single slot may hold garbage as well.
                 let anywhere = place::random() % u64::from(FakeId::COUNT);
                 counter.store(anywhere, Ordering::Relaxed);
                 continue;
@@ -213,7 +213,7 @@ impl NameTable {
         None
     }
 
-    /// Whether the ring will soon come round to this ticket, as far as this process knows.
+    /// Whether the ring will soon wrap around to this ticket, as far as this process knows.
     fn is_old(&self, ticket: u64) -> bool {
         let lookups = self.lookups.fetch_add(1, Ordering::Relaxed);
         if lookups.is_multiple_of(LOOKUPS_PER_GLANCE) {

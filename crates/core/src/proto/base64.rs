@@ -11,7 +11,7 @@ pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
         });
         for i in 0..4 {
             let six = (bits >> (18 - 6 * i)) & 0x3f;
-            // Three bytes give four letters, two give three, one gives two.
+            // Three bytes make four letters, two make three, one makes two.
             let letter = ALPHABET.get(six as usize).filter(|_| i <= chunk.len());
             out.push(letter.copied().unwrap_or(b'='));
         }

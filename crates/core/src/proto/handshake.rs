@@ -7,7 +7,7 @@ use super::request::{Progress, Request};
 use super::{http, socks4, socks5::Socks5};
 use crate::config::ProxyKind;
 
-/// Where the handshake with one hop stands.
+/// The state of the handshake with one hop.
 pub(super) enum Handshake {
     Socks5(Socks5),
     Socks4,
@@ -15,8 +15,8 @@ pub(super) enum Handshake {
 }
 
 impl Handshake {
-    /// Writes the first message to `out` and returns how many bytes of the reply to ask for first. `None` for a raw
-    /// proxy, which has no handshake.
+    /// Writes the first message to `out` and returns how many bytes of the reply to read first. `None` for a raw proxy,
+    /// which has no handshake.
     pub fn start(
         kind: ProxyKind,
         request: Request<'_>,
@@ -34,7 +34,7 @@ impl Handshake {
         }))
     }
 
-    /// `reply` is everything that has been received of the awaited reply.
+    /// `reply` is all that has been received of the current reply.
     pub fn on_reply(
         &mut self,
         reply: &[u8],
@@ -48,7 +48,7 @@ impl Handshake {
         }
     }
 
-    /// Whether the end of a reply shows only in its bytes, so that they must be peeked at before they are read.
+    /// Whether only a reply's content shows where it ends, so that bytes must be peeked at before they are read.
     pub fn peeks(&self) -> bool {
         matches!(self, Handshake::Http)
     }
@@ -61,7 +61,7 @@ impl Handshake {
         }
     }
 
-    /// Whether the hop has answered already, and only its reply to the connect request is awaited.
+    /// Whether the hop has replied to the greeting, and only its reply to the request is missing.
     pub fn is_greeted(&self) -> bool {
         match self {
             Handshake::Socks5(socks5) => socks5.is_greeted(),

@@ -1,4 +1,4 @@
-//! HTTP CONNECT: RFC 9110 section 9.3.6, sent as HTTP/1.0 so that no proxy keeps the connection for itself.
+//! HTTP CONNECT: RFC 9110 section 9.3.6, sent as HTTP/1.0 so that no proxy keeps the connection alive.
 
 #![forbid(unsafe_code)]
 
@@ -39,12 +39,12 @@ pub(super) fn start(request: Request<'_>, out: &mut Vec<u8>) -> Result<usize, Fa
     Ok(PEEK)
 }
 
-/// How many of the bytes `seen` are part of the header that began with `reply`: all of them, or those up to the end
-/// of the first empty line. A line ends with LF, before which a CR may stand (RFC 9112 section 2.2).
+/// How many of the bytes `seen` are part of the header that began with `reply`: all of them, or those up to the end of
+/// the first empty line. A line ends with LF, which a CR may precede (RFC 9112 section 2.2).
 pub(super) fn header_part(reply: &[u8], seen: &[u8]) -> usize {
     let (mut before, mut last) = match reply {
         [.., before, last] => (*before, *last),
-        // Too short to end in a line, see `PREFIX`.
+        // Too short to end a line, see `PREFIX`.
         _ => (0, 0),
     };
     for (at, byte) in seen.iter().enumerate() {
@@ -59,7 +59,7 @@ pub(super) fn header_part(reply: &[u8], seen: &[u8]) -> usize {
     seen.len()
 }
 
-/// `reply` never extends beyond the end of the header: [`header_part`] sees to that.
+/// `reply` never extends beyond the end of the header: [`header_part`] ensures that.
 pub(super) fn on_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     if !reply.iter().zip(PREFIX).all(|(a, b)| a == b) {
         return Err(FailureKind::InvalidReply("a reply that is not HTTP"));

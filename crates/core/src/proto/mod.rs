@@ -5,8 +5,8 @@
 //! | `tunnel` | the state machine that a driver advances: hop after hop until the target is reached |
 //! | `handshake` | the handshake with one hop: dispatches to its protocol |
 //! | `socks5`, `socks4`, `http` | one protocol each: what to send, where a reply ends, what it means |
-//! | `request` | what a protocol is given, and what it answers with |
-//! | `failure` | why a tunnel failed: text, errno, which proxy is to blame |
+//! | `request` | what a protocol gets, and what it returns |
+//! | `failure` | why a tunnel failed: text, errno, the proxy at fault |
 //!
 //! To add a protocol: a file beside `socks4`, a variant in `handshake`, its failures in `failure`; its keyword
 //! is in `config::proxy_parts`, its kind in `config::proxy`.

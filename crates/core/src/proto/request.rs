@@ -1,12 +1,11 @@
-//! What every proxy protocol is given and what it answers with: the words that [`super::handshake`] and the
-//! protocols share.
+//! What every proxy protocol gets and what it returns: the types that [`super::handshake`] and the protocols share.
 
 #![forbid(unsafe_code)]
 
 use crate::config::Credentials;
 use crate::host::Target;
 
-/// What one hop is asked for.
+/// What one hop is asked to connect to, and with which credentials.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub credentials: Option<&'a Credentials>,
@@ -14,13 +13,13 @@ pub(super) struct Request<'a> {
     pub to: &'a Target,
 }
 
-/// How far the reply that is awaited has come.
+/// How much of the current reply has been received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// It is not complete: this many more bytes are wanted.
+    /// It is incomplete: read up to this many more bytes.
     NeedMore(usize),
-    /// It is complete, and the message that answers it was written; the next reply wants this many bytes first.
+    /// It is complete, and the message that follows has been written; read up to this many bytes of the next reply.
     NextReply(usize),
-    /// The hop is connected to what it was asked for; the reply ended here.
+    /// The hop is connected to what was requested; the reply ended here.
     Established,
 }

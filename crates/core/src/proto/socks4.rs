@@ -1,5 +1,5 @@
-//! SOCKS4, and 4a where the target is a name (the protocol's two memos, "SOCKS: A protocol for TCP proxy across
-//! firewalls" and "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol").
+//! SOCKS4, and SOCKS4a if the target is a name (the two memos "SOCKS: A protocol for TCP proxy across firewalls" and
+//! "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol").
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ pub(super) fn start(request: Request<'_>, out: &mut Vec<u8>) -> Result<usize, Fa
     };
     let user = request.credentials.map_or(&[][..], |c| &*c.user);
     if user.contains(&0) {
-        // It would end the user and begin the name.
+        // It would end the user ID and begin the name.
         return Err(FailureKind::Unsupported("a NUL in a SOCKS4 user"));
     }
     if user.len() > usize::from(u8::MAX) {
@@ -44,8 +44,8 @@ pub(super) fn start(request: Request<'_>, out: &mut Vec<u8>) -> Result<usize, Fa
     Ok(REPLY)
 }
 
-/// The reply's version is 0; some servers repeat the request's 4 instead. A rejection is known from its second byte, so
-/// a server that closes after it is understood.
+/// The reply's version is 0; some servers repeat the request's 4 instead. A rejection is recognized by its second byte,
+/// in case the server closes after it.
 pub(super) fn on_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     match reply {
         [] | [0 | VERSION] | [0 | VERSION, GRANTED, ..] => {

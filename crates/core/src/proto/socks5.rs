@@ -1,4 +1,4 @@
-//! SOCKS5: RFC 1928, and user/password as in RFC 1929.
+//! SOCKS5 (RFC 1928), with username/password authentication (RFC 1929).
 
 #![forbid(unsafe_code)]
 
@@ -10,12 +10,12 @@ use std::net::SocketAddr;
 use wire::handshake::{self, password, Method};
 use wire::{Address, Command, Reply, SOCKS_VERSION};
 
-/// The method selection and the reply to a user and password have two bytes each (RFC 1928 section 3, RFC 1929
+/// The method selection and the reply to a username and password have two bytes each (RFC 1928 section 3, RFC 1929
 /// section 2).
 const SHORT_REPLY: usize = 2;
 
-/// The shortest reply to a request: its bound address is an empty domain name. Asking for more at first could take
-/// bytes that belong to the program.
+/// The shortest reply to a request: its bound address is an empty domain name. Reading more at first could take bytes
+/// that belong to the program.
 const SHORTEST_REPLY: usize = 7;
 
 const NOT_SOCKS5: FailureKind = FailureKind::InvalidReply("a reply that is not SOCKS5");
@@ -29,7 +29,7 @@ enum Awaiting {
     Method,
     Password,
     Reply,
-    /// The request was sent with the greeting: the method selection and the reply come together.
+    /// The request was sent with the greeting: the method selection and the reply arrive together.
     MethodAndReply,
 }
 
@@ -87,7 +87,7 @@ impl Socks5 {
                 SHORT_REPLY + SHORTEST_REPLY - reply.len(),
             )),
             (Awaiting::Method | Awaiting::MethodAndReply, _) => Err(NOT_SOCKS5),
-            // Some servers put the version of SOCKS where that of the subnegotiation, 1, belongs.
+            // Some servers send the version of SOCKS, 5, in place of the subnegotiation's version, 1.
             (Awaiting::Password, [1 | SOCKS_VERSION, 0, ..]) => Ok(self.send_request(request, out)),
             (Awaiting::Password, [1 | SOCKS_VERSION, _, ..]) => Err(FailureKind::AuthRefused),
             (Awaiting::Password, [] | [1 | SOCKS_VERSION]) => {
@@ -141,9 +141,9 @@ fn write_request(to: &Target, out: &mut Vec<u8>) {
     wire::Request::new(Command::Connect, address).write_to_buf(out);
 }
 
-/// The reply of RFC 1928 section 6. A failure is known from its second byte, and the rest is not waited for: some
-/// servers leave the bound address out or give its type as 0. A success is read to the last byte of its bound address,
-/// whose length depends on the type in the reply.
+/// The reply of RFC 1928 section 6. A failure is recognized by its second byte, without waiting for the rest: some
+/// servers omit the bound address or set its type to 0. A success is read to the last byte of its bound address, whose
+/// length depends on its type.
 fn on_connect_reply(reply: &[u8]) -> Result<Progress, FailureKind> {
     const SUCCEEDED: u8 = 0;
     let length = match reply {

@@ -1,7 +1,7 @@
 //! The tunnel: the handshake with every hop of a path in turn, without I/O.
 //!
 //! A driver asks [`Tunnel::step`] what to do, does it on the socket, and reports the result. Every step but the last
-//! two moves bytes, and a report of zero bytes counts as an end of file, so a driver cannot spin.
+//! two moves bytes, and a report of zero bytes means end of file, so a driver cannot spin.
 
 #![forbid(unsafe_code)]
 
@@ -14,22 +14,22 @@ use crate::host::Target;
 /// What the driver has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// Write these bytes, or the first of them; report with [`Tunnel::sent`].
+    /// Write these bytes, or as many of them as the socket takes; report with [`Tunnel::sent`].
     Send(&'a [u8]),
     /// Read at most this many bytes, all of which are part of the proxy's reply; report with [`Tunnel::received`].
     Take(usize),
     /// Peek at up to this many bytes (`MSG_PEEK`); report with [`Tunnel::peeked`], which returns how many of them to
     /// read.
     Peek(usize),
-    /// The tunnel is established: what follows on the socket belongs to the program.
+    /// The tunnel is established: whatever follows on the socket belongs to the program.
     Done,
-    /// The socket is of no more use.
+    /// Close the socket: it is of no further use.
     Fail(Failure),
 }
 
 /// One connection through a chain of proxies.
 ///
-/// It neither implements `Debug` nor `Clone`: what it is about to send may hold a password.
+/// It implements neither `Debug` nor `Clone`: what it is about to send may hold a password.
 pub struct Tunnel<'c> {
     path: Vec<&'c Proxy>,
     target: Target,
@@ -38,7 +38,7 @@ pub struct Tunnel<'c> {
     /// The message to send; empty once it is sent.
     out: Vec<u8>,
     sent: usize,
-    /// What has been received of the awaited reply.
+    /// What has been received of the current reply.
     reply: Vec<u8>,
     state: State,
 }
@@ -46,7 +46,7 @@ pub struct Tunnel<'c> {
 enum State {
     InHandshake {
         handshake: Handshake,
-        /// How many more bytes of the reply are wanted, once `out` is sent.
+        /// How many more bytes of the reply to read, once `out` is sent.
         want: usize,
     },
     Done,
@@ -58,16 +58,16 @@ impl<'c> Tunnel<'c> {
     ///
     /// An empty path fails: it would be a connection that bypasses the proxies.
     ///
-    /// `pipelined` sends a SOCKS5 greeting and the request in one segment where no user is given, which saves a
-    /// round trip for each such hop. RFC 1928 section 3 has the client wait for the chosen method, and a proxy
-    /// that reads the greeting with one large `recv` loses the request: hence an option (`proxy_pipeline`).
+    /// `pipelined` sends a SOCKS5 greeting and the request in one segment if no user is given, which saves a round trip
+    /// for each such hop. RFC 1928 section 3 has the client wait for the method selection, and a proxy that reads the
+    /// greeting with one large `recv` loses the request: hence an option (`proxy_pipeline`).
     pub fn new(path: &[&'c Proxy], target: Target, pipelined: bool) -> Tunnel<'c> {
         let mut tunnel = Tunnel {
             path: path.to_vec(),
             target,
             hop: 0,
             pipelined,
-            // Enough for all of SOCKS but long names: no reallocation in the ordinary case.
+            // Large enough for any SOCKS message without a long name.
             out: Vec::with_capacity(64),
             sent: 0,
             reply: Vec::with_capacity(64),
@@ -82,7 +82,7 @@ impl<'c> Tunnel<'c> {
         tunnel
     }
 
-    /// What to do next; asking changes nothing.
+    /// What to do next; does not change the state.
     pub fn step(&self) -> Step<'_> {
         match &self.state {
             State::Done => Step::Done,
@@ -109,7 +109,7 @@ impl<'c> Tunnel<'c> {
         match &self.state {
             State::Done | State::Failed(_) => {}
             State::InHandshake { .. } if bytes.is_empty() => self.closed(),
-            // The driver has read bytes that belong to the program, and the stream is corrupt.
+            // The driver has read bytes that belong to the program: the stream is corrupt.
             State::InHandshake { want, .. } if bytes.len() > *want => {
                 self.fail(FailureKind::InvalidReply("more bytes than were asked for"));
             }
@@ -120,9 +120,9 @@ impl<'c> Tunnel<'c> {
         }
     }
 
-    /// These bytes, at most as many as [`Step::Peek`] asked for, can be read; none means end of file.
+    /// These bytes, at most as many as [`Step::Peek`] asked for, are readable; none means end of file.
     ///
-    /// Returns how many of them to read off the socket. They count as received: do not report them again.
+    /// Returns how many of them to read from the socket. They count as received: do not report them again.
     pub fn peeked(&mut self, bytes: &[u8]) -> usize {
         let part = match &self.state {
             State::InHandshake { handshake, .. } if handshake.peeks() => {
@@ -144,7 +144,7 @@ impl<'c> Tunnel<'c> {
         self.fail(FailureKind::Closed);
     }
 
-    /// The reply, or the rest of it, did not come in time.
+    /// The reply, or the rest of it, did not arrive in time.
     pub fn timed_out(&mut self) {
         self.fail(FailureKind::TimedOut);
     }
@@ -183,7 +183,7 @@ impl<'c> Tunnel<'c> {
         }
     }
 
-    /// Goes on with what has been received of the reply.
+    /// Processes what has been received of the reply.
     fn on_reply(&mut self) {
         let State::InHandshake { handshake, want } = &mut self.state else {
             return;
@@ -204,7 +204,7 @@ impl<'c> Tunnel<'c> {
         }
     }
 
-    /// The first failure counts, and an established tunnel fails no more.
+    /// Only the first failure counts, and an established tunnel cannot fail.
     fn fail(&mut self, kind: FailureKind) {
         let asked = match &self.state {
             State::InHandshake { handshake, .. } => {
@@ -220,7 +220,7 @@ impl<'c> Tunnel<'c> {
     }
 }
 
-/// What the proxy at `hop` is asked for.
+/// The request to the proxy at `hop`.
 fn request<'a>(path: &[&'a Proxy], target: &'a Target, hop: usize) -> Result<Request<'a>, Failure> {
     let to = match path.get(hop + 1).map(|next| &next.endpoint) {
         None => target,

@@ -1,4 +1,4 @@
-//! What the tests of the shared table have in common: directories, child processes, mount namespaces.
+//! What the tests of the shared table share: directories, child processes, mount namespaces.
 #![allow(dead_code)]
 
 use std::ffi::{CString, OsString};
@@ -13,7 +13,7 @@ pub fn name(text: &str) -> HostName {
     HostName::new(text.as_bytes()).unwrap()
 }
 
-/// A directory that stands for `$XDG_RUNTIME_DIR` and goes away with the test.
+/// A directory to use as `$XDG_RUNTIME_DIR`, removed at the end of the test.
 pub struct Runtime(pub PathBuf);
 
 impl Runtime {
@@ -47,7 +47,7 @@ impl Runtime {
         self.directory().join("names-2")
     }
 
-    /// Puts a file where the table belongs, closed to others as a table is.
+    /// Writes a file where the table belongs, inaccessible to others as a table is.
     pub fn put(&self, content: &[u8]) {
         self.make_directory();
         std::fs::write(self.table(), content).unwrap();
@@ -66,12 +66,12 @@ pub fn open_in(directory: &Path) -> NameTable {
     NameTable::open(&|variable| (variable == "XDG_RUNTIME_DIR").then(|| OsString::from(directory)))
 }
 
-/// A forked child, which runs `work` and says by its exit code whether it panicked.
+/// A forked child, which runs `work` and reports with its exit code whether it panicked.
 pub struct Child(libc::pid_t);
 
 impl Child {
     pub fn run(work: impl FnOnce()) -> Child {
-        // SAFETY: the child runs `work` and leaves by _exit; glibc keeps malloc and threads usable after fork.
+        // SAFETY: the child runs `work` and leaves with _exit; glibc keeps malloc and threads usable after fork.
         match unsafe { libc::fork() } {
             -1 => panic!("fork: {}", std::io::Error::last_os_error()),
             0 => {
@@ -89,7 +89,7 @@ impl Child {
         assert_eq!(self.wait(), libc::SIGKILL, "ended before it was killed");
     }
 
-    /// Fails the test when the child panicked or was killed by a signal such as SIGBUS.
+    /// Fails the test if the child panicked or was killed by a signal, e.g. SIGBUS.
     pub fn succeed(self) {
         assert_eq!(self.wait(), 0, "the child's wait status");
     }
@@ -102,7 +102,7 @@ impl Child {
     }
 }
 
-/// Runs `work` in a child with mounts of its own. Says so and does nothing where that is not allowed.
+/// Runs `work` in a child with its own mount namespace. Where that is not permitted, prints so and does nothing.
 pub fn with_own_mounts(work: impl FnOnce()) {
     // SAFETY: geteuid cannot fail.
     if unsafe { libc::geteuid() } != 0 {
@@ -125,7 +125,7 @@ pub fn mount_tmpfs(on: &Path, flags: libc::c_ulong, options: &str) {
 fn mount(kind: &str, on: &Path, flags: libc::c_ulong, options: &str) {
     let [kind, on, options] =
         [kind, on.to_str().unwrap(), options].map(|text| CString::new(text).unwrap());
-    // SAFETY: all texts are NUL-terminated and live through the call.
+    // SAFETY: all strings are NUL-terminated and live through the call.
     let result = unsafe {
         libc::mount(
             kind.as_ptr(),
@@ -138,7 +138,7 @@ fn mount(kind: &str, on: &Path, flags: libc::c_ulong, options: &str) {
     assert_eq!(result, 0, "mount: {}", std::io::Error::last_os_error());
 }
 
-/// A small random generator: the same numbers for the same seed.
+/// A small random generator: the same seed gives the same numbers.
 pub struct Random(pub u64);
 
 impl Random {

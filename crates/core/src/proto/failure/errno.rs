@@ -1,4 +1,4 @@
-//! From a failure to the errno that `connect` reports.
+//! Maps a failure to the errno that `connect` reports.
 
 #![forbid(unsafe_code)]
 
@@ -7,13 +7,13 @@ use crate::errno::Errno;
 use core::time::Duration;
 use socks5_proto::Reply;
 
-/// tailscaled answers every failed dial with a general failure and gives up a dial after 5 s. One that took
+/// tailscaled replies to every failed dial with a general failure, and abandons a dial after 5 s. A failure that took
 /// nearly as long was a timeout.
 const SLOW_DIAL: Duration = Duration::from_millis(4500);
 
 impl Failure {
-    /// What `connect` reports. `elapsed` is the time since the request, or since the tunnel was begun; only a
-    /// SOCKS5 general failure looks at it.
+    /// What `connect` reports. `elapsed` is the time since the request, or since the tunnel was begun; it matters only
+    /// for a SOCKS5 general failure.
     pub fn errno(&self, elapsed: Duration) -> Errno {
         match &self.kind {
             FailureKind::Reply(reply) => reply_errno(*reply, elapsed),
@@ -33,7 +33,7 @@ impl Failure {
     }
 }
 
-/// RFC 1928 section 6, as a kernel would have put it.
+/// RFC 1928 section 6, as the errno that a kernel would give.
 fn reply_errno(reply: Reply, elapsed: Duration) -> Errno {
     match reply {
         Reply::GeneralFailure if elapsed >= SLOW_DIAL => Errno::ETIMEDOUT,
@@ -66,8 +66,8 @@ fn status_errno(status: u16) -> Errno {
     }
 }
 
-/// The errno behind the text of a `Tailscale-Connect-Error`, which ends in the words of Go's or gVisor's network
-/// stack. `None` where they are not known.
+/// The errno behind the text of a `Tailscale-Connect-Error`, which ends in the words of Go's or gVisor's network stack.
+/// `None` if they are unknown.
 pub(super) fn of_reason(reason: &str) -> Option<Errno> {
     const WORDS: [(&str, Errno); 12] = [
         ("refused", Errno::ECONNREFUSED),

@@ -1,4 +1,4 @@
-//! Why a tunnel failed, and which proxy is to blame. As an errno: `errno`. As text: `text`.
+//! Why a tunnel failed, and which proxy is at fault. As an errno: `errno`. As text: `text`.
 
 #![forbid(unsafe_code)]
 
@@ -11,11 +11,11 @@ use socks5_proto::Reply;
 /// A tunnel that was not established. `Display` is one clause for a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The position in the path of the proxy whose answer was awaited, or that could not be asked.
+    /// The position in the path of the proxy whose reply was awaited, or that could not be asked.
     pub hop: usize,
     pub kind: FailureKind,
-    /// The proxy had answered the greeting, and nothing of its reply to the request came: a timeout is then more likely
-    /// the fault of what it was asked to connect to.
+    /// The proxy had replied to the greeting, and nothing of its reply to the request had arrived: a timeout is then
+    /// more likely the fault of what it was asked to connect to.
     pub asked: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum FailureKind {
 }
 
 impl Failure {
-    /// A failure of which nothing is known about what was asked before.
+    /// A failure with nothing known about the requests before it.
     pub fn new(hop: usize, kind: FailureKind) -> Failure {
         Failure {
             hop,
@@ -62,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// Whether the proxy gave no reason: a retry may succeed (`proxy_retry`).
+    /// Whether the proxy gave no specific reason: a retry may succeed (`proxy_retry`).
     ///
     /// That is SOCKS5 reply 1, SOCKS4 reply 91, and HTTP 500, 502, 503 without a reason that names an errno.
     pub fn is_general(&self) -> bool {
@@ -76,7 +76,7 @@ impl Failure {
         }
     }
 
-    /// Whether proxychains-ng logs it as `<--denied`, which it keeps for what the proxy itself refuses. It logs a SOCKS5
+    /// Whether proxychains-ng logs it as `<--denied`, which it uses when the proxy itself refuses. It logs a SOCKS5
     /// failure reply as `<--socket error or timeout!`, like a proxy that does not answer.
     pub fn is_denial(&self) -> bool {
         match &self.kind {
@@ -95,12 +95,12 @@ impl Failure {
         }
     }
 
-    /// Who is dead, in a path of `path_len` proxies.
+    /// Who is at fault, in a path of `path_len` proxies.
     ///
-    /// A proxy that cannot reach the next one blames that one; the last proxy blames the target. A proxy that refuses
-    /// to serve us, sends an invalid reply or closes is itself at fault. A timeout is the fault of the next one where
-    /// the proxy had just answered the greeting, and else its own: with SOCKS4 and HTTP a proxy that hangs cannot be
-    /// told from a target that does, and the other proxies deserve a try.
+    /// If a proxy cannot reach the next one, that one is; if the last proxy cannot reach the target, the target is. A
+    /// proxy that refuses to serve us, sends an invalid reply or closes is at fault itself. A timeout is the fault of
+    /// the next hop if the proxy had just replied to the greeting, and else its own: with SOCKS4 and HTTP, a proxy that
+    /// hangs cannot be distinguished from a target that does, and the other proxies deserve a try.
     pub fn blame(&self, path_len: usize) -> Blame {
         if self.is_own_fault() {
             return Blame::Hop(self.hop);
@@ -118,9 +118,9 @@ impl Failure {
                 Reply::CommandNotSupported | Reply::AddressTypeNotSupported
             ),
             FailureKind::UnassignedReply(_) => false,
-            // 92 and 93: it wants an identd here, or one that says otherwise.
+            // 92 and 93: it requires an identd here, or one that gives another answer.
             FailureKind::Socks4(code) => *code != 91,
-            // It wants credentials, is no proxy, does not know CONNECT, or is busy itself.
+            // It requires credentials, is no proxy, does not support CONNECT, or is overloaded.
             FailureKind::Http { status, .. } => matches!(
                 status,
                 0..=399 | 400 | 401 | 405 | 407 | 408 | 429 | 501 | 505
@@ -146,7 +146,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(20);
 
-    /// Whom a failure of the first of two proxies accuses.
+    /// Who is at fault when the first of two proxies fails.
     const ITSELF: Blame = Blame::Hop(0);
     const NEXT: Blame = Blame::Hop(1);
 

@@ -1,4 +1,4 @@
-//! A failure in words, for a log line.
+//! A failure as text, for a log line.
 
 #![forbid(unsafe_code)]
 

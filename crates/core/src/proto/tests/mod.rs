@@ -10,12 +10,12 @@ use super::{Failure, FailureKind, Step, Tunnel};
 use crate::config::{Credentials, Endpoint, Proxy, ProxyKind, Secret};
 use crate::host::{Host, Target};
 
-/// How a tunnel ended, and what became of the bytes.
+/// The result of a tunnel, and where the bytes went.
 struct Run {
     sent: Vec<u8>,
     /// What the proxy sent and nobody read: it belongs to the program.
     left: Vec<u8>,
-    /// How many reads it took; a peek and the read of what it saw are two.
+    /// The number of reads; a peek and the read of what it saw are two.
     reads: usize,
     result: Result<(), Failure>,
 }
@@ -23,7 +23,7 @@ struct Run {
 /// Drives the tunnel against a proxy that sends `replies` and then `after`, whatever it receives, and then
 /// closes. `piece` gives the size of each write and read.
 ///
-/// Panics when a step asks for bytes beyond the reply it is in, or when steps do not come to an end.
+/// Panics when a step asks for bytes beyond the current reply, or when there is no end to the steps.
 fn run(
     tunnel: &mut Tunnel<'_>,
     replies: &[&[u8]],

@@ -1,4 +1,4 @@
-//! What holds for every path, every split of the replies, and every kind of garbage.
+//! Properties of every path, every split of the replies, and every kind of garbage.
 
 use super::*;
 use proptest::collection::vec;
@@ -98,11 +98,11 @@ fn drive(hops: &[Hop], replies: &[Vec<u8>], after: &[u8], sizes: &[usize], pipel
     run(&mut tunnel, &replies, after, || *sizes.next().unwrap())
 }
 
-/// What the hops reply, cut where a step may not read on.
+/// What the hops send, split where a step must stop reading.
 fn replies(hops: &[Hop], pipelined: bool) -> Vec<Vec<u8>> {
     hops.iter()
         .flat_map(|hop| match &hop.replies[..] {
-            // A chosen method and a reply, both to what one segment asked.
+            // A method selection and a reply, both to one segment.
             [method, reply] if pipelined => vec![[&method[..], reply].concat()],
             replies => replies.to_vec(),
         })
@@ -152,7 +152,7 @@ proptest! {
         sizes in sizes(),
         pipelined: bool,
     ) {
-        // `run` panics if it does not, or if a step asks for nothing.
+        // `run` panics if it does not, or if a step asks for no bytes.
         let run = drive(&hops, &[], &rubbish, &sizes, pipelined);
         if let Err(failure) = run.result {
             prop_assert!(failure.hop < hops.len());

@@ -36,7 +36,7 @@ fn asks_for_addresses_by_their_family() {
 #[test]
 fn gives_user_and_password_when_the_proxy_wants_them() {
     let with_user = proxy_with_user(ProxyKind::Socks5, b"me", b"secret");
-    // Some servers answer with the version of SOCKS, 5, and not with that of the subnegotiation.
+    // Some servers answer with the version of SOCKS, 5, in place of the subnegotiation's.
     for version in [1, 5] {
         let run = ask(
             &with_user,
@@ -163,7 +163,7 @@ fn pipelined_greeting_and_request_go_out_at_once() {
     assert_eq!(run.result, Ok(()));
     assert_eq!(run.sent.len(), 13);
     assert_eq!(run.left, b"hello");
-    // The method with the least of a reply, and the rest of the address.
+    // The method selection with the shortest reply, and the rest of the address.
     assert_eq!(run.reads, 2);
 }
 

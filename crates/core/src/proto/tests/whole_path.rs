@@ -40,7 +40,7 @@ fn a_raw_proxy_has_no_handshake() {
     let run = run(&mut tunnel, &[&[5, 0], SOCKS5_OPEN], b"x", || usize::MAX);
     assert_eq!(run.result, Ok(()));
     assert_eq!(run.left, b"x");
-    // The SOCKS5 proxy was asked for the raw one behind it.
+    // The SOCKS5 proxy was asked to connect to the raw one behind it.
     assert!(run.sent.ends_with(&[1, 127, 0, 0, 1, 0, 1]));
 }
 
@@ -95,7 +95,7 @@ fn a_timeout_blames_the_next_hop_only_after_a_greeting() {
     assert_eq!(silent_after(&[]), Blame::Hop(0));
     assert_eq!(silent_after(&[&[5]]), Blame::Hop(0));
     assert_eq!(silent_after(&[&[5, 0]]), Blame::Hop(1));
-    // It began to answer: it is not waiting for anybody.
+    // It had begun to reply: it was not waiting for another hop.
     assert_eq!(silent_after(&[&[5, 0], start]), Blame::Hop(0));
     assert_eq!(silent_after(&[&[5, 0], start, rest]), Blame::Hop(1));
     assert_eq!(
