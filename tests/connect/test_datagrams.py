@@ -24,15 +24,28 @@ def remote(conf):
 
 WAYS = ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofamily", "v6"]
 ODD_WAYS = ["longmsg", "longmmsg", "flagged", "flaggednofamily", "flaggedconnected"]
+CONTROL_WAYS = ["control", "controlmany", "controlnofamily", "controlmanynofamily"]
 
 
-@pytest.mark.parametrize("how", WAYS + ODD_WAYS)
+@pytest.mark.parametrize("how", WAYS + ODD_WAYS + CONTROL_WAYS)
 def test_a_datagram_to_a_fake_ip_is_refused(how, remote):
     answers, err = told(how, conf=remote)
     assert answers == {how: "-1 EHOSTUNREACH", "arrived": "0"}
     assert f"refused (EHOSTUNREACH): only TCP goes through the proxy, and this address stands for {NAME}\n" in err
     if how != "v6":
         assert told(how, conf=None, via="bare")[0] == {how: "1", "arrived": "1"}
+
+
+SUPERVISED_WAYS = ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofamily", "flagged", *CONTROL_WAYS]
+
+
+def test_a_static_programs_datagram_to_a_fake_ip_is_refused(remote):
+    """Under a supervisor. A static program has no names here: an address of the range that stands for none."""
+    result = run_probe("fake_datagrams", "127.9.9.9", *SUPERVISED_WAYS, conf=remote, via="supervised").ok()
+    answers = dict(line.split(" -> ") for line in result.out.splitlines())
+    refused = dict.fromkeys(SUPERVISED_WAYS, "-1 EHOSTUNREACH")
+    # The supervisor refuses MSG_FASTOPEN whatever the socket.
+    assert answers == {**refused, "flagged": "-1 EOPNOTSUPP", "arrived": "0"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket needs CAP_NET_RAW")

@@ -6,6 +6,8 @@
  *   nofamily           sendto, with the family AF_UNSPEC, which UDP takes for AF_INET
  *   v6                 to the IPv6 address for NAME
  *   together           sendmmsg: a byte to ::1 before it
+ *   control controlmany    sendmsg and sendmmsg, with control data (IP_TTL)
+ *   controlnofamily controlmanynofamily    the same, with the family AF_UNSPEC
  *   longmsg longmmsg   sendmsg and sendmmsg, with a msg_namelen beyond all addresses
  *   flagged flaggednofamily flaggedmany    with MSG_FASTOPEN, which is nothing to UDP: sendto, nofamily, together
  *   flaggedconnected   the same as flagged, on a socket that is connected to another
@@ -44,6 +46,19 @@ static long send_message(int fd, struct address *to, int many, int flags)
     for (int i = 0; i < 2; i++)
         messages[i].msg_hdr = (struct msghdr){.msg_name = &all[i]->any, .msg_namelen = all[i]->length, .msg_iov = &byte, .msg_iovlen = 1};
     return many ? sendmmsg(fd, messages, (unsigned)many, flags) : sendmsg(fd, &messages[0].msg_hdr, flags);
+}
+
+static long send_with_control(int fd, struct address *to, int many)
+{
+    struct iovec byte = {"x", 1};
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr header; } control = {0};
+    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_TTL};
+    memcpy(CMSG_DATA(&control.header), &(int){9}, sizeof(int));
+    struct mmsghdr message = {.msg_hdr = {
+        .msg_name = &to->any, .msg_namelen = to->length, .msg_iov = &byte, .msg_iovlen = 1,
+        .msg_control = &control, .msg_controllen = sizeof control,
+    }};
+    return many ? sendmmsg(fd, &message, 1, 0) : sendmsg(fd, &message.msg_hdr, 0);
 }
 
 static long send_many(int count, int at, struct address *to)
@@ -87,6 +102,11 @@ static long attempt(const char *how)
         return send_message(fd, &to, 1, 0);
     if (strcmp(how, "together") == 0)
         return send_message(socket(AF_INET6, SOCK_DGRAM, 0), &six, 2, 0);
+    if (strncmp(how, "control", 7) == 0) {
+        if (strstr(how, "nofamily"))
+            to.any.sa_family = AF_UNSPEC;
+        return send_with_control(fd, &to, strstr(how, "many") != NULL);
+    }
     if (strncmp(how, "long", 4) == 0) {
         to.length = 200;
         return send_message(fd, &to, strcmp(how, "longmmsg") == 0, 0);

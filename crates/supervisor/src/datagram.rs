@@ -72,7 +72,13 @@ impl Supervisor {
                 let socket = of.socket.fd();
                 return self.answerer.send(of.cookie, socket, &bytes, &address);
             }
-            self.send(of.socket.fd(), &bytes, call.argument(3), Some(&address))
+            self.send(
+                of.socket.fd(),
+                &bytes,
+                &[],
+                call.argument(3),
+                Some(&address),
+            )
         });
         match sent {
             Ok(sent) => Reply::Value(sent as i64),
@@ -84,6 +90,7 @@ impl Supervisor {
         &self,
         socket: Fd,
         bytes: &[u8],
+        control: &[u8],
         flags: i32,
         to: Option<&SockAddr>,
     ) -> Result<usize, Errno> {
@@ -101,7 +108,10 @@ impl Supervisor {
                 return Err(errno);
             }
         }
-        crate::sys::send_to(socket, bytes, flags, to)
+        match control.is_empty() {
+            true => crate::sys::send_to(socket, bytes, flags, to),
+            false => crate::sys::send_message(socket, bytes, control, flags, to),
+        }
     }
 
     pub fn send_message(&mut self, call: &Call) -> Reply {
@@ -148,19 +158,8 @@ impl Supervisor {
         if !self.listener.is_waiting(call.id) {
             return Err(Errno::EINTR);
         }
-        let to = message.to.as_ref();
-        if message.control.is_empty() {
-            return self.send(of.socket.fd(), &message.bytes, flags, to);
-        }
-        if let Some(inet) = to.and_then(SockAddr::inet) {
-            if self.answerer.is_for(inet) {
-                return Err(tailchain_core::route::RAW_DNS_ERROR);
-            }
-            if let Some((errno, _)) = self.router.refusal_of_datagram(inet) {
-                return Err(errno);
-            }
-        }
-        crate::sys::send_message(of.socket.fd(), &message.bytes, &message.control, flags, to)
+        let Message { to, bytes, control } = &message;
+        self.send(of.socket.fd(), bytes, control, flags, to.as_ref())
     }
 }
 
