@@ -1,7 +1,7 @@
 #!/bin/bash
 # usage: packaging/libraries.sh DIRECTORY GLIBC [MUSL]
 #
-# Puts the library for programs that run on glibc, and the one for those on musl, where the commands look for them
+# Puts the libraries for programs that run on glibc and on musl where the commands look for them
 # (crates/preflight/src/library.rs).
 set -euo pipefail
 
@@ -10,11 +10,11 @@ install -D -m 644 "$2" "$directory/libtailchain.so"
 (($# > 2)) || exit 0
 install -D -m 644 "$3" "$directory/musl/libtailchain.so"
 
-# One path for both loaders. To musl's, $LIB is the name of this directory.
+# One path for both loaders. musl's does not expand $LIB: it is the name of this directory.
 both=$directory/by-libc
 mkdir -p "$both/\$LIB"
 ln -sf ../../musl/libtailchain.so "$both/\$LIB/libtailchain.so"
-# To glibc's it is its own library directory: what distributions call that.
+# glibc's expands it to its own library directory, whose name depends on the distribution.
 for name in lib lib32 lib64 libx32 lib/x86_64-linux-gnu lib/aarch64-linux-gnu; do
     mkdir -p "$both/$name"
     ln -srf "$directory/libtailchain.so" "$both/$name/libtailchain.so"

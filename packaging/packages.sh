@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # Sourced by packaging/build: one function for each kind of package. Each takes the ARCHITECTURE.
 
-# Owners, order and times do not depend on who builds when.
+# Owners, order and timestamps do not depend on the build.
 reproducible_tar() {
     tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -czf "$@"
 }
 
-# archive ARCHITECTURE: what TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack names.
+# archive ARCHITECTURE: for TAILCHAIN_BUILD_ARCHIVE_URL of the buildpack.
 archive() {
     reproducible_tar "$OUT/tailchain-$VERSION-$1.tgz" -C "$(files "$1" dyno)" bin lib
 }
 
-# deb ARCHITECTURE: with dpkg-deb alone, since all is built.
+# deb ARCHITECTURE: with dpkg-deb alone, since everything is built already.
 deb() {
     local debian triplet=$1-linux-gnu root=$OUT/$1/deb documentation=$OUT/documentation share
     case $1 in
@@ -24,12 +24,12 @@ deb() {
     install -D -m 755 -t "$root/usr/bin" "$(files "$1" system)"/bin/*
     mkdir -p "$root/usr/lib"
     cp -R --no-dereference "$(files "$1" system)/lib" "$root/usr/lib/tailchain"
-    # The name that LD_PRELOAD lines have for Debian's libproxychains4, and proxychains-ng's own.
+    # The names that LD_PRELOAD lines use for Debian's libproxychains4, and for proxychains-ng's own library.
     mkdir -p "$root/usr/lib/$triplet"
     ln -s ../tailchain/libtailchain.so "$root/usr/lib/$triplet/libproxychains.so.4"
     ln -s libtailchain.so "$root/usr/lib/tailchain/libproxychains4.so"
     install -D -m 644 -t "$root/usr/include" include/tailchain.h
-    # Debian's name: whoever has one from proxychains4 keeps it.
+    # Debian's name: a config of the package proxychains4 is kept.
     install -D -m 644 conf/proxychains.conf "$root/etc/proxychains4.conf"
     install -D -m 644 -t "$share/man/man1" "$documentation"/man1/*
     install -D -m 644 -t "$share/man/man5" "$documentation"/man5/*
@@ -47,18 +47,19 @@ deb() {
         -e "s/@size@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" packaging/debian/control >"$root/DEBIAN/control"
     echo /etc/proxychains4.conf >"$root/DEBIAN/conffiles"
     (cd "$root" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
-    # xz: dpkg of Debian 11 knows no zstd.
+    # xz: dpkg of Debian 11 does not support zstd.
     dpkg-deb --root-owner-group -Zxz --build "$root" "$OUT/tailchain_${VERSION}_$debian.deb" >/dev/null
 }
 
-# In the format that deb-changelog(5) wants; CHANGELOG.md has the words.
+# In the format of deb-changelog(5); CHANGELOG.md has the text.
 changelog() {
     printf 'tailchain (%s) unstable; urgency=medium\n\n' "$VERSION"
     printf '  * See CHANGELOG.md of the source.\n\n'
     printf ' -- %s  %s\n' "$MAINTAINER" "$(date -Ru -d "@$SOURCE_DATE_EPOCH")"
 }
 
-# wheel ARCHITECTURE: one for either libc. A wheel has no symbolic links, and so none for children of the other libc.
+# wheel ARCHITECTURE: one for each libc. A wheel has no symbolic links, and so no library for children of the other
+# libc.
 wheel() {
     local libc
     for libc in glibc musl; do
@@ -73,7 +74,7 @@ npm_package() {
     for architecture; do
         mkdir -p "$root/$architecture"
         cp -R "$(files "$architecture" system)/." "$root/$architecture"
-        # npm passes over symbolic links.
+        # npm skips symbolic links.
         rm -rf "$root/$architecture/lib/by-libc"
     done
     for name in proxychains4 tailchain; do

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Files from the network, and their checksums.
+# Downloads, and checksums.
 
-# fetch URL FILE: FILE is there complete, or not at all. Failure leaves curl's reason in FETCH_ERROR.
+# fetch URL FILE: FILE is complete, or absent. On failure curl's reason is in FETCH_ERROR.
 fetch() {
     local options=(--fail --silent --show-error --location --retry 3 --connect-timeout 20 --max-time 600)
-    # No redirect leads from https to anything else. A mirror of the user's may speak http.
+    # Redirects from https must lead to https. A user's mirror may use http.
     case $1 in
         https://*) options+=(--proto '=https') ;;
         *) options+=(--proto '=https,http,file' --proto-redir '=https,http') ;;
@@ -12,14 +12,14 @@ fetch() {
     if FETCH_ERROR=$(curl "${options[@]}" --output "$2.part" "$1" 2>&1); then
         mv "$2.part" "$2"
     else
-        # One line for each attempt: the last is how it ended.
+        # One line for each attempt: the last one is the outcome.
         FETCH_ERROR=${FETCH_ERROR##*$'\n'}
         rm -f "$2.part"
         return 1
     fi
 }
 
-# download URL FILE ADVICE: as fetch, and a failure ends the build.
+# download URL FILE ADVICE: as fetch, but a failure ends the build.
 download() {
     fetch "$1" "$2" || fail "Cannot download $1" "$FETCH_ERROR" "$3"
 }
@@ -29,7 +29,7 @@ has_checksum() {
     [[ -f $1 ]] && echo "$2  $1" | sha256sum --check --status
 }
 
-# The SHA-256 that a .sha256 file begins with; some have the file's name behind it.
+# The SHA-256 at the start of a .sha256 file; in some the file's name follows.
 read_checksum() {
     local sum
     read -r sum _ <"$1" || true
@@ -37,7 +37,7 @@ read_checksum() {
     echo "${sum,,}"
 }
 
-# require_checksum FILE SHA256 URL: else the file goes, and the build ends.
+# require_checksum FILE SHA256 URL: on a mismatch removes the file and ends the build.
 require_checksum() {
     has_checksum "$1" "$2" && return
     local got

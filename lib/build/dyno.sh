@@ -3,7 +3,7 @@
 
 PROFILE_SCRIPT=heroku-tailscale-buildpack.sh
 
-# install_scripts DIRECTORY SCRIPTS: those that a running app has, beside Tailscale's programs.
+# install_scripts DIRECTORY SCRIPTS: those that a running app needs, beside Tailscale's programs.
 install_scripts() {
     step "Installing the start script"
     install -m 755 "$2"/heroku-tailscale-*.sh "$1/"
@@ -17,7 +17,7 @@ install_dyno_scripts() {
     if is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D; then
         note "dynos do not run it by themselves: source vendor/tailscale/heroku-tailscale-start.sh in .profile"
     else
-        # shellcheck disable=SC2016 # $HOME is the dyno's.
+        # shellcheck disable=SC2016 # $HOME is expanded on the dyno.
         echo '. "$HOME/vendor/tailscale/heroku-tailscale-start.sh"' >>"$1/$PROFILE_SCRIPT"
     fi
 }

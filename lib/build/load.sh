@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# All that a build does, for bin/compile and bin/build.
+# Loads all parts of a build, for bin/compile and bin/build.
 
 lib=${BASH_SOURCE[0]%/*}
 # shellcheck source=lib/build/output.sh

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Output of a build, in the format of Heroku's buildpacks.
+# A build's output, in the format of Heroku's buildpacks.
 
 step() {
     echo "-----> $*"
@@ -18,7 +18,7 @@ warn() {
     printf ' !     %s\n' "$@" >&2
 }
 
-# fail LINE…: what went wrong, then what to do about it.
+# fail LINE…: what went wrong, then how to fix it.
 fail() {
     warn "$@"
     exit 1

@@ -1,26 +1,26 @@
 # shellcheck shell=bash
 # A Rust toolchain that can build tailchain.
 
-# has_cargo MINIMUM: whether the cargo of the PATH will do.
+# has_cargo MINIMUM: whether the cargo in PATH is new enough.
 has_cargo() {
     local version
     version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
     [[ -n $version && $(printf '%s\n' "$1" "$version" | sort -V | head -n 1) == "$1" ]]
 }
 
-# Not the newest: a build must not begin to fail by itself, for a lint that the next compiler has. LINTED_RUST of the
-# Makefile is this release.
+# Pinned: a build must not start to fail because a new compiler was released. LINTED_RUST in the Makefile is the same
+# release.
 RUST_VERSION=1.99.1
 
-# The installer, and its checksums as Rust's own container images have them.
+# The installer, and its checksums as in Rust's official container images.
 RUSTUP_RELEASE=https://static.rust-lang.org/rustup/archive/1.28.2
 declare -A RUSTUP_SHA256=(
     [x86_64]=20a06e644b0d9bd2fbdbfd52d42540bdde820ea7df86e92e533c073da0cdd43c
     [aarch64]=e3853c5a252fca15252d07cb23a1bdd9377a8c6f3efa01531109281ae47f841c
 )
 
-# need_cargo MINIMUM SCRATCH: puts one into the PATH; what is installed for that ends with the build. It is 700 MB, and
-# needed again only when tailchain or the stack changes.
+# need_cargo MINIMUM SCRATCH: puts a cargo into PATH; one that is installed for this is removed after the build. It
+# takes 700 MB, and is needed again only when tailchain or the stack changes.
 need_cargo() {
     has_cargo "$1" && return
     export CARGO_HOME="$2/cargo" RUSTUP_HOME="$2/rustup"

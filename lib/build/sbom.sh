@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What is in a layer, as CycloneDX has it (ECMA-424).
+# The bill of materials of a layer, in CycloneDX format (ECMA-424).
 
 # sbom COMPONENT…: each is "TYPE NAME VERSION PURL".
 sbom() {
@@ -14,7 +14,7 @@ sbom() {
     echo ']}'
 }
 
-# The packages that a Cargo.lock names, but for our own.
+# The packages in a Cargo.lock, except our own.
 crates() {
     awk -F '"' '
         /^\[\[package\]\]/ { name = version = "" }

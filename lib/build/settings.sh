@@ -10,12 +10,12 @@ BUILD_SETTINGS=(
     TAILSCALE_BUILD_PROXYCHAINS_REPO
     TAILCHAIN_BUILD_ARCHIVE_URL
     TAILCHAIN_BUILD_ARCHIVE_SHA256
-    # rustup's own, for who fetches Rust from a mirror.
+    # rustup's own variables, for users who install Rust from a mirror.
     RUSTUP_UPDATE_ROOT
     RUSTUP_DIST_SERVER
 )
 
-# read_settings DIRECTORY: a variable for each setting, exported, without blanks around the value.
+# read_settings DIRECTORY: exports a variable for each setting, without surrounding blanks.
 read_settings() {
     local name value
     for name in "${BUILD_SETTINGS[@]}"; do
@@ -25,14 +25,14 @@ read_settings() {
     done
 }
 
-# A value that is not understood ends the build here, not after minutes of it.
+# An invalid value ends the build now, not minutes later.
 check_settings() {
     is_on TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D || true
     [[ ${TAILSCALE_BUILD_TS_SHA256:-0000} =~ ^([0-9a-fA-F]{64}|0000)$ ]] ||
         fail "TAILSCALE_BUILD_TS_SHA256 is \`$TAILSCALE_BUILD_TS_SHA256\`: set it to the SHA-256 checksum of the release's .tgz."
 }
 
-# is_on NAME: whether the variable of that name says yes.
+# is_on NAME: whether the variable NAME is true.
 is_on() {
     local value=${!1:-}
     case ${value,,} in

@@ -1,30 +1,31 @@
 # shellcheck shell=bash
-# Tailscale's signatures of its releases, as `tailscale update` checks them: a root key, which is in this buildpack, signs
-# the keys of the day (distsign.pub), and one of those signs the release. Whoever can change files on the server, or on
-# the way, can then change no release.
+# Verifies Tailscale's release signatures like `tailscale update`: a root key, which this buildpack contains, signs the
+# current signing keys (distsign.pub), and one of those signs the release. So neither the server nor a machine in the
+# middle can alter a release.
 
-# The root keys, in base64: Ed25519 (RFC 8032).
+# The root keys, base64: Ed25519 (RFC 8032).
 TAILSCALE_ROOTS="${BASH_SOURCE[0]%/*}/../tailscale-roots"
 
-# can_verify: whether there is an openssl that knows what is needed.
+# can_verify: whether there is an openssl with the necessary algorithms.
 can_verify() {
     openssl dgst -blake2s256 -binary </dev/null >/dev/null 2>&1 && openssl pkeyutl -help 2>&1 | grep -q -- -rawin
 }
 
-# verify_release URL FILE BASE DIRECTORY: whether FILE, which came from URL, is signed; BASE is where distsign.pub is, DIRECTORY
-# for our own files. 0: it is. 1: it is not. 2: there is no signature, and FETCH_ERROR says why.
+# verify_release URL FILE BASE DIRECTORY: verifies the signature of FILE, downloaded from URL; distsign.pub is below
+# BASE, our own files go to DIRECTORY. Returns 0 if it is valid, 1 if not, 2 if there is no signature (FETCH_ERROR has
+# the reason).
 verify_release() {
     local message="$4/message"
     fetch "$3/distsign.pub" "$4/keys" && fetch "$3/distsign.pub.sig" "$4/keys.sig" && fetch "$1.sig" "$4/sig" || return 2
     signed_by_any "$TAILSCALE_ROOTS" "$4/keys" "$4/keys.sig" || return 1
-    # What is signed is a hash, and the length in eight bytes, the lowest first.
+    # The signed message is a hash, then the length as eight bytes, little-endian.
     openssl dgst -blake2s256 -binary "$2" >"$message" || return 1
     little_endian "$(stat --format=%s "$2")" >>"$message"
     grep -v -e '^---' "$4/keys" >"$4/keys.base64" || true
     signed_by_any "$4/keys.base64" "$message" "$4/sig"
 }
 
-# signed_by_any KEYS FILE SIGNATURE: KEYS has a key in base64 on each line.
+# signed_by_any KEYS FILE SIGNATURE: KEYS has one base64 key per line.
 signed_by_any() {
     local key
     while read -r key; do
@@ -33,7 +34,7 @@ signed_by_any() {
     return 1
 }
 
-# The bytes before the key make it what openssl reads (RFC 8410 section 4).
+# This prefix makes the key a DER structure that openssl reads (RFC 8410 section 4).
 signed_by() {
     local public="$2.key"
     {

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# tailchain: the launcher, the command and the library, out of a release archive or built here.
+# tailchain: the launcher, the command and the library, from a release archive or built here.
 
-# Where it will be in a slug. The launcher knows its library and config by these paths. A layer has another place.
+# Its path in a slug, by which the launcher finds its library and config. A layer has another path.
 DYNO_PREFIX=${DYNO_PREFIX:-/app/vendor/proxychains-ng}
 
 TAILCHAIN_FILES=(bin/proxychains4 bin/tailchain lib/libtailchain.so)
 
-# install_tailchain DIRECTORY CACHE BUILDPACK SCRATCH: the cache keeps what was built, a few MB, and nothing that it was built
-# with.
+# install_tailchain DIRECTORY CACHE BUILDPACK SCRATCH: the cache keeps the result, a few MB, not the tools that built
+# it.
 install_tailchain() {
     local source released
     released=$(released_archive "$3/archives.sha256")
     mkdir -p "$1/bin" "$1/lib" "$1/conf" "$2"
-    # Of buildpacks before this one, and of their builds that failed.
+    # Left by earlier versions of this buildpack, and by their failed builds.
     rm -rf "$2/cargo" "$2/rustup" "$2/target" "$2/repository" "$2/new"
     if [[ -n ${TAILCHAIN_BUILD_ARCHIVE_URL:-} ]]; then
         tailchain_from_archive "$1" "$2"
@@ -20,18 +20,18 @@ install_tailchain() {
         tailchain_from_release "$1" "$2" "${released##* }" "${released%% *}"; then
         :
     else
-        # A line of its own: inside of an argument its failure would go unnoticed.
+        # On a line of its own: inside an argument its failure would be ignored.
         source=$(tailchain_source "$4" "$3")
         tailchain_from_source "$1" "$2" "$source" "$4"
     fi
     require_that_it_runs "$1"
-    # The name that an LD_PRELOAD line of proxychains-ng has.
+    # The name that LD_PRELOAD lines for proxychains-ng use.
     ln -s libtailchain.so "$1/lib/libproxychains4.so"
-    # Where profile.sh lets tailscaled listen.
+    # The address where profile.sh makes tailscaled listen.
     sed 's/^socks5 127\.0\.0\.1 1055$/socks5 127.0.0.2 1055/' "$3/conf/proxychains.conf" >"$1/conf/proxychains.conf"
 }
 
-# A library that cannot be loaded is no error to the loader: the app would run, and bypass the tailnet.
+# The loader ignores a library that it cannot load: the app would run, and bypass the tailnet.
 require_that_it_runs() {
     local said libc
     libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || true)
@@ -42,19 +42,19 @@ require_that_it_runs() {
         "The archive must be for $(uname -m) and for ${libc:-the C library here}: make it on a system with this C library or an older one."
 }
 
-# try_out DIRECTORY: silent if all is well.
+# try_out DIRECTORY: prints nothing on success.
 try_out() {
     "$1/bin/tailchain" --version >/dev/null &&
         TAILCHAIN_BYPASS="trying it out" PROXYCHAINS_QUIET_MODE=1 LD_PRELOAD="$1/lib/libtailchain.so" /bin/true
 }
 
-# released_archive FILE: its line for this architecture, `SHA256  URL`. The file is there once there is a release
+# released_archive FILE: the line for this architecture, `SHA256  URL`. FILE exists once there is a release
 # (packaging/archives writes it).
 released_archive() {
     [[ ! -f $1 ]] || grep -E "^[0-9a-f]{64}  [^ ]*-$(uname -m)\.tgz$" "$1" | tail -n 1 || true
 }
 
-# tailchain_from_release DIRECTORY CACHE URL SHA256: false where it cannot be had. One that is wrong ends the build.
+# tailchain_from_release DIRECTORY CACHE URL SHA256: false if it cannot be downloaded. A wrong checksum ends the build.
 tailchain_from_release() {
     local archive="$2/archive.tgz"
     step "Installing tailchain"
@@ -91,7 +91,7 @@ unpack_archive() {
         fail "$3 is no release of tailchain: ${TAILCHAIN_FILES[*]} are not all in it." "\`make archive\` makes one."
 }
 
-# tailchain_source SCRATCH BUILDPACK: the directory to build. Messages go to stderr.
+# tailchain_source SCRATCH BUILDPACK: prints the directory to build. Messages go to stderr.
 tailchain_source() {
     local repository=${TAILSCALE_BUILD_PROXYCHAINS_REPO:-} clone="$1/repository"
     if [[ -n $repository ]]; then
@@ -108,7 +108,7 @@ tailchain_source() {
     echo "$2"
 }
 
-# tailchain_from_source DIRECTORY CACHE SOURCE SCRATCH: what was built from the same source is in the cache.
+# tailchain_from_source DIRECTORY CACHE SOURCE SCRATCH: uses the cached result of the same source, if there is one.
 tailchain_from_source() {
     local key built minimum
     key=$(source_key "$3") || fail "The sources of tailchain in $3 are not complete; the reason is above."
@@ -128,7 +128,7 @@ tailchain_from_source() {
     cp -R "$built/." "$1/"
 }
 
-# Everything that the result depends on: sources, architecture, and the stack with its libc.
+# All that the result depends on: sources, architecture, and the stack with its libc.
 source_key() {
     {
         echo "${STACK:-} $(uname -m) $DYNO_PREFIX"
@@ -136,13 +136,13 @@ source_key() {
     } | sha256sum | cut -d' ' -f1
 }
 
-# What cargo reads of the current directory.
+# The files that cargo reads in the current directory.
 source_files() {
     find Cargo.toml Cargo.lock build.rs cbindgen.toml conf src crates -type f -print0
 }
 
-# build_tailchain SOURCE SCRATCH: into SCRATCH/new. TAILCHAIN_BUILD_TARGET_DIR saves tests of this
-# buildpack the time to compile everything each time.
+# build_tailchain SOURCE SCRATCH: builds into SCRATCH/new. With TAILCHAIN_BUILD_TARGET_DIR this buildpack's tests avoid
+# compiling everything each time.
 build_tailchain() {
     local target="${TAILCHAIN_BUILD_TARGET_DIR:-$2/target}"
     note "building it with $(cargo --version); this takes some minutes, once"

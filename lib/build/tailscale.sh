@@ -3,7 +3,7 @@
 
 TAILSCALE_RELEASES=https://pkgs.tailscale.com/stable
 
-# By the names that Tailscale's downloads have.
+# The architecture as Tailscale's downloads name it.
 tailscale_architecture() {
     case $(uname -m) in
         x86_64) echo amd64 ;;
@@ -12,9 +12,9 @@ tailscale_architecture() {
     esac
 }
 
-# newest_tailscale RELEASES ARCHITECTURE CACHE ERROR: the version that the index of releases calls the current one. Without
-# the index a version from the cache will do: a build need not fail because a web site does. What is wrong with the index
-# is in the file ERROR.
+# newest_tailscale RELEASES ARCHITECTURE CACHE ERROR: the current version according to the index of releases. If the
+# index is unavailable, a cached version is used: a web site's outage need not fail a build. The reason is written to
+# the file ERROR.
 newest_tailscale() {
     local index="$3/index.json" newest='' cached
     if fetch "$1/?mode=json" "$index"; then
@@ -57,8 +57,8 @@ install_tailscale() {
             "Set TAILSCALE_BUILD_TS_VERSION to another version."
 }
 
-# cached_release URL FILE BASE SCRATCH: the only release in the cache, with the checksum that the cache or the source has
-# for it; BASE is where the signing keys are.
+# cached_release URL FILE BASE SCRATCH: uses the cached release, verified with the checksum from the cache or the
+# source; the signing keys are below BASE.
 cached_release() {
     local advice="Check TAILSCALE_BUILD_TS_VERSION, TAILSCALE_BUILD_TS_TARGETARCH, TAILSCALE_BUILD_MIRROR; build again."
     local sum pinned=${TAILSCALE_BUILD_TS_SHA256:-}
@@ -76,16 +76,16 @@ cached_release() {
         sum=$(read_checksum "$2.sum") || fail "$1.sha256 is not a SHA-256 checksum" "$advice"
         download "$1" "$2" "$advice"
         require_checksum "$2" "$sum" "$1"
-        # Who names the checksum has it from elsewhere.
+        # A checksum in the settings comes from another source.
         [[ -n $pinned ]] || require_signature "$1" "$2" "$3" "$4"
-        # Last: a release without its checksum is not used.
+        # Last: a release that was not verified must not be used.
         mv "$2.sum" "$2.sha256"
     fi
     find "${2%/*}" -type f ! -path "$2" ! -path "$2.sha256" -delete
 }
 
-# require_signature URL FILE BASE SCRATCH: the checksum comes from where the file comes from, and proves no more than that
-# it arrived whole. Mirrors may lack signatures, as releases before 1.50 do; the newest of Tailscale's own has one.
+# require_signature URL FILE BASE SCRATCH: the checksum comes from the same server as the file, and proves only that the
+# download is complete. Mirrors may lack signatures, as do releases before 1.50; Tailscale's current releases have them.
 require_signature() {
     local status=0 advice="Set TAILSCALE_BUILD_TS_SHA256 to a checksum that you trust, or build again."
     if ! can_verify; then

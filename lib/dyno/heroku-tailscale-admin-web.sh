@@ -1,15 +1,15 @@
 #!/bin/bash
-# heroku-tailscale-admin-web.sh COMMAND…: serves an app to the tailnet only, by HTTPS under a name of its own.
+# heroku-tailscale-admin-web.sh COMMAND…: serves an app to the tailnet only, over HTTPS and under its own name.
 #
 #   TAILSCALE_ADMIN_HOSTNAME   the machine's name in the tailnet
 #   TAILSCALE_ADMIN_PORT       where COMMAND listens on 127.0.0.1 (8000)
-#   TAILSCALE_CERT_RESTORE     a shell command that fills $TAILSCALE_CERT_DIR with what was stored
+# TAILSCALE_CERT_RESTORE     a shell command that restores $TAILSCALE_CERT_DIR from storage
 #   TAILSCALE_CERT_STORE       a shell command that stores $TAILSCALE_CERT_DIR
-#   TAILSCALE_API_KEY          to remove machines that had the name before
-#   TAILSCALE_API_URL          Tailscale's API, unless another is named
+# TAILSCALE_API_KEY          to remove older machines of that name
+# TAILSCALE_API_URL          Tailscale's API, by default the public one
 #
-# Let's Encrypt gives the same name few certificates a week, and a dyno's disk is empty at each start: without
-# the two CERT commands a few restarts use them up.
+# Let's Encrypt issues only a few certificates a week for one name, and a dyno's disk is empty at each start: without
+# the two CERT commands a few restarts exhaust that limit.
 set -euo pipefail
 
 say() {
@@ -21,19 +21,19 @@ fail() {
     exit 1
 }
 
-# What the node says about itself: self FIELD.
+# self FIELD: a field of the node's own status.
 self() {
     tailscale status --json --peers=false | jq --raw-output ".Self.$1"
 }
 
-# api METHOD PATH. The key goes by a file descriptor: arguments can be seen by other processes.
+# api METHOD PATH. The key is passed through an fd: arguments are visible to other processes.
 api() {
     curl --fail --silent --show-error --max-time 30 --request "$1" \
         --config <(printf 'user = "%s:"\n' "$TAILSCALE_API_KEY") \
         "${TAILSCALE_API_URL:-https://api.tailscale.com/api/v2}/$2"
 }
 
-# The name is freed for us: two machines cannot have it, and the later one would be NAME-1.
+# Free the name: two machines cannot share it, and the later one would be called NAME-1.
 remove_previous() {
     local own devices id
     own=$(self ID)
@@ -47,7 +47,7 @@ remove_previous() {
     done
 }
 
-# A new name reaches this node by way of the control server.
+# A new name reaches this node through the control server.
 wait_for_name() {
     local domain
     for _ in {1..60}; do
@@ -75,7 +75,7 @@ chmod 700 "$TAILSCALE_CERT_DIR"
 
 if [[ -n ${TAILSCALE_CERT_RESTORE:-} ]]; then
     say "Restoring certificates"
-    # The first start ever has nothing to restore; a new certificate is issued then.
+    # The very first start has nothing to restore; a new certificate is issued then.
     bash -c "$TAILSCALE_CERT_RESTORE" || say "Nothing was restored (exit status $?)"
 fi
 [[ -z ${TAILSCALE_API_KEY:-} ]] || remove_previous
@@ -86,7 +86,7 @@ domain=$(wait_for_name)
 say "Checking the certificate of $domain"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# tailscaled takes the one in TAILSCALE_CERT_DIR while it is valid, else it has one issued and puts it there.
+# tailscaled uses the certificate in TAILSCALE_CERT_DIR while it is valid; else it gets a new one and stores it there.
 tailscale cert --cert-file="$scratch/crt" --key-file="$scratch/key" "$domain" ||
     fail "There is no certificate for $domain. Is HTTPS enabled in the tailnet's DNS settings?"
 rm -rf "$scratch"
@@ -97,7 +97,7 @@ fi
 
 tailscale serve --bg --https=443 "http://127.0.0.1:$port" >&2
 tailscale serve status >&2
-# A secret that the app has no use for.
+# A secret that the app does not need.
 unset TAILSCALE_API_KEY
 vendor=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 exec proxychains4 -f "$vendor/proxychains-ng/conf/proxychains.conf" "$@"

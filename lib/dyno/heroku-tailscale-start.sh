@@ -1,11 +1,11 @@
 #!/bin/bash
-# Starts Tailscale on a dyno and waits until its proxy can be used; what goes wrong ends the dyno.
+# Starts Tailscale on a dyno and waits until its proxy is ready; a failure ends the dyno.
 #
-# To be sourced, by .profile.d or an app's .profile; executed, it serves the shell that called it as well, but
-# cannot change that shell's variables. `set -e` would stay with the shell that sources this.
+# To be sourced, by .profile.d or an app's .profile. Executed, it also works for the shell that called it, but cannot
+# change that shell's variables. No `set -e`: it would persist in the shell that sources this.
 #
-# ALL_PROXY is not exported. The programs that honour it (curl, pip, requests) would send everything through
-# tailscaled, which connects to the rest of the internet itself: that works, and is a detour. proxychains4 asks its
+# ALL_PROXY is not exported. The programs that honour it (curl, pip, requests) would send all traffic through
+# tailscaled, which connects to the rest of the internet itself: that works, but is a detour. proxychains4 uses its
 # config instead.
 
 tailscale_start() {
@@ -26,16 +26,16 @@ tailscale_start() {
             echo " !     executing it, or proxychains4 goes on without a proxy." >&2
         }
     fi
-    # Start scripts before this one read the name without the S.
+    # Earlier start scripts read the name without the S.
     if [[ -n ${TAILSCALE_ADVERTISE_EXIT_NODE:-} && -z ${TAILSCALE_ADVERTISE_EXIT_NODES:-} ]]; then
         export TAILSCALE_ADVERTISE_EXIT_NODES="$TAILSCALE_ADVERTISE_EXIT_NODE"
     fi
 
-    # Certificates and the socket, with which the node can be told anything, are for this user alone.
+    # Certificates and tailscaled's socket, which gives full control of it, are only for this user.
     (umask 077 && mkdir -p "$TAILSCALE_FILES_DIR" "${TAILSCALE_SOCKET%/*}")
     echo "-----> Starting Tailscale" >&2
     tailchain tailscale up --watch "$watch" || return
-    # From here on the app's shell, and so the app, has placeholders in place of the secrets.
+    # From here on the app's shell, and so the app, has placeholders instead of the secrets.
     hidden=$(tailchain tailscale hide) || return
     eval "$hidden"
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# heroku-tailscale-test.sh [URL]: fetches a page of the tailnet, hello.ts.net unless another is named.
+# heroku-tailscale-test.sh [URL]: fetches a page from the tailnet, by default from hello.ts.net.
 set -euo pipefail
 
 url=${1:-http://hello.ts.net}
