@@ -21,8 +21,8 @@ use crate::state::{Libc, State};
 use core::ffi::c_void;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tailchain_core::dial::blocking::{Blocking, Step};
-use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::blocking::{Blocking, Sleep, Step};
+use tailchain_core::dial::driver::{Driver, Mode, Outcome};
 use tailchain_core::dial::endpoint::Family;
 use tailchain_core::dial::{replacement, Dial};
 use tailchain_core::errno::Errno;
@@ -193,7 +193,7 @@ pub fn begin(
         slept_from: now,
         signals,
     };
-    let step = attempt.dial.begin();
+    let step = attempt.dial.advance();
     attempt.go_on(step)
 }
 
@@ -278,7 +278,7 @@ pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
         };
     }
     ASLEEP.leave(resumed.state);
-    // SAFETY: the box that `go_on` gave away, which comes back once: here or to `leave`.
+    // SAFETY: the box that `sleep` gave away, which comes back once: here or to `leave`.
     let call = unsafe { Box::from_raw(resumed.state.cast::<Call>()) };
     match *call {
         Call {
@@ -396,7 +396,7 @@ impl Attempt {
         let long = sys::now().saturating_sub(self.slept_from) >= LONG;
         // A signal handler may have replaced the socket.
         if (long || slept.is_err()) && !self.is_same() {
-            return self.finish(Err(Errno::EBADF));
+            return self.finish(Errno::EBADF.into());
         }
         if self.waited.as_ref().is_some_and(Waited::is_aborted) {
             let step = self.dial.abandon(Errno::ECONNRESET);
@@ -414,47 +414,59 @@ impl Attempt {
         self.go_on(step)
     }
 
-    fn go_on(mut self, step: Step) -> Verdict<()> {
-        if let Some(socket) = self.dial.driver.take_opened() {
-            let cookie = match self.own {
-                Some(own) if socket == self.socket() => {
-                    peer::remember_by(self.state, own, self.dialled);
-                    Some(own)
+    fn go_on(mut self, mut step: Step) -> Verdict<()> {
+        loop {
+            match step {
+                Step::Opened(socket) => {
+                    self.remember_peer(socket);
+                    step = self.dial.advance();
                 }
-                _ => peer::remember(self.state, socket, self.dialled),
+                Step::Finished(outcome) => return self.finish(outcome),
+                Step::LimitOver => {
+                    return Verdict::Fail(self.continue_in_background(Errno::EINPROGRESS))
+                }
+                Step::Sleep(sleep) => return self.sleep(sleep),
+            }
+        }
+    }
+
+    fn remember_peer(&mut self, socket: Fd) {
+        let is_own = socket == self.socket();
+        let cookie = match self.own {
+            Some(own) if is_own => {
+                peer::remember_by(self.state, own, self.dialled);
+                Some(own)
+            }
+            _ => peer::remember(self.state, socket, self.dialled),
+        };
+        if self.own.is_none() {
+            self.own = match is_own {
+                true => cookie,
+                false => sys::cookie(self.fd),
             };
-            if self.own.is_none() {
-                self.own = match socket == self.socket() {
-                    true => cookie,
-                    false => sys::cookie(self.fd),
-                };
-            }
         }
-        match step {
-            Step::Finished(result) => self.finish(result),
-            Step::LimitOver => Verdict::Fail(self.continue_in_background(Errno::EINPROGRESS)),
-            Step::Sleep(sleep) => {
-                self.slept_from = sys::now();
-                if self.own.is_none() && self.waited.is_none() {
-                    self.own = sys::cookie(self.fd);
-                }
-                let mask = self.signals.as_ref().map(SignalsBlocked::before);
-                let call = Call {
-                    attempt: Some(self),
-                    detached: None,
-                };
-                let state = Box::into_raw(Box::new(call)).cast();
-                ASLEEP.enter(state);
-                Verdict::Sleep(SleepRequest {
-                    fd: sleep.fd,
-                    events: sleep.events,
-                    until: Some(sleep.until),
-                    mask,
-                    state,
-                    left: leave,
-                })
-            }
+    }
+
+    fn sleep(mut self, sleep: Sleep) -> Verdict<()> {
+        self.slept_from = sys::now();
+        if self.own.is_none() && self.waited.is_none() {
+            self.own = sys::cookie(self.fd);
         }
+        let mask = self.signals.as_ref().map(SignalsBlocked::before);
+        let call = Call {
+            attempt: Some(self),
+            detached: None,
+        };
+        let state = Box::into_raw(Box::new(call)).cast();
+        ASLEEP.enter(state);
+        Verdict::Sleep(SleepRequest {
+            fd: sleep.fd,
+            events: sleep.events,
+            until: Some(sleep.until),
+            mask,
+            state,
+            left: leave,
+        })
     }
 
     /// The program's socket.
@@ -467,13 +479,15 @@ impl Attempt {
         self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
     }
 
-    fn finish(mut self, result: Result<(), Errno>) -> Verdict<()> {
-        let replacement = self.dial.driver.take_replacement();
+    fn finish(mut self, outcome: Outcome) -> Verdict<()> {
+        let Outcome {
+            result,
+            replacement,
+        } = outcome;
         if let (Ok(()), None, Some(cookie)) = (result, &replacement, self.own) {
             WAITED.note(cookie);
         }
         if let Some(waited) = self.waited.take() {
-            let replacement = replacement.filter(|_| result.is_ok());
             give_back(waited, self.dialled, replacement, result);
             return result.into();
         }

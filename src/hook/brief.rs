@@ -20,7 +20,7 @@ use libc::c_int;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tailchain_core::config::{Config, Endpoint, Proxy};
-use tailchain_core::dial::driver::{Driver, Mode, Progress};
+use tailchain_core::dial::driver::{Driver, Mode, Outcome, Progress};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
 use tailchain_core::pending::{ConnectObserver, Waited};
@@ -171,19 +171,21 @@ impl Moment {
         // A parent may have set seconds, which fork and exec pass on.
         let mut slack = None;
         loop {
-            if let Some(socket) = self.driver.take_opened() {
-                ConnectStats.opened(socket, self.dialled);
-            }
-            let (fd, events) = match progress {
-                Progress::Finished(result) => return self.over(result),
-                Progress::Wait { events: 0, .. } => break,
-                Progress::Wait { fd, events, .. } => (fd, events),
+            let wait = match progress {
+                Progress::Opened(socket) => {
+                    ConnectStats.opened(socket, self.dialled);
+                    progress = self.driver.advance();
+                    continue;
+                }
+                Progress::Finished(outcome) => return self.over(outcome),
+                Progress::Wait(wait) if wait.events == 0 => break,
+                Progress::Wait(wait) => wait,
             };
             // Less than the timer slack cannot be waited for; what has arrived already needs no wait.
             let slack = *slack.get_or_insert_with(sys::timer_slack);
             let time = left.saturating_sub(slack);
             let began = sys::now();
-            if sys::poll_one(fd, events, Some(time)) != Ok(true) {
+            if sys::poll_one(wait.fd, wait.events, Some(time)) != Ok(true) {
                 break;
             }
             left = left.saturating_sub(sys::now().saturating_sub(began));
@@ -194,9 +196,12 @@ impl Moment {
     }
 
     /// Return what the kernel would: EINPROGRESS, with the socket ready.
-    fn over(mut self, result: Result<(), Errno>) -> Verdict<()> {
+    fn over(self, outcome: Outcome) -> Verdict<()> {
         BRIEF.was_enough(self.fd);
-        let replacement = self.driver.take_replacement().filter(|_| result.is_ok());
+        let Outcome {
+            result,
+            replacement,
+        } = outcome;
         let socket = match (&replacement, &self.waited) {
             (Some(replacement), _) => replacement.fd(),
             (None, Some(waited)) => waited.socket(),

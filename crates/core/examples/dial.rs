@@ -10,13 +10,13 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
-use tailchain_core::dial::driver::{Driver, Mode, Progress};
+use tailchain_core::dial::driver::{Driver, Mode, Progress, Wait};
 use tailchain_core::dial::endpoint::Family;
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, HostName, Target};
 use tailchain_core::load::load;
-use tailchain_core::own_fds::OwnFds;
+use tailchain_core::own_fds::{OwnFds, RegisteredFd};
 use tailchain_core::router::{Libc, Router};
 use tailchain_core::sys;
 
@@ -52,10 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         &Libc,
         &OWN_FDS,
     );
-    finish(&mut driver)?;
-
     // For a unix-socket proxy, or one with only IPv6 addresses, the tunnel is on a socket of that family.
-    let tunnel = driver.take_replacement();
+    let tunnel = finish(&mut driver)?;
     let fd = tunnel.as_ref().map_or(socket.fd(), |tunnel| tunnel.fd());
     sys::set_nonblocking(fd, false)?;
     let mut first = [0; 512];
@@ -68,16 +66,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Drives the dial to its end: the driver itself never sleeps.
-fn finish(driver: &mut Driver<'_>) -> Result<(), Errno> {
+fn finish(driver: &mut Driver<'_>) -> Result<Option<RegisteredFd>, Errno> {
     let mut progress = driver.advance();
     loop {
         progress = match progress {
-            Progress::Finished(result) => return result,
-            Progress::Wait {
+            Progress::Opened(_) => driver.advance(),
+            Progress::Finished(outcome) => return outcome.result.map(|()| outcome.replacement),
+            Progress::Wait(Wait {
                 fd,
                 events,
                 deadline,
-            } => {
+                ..
+            }) => {
                 let timeout: Duration = deadline.saturating_sub(sys::now());
                 match sys::poll_one(fd, events, Some(timeout))? {
                     true => driver.on_ready(),

@@ -11,7 +11,7 @@ use crate::supervisor::{EndedAtStart, Supervisor, UntakenResult};
 use libc::pid_t;
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
-use tailchain_core::dial::driver::{Driver, Mode};
+use tailchain_core::dial::driver::{Driver, Mode, Outcome};
 use tailchain_core::dial::error_socket;
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
@@ -276,9 +276,7 @@ impl Supervisor {
         match self.start(job) {
             Ok(_) => Reply::Later,
             Err(ended) => {
-                let mut job = ended.job;
-                take_replacement(&mut job, ended.result);
-                self.finish_waited(job, ended.result);
+                self.finish_waited(ended.job, ended.result);
                 Reply::Later
             }
         }
@@ -289,8 +287,7 @@ impl Supervisor {
         match self.start(job) {
             Ok(id) => self.in_progress(id, call),
             Err(ended) => {
-                let EndedAtStart { mut job, result } = *ended;
-                take_replacement(&mut job, result);
+                let EndedAtStart { job, result } = *ended;
                 match (result, &job.replacement) {
                     (Err(errno), _) => {
                         forget_association(job.socket.fd(), errno);
@@ -356,11 +353,10 @@ impl Supervisor {
                 Ok(self.in_progress(id, call))
             }
             Err(ended) => {
-                let EndedAtStart { mut job, result } = *ended;
+                let EndedAtStart { job, result } = *ended;
                 if let Err(errno) = result {
                     forget_association(job.socket.fd(), errno);
                 }
-                take_replacement(&mut job, result);
                 let of = self.borrow(call)?;
                 self.put_back(call, &job, of)?;
                 Ok(result.into())
@@ -584,11 +580,11 @@ impl Supervisor {
     }
 
     /// Ends a job with a result.
-    pub fn finish(&mut self, id: u64, result: Result<(), Errno>) {
+    pub fn finish(&mut self, id: u64, outcome: Outcome) {
         let Some(mut job) = self.remove(id) else {
             return;
         };
-        take_replacement(&mut job, result);
+        let result = job.take_outcome(outcome);
         match &mut job.face {
             Face::Own => self.finish_waited(job, result),
             Face::Gate { .. } => self.finish_gate(id, job, result),
@@ -672,15 +668,6 @@ impl Supervisor {
                 .is_ok()
         });
         is_installed.then_some(()).ok_or(Errno::ECONNABORTED)
-    }
-}
-
-fn take_replacement(job: &mut Job, result: Result<(), Errno>) {
-    let replacement = job.driver().and_then(Driver::take_replacement);
-    job.replacement = replacement.filter(|_| result.is_ok());
-    if let Some(replacement) = &job.replacement {
-        // Options that the program has set meanwhile.
-        let _ = tailchain_core::dial::replacement::copy_options(job.socket.fd(), replacement.fd());
     }
 }
 

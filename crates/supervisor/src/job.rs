@@ -8,7 +8,8 @@ use libc::{c_int, c_short, pid_t};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tailchain_core::dial::blocking::{Blocking, Sleep, Step};
-use tailchain_core::dial::driver::{Driver, Progress};
+use tailchain_core::dial::driver::{Driver, Outcome, Progress, Wait};
+use tailchain_core::dial::replacement;
 use tailchain_core::errno::Errno;
 use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::router::connect::nowhere;
@@ -46,6 +47,8 @@ pub enum Engine {
 
 /// The state of a job after a step.
 pub enum JobState {
+    /// [`Progress::Opened`]; call [`Job::advance`].
+    Opened(Fd),
     Wait {
         fd: Fd,
         events: c_short,
@@ -53,7 +56,7 @@ pub enum JobState {
     },
     /// The caller's own timeout (SO_SNDTIMEO) has expired.
     TimedOut,
-    Finished(Result<(), Errno>),
+    Finished(Outcome),
 }
 
 impl JobState {
@@ -95,10 +98,11 @@ pub struct Job {
 pub const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Job {
-    pub fn begin(&mut self) -> JobState {
+    /// Begin, or continue after anything but a wait.
+    pub fn advance(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => of_step(blocking.begin()),
-            Engine::Background(driver) => of_progress(driver.advance()),
+            Engine::Waited(blocking) => blocking.advance().into(),
+            Engine::Background(driver) => driver.advance().into(),
             Engine::Kernel { until } => JobState::Wait {
                 fd: self.socket.fd(),
                 events: libc::POLLOUT,
@@ -109,16 +113,19 @@ impl Job {
 
     pub fn on_ready(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => of_step(blocking.on_ready()),
-            Engine::Background(driver) => of_progress(driver.on_ready()),
-            Engine::Kernel { .. } => JobState::Finished(self.ask_kernel()),
+            Engine::Waited(blocking) => blocking.on_ready().into(),
+            Engine::Background(driver) => driver.on_ready().into(),
+            Engine::Kernel { .. } => JobState::Finished(Outcome {
+                result: self.ask_kernel(),
+                replacement: None,
+            }),
         }
     }
 
     pub fn expired(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => of_step(blocking.time_over()),
-            Engine::Background(driver) => of_progress(driver.on_timeout()),
+            Engine::Waited(blocking) => blocking.time_over().into(),
+            Engine::Background(driver) => driver.on_timeout().into(),
             Engine::Kernel { .. } => JobState::TimedOut,
         }
     }
@@ -138,6 +145,16 @@ impl Job {
             Engine::Background(driver) => Some(driver),
             Engine::Kernel { .. } => None,
         }
+    }
+
+    /// Keeps the socket with the tunnel, and returns how the dial ended.
+    pub fn take_outcome(&mut self, outcome: Outcome) -> Result<(), Errno> {
+        self.replacement = outcome.replacement;
+        if let Some(replacement) = &self.replacement {
+            // Options that the program has set meanwhile.
+            let _ = replacement::copy_options(self.socket.fd(), replacement.fd());
+        }
+        outcome.result
     }
 
     /// Continues without a waiting thread.
@@ -195,30 +212,38 @@ impl Job {
     }
 }
 
-pub fn of_progress(progress: Progress) -> JobState {
-    match progress {
-        Progress::Wait {
-            fd,
-            events,
-            deadline,
-        } => JobState::Wait {
-            fd,
-            events,
-            deadline,
-        },
-        Progress::Finished(result) => JobState::Finished(result),
+impl From<Wait> for JobState {
+    fn from(wait: Wait) -> JobState {
+        JobState::Wait {
+            fd: wait.fd,
+            events: wait.events,
+            deadline: wait.deadline,
+        }
     }
 }
 
-fn of_step(step: Step) -> JobState {
-    match step {
-        Step::Sleep(Sleep { fd, events, until }) => JobState::Wait {
-            fd,
-            events,
-            deadline: until,
-        },
-        Step::LimitOver => JobState::TimedOut,
-        Step::Finished(result) => JobState::Finished(result),
+impl From<Progress> for JobState {
+    fn from(progress: Progress) -> JobState {
+        match progress {
+            Progress::Opened(socket) => JobState::Opened(socket),
+            Progress::Wait(wait) => wait.into(),
+            Progress::Finished(outcome) => JobState::Finished(outcome),
+        }
+    }
+}
+
+impl From<Step> for JobState {
+    fn from(step: Step) -> JobState {
+        match step {
+            Step::Opened(socket) => JobState::Opened(socket),
+            Step::Sleep(Sleep { fd, events, until }) => JobState::Wait {
+                fd,
+                events,
+                deadline: until,
+            },
+            Step::LimitOver => JobState::TimedOut,
+            Step::Finished(outcome) => JobState::Finished(outcome),
+        }
     }
 }
 

@@ -221,7 +221,7 @@ impl Supervisor {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.is_aborted = true;
                 }
-                self.finish(id, Err(Errno::ECONNRESET));
+                self.finish(id, Errno::ECONNRESET.into());
                 Reply::Value(0)
             }
             about => self.give_back(call, about),
@@ -302,19 +302,14 @@ fn step_if_ready(job: &mut Job) -> JobState {
     if job.is_delayed {
         return JobState::DELAYED;
     }
-    let waiting = match job.driver() {
+    let wait = match job.driver() {
         Some(driver) => driver.waiting(),
-        None => return job.begin(),
+        None => return job.advance(),
     };
-    let state = crate::job::of_progress(waiting);
-    match state {
-        JobState::Wait { fd, events, .. } if events != 0 => {
-            match sys::poll_one(fd, events, Some(core::time::Duration::ZERO)) {
-                Ok(true) => job.on_ready(),
-                _ => state,
-            }
-        }
-        state => state,
+    let is_ready = || sys::poll_one(wait.fd, wait.events, Some(core::time::Duration::ZERO));
+    match wait.events != 0 && is_ready() == Ok(true) {
+        true => job.on_ready(),
+        false => wait.into(),
     }
 }
 

@@ -11,8 +11,10 @@ use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
 use crate::relay::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
+use tailchain_core::dial::driver::Outcome;
 use tailchain_core::errno::Errno;
 use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd};
@@ -101,6 +103,13 @@ pub struct Supervisor {
 pub struct EndedAtStart {
     pub job: Job,
     pub result: Result<(), Errno>,
+}
+
+impl EndedAtStart {
+    fn new(mut job: Job, outcome: Outcome) -> Box<EndedAtStart> {
+        let result = job.take_outcome(outcome);
+        Box::new(EndedAtStart { job, result })
+    }
 }
 
 /// How long SO_ERROR of a placeholder's copy reports the failed connect. Afterwards reads and writes still fail.
@@ -351,19 +360,21 @@ impl Supervisor {
     /// Starts a job.
     pub fn start(&mut self, mut job: Job) -> Result<u64, Box<EndedAtStart>> {
         job.is_delayed = job.driver().is_some() && !self.proxy_names.are_known();
-        let state = match job.is_delayed {
+        let mut state = match job.is_delayed {
             true => JobState::DELAYED,
-            false => job.begin(),
+            false => job.advance(),
         };
-        self.note_opened(&mut job);
-        match state {
-            JobState::Finished(result) => return Err(Box::new(EndedAtStart { job, result })),
-            JobState::TimedOut => {
-                let result = Err(Errno::EINPROGRESS);
-                return Err(Box::new(EndedAtStart { job, result }));
-            }
-            JobState::Wait { .. } => {}
+        while let JobState::Opened(socket) = state {
+            self.remember_peer(socket, job.dialled);
+            state = job.advance();
         }
+        let state = match state {
+            JobState::Finished(outcome) => return Err(EndedAtStart::new(job, outcome)),
+            JobState::TimedOut => {
+                return Err(EndedAtStart::new(job, Errno::EINPROGRESS.into()));
+            }
+            state => state,
+        };
         let id = self.next_job;
         self.next_job += 1;
         if self.jobs.is_empty() {
@@ -386,7 +397,7 @@ impl Supervisor {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.is_delayed = false;
             }
-            self.step(id, Job::begin);
+            self.step(id, Job::advance);
         }
     }
 
@@ -409,18 +420,17 @@ impl Supervisor {
         };
         self.deadlines.remove(&(job.deadline, id));
         let state = how(&mut job);
-        self.note_opened(&mut job);
+        if let JobState::Opened(socket) = state {
+            self.remember_peer(socket, job.dialled);
+        }
         self.jobs.insert(id, job);
         self.settle(id, state);
     }
 
-    /// Records the dialled address, for getpeername(2), once the socket is connected to the proxy.
-    fn note_opened(&self, job: &mut Job) {
-        let dialled = job.dialled;
-        if let Some(socket) = job.driver().and_then(|driver| driver.take_opened()) {
-            if let Some(cookie) = sys::cookie(socket) {
-                self.router.names().remember_peer(cookie, dialled);
-            }
+    /// Records the dialled address, for getpeername(2). The socket is connected to the proxy.
+    fn remember_peer(&self, socket: Fd, dialled: SocketAddr) {
+        if let Some(cookie) = sys::cookie(socket) {
+            self.router.names().remember_peer(cookie, dialled);
         }
     }
 
@@ -448,8 +458,9 @@ impl Supervisor {
                     }
                 }
             }
+            JobState::Opened(_) => self.step(id, Job::advance),
             JobState::TimedOut => self.on_caller_timeout(id),
-            JobState::Finished(result) => self.finish(id, result),
+            JobState::Finished(outcome) => self.finish(id, outcome),
         }
     }
 
@@ -486,8 +497,8 @@ impl Supervisor {
             let mut job = job.into_background();
             let waiting = job.driver().map(|driver| driver.waiting());
             self.jobs.insert(id, job);
-            if let Some(progress) = waiting {
-                self.settle(id, crate::job::of_progress(progress));
+            if let Some(wait) = waiting {
+                self.settle(id, wait.into());
             }
         }
     }

@@ -8,14 +8,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[derive(Clone, Copy, Debug)]
 pub enum Progress {
-    Wait {
-        fd: Fd,
-        events: libc::c_short,
-        deadline: Duration,
-    },
-    Finished(Result<(), Errno>),
+    #[expect(dead_code, reason = "what an observer is told changes nothing here")]
+    Opened(Fd),
+    Wait(Wait),
+    Finished(Outcome),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    pub fd: Fd,
+    pub events: libc::c_short,
+    pub deadline: Duration,
+}
+
+pub struct Outcome {
+    pub result: Result<(), Errno>,
+    pub replacement: Option<RegisteredFd>,
 }
 
 pub struct Driver<'c> {
@@ -38,36 +47,30 @@ impl Driver<'_> {
 
     pub fn announce_replacement(&mut self, _: Arc<AtomicI32>) {}
 
-    pub fn take_opened(&mut self) -> Option<Fd> {
-        None
-    }
-
-    pub fn take_replacement(&mut self) -> Option<RegisteredFd> {
-        None
-    }
-
-    pub fn waiting(&mut self) -> Progress {
-        self.advance()
+    pub fn waiting(&mut self) -> Wait {
+        Wait {
+            fd: self.own,
+            events: match self.waits {
+                Some(_) => libc::POLLOUT,
+                None => libc::POLLPRI,
+            },
+            deadline: Duration::MAX,
+        }
     }
 
     pub fn advance(&mut self) -> Progress {
         sys::expect_socket(self.own);
         match self.waits {
-            Some(0) => Progress::Finished(self.result),
-            waits => Progress::Wait {
-                fd: self.own,
-                events: if waits.is_some() {
-                    libc::POLLOUT
-                } else {
-                    libc::POLLPRI
-                },
-                deadline: Duration::MAX,
-            },
+            Some(0) => Progress::Finished(Outcome {
+                result: self.result,
+                replacement: None,
+            }),
+            _ => Progress::Wait(self.waiting()),
         }
     }
 
     pub fn on_ready(&mut self) -> Progress {
-        self.waits = self.waits.map(|waits| waits - 1);
+        self.waits = self.waits.map(|waits| waits.saturating_sub(1));
         self.advance()
     }
 

@@ -1,18 +1,19 @@
 //! A dial whose caller waits for it, from one sleep to the next. The caller sleeps, on its own stack: a sleeping thread
 //! may never return (siglongjmp(3), pthread_cancel(3)).
 
-use super::driver::{Driver, Progress};
+use super::driver::{Driver, Outcome, Progress, Wait};
 use crate::errno::Errno;
 use crate::sys::{self, Fd};
 use libc::c_short;
 use std::time::Duration;
 
-/// What a blocking dial needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has happened, or what a blocking dial needs next.
 pub enum Step {
+    /// [`Progress::Opened`]; call [`Blocking::advance`].
+    Opened(Fd),
     /// Sleep; then call [`Blocking::on_ready`] or [`Blocking::time_over`].
     Sleep(Sleep),
-    Finished(Result<(), Errno>),
+    Finished(Outcome),
     /// The program's own limit (SO_SNDTIMEO) has passed; the dial can be continued.
     LimitOver,
 }
@@ -61,7 +62,8 @@ impl<'c> Blocking<'c> {
         }
     }
 
-    pub fn begin(&mut self) -> Step {
+    /// Begin, or continue after anything but a sleep.
+    pub fn advance(&mut self) -> Step {
         let progress = self.driver.advance();
         self.step(progress)
     }
@@ -84,15 +86,14 @@ impl<'c> Blocking<'c> {
 
     /// The sleep was interrupted: sleep again.
     pub fn again(&mut self) -> Step {
-        let progress = self.driver.waiting();
-        self.step(progress)
+        let wait = self.driver.waiting();
+        self.sleep(wait)
     }
 
     /// The dial cannot go on: fail with `errno`.
     pub fn abandon(&mut self, errno: Errno) -> Step {
         self.driver.abandon(errno);
-        let progress = self.driver.advance();
-        self.step(progress)
+        self.advance()
     }
 
     /// Whether the program set a limit of its own.
@@ -113,23 +114,22 @@ impl<'c> Blocking<'c> {
     }
 
     fn step(&mut self, progress: Progress) -> Step {
-        let (fd, events, deadline) = match progress {
-            Progress::Finished(result) => return Step::Finished(result),
-            Progress::Wait {
-                fd,
-                events,
-                deadline,
-            } => (fd, events, deadline),
-        };
-        // A driver that pauses has missed the fast path.
-        let limit = match self.driver.is_late() || events == 0 {
+        match progress {
+            Progress::Opened(socket) => Step::Opened(socket),
+            Progress::Wait(wait) => self.sleep(wait),
+            Progress::Finished(outcome) => Step::Finished(outcome),
+        }
+    }
+
+    fn sleep(&mut self, wait: Wait) -> Step {
+        let limit = match wait.is_long {
             true => self.limit(),
             false => None,
         };
         Step::Sleep(Sleep {
-            fd: if events == 0 { -1 } else { fd },
-            events,
-            until: limit.map_or(deadline, |limit| limit.min(deadline)),
+            fd: if wait.events == 0 { -1 } else { wait.fd },
+            events: wait.events,
+            until: limit.map_or(wait.deadline, |limit| limit.min(wait.deadline)),
         })
     }
 }

@@ -2,9 +2,8 @@
 //! once. The caller waits: [`super::blocking`] for one driver, `pending` for many.
 
 use super::endpoint::{reach, ConnectVia, Family, Resolver};
-use super::machine::{Action, Dial, Outcome};
+use super::machine::{Action, Dial};
 use super::replacement;
-use crate::config::Endpoint;
 use crate::errno::Errno;
 use crate::host::Target;
 use crate::local_api::Failure as LookupFailure;
@@ -55,16 +54,41 @@ enum Late {
     Is,
 }
 
-/// What the driver needs next.
-#[derive(Clone, Copy, Debug)]
+/// What has happened, or what the driver needs next.
 pub enum Progress {
-    /// Call [`Driver::on_ready`] when one of `events` occurs, or [`Driver::on_timeout`] after `deadline`.
-    Wait {
-        fd: Fd,
-        events: c_short,
-        deadline: Duration,
-    },
-    Finished(Result<(), Errno>),
+    /// The TCP connection of this socket is established; call [`Driver::advance`]. The proxy is preparing its reply, so
+    /// work done now does not delay the program.
+    Opened(Fd),
+    Wait(Wait),
+    Finished(Outcome),
+}
+
+/// How a dial ended.
+pub struct Outcome {
+    pub result: Result<(), Errno>,
+    /// The socket with the tunnel, if it is not the program's own.
+    pub replacement: Option<RegisteredFd>,
+}
+
+impl From<Errno> for Outcome {
+    fn from(errno: Errno) -> Outcome {
+        Outcome {
+            result: Err(errno),
+            replacement: None,
+        }
+    }
+}
+
+/// Call [`Driver::on_ready`] when one of `events` occurs, or [`Driver::on_timeout`] after `deadline`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub fd: Fd,
+    /// 0: the driver pauses until the deadline.
+    pub events: c_short,
+    pub deadline: Duration,
+    /// An earlier wait for this connection has exceeded 2 ms, or this is a pause: calls that prepare for a long wait
+    /// are worth their time.
+    pub is_long: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +97,12 @@ enum Awaiting {
     Connection,
     Room,
     Bytes,
+}
+
+/// How a step of the driver ends.
+enum Turn {
+    Wait(Awaiting),
+    Finished(Result<(), Errno>),
 }
 
 pub struct Driver<'c> {
@@ -97,14 +127,14 @@ pub struct Driver<'c> {
     published_fd: Option<Arc<AtomicI32>>,
     /// The greeting is sent right after connect(2): whether send succeeds tells whether the connection is established.
     unproven: bool,
-    /// `proxy_down direct`: connecting to the target itself.
-    direct: bool,
     /// O_NONBLOCK was set on the program's socket; restore its flags.
     flagged: bool,
     late: Late,
     suspended: Vec<Suspended>,
-    /// The TCP connection is established, and [`Driver::take_opened`] has not reported it yet.
+    /// The TCP connection is established, which is not reported yet.
     opened: bool,
+    /// What follows the report.
+    next: Option<Progress>,
 }
 
 /// Bytes read at once of a reply of known length; longer replies are rare (a long bound name).
@@ -139,22 +169,17 @@ impl<'c> Driver<'c> {
             mapped: false,
             published_fd: None,
             unproven: false,
-            direct: false,
             flagged: false,
             late: Late::NotYet,
             suspended: Vec::new(),
             opened: false,
+            next: None,
         }
     }
 
     /// The target that the program connects to.
     pub fn target(&self) -> &Target {
         self.dial.target()
-    }
-
-    /// The current wait, again.
-    pub fn waiting(&mut self) -> Progress {
-        self.wait(self.awaiting)
     }
 
     /// From now on the program's socket has this fd and O_NONBLOCK, and nobody waits for it here.
@@ -168,8 +193,7 @@ impl<'c> Driver<'c> {
         self.mode = Mode::NonBlocking;
     }
 
-    /// The socket with the tunnel, if it is not the program's own.
-    pub fn take_replacement(&mut self) -> Option<RegisteredFd> {
+    fn take_replacement(&mut self) -> Option<RegisteredFd> {
         let replacement = self.replacement.take()?;
         self.announce(-1);
         Some(replacement)
@@ -189,39 +213,55 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Whether a wait of any of its connections has exceeded [`LATE`].
-    pub fn is_late(&self) -> bool {
-        self.late == Late::Is
-    }
-
-    /// The socket, once, after its TCP connection was established; call after each step. The proxy is preparing its reply
-    /// then, so work done now does not delay the program.
-    pub fn take_opened(&mut self) -> Option<Fd> {
-        core::mem::take(&mut self.opened).then(|| self.fd())
-    }
-
     fn fd(&self) -> Fd {
         self.replacement.as_ref().map_or(self.own, RegisteredFd::fd)
     }
 
     /// Begin, or continue after anything but a wait.
     pub fn advance(&mut self) -> Progress {
-        let progress = self.advance_until_it_waits();
-        self.step_taken(progress)
+        match self.next.take() {
+            Some(next) => next,
+            None => {
+                let turn = self.advance_until_it_waits();
+                self.step_taken(turn)
+            }
+        }
     }
 
     /// Restore flags and options before the caller sees the result.
-    fn step_taken(&mut self, progress: Progress) -> Progress {
+    fn step_taken(&mut self, turn: Turn) -> Progress {
         // Not right after connect(2): by now the proxy has the greeting, and works meanwhile.
         self.put_flags_back();
-        if let Progress::Finished(result) = progress {
-            self.put_options_back();
-            // The program may use the socket again, by IPv6 and directly.
-            if self.mapped && result.is_err_and(|errno| !says_of_the_socket(errno)) {
-                self.unmap();
+        let progress = match turn {
+            Turn::Wait(awaiting) => {
+                self.awaiting = awaiting;
+                Progress::Wait(self.waiting())
             }
+            Turn::Finished(result) => {
+                self.put_options_back();
+                // The program may use the socket again, by IPv6 and directly.
+                if self.mapped && result.is_err_and(|errno| !says_of_the_socket(errno)) {
+                    self.unmap();
+                }
+                let replacement = self.take_replacement().filter(|_| result.is_ok());
+                Progress::Finished(Outcome {
+                    result,
+                    replacement,
+                })
+            }
+        };
+        if !core::mem::take(&mut self.opened) {
+            return progress;
         }
-        progress
+        let socket = match &progress {
+            Progress::Finished(Outcome {
+                replacement: Some(replacement),
+                ..
+            }) => replacement.fd(),
+            _ => self.fd(),
+        };
+        self.next = Some(progress);
+        Progress::Opened(socket)
     }
 
     fn put_flags_back(&mut self) {
@@ -256,18 +296,12 @@ impl<'c> Driver<'c> {
         }
     }
 
-    fn advance_until_it_waits(&mut self) -> Progress {
+    fn advance_until_it_waits(&mut self) -> Turn {
         loop {
             let now = sys::now();
             match self.dial.action() {
-                Action::Finished(Outcome::Connected) => return Progress::Finished(Ok(())),
-                Action::Finished(Outcome::Failed(errno)) => return Progress::Finished(Err(errno)),
-                Action::Finished(Outcome::Direct) => {
-                    if let Some(progress) = self.go_direct() {
-                        return progress;
-                    }
-                }
-                Action::Sleep => return self.wait(Awaiting::Nothing),
+                Action::Finished(result) => return Turn::Finished(result),
+                Action::Sleep => return Turn::Wait(Awaiting::Nothing),
                 Action::LookUp(socket) => {
                     let begun = match &self.lookup {
                         Some(_) => Ok(()),
@@ -277,8 +311,8 @@ impl<'c> Driver<'c> {
                     };
                     match begun {
                         Ok(()) => {
-                            if let Some(progress) = self.read_lookup(now) {
-                                return progress;
+                            if let Some(awaiting) = self.read_lookup(now) {
+                                return Turn::Wait(awaiting);
                             }
                         }
                         Err(errno) => self.dial.cannot_look_up(LookupFailure::Io(errno), now),
@@ -292,8 +326,8 @@ impl<'c> Driver<'c> {
                             continue;
                         }
                     }
-                    if let Some(progress) = self.connect_next(Errno::ECONNREFUSED) {
-                        return progress;
+                    if let Some(awaiting) = self.connect_next(Errno::ECONNREFUSED) {
+                        return Turn::Wait(awaiting);
                     }
                 }
                 Action::Send(bytes) => match sys::send(self.fd(), bytes) {
@@ -307,27 +341,27 @@ impl<'c> Driver<'c> {
                                 self.acknowledge_at_once();
                             }
                             // The reply to what was just sent cannot have arrived yet.
-                            return self.wait(Awaiting::Bytes);
+                            return Turn::Wait(Awaiting::Bytes);
                         }
                     }
                     Err(errno) if self.unproven => {
-                        if let Some(progress) = self.greeting_failed(errno) {
-                            return progress;
+                        if let Some(awaiting) = self.greeting_failed(errno) {
+                            return Turn::Wait(awaiting);
                         }
                     }
                     // EINPROGRESS: TCP_FASTOPEN_CONNECT is set, and this call began to connect.
-                    Err(Errno::EAGAIN | Errno::EINPROGRESS) => return self.wait(Awaiting::Room),
+                    Err(Errno::EAGAIN | Errno::EINPROGRESS) => return Turn::Wait(Awaiting::Room),
                     Err(Errno::EINTR) => {}
                     Err(_) => self.dial.closed(now),
                 },
                 Action::Take(wanted) => {
-                    if let Some(progress) = self.take(wanted, now) {
-                        return progress;
+                    if let Some(awaiting) = self.take(wanted, now) {
+                        return Turn::Wait(awaiting);
                     }
                 }
                 Action::Peek(wanted) => {
-                    if let Some(progress) = self.peek(wanted, now) {
-                        return progress;
+                    if let Some(awaiting) = self.peek(wanted, now) {
+                        return Turn::Wait(awaiting);
                     }
                 }
             }
@@ -351,15 +385,15 @@ impl<'c> Driver<'c> {
         Ok(())
     }
 
-    /// Read tailscaled's answer up to the end of the connection. `Some`: wait, nothing to read yet.
-    fn read_lookup(&mut self, now: Duration) -> Option<Progress> {
+    /// Read tailscaled's answer up to the end of the connection. `Some`: nothing to read yet.
+    fn read_lookup(&mut self, now: Duration) -> Option<Awaiting> {
         let (socket, answer) = self.lookup.as_mut()?;
         let mut buffer = [0; PEEKED];
         let end = loop {
             match sys::receive(socket.fd(), &mut buffer, false) {
                 Ok(0) => break Ok(()),
                 Ok(n) => answer.extend_from_slice(buffer.get(..n).unwrap_or_default()),
-                Err(Errno::EAGAIN) => return Some(self.wait(Awaiting::Bytes)),
+                Err(Errno::EAGAIN) => return Some(Awaiting::Bytes),
                 Err(Errno::EINTR) => {}
                 Err(errno) => break Err(LookupFailure::Io(errno)),
             }
@@ -390,12 +424,13 @@ impl<'c> Driver<'c> {
     pub fn on_ready(&mut self) -> Progress {
         if self.awaiting == Awaiting::Connection && !self.try_greeting() {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
-            if let Some(progress) = self.connect_ended(match error {
+            let ended = self.connect_ended(match error {
                 Ok(0) => Ok(()),
                 Ok(errno) => Err(Errno::from_raw(errno)),
                 Err(errno) => Err(errno),
-            }) {
-                return self.step_taken(progress);
+            });
+            if let Some(awaiting) = ended {
+                return self.step_taken(Turn::Wait(awaiting));
             }
         }
         self.advance()
@@ -404,17 +439,17 @@ impl<'c> Driver<'c> {
     /// A caller that waits need not poll for the connection: sending the greeting tells whether it is established. On the
     /// loopback it is, at once.
     fn try_greeting(&mut self) -> bool {
-        let waits = self.mode != Mode::NonBlocking && !self.direct;
+        let waits = self.mode != Mode::NonBlocking;
         self.unproven = waits && self.dial.try_greeting(sys::now());
         self.unproven
     }
 
     /// The greeting could not be sent: the connection is not established yet, or failed.
-    fn greeting_failed(&mut self, errno: Errno) -> Option<Progress> {
+    fn greeting_failed(&mut self, errno: Errno) -> Option<Awaiting> {
         self.unproven = false;
         self.dial.not_yet_connected();
         match errno {
-            Errno::EAGAIN | Errno::EINPROGRESS => Some(self.wait(Awaiting::Connection)),
+            Errno::EAGAIN | Errno::EINPROGRESS => Some(Awaiting::Connection),
             Errno::EPIPE => self.connect_ended(Err(Errno::ECONNRESET)),
             errno => self.connect_ended(Err(errno)),
         }
@@ -431,12 +466,9 @@ impl<'c> Driver<'c> {
                     self.suspend_options();
                 }
                 if now < self.dial.deadline() {
-                    return self.wait(self.awaiting);
+                    return Progress::Wait(self.waiting());
                 }
             }
-        }
-        if self.direct {
-            return self.step_taken(Progress::Finished(Err(Errno::ETIMEDOUT)));
         }
         self.end_lookup();
         self.dial.on_timeout(now);
@@ -449,10 +481,10 @@ impl<'c> Driver<'c> {
         self.dial.abandon(errno);
     }
 
-    fn wait(&mut self, awaiting: Awaiting) -> Progress {
-        self.awaiting = awaiting;
+    /// The current wait.
+    pub fn waiting(&mut self) -> Wait {
         let mut deadline = self.dial.deadline();
-        if awaiting != Awaiting::Nothing {
+        if self.awaiting != Awaiting::Nothing {
             if self.late == Late::NotYet {
                 self.late = Late::At(sys::now() + LATE);
             }
@@ -461,14 +493,16 @@ impl<'c> Driver<'c> {
             }
         }
         let lookup = self.lookup.as_ref().map(|(socket, _)| socket.fd());
-        Progress::Wait {
+        Wait {
             fd: lookup.unwrap_or(self.fd()),
-            events: match awaiting {
+            events: match self.awaiting {
                 Awaiting::Nothing => 0,
                 Awaiting::Connection | Awaiting::Room => POLLOUT,
                 Awaiting::Bytes => POLLIN,
             },
             deadline,
+            // A driver that pauses has missed the fast path.
+            is_long: self.late == Late::Is || self.awaiting == Awaiting::Nothing,
         }
     }
 
@@ -478,8 +512,8 @@ impl<'c> Driver<'c> {
         let _ = sys::set_option(self.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, &1);
     }
 
-    /// Read what the tunnel asks for. `Some`: wait, nothing to read yet.
-    fn take(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
+    /// Read what the tunnel asks for. `Some`: nothing to read yet.
+    fn take(&mut self, wanted: usize, now: Duration) -> Option<Awaiting> {
         let mut buffer = [0; TAKEN];
         let room = buffer.get_mut(..wanted.min(TAKEN)).unwrap_or_default();
         match sys::receive(self.fd(), room, false) {
@@ -488,7 +522,7 @@ impl<'c> Driver<'c> {
                 let all_there_is = n < room.len();
                 self.dial.received(room.get(..n).unwrap_or_default(), now);
                 if all_there_is && matches!(self.dial.action(), Action::Take(_)) {
-                    return Some(self.wait(Awaiting::Bytes));
+                    return Some(Awaiting::Bytes);
                 }
             }
             Err(errno) => return self.cannot_read(errno, now),
@@ -496,8 +530,8 @@ impl<'c> Driver<'c> {
         None
     }
 
-    /// Peek at the received bytes, and consume those of the reply. `Some`: wait, nothing to read yet.
-    fn peek(&mut self, wanted: usize, now: Duration) -> Option<Progress> {
+    /// Peek at the received bytes, and consume those of the reply. `Some`: nothing to read yet.
+    fn peek(&mut self, wanted: usize, now: Duration) -> Option<Awaiting> {
         let mut buffer = [0; PEEKED];
         let room = buffer.get_mut(..wanted.min(PEEKED)).unwrap_or_default();
         match sys::receive(self.fd(), room, true) {
@@ -512,34 +546,20 @@ impl<'c> Driver<'c> {
         None
     }
 
-    fn cannot_read(&mut self, errno: Errno, now: Duration) -> Option<Progress> {
+    fn cannot_read(&mut self, errno: Errno, now: Duration) -> Option<Awaiting> {
         match errno {
-            Errno::EAGAIN => return Some(self.wait(Awaiting::Bytes)),
+            Errno::EAGAIN => return Some(Awaiting::Bytes),
             Errno::EINTR => {}
             _ => self.dial.closed(now),
         }
         None
     }
 
-    /// Connect to the target itself.
-    fn go_direct(&mut self) -> Option<Progress> {
-        self.direct = true;
-        let target = Endpoint::Tcp(self.dial.target().clone());
-        match reach(&target, self.family, self.resolver) {
-            Ok(addresses) => self.addresses = addresses.into_iter(),
-            Err(errno) => return Some(Progress::Finished(Err(errno))),
-        }
-        self.connect_next(Errno::ECONNREFUSED)
-    }
-
     /// Connect to the next address of the endpoint. `last` is the error of the previous address.
-    fn connect_next(&mut self, last: Errno) -> Option<Progress> {
+    fn connect_next(&mut self, last: Errno) -> Option<Awaiting> {
         let mut last = last;
         loop {
             let Some(address) = self.addresses.next() else {
-                if self.direct {
-                    return Some(Progress::Finished(Err(last)));
-                }
                 self.dial.refused(last, sys::now());
                 return None;
             };
@@ -557,7 +577,7 @@ impl<'c> Driver<'c> {
                     return None;
                 }
                 Err(Errno::EINPROGRESS) if self.try_greeting() => return None,
-                Err(Errno::EINPROGRESS) => return Some(self.wait(Awaiting::Connection)),
+                Err(Errno::EINPROGRESS) => return Some(Awaiting::Connection),
                 Err(errno) if self.replacement.is_none() && says_of_the_socket(errno) => {
                     self.dial.abandon(errno);
                     return None;
@@ -568,11 +588,10 @@ impl<'c> Driver<'c> {
     }
 
     /// connect(2) has succeeded or failed.
-    fn connect_ended(&mut self, result: Result<(), Errno>) -> Option<Progress> {
+    fn connect_ended(&mut self, result: Result<(), Errno>) -> Option<Awaiting> {
         self.awaiting = Awaiting::Nothing;
         self.opened = result.is_ok();
         match result {
-            Ok(()) if self.direct => Some(Progress::Finished(Ok(()))),
             Ok(()) => {
                 self.dial.connected(sys::now());
                 None

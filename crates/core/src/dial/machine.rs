@@ -18,8 +18,8 @@ pub enum Action<'a> {
     /// Ask tailscaled on this unix socket for the target's addresses: [`Dial::lookup_request`], and its whole answer,
     /// [`Dial::looked_up`], or [`Dial::cannot_look_up`].
     LookUp(&'a Path),
-    /// Connect the socket to the first proxy, dissolving an earlier connect first; then [`Dial::connected`]
-    /// or [`Dial::refused`] or [`Dial::busy`].
+    /// Connect the socket to the first proxy, or directly to the target, dissolving an earlier connect first; then
+    /// [`Dial::connected`] or [`Dial::refused`] or [`Dial::busy`].
     Connect(&'a Endpoint),
     /// Write; then [`Dial::sent`].
     Send(&'a [u8]),
@@ -29,17 +29,8 @@ pub enum Action<'a> {
     Peek(usize),
     /// Wait for the deadline.
     Sleep,
-    Finished(Outcome),
-}
-
-/// How dialling ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The tunnel is established.
-    Connected,
-    /// The first proxy is down and `proxy_down direct` is set: connect to the target itself.
-    Direct,
-    Failed(Errno),
+    /// The socket is connected to the target.
+    Finished(Result<(), Errno>),
 }
 
 /// The outcome of an attempt with one path of proxies, for the log.
@@ -99,7 +90,9 @@ enum Phase<'c> {
     Sleep,
     /// A pause before the same proxy is tried again; `deadline` ends the whole connect.
     Busy(Duration),
-    Finished(Outcome),
+    /// The first proxy is down, and `proxy_down direct` is set: connecting to the target itself.
+    Direct(Endpoint),
+    Finished(Result<(), Errno>),
 }
 
 /// One connection being established; see the module's documentation.
@@ -141,7 +134,7 @@ impl<'c> Dial<'c> {
             report,
             planner,
             path: Vec::new(),
-            phase: Phase::Finished(Outcome::Failed(Errno::ECONNREFUSED)),
+            phase: Phase::Finished(Err(Errno::ECONNREFUSED)),
             deadline: now,
             wait_until: now + config.wait,
             retries: config.retry,
@@ -237,18 +230,19 @@ impl<'c> Dial<'c> {
             Phase::LookUp(socket, _) => Action::LookUp(socket),
             Phase::Connect => match self.path.first() {
                 Some(first) => Action::Connect(&first.endpoint),
-                None => Action::Finished(Outcome::Failed(Errno::ECONNREFUSED)),
+                None => Action::Finished(Err(Errno::ECONNREFUSED)),
             },
             Phase::Tunnel(tunnel) => match tunnel.step() {
                 Step::Send(bytes) => Action::Send(bytes),
                 Step::Take(n) => Action::Take(n),
                 Step::Peek(n) => Action::Peek(n),
                 // advance() never leaves the tunnel in one of these states.
-                Step::Done => Action::Finished(Outcome::Connected),
-                Step::Fail(_) => Action::Finished(Outcome::Failed(Errno::ECONNRESET)),
+                Step::Done => Action::Finished(Ok(())),
+                Step::Fail(_) => Action::Finished(Err(Errno::ECONNRESET)),
             },
             Phase::Sleep | Phase::Busy(_) => Action::Sleep,
-            Phase::Finished(outcome) => Action::Finished(*outcome),
+            Phase::Direct(target) => Action::Connect(target),
+            Phase::Finished(result) => Action::Finished(*result),
         }
     }
 
@@ -257,8 +251,12 @@ impl<'c> Dial<'c> {
         self.deadline
     }
 
-    /// The TCP connection to the first proxy is established.
+    /// The TCP connection is established: to the first proxy, or directly to the target.
     pub fn connected(&mut self, now: Duration) {
+        if let Phase::Direct(_) = self.phase {
+            self.phase = Phase::Finished(Ok(()));
+            return;
+        }
         self.attempt_began = now;
         self.phase = Phase::Tunnel(Tunnel::new(
             &self.path,
@@ -273,6 +271,9 @@ impl<'c> Dial<'c> {
     /// its greeting from now on. Call [`Dial::sent`] if it could be sent, which proves the connection, else
     /// [`Dial::not_yet_connected`].
     pub fn try_greeting(&mut self, now: Duration) -> bool {
+        if let Phase::Direct(_) = self.phase {
+            return false;
+        }
         let tunnel = Tunnel::new(&self.path, self.destination(), self.config.pipeline);
         let speaks_first = matches!(tunnel.step(), Step::Send(_));
         if speaks_first {
@@ -287,8 +288,12 @@ impl<'c> Dial<'c> {
         self.phase = Phase::Connect;
     }
 
-    /// The first proxy cannot be reached.
+    /// The first proxy cannot be reached, or directly the target.
     pub fn refused(&mut self, errno: Errno, now: Duration) {
+        if let Phase::Direct(_) = self.phase {
+            self.phase = Phase::Finished(Err(errno));
+            return;
+        }
         let refuses = matches!(
             errno,
             Errno::ECONNREFUSED | Errno::ENOENT | Errno::ECONNRESET
@@ -304,7 +309,8 @@ impl<'c> Dial<'c> {
             && !route::denies_direct(self.config, self.target.port);
         if next.is_none() && refuses && may_go_direct {
             self.tell(AttemptEnd::WentDirect(errno));
-            self.phase = Phase::Finished(Outcome::Direct);
+            self.phase = Phase::Direct(Endpoint::Tcp(self.target.clone()));
+            self.deadline = now + self.config.connect_timeout;
             return;
         }
         self.tell(AttemptEnd::Unreachable(errno));
@@ -365,7 +371,7 @@ impl<'c> Dial<'c> {
     pub fn on_timeout(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::LookUp(..) => self.cannot_look_up(LookupFailure::TimedOut, now),
-            Phase::Connect => self.refused(Errno::ETIMEDOUT, now),
+            Phase::Connect | Phase::Direct(_) => self.refused(Errno::ETIMEDOUT, now),
             Phase::Tunnel(tunnel) => {
                 tunnel.timed_out();
                 self.advance(now);
@@ -381,7 +387,7 @@ impl<'c> Dial<'c> {
 
     /// Fail at once: the driver cannot go on.
     pub fn abandon(&mut self, errno: Errno) {
-        self.phase = Phase::Finished(Outcome::Failed(errno));
+        self.phase = Phase::Finished(Err(errno));
     }
 
     fn begin(&mut self, now: Duration) {
@@ -406,7 +412,7 @@ impl<'c> Dial<'c> {
         match tunnel.step() {
             Step::Done => {
                 self.tell(AttemptEnd::Connected);
-                self.phase = Phase::Finished(Outcome::Connected);
+                self.phase = Phase::Finished(Ok(()));
             }
             Step::Fail(failure) => self.failed(failure, now),
             Step::Send(_) | Step::Take(_) | Step::Peek(_) => {}
@@ -458,7 +464,7 @@ impl<'c> Dial<'c> {
                 if chain != ChainKind::Strict && blame != Blame::Target {
                     self.report.out_of_proxies();
                 }
-                self.phase = Phase::Finished(Outcome::Failed(errno));
+                self.phase = Phase::Finished(Err(errno));
             }
         }
     }

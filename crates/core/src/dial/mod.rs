@@ -13,4 +13,4 @@ pub mod endpoint;
 pub mod error_socket;
 pub mod replacement;
 
-pub use machine::{Action, Attempt, AttemptEnd, Dial, Outcome, Report};
+pub use machine::{Action, Attempt, AttemptEnd, Dial, Report};

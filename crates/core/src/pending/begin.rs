@@ -8,7 +8,7 @@ use super::job::{ConnectObserver, Job};
 use super::placeholder::{Placeholder, WakeEnd};
 use super::state::Pending;
 use super::table::{Caller, Entry, PendingTable, ProgramFd};
-use crate::dial::driver::{Driver, Progress};
+use crate::dial::driver::{Driver, Outcome, Progress, Wait};
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -107,14 +107,20 @@ impl Pending {
         };
         let mut driver = driver(socket.fd());
         driver.announce_replacement(replacement);
-        let progress = match first {
-            FirstStep::Inline => {
-                let progress = driver.advance();
-                if let Some(socket) = driver.take_opened() {
-                    observer.opened(socket, dialled);
+        let wait = match first {
+            FirstStep::Inline => match first_steps(&mut driver, observer, dialled) {
+                Ok(wait) => Some(wait),
+                Err(outcome) => {
+                    let result = outcome.result;
+                    let refs = OwnRefs::new(socket, outcome.replacement);
+                    observer.ended(refs.fd(), dialled, result);
+                    // No thread can sleep on the placeholder for long: it existed for an instant only.
+                    let _ = self.put_back(id, refs, result);
+                    // A helper that was started for this connect has nothing to do, and exits.
+                    self.table.lock_within(signals).call_helper();
+                    return Ok(BeginResult::Ended(result));
                 }
-                Some(progress)
-            }
+            },
             FirstStep::Deferred => None,
             FirstStep::AlreadyStarted => {
                 // It fails for an fd alone that is not open.
@@ -122,22 +128,12 @@ impl Pending {
                 Some(driver.waiting())
             }
         };
-        if let Some(Progress::Finished(result)) = progress {
-            let replacement = driver.take_replacement().filter(|_| result.is_ok());
-            let refs = OwnRefs::new(socket, replacement);
-            observer.ended(refs.fd(), dialled, result);
-            // No thread can sleep on the placeholder for long: it existed for an instant only.
-            let _ = self.put_back(id, refs, result);
-            // A helper that was started for this connect has nothing to do, and exits.
-            self.table.lock_within(signals).call_helper();
-            return Ok(BeginResult::Ended(result));
-        }
         let job = Job {
             id,
             socket,
             wake_end,
             driver,
-            progress,
+            wait,
             dialled,
             observer,
             aborted: false,
@@ -301,13 +297,13 @@ impl Pending {
             entry.caller = None;
         }
         let mut driver = driver(socket.fd());
-        let progress = Some(driver.waiting());
+        let wait = Some(driver.waiting());
         table.inbox.push(Job {
             id,
             socket,
             wake_end,
             driver,
-            progress,
+            wait,
             dialled: start.dialled,
             observer: start.observer,
             aborted: false,
@@ -327,6 +323,21 @@ impl Pending {
             self.birth.prepare();
             self.set_owner();
             fork::install(self);
+        }
+    }
+}
+
+/// Lets the driver advance until it waits or has finished.
+fn first_steps(
+    driver: &mut Driver<'static>,
+    observer: &dyn ConnectObserver,
+    dialled: SocketAddr,
+) -> Result<Wait, Outcome> {
+    loop {
+        match driver.advance() {
+            Progress::Opened(socket) => observer.opened(socket, dialled),
+            Progress::Wait(wait) => return Ok(wait),
+            Progress::Finished(outcome) => return Err(outcome),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::job::{Job, Workload};
 use super::placeholder::WakeEnd;
 use super::state::Pending;
 use super::table::PendingTable;
-use crate::dial::driver::{Driver, Progress};
+use crate::dial::driver::{Driver, Outcome, Progress, Wait};
 use crate::errno::Errno;
 use crate::sys::{self, Fd, NofileGuard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,11 +258,11 @@ impl Helper {
 
     fn accept(&mut self, job: Job) {
         let id = job.id;
-        let progress = job.progress;
+        let wait = job.wait;
         self.watch(job.wake_end.fd(), 0, Token::PeerClosed(id));
         self.work.jobs.insert(id, (job, Duration::ZERO));
-        match progress {
-            Some(progress) => self.settle(id, progress),
+        match wait {
+            Some(wait) => self.wait(id, wait),
             None => self.step(id, Driver::advance),
         }
     }
@@ -286,38 +286,36 @@ impl Helper {
         self.pending.lock().sleepers.remove(&id);
     }
 
-    /// Lets the driver of a job take a step.
+    /// Lets the driver of a job take a step, and what follows from it.
     fn step(&mut self, id: u64, how: impl FnOnce(&mut Driver<'static>) -> Progress) {
-        if let Some((job, deadline)) = self.work.jobs.get_mut(&id) {
-            self.work.deadlines.remove(&(*deadline, id));
-            let progress = how(&mut job.driver);
-            if let Some(socket) = job.driver.take_opened() {
-                job.observer.opened(socket, job.dialled);
+        let Some((job, deadline)) = self.work.jobs.get_mut(&id) else {
+            return;
+        };
+        self.work.deadlines.remove(&(*deadline, id));
+        let mut progress = how(&mut job.driver);
+        loop {
+            match progress {
+                Progress::Opened(socket) => {
+                    job.observer.opened(socket, job.dialled);
+                    progress = job.driver.advance();
+                }
+                Progress::Wait(wait) => return self.wait(id, wait),
+                Progress::Finished(outcome) => return self.finish(id, outcome),
             }
-            self.settle(id, progress);
         }
     }
 
-    fn settle(&mut self, id: u64, progress: Progress) {
-        match progress {
-            Progress::Wait {
-                fd,
-                events,
-                deadline,
-            } => {
-                if let Some((_, current)) = self.work.jobs.get_mut(&id) {
-                    *current = deadline;
-                }
-                self.work.deadlines.insert((deadline, id));
-                if events == 0 {
-                    // An unconnected socket always reports POLLHUP: do not watch it while the driver sleeps.
-                    let _ = sys::epoll_remove(self.work.epoll.fd(), fd);
-                } else {
-                    let events = events as u32 | libc::EPOLLONESHOT as u32;
-                    self.watch(fd, events, Token::Socket(id));
-                }
-            }
-            Progress::Finished(result) => self.finish(id, result),
+    fn wait(&mut self, id: u64, wait: Wait) {
+        if let Some((_, current)) = self.work.jobs.get_mut(&id) {
+            *current = wait.deadline;
+        }
+        self.work.deadlines.insert((wait.deadline, id));
+        if wait.events == 0 {
+            // An unconnected socket always reports POLLHUP: do not watch it while the driver sleeps.
+            let _ = sys::epoll_remove(self.work.epoll.fd(), wait.fd);
+        } else {
+            let events = wait.events as u32 | libc::EPOLLONESHOT as u32;
+            self.watch(wait.fd, events, Token::Socket(id));
         }
     }
 
@@ -329,7 +327,11 @@ impl Helper {
         }
     }
 
-    fn finish(&mut self, id: u64, result: Result<(), Errno>) {
+    fn finish(&mut self, id: u64, outcome: Outcome) {
+        let Outcome {
+            result,
+            replacement,
+        } = outcome;
         let Some(job) = self.work.remove(id) else {
             return;
         };
@@ -338,13 +340,9 @@ impl Helper {
             return self.pending.abandoned(id);
         }
         let Job {
-            socket,
-            mut driver,
-            aborted,
-            ..
+            socket, aborted, ..
         } = job;
         let _ = sys::epoll_remove(self.work.epoll.fd(), socket.fd());
-        let replacement = driver.take_replacement().filter(|_| result.is_ok());
         if let Some(replacement) = &replacement {
             // Options that the program has set meanwhile.
             self.pending.copy_options(socket.fd(), replacement.fd());

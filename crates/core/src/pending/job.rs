@@ -1,7 +1,7 @@
 //! The helper's work: plain data, which a parked helper leaves in the table.
 
 use super::placeholder::WakeEnd;
-use crate::dial::driver::{Driver, Progress};
+use crate::dial::driver::{Driver, Wait};
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
 use crate::sys::Fd;
@@ -26,8 +26,8 @@ pub struct Job {
     /// The wake end of the placeholder. Its peer is closed when the program has closed the last fd.
     pub wake_end: Arc<WakeEnd>,
     pub driver: Driver<'static>,
-    /// The driver's last progress; `None` before the first step.
-    pub progress: Option<Progress>,
+    /// What the driver waits for; `None` before its first step.
+    pub wait: Option<Wait>,
     pub dialled: SocketAddr,
     pub observer: &'static dyn ConnectObserver,
     /// The program aborted it, by shutdown(2).
