@@ -5,6 +5,7 @@ often established by then, and no placeholder and no thread are needed. To its p
 import errno
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,18 @@ def test_a_proxy_that_is_not_on_this_machine_is_not_waited_for(conf, echo):
     config = conf(["socks5 192.0.2.1 1080"])
     _, helpers, _, moments = traced(config, [SOCKET, f"connect 127.0.0.1 {echo.port}", "close"])
     assert (helpers, moments) == (1, 0)
+
+
+def test_an_epoll_instance_made_while_a_connect_is_pending_costs_no_look_at_every_fd(conf, make_proxy, echo):
+    """As psycopg does, for each connection anew: whether an io_uring serves it is asked of the open fds alone. The
+    library's own, which are high, have enlarged the fd table."""
+    if Path("/proc/self/fd").stat().st_size == 0:
+        pytest.skip("Linux before 6.2 does not tell how many fds are open")
+    wait = ["epoll 0", "ctl 0 add OUT", "ready epoll 0 20000", ERROR]
+    words = ["-f", "-e", "trace=fstat,connect", probe("socket_script"), SOCKET, f"connect 127.0.0.1 {echo.port}", *wait]
+    result = run_under(need("strace"), words, conf=conf([make_proxy(Mood(delay=0.05))]), via="preload").ok()
+    assert "EINPROGRESS" in result.err
+    assert len(re.findall(r"fstat\(", result.err)) < 150
 
 
 # -- What the program sees is what it sees of a server on this machine without a proxy.
