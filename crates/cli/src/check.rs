@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tailchain_diagnostics::report;
 
-/// Check a configuration, and say what was understood
+/// Check a configuration and print what it means
 ///
-/// Exit status 1 when it cannot be used; warnings alone give 0.
+/// Exit status 1 if it is invalid; 0 if there are only warnings.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The file [default: the one that a program started here would get]
+    /// The file [default: the one that a program started here would use]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// The file, named as for the other commands
+    /// The same, as an option
     #[arg(short = 'f', value_name = "FILE", conflicts_with = "file")]
     option: Option<PathBuf>,
 
-    /// Warnings give exit status 1 too
+    /// Exit with status 1 on warnings, too
     #[arg(long)]
     strict: bool,
 }

@@ -15,16 +15,16 @@ use tailchain_preflight::image::Image;
 use tailchain_preflight::subject::Subject;
 use tailchain_preflight::{environment, library, obstacle, program};
 
-/// Look for what keeps programs from going through the proxies
+/// Find out what keeps programs from connecting through the proxies
 ///
-/// Exit status 0 when all is well, 1 when something was found.
+/// Exit status 1 if a problem was found.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The configuration [default: the one that a program started here would get]
+    /// The configuration [default: the one that a program started here would use]
     #[arg(short, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Whether the library can be loaded into this program [default: into this command itself]
+    /// Check that the library can be preloaded into this program [default: into this command itself]
     program: Option<OsString>,
 }
 

@@ -14,15 +14,16 @@ use tailchain_diagnostics::report;
 
 const DNS_PORT: u16 = 53;
 
-/// Say how a connection would be routed, and why
+/// Explain how a connection would be routed
 #[derive(clap::Args)]
 pub struct Args {
     /// A name or an address, as a program would give it; or HOST:PORT
     host: String,
 
+    /// The port
     port: Option<u16>,
 
-    /// The configuration [default: the one that a program started here would get]
+    /// The configuration [default: the one that a program started here would use]
     #[arg(short, value_name = "FILE")]
     file: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tailchain_diagnostics::report;
 use tokio::net::TcpListener;
 
-/// Run a SOCKS5 server, for tests and for trying things out
+/// Run a SOCKS5 server for tests and experiments
 ///
 /// The first line on stdout is "listening on ADDRESS:PORT".
 #[derive(clap::Args)]
@@ -18,10 +18,11 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
-    /// Ask clients for this user (RFC 1929)
+    /// Require clients to authenticate as this user (RFC 1929)
     #[arg(long, requires = "password")]
     user: Option<String>,
 
+    /// The password of that user
     #[arg(long, requires = "user")]
     password: Option<String>,
 
@@ -29,7 +30,7 @@ pub struct Args {
     #[arg(long = "name", value_name = "NAME=ADDRESS[:PORT]", value_parser = name_rule)]
     names: Vec<(String, (IpAddr, Option<u16>))>,
 
-    /// Answer requests for HOST with this SOCKS5 reply code, 1 to 8, and do not connect. May be repeated
+    /// Reply to requests for HOST with this SOCKS5 reply code, 1 to 8, without connecting. May be repeated
     #[arg(long = "reply", value_name = "HOST=CODE", value_parser = reply_rule)]
     replies: Vec<(String, Reply)>,
 
@@ -49,7 +50,7 @@ pub struct Args {
     #[arg(long)]
     log: bool,
 
-    /// End when the process that started this one ends
+    /// Exit when the process that started this one ends
     #[arg(long)]
     with_parent: bool,
 }

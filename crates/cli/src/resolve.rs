@@ -13,20 +13,20 @@ use tailchain_core::host::{Host, HostName};
 use tailchain_core::route::{self, NamePolicy};
 use tailchain_diagnostics::report;
 
-/// Print the addresses that a program gets for a name, one a line
+/// Print the addresses that a program gets for a name, one per line
 ///
 /// A name that the proxy resolves gets fake IPs, first IPv4, then IPv6. Every program of the same user can connect
 /// to them. Given a fake IP, the command prints its name.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A host name, or an address
+    /// A host name or an address
     name: String,
 
-    /// The configuration [default: the one that a program started here would get]
+    /// The configuration [default: the one that a program started here would use]
     #[arg(short, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// First print a line, starting with #, that says who resolves the name and why
+    /// First print a line, starting with #, that tells what resolves the name and why
     #[arg(long)]
     why: bool,
 }

@@ -100,14 +100,14 @@ pub const OPTIONS: &[LauncherOption] = &[
     LauncherOption {
         name: "-x",
         value: Some("URL"),
-        help: "no configuration: use this proxy, e.g. socks5h://localhost:1055;\n\
-               several of them, separated by commas, make a chain",
+        help: "use this proxy instead of a configuration, e.g. socks5h://localhost:1055;\n\
+               several URLs, separated by commas, make a chain",
         effect: Effect::Proxy,
     },
     LauncherOption {
         name: "-q",
         value: None,
-        help: "quiet: no messages, whatever the configuration says",
+        help: "print no messages, whatever the configuration says",
         effect: Effect::Quiet,
     },
     LauncherOption {
@@ -119,8 +119,8 @@ pub const OPTIONS: &[LauncherOption] = &[
     LauncherOption {
         name: "--supervise",
         value: Some("MODE"),
-        help: "auto: a program that no library can be preloaded into makes its connections\n\
-               through a supervisor; always: every program; never",
+        help: "auto: run a program under a supervisor if no library can be preloaded into it;\n\
+               always: every program; never: none",
         effect: Effect::Supervise,
     },
     LauncherOption {

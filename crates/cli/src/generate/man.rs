@@ -11,7 +11,7 @@ const HEAD: &str = "\
 .Nm proxychains.conf
 .Nd configuration of proxychains4 and tailchain
 .Sh DESCRIPTION
-One directive a line; a line that begins with
+One directive per line; a line that begins with
 .Ql #
 is a comment.
 Directives come before
@@ -32,18 +32,30 @@ with the type
 or
 .Ic raw .
 .Sh FILES
-The first of these is used:
+Unless
+.Xr proxychains4 1
+is given a configuration with
+.Fl f
+or
+.Fl x ,
+or
+.Ev PROXYCHAINS_CONF_FILE
+names a file, the first of these files is used:
 .Bl -tag -width Ds -compact
 .It Pa ./proxychains.conf
 .It Pa ~/.proxychains/proxychains.conf
 .It Pa ~/config/settings/proxychains.conf
+.It Pa SYSCONFDIR/proxychains.conf
 .It Pa /etc/proxychains.conf
 .It Pa /etc/proxychains4.conf
 .El
 .Pp
-One in the current directory or below the home directory must belong to the user or to root, and nobody else may be able
-to write it.
-Without any the proxy is taken from
+.Pa SYSCONFDIR
+is set when tailchain is built, e.g. to
+.Pa /usr/local/etc .
+A file in the current directory or below the home directory must belong to the user or to root, and nobody else may be
+able to write it.
+If there is no file, the proxy is taken from
 .Ev ALL_PROXY .
 .Sh EXAMPLES
 .Bd -literal
@@ -58,9 +70,9 @@ socks5 127.0.0.1 1055
 .Xr proxychains4 1 ,
 .Xr tailchain 1
 .Pp
-.Dl tailchain check FILE
-says what a file means,
-.Dl tailchain explain HOST PORT
+.Ql tailchain check FILE
+prints what a file means,
+.Ql tailchain explain HOST PORT
 where a connection would go.
 ";
 

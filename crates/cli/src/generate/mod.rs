@@ -77,9 +77,10 @@ fn launcher() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Run a program with its TCP connections sent through proxies")
         .long_about(
-            "Run a program with its TCP connections sent through proxies: a library is preloaded into it and into what \
-             it starts. The configuration is described in proxychains.conf(5). Static programs, Go programs and those \
-             that are set-user-ID bypass the proxy; there is a warning, and with --strict the program is not started.",
+            "Run a program with its TCP connections sent through proxies: a library is preloaded into it and into the \
+             programs that it starts. Static programs and Go programs run under a supervisor instead. A program that \
+             would bypass the proxy, e.g. one that is set-user-ID, is started with a warning, or with --strict not \
+             started. The configuration is described in proxychains.conf(5).",
         )
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -96,6 +97,9 @@ fn described(option: &LauncherOption) -> Arg {
     };
     match option.value {
         None => arg.action(ArgAction::SetTrue),
+        Some("MODE") => arg
+            .value_name("MODE")
+            .value_parser(["auto", "always", "never"]),
         Some(value) => arg.value_name(value).value_hint(match value {
             "URL" => ValueHint::Url,
             _ => ValueHint::FilePath,

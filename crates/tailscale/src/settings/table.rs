@@ -37,7 +37,7 @@ macro_rules! settings {
 
 settings! {
     AUTH_KEY = "TAILSCALE_AUTH_KEY", ["TS_AUTHKEY", "TS_AUTH_KEY"],
-        "the auth key, or an OAuth client's secret; `file:PATH` names a file that holds it; without any key there is no tailnet", secret;
+        "the auth key, or an OAuth client's secret; `file:PATH` names a file that holds it; without a key Tailscale is not started", secret;
     CLIENT_ID = "TAILSCALE_CLIENT_ID", ["TS_CLIENT_ID"],
         "an OAuth or federated identity's client id, in place of an auth key";
     CLIENT_SECRET = "TAILSCALE_CLIENT_SECRET", ["TS_CLIENT_SECRET"],
@@ -47,55 +47,55 @@ settings! {
     AUDIENCE = "TAILSCALE_AUDIENCE", ["TS_AUDIENCE"],
         "workload identity: ask the platform for a token with this audience";
     HIDE_KEY = "TAILSCALE_HIDE_KEY", [],
-        "give the app a placeholder in place of the secrets above; default true";
+        "give the app a placeholder instead of the secrets above; default true";
     HOSTNAME = "TAILSCALE_HOSTNAME", ["TS_HOSTNAME"],
         "the machine's name; default `COMMIT-DYNO-APP` with Heroku's dyno metadata, else the machine's own";
     ACCEPT_DNS = "TAILSCALE_ACCEPT_DNS", ["TS_ACCEPT_DNS"],
-        "take DNS settings from the tailnet, MagicDNS among them; default true (the container's is false)";
+        "use the tailnet's DNS settings, including MagicDNS; default true (the container's is false)";
     ACCEPT_ROUTES = "TAILSCALE_ACCEPT_ROUTES", [],
         "use subnet routes that others advertise; default true";
     ADVERTISE_ROUTES = "TAILSCALE_ADVERTISE_ROUTES", ["TS_ROUTES"],
-        "subnet routes to offer, such as `10.0.0.0/24,10.1.0.0/24`";
+        "subnet routes to offer, e.g. `10.0.0.0/24,10.1.0.0/24`";
     ADVERTISE_EXIT_NODES = "TAILSCALE_ADVERTISE_EXIT_NODES", [],
         "offer to be an exit node; default false";
     ADVERTISE_TAGS = "TAILSCALE_ADVERTISE_TAGS", [],
-        "tags for this machine, such as `tag:web,tag:production`; an OAuth secret needs them";
+        "tags for this machine, e.g. `tag:web,tag:production`; an OAuth secret needs them";
     EXIT_NODE = "TAILSCALE_EXIT_NODE", [],
-        "name or address of the exit node that what goes through the proxy leaves by; the start fails where there is none of that name";
+        "name or address of the exit node to use for connections through the proxy; the start fails if there is none of that name";
     SHIELDS_UP = "TAILSCALE_SHIELDS_UP", [],
-        "let nobody of the tailnet connect to this machine; default false";
+        "block connections from the tailnet to this machine; default false";
     SSH = "TAILSCALE_SSH", [],
-        "run Tailscale's SSH server; without root it lets in only the user that it runs as; default false";
+        "run Tailscale's SSH server; unless it runs as root, it admits only its own user; default false";
     SERVE_CONFIG = "TAILSCALE_SERVE_CONFIG", ["TS_SERVE_CONFIG"],
-        "a file for `tailscale serve`, in JSON; `${TS_CERT_DOMAIN}` in it is the machine's name; read after each login";
+        "a JSON file for `tailscale serve`; `${TS_CERT_DOMAIN}` in it is replaced by the machine's name; read after each login";
     EXTRA_ARGS = "TAILSCALE_EXTRA_ARGS", ["TS_EXTRA_ARGS"],
-        "further options of `tailscale up`, separated by blanks";
+        "additional options of `tailscale up`, separated by blanks";
     DAEMON_EXTRA_ARGS = "TAILSCALED_EXTRA_ARGS", ["TS_TAILSCALED_EXTRA_ARGS"],
-        "further options of `tailscaled`, separated by blanks";
+        "additional options of `tailscaled`, separated by blanks";
     VERBOSE = "TAILSCALED_VERBOSE", [],
         "verbosity of tailscaled; default 0";
     LOGIN_SERVER = "TAILSCALE_LOGIN_SERVER", [],
         "a control server other than Tailscale's";
     TIMEOUT = "TAILSCALE_TIMEOUT", ["TS_BOOT_TIMEOUT"],
-        "how long the start may take, such as `50s` (default) or `1m30s`; `0s` waits for ever";
+        "how long the start may take, e.g. `50s` (default) or `1m30s`; `0s` waits forever";
     DRAIN_TIMEOUT = "TAILSCALE_DRAIN_TIMEOUT", [],
-        "how long tailscaled waits for the app after SIGTERM; default `20s`; Heroku kills after 30 s, and the logout may take 5";
+        "how long tailscaled waits for the app after SIGTERM; default `20s`; Heroku kills after 30 s, and the logout may take 5 s";
     SOCKS5_HOST = HOST_VARIABLE, [],
         "the address of this machine where tailscaled's SOCKS5 proxy listens; default 127.0.0.2; see below";
     SOCKS5_PORT = PORT_VARIABLE, [],
         "its port; default 1055";
     SOCKS5_SERVER = "TS_SOCKS5_SERVER", [],
-        "both in one, as Tailscale's container has it: `[HOST]:PORT`";
+        "both in one, `[HOST]:PORT`, as for Tailscale's container";
     HTTP_PROXY = "TAILSCALE_OUTBOUND_HTTP_PROXY_LISTEN", ["TS_OUTBOUND_HTTP_PROXY_LISTEN"],
         "`[HOST]:PORT` for an HTTP proxy into the tailnet; default none";
     PROGRAMS = "TAILSCALE_DIR", [],
-        "where `tailscale` and `tailscaled` are; set by the buildpack, elsewhere those of `PATH`";
+        "the directory of `tailscale` and `tailscaled`; set by the buildpack, elsewhere they are found in `PATH`";
     SOCKET = "TAILSCALE_SOCKET", ["TS_SOCKET"],
-        "tailscaled's socket; set by the buildpack, elsewhere in a directory of `tailchain run`'s own";
+        "tailscaled's socket; set by the buildpack, elsewhere in a temporary directory";
     STATE_DIR = "TAILSCALE_STATE_DIR", ["TS_STATE_DIR"],
-        "keep the machine's identity in this directory, and tailscaled's other files; default none: it is in memory, each start is a new machine, and one with an ephemeral key leaves the tailnet at its end";
+        "store the machine's identity and tailscaled's other files in this directory; default none: the identity is in memory, each start is a new machine, and one with an ephemeral key leaves the tailnet when it ends";
     FILES_DIR = "TAILSCALE_FILES_DIR", [],
-        "without a state directory, the place for tailscaled's other files, such as certificates; set by the buildpack, elsewhere in a directory of `tailchain run`'s own";
+        "the directory of tailscaled's other files, e.g. certificates, if there is no state directory; set by the buildpack, elsewhere a temporary directory";
 }
 
 /// Variables of Tailscale's container that cannot be honoured, and the reason. Setting one gives a warning.
