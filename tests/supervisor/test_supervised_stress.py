@@ -3,15 +3,17 @@
 TAILCHAIN_STRESS_SECONDS says how long: 5 by default. In a minute there are more than 10,000 connects.
 """
 
+import errno
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 from support.erratic import Erratic
-from support.probe import probe
-from support.proxy import Proxy
-from support.run import finish, start
+from support.probe import probe, run_probe
+from support.proxy import Mood, Proxy
+from support.run import finish, run_under, start
 from support.server import EchoServer
 
 SECONDS = int(os.environ.get("TAILCHAIN_STRESS_SECONDS", "5"))
@@ -95,6 +97,43 @@ def test_everything_at_random(conf, refusing):
         wait_until(lambda: echo.got == proxy.made)
         assert proxy.made > 100
         wait_until_gone(supervisor)
+
+
+RESTARTED_SECONDS = int(os.environ.get("TAILCHAIN_RESTARTED_SECONDS", "3"))
+
+
+def test_no_result_is_lost_to_a_signal(conf, proxy, make_echo, refusing):
+    """Not even where the signal comes between the supervisor's reply and the caller."""
+    echo = make_echo(keep=False)
+    words = ["127.0.0.1", echo.port, refusing, RESTARTED_SECONDS]
+    result = run_probe("restarted", *words, conf=conf([proxy]), via="supervised", options=["-q"]).ok()
+    assert result.out == "many rounds 1\n"
+
+
+REPEATS = """
+import signal, socket, sys
+{handler}
+to = ("127.0.0.1", int(sys.argv[1]))
+for block in [True, False]:
+    one = socket.socket()
+    one.setblocking(block)
+    connect = one.connect_ex
+    print(connect(to), connect(to), connect(to))
+"""
+
+
+def test_a_call_that_is_repeated_at_once_is_taken_for_a_restarted_one(conf, make_proxy, echo):
+    """Once, and only of a program that catches signals."""
+    config = conf([make_proxy(Mood(delay=0.5))])
+
+    def run(handler):
+        words = ["-u", "LD_PRELOAD", sys.executable, "-c", REPEATS.format(handler=handler), echo.port]
+        return run_under("env", words, conf=config, via="supervised").ok().out.split()
+
+    again, connected, pending = map(str, [errno.EALREADY, errno.EISCONN, errno.EINPROGRESS])
+    none = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    assert run(none) == ["0", connected, connected, pending, again, again]
+    assert run("") == ["0", "0", connected, pending, pending, again]
 
 
 def test_programs_that_are_killed(conf, refusing):

@@ -168,6 +168,18 @@ pub fn has_threads(thread: pid_t) -> bool {
     threads.map_or(true, |threads| threads.count() != 1)
 }
 
+/// Whether the thread's program has handlers of signals.
+pub fn catches_signals(thread: pid_t) -> bool {
+    /// libc's own: SIGCANCEL, SIGSETXID and, of musl, SIGSYNCCALL.
+    const INTERNAL: u64 = 0b111 << 31;
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok())
+        .is_some_and(|caught| caught & !INTERNAL != 0)
+}
+
 /// The process of a thread.
 pub fn process_of(thread: pid_t) -> Result<pid_t, Errno> {
     // Most connects are made by the main thread, and this check is cheaper than procfs.

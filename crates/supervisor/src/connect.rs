@@ -4,11 +4,10 @@
 
 use crate::caller::{self, Caller};
 use crate::held;
-use crate::job::{is_nonblocking, Engine, Face, Job, Waiter};
+use crate::job::{is_nonblocking, Engine, Face, Job};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
 use crate::supervisor::{EndedAtStart, Supervisor, UntakenResult};
-use libc::pid_t;
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode, Outcome};
@@ -32,30 +31,6 @@ pub struct Borrowed {
     pub fd: Fd,
     pub socket: OwnFd,
     pub cookie: u64,
-}
-
-/// A reply that did not reach its call.
-pub struct UndeliveredReply {
-    thread: pid_t,
-    arguments: [u64; 3],
-    reply: Reply,
-}
-
-const MAX_UNDELIVERED: usize = 1024;
-
-impl UndeliveredReply {
-    fn new(call: &Call, reply: Reply) -> UndeliveredReply {
-        UndeliveredReply {
-            thread: call.thread,
-            arguments: [call.pointer(0), call.pointer(1), call.pointer(2)],
-            reply,
-        }
-    }
-
-    fn is_for(&self, call: &Call) -> bool {
-        let same = UndeliveredReply::new(call, self.reply);
-        (self.thread, self.arguments) == (same.thread, same.arguments)
-    }
 }
 
 /// The result of a connect that has ended, as the program gets it.
@@ -93,25 +68,30 @@ impl Supervisor {
             Err(errno) => return Reply::Fail(errno),
         };
         let cookie = of.cookie;
-        let reply = match self.undelivered.remove(&cookie) {
-            Some(undelivered) if undelivered.is_for(call) => undelivered.reply,
-            _ => self.connect_socket(call, of),
+        let reply = match self.lost.take_undelivered(call, cookie) {
+            Some(reply) => reply,
+            None => self.connect_socket(call, of),
         };
+        if let Some(lost) = self.lost.take_lost(call, cookie, reply) {
+            if !self.listener.answer(call.id, lost) {
+                self.lost.note_undelivered(call, cookie, lost);
+            }
+            return Reply::Later;
+        }
         self.answer_connect(call, cookie, reply)
     }
 
     /// A signal does not interrupt a non-blocking connect in the kernel, and the kernel restarts an interrupted
     /// blocking one. So a reply that a signal prevented is kept for the restarted call.
     fn answer_connect(&mut self, call: &Call, cookie: u64, reply: Reply) -> Reply {
-        if !matches!(reply, Reply::Value(_) | Reply::Fail(Errno::EINPROGRESS)) {
-            return reply;
-        }
-        if !self.listener.answer(call.id, reply) {
-            if self.undelivered.len() >= MAX_UNDELIVERED {
-                self.undelivered.clear();
-            }
-            self.undelivered
-                .insert(cookie, UndeliveredReply::new(call, reply));
+        let result = match reply {
+            Reply::Value(_) => Ok(()),
+            Reply::Fail(Errno::EINPROGRESS) => Err(Errno::EINPROGRESS),
+            reply => return reply,
+        };
+        match self.listener.answer(call.id, reply) {
+            true => self.lost.note_sent(call, cookie, result),
+            false => self.lost.note_undelivered(call, cookie, reply),
         }
         Reply::Later
     }
@@ -305,11 +285,13 @@ impl Supervisor {
 
     /// Replies EINPROGRESS. If the call was interrupted, the next call replies it.
     fn in_progress(&mut self, id: u64, call: &Call) -> Reply {
-        let delivered = self
-            .listener
-            .answer(call.id, Reply::Fail(Errno::EINPROGRESS));
+        let result = Err(Errno::EINPROGRESS);
+        let delivered = self.listener.answer(call.id, result.into());
         if let Some(job) = self.jobs.get_mut(&id) {
             job.in_progress_delivered = delivered;
+            if delivered {
+                self.lost.note_sent(call, job.cookie_under_fd(), result);
+            }
         }
         Reply::Later
     }
@@ -438,11 +420,7 @@ impl Supervisor {
                 return Reply::Fail(Errno::EALREADY);
             }
         }
-        job.waiters.push(Waiter {
-            call: call.id,
-            fd: of.fd,
-            thread: call.thread,
-        });
+        job.waiters.push(*call);
         Reply::Later
     }
 
@@ -569,7 +547,7 @@ impl Supervisor {
         };
         for waiter in job.waiters.drain(..) {
             self.listener
-                .answer(waiter.call, Reply::Fail(Errno::ECONNABORTED));
+                .answer(waiter.id, Reply::Fail(Errno::ECONNABORTED));
         }
         job.replacement = None;
         let _ = sys::disconnect(job.socket.fd());
@@ -624,8 +602,12 @@ impl Supervisor {
     }
 
     fn finish_waited(&mut self, mut job: Job, result: Result<(), Errno>) {
+        let mut cookie = job.cookie;
         let result = match (result, job.replacement.take()) {
-            (Ok(()), Some(replacement)) => self.replace(&mut job, replacement),
+            (Ok(()), Some(replacement)) => {
+                cookie = sys::cookie(replacement.fd()).unwrap_or(cookie);
+                self.replace(&mut job, replacement)
+            }
             (Ok(()), None) => {
                 // Takes the kernel's own result, which it reports to one connect(2).
                 let _ = sys::connect(job.socket.fd(), &nowhere());
@@ -639,9 +621,10 @@ impl Supervisor {
         let mut reply = Reply::from(result);
         let mut is_told = false;
         for waiter in job.waiters.drain(..) {
-            if self.listener.answer(waiter.call, reply) {
+            if self.listener.answer(waiter.id, reply) {
                 is_told = true;
-                if result.is_ok() {
+                if reply == Reply::Value(0) {
+                    self.lost.note_sent(&waiter, cookie, Ok(()));
                     // A second thread that waited for the same socket.
                     reply = Reply::Fail(Errno::EISCONN);
                 }
@@ -660,10 +643,10 @@ impl Supervisor {
         let is_installed = job.waiters.iter().any(|waiter| {
             self.listener
                 .install(
-                    waiter.call,
+                    waiter.id,
                     replacement.fd(),
-                    waiter.fd,
-                    caller::closes_on_exec(waiter.thread, waiter.fd),
+                    waiter.fd(),
+                    caller::closes_on_exec(waiter.thread, waiter.fd()),
                 )
                 .is_ok()
         });
@@ -673,11 +656,7 @@ impl Supervisor {
 
 fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face: Face) -> Job {
     let waiters = match face {
-        Face::Own => vec![Waiter {
-            call: call.id,
-            fd: of.fd,
-            thread: call.thread,
-        }],
+        Face::Own => vec![*call],
         _ => Vec::new(),
     };
     Job {

@@ -18,13 +18,9 @@ pub fn is_held(job: &Job) -> bool {
         Err(Errno::ESRCH) => return false,
         Err(_) => return true,
     };
-    let cookie = match &job.face {
-        Face::Placeholder(placeholder) => placeholder.cookie,
-        _ => job.cookie,
-    };
     let is_there = caller
         .borrow(job.fd)
-        .is_ok_and(|file| sys::cookie(file.fd()) == Some(cookie));
+        .is_ok_and(|file| sys::cookie(file.fd()) == Some(job.cookie_under_fd()));
     is_there || has_other_fd(job)
 }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::caller::Caller;
+use crate::listener::Call;
 use crate::placeholder::Placeholder;
 use libc::{c_int, c_short, pid_t};
 use std::net::SocketAddr;
@@ -14,14 +15,6 @@ use tailchain_core::errno::Errno;
 use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::router::connect::nowhere;
 use tailchain_core::sys::{self, Fd, OwnFd};
-
-/// A call of connect(2) that waits for the result.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiter {
-    pub call: u64,
-    pub fd: Fd,
-    pub thread: pid_t,
-}
 
 /// What the program's fd refers to meanwhile.
 pub enum Face {
@@ -75,7 +68,8 @@ pub struct Job {
     pub dialled: SocketAddr,
     pub engine: Engine,
     pub face: Face,
-    pub waiters: Vec<Waiter>,
+    /// The calls of connect(2) that wait for the result.
+    pub waiters: Vec<Call>,
     /// Not started yet: the address of a proxy is still being resolved.
     pub is_delayed: bool,
     /// The call has returned EINPROGRESS to the program.
@@ -182,6 +176,14 @@ impl Job {
         match &mut self.face {
             Face::Placeholder(placeholder) => Some(placeholder),
             _ => None,
+        }
+    }
+
+    /// SO_COOKIE of what the program's fd refers to meanwhile.
+    pub fn cookie_under_fd(&self) -> u64 {
+        match &self.face {
+            Face::Placeholder(placeholder) => placeholder.cookie,
+            _ => self.cookie,
         }
     }
 

@@ -40,6 +40,7 @@ mod filter;
 mod held;
 mod job;
 mod listener;
+mod lost_replies;
 mod options;
 mod placeholder;
 mod proxy_names;

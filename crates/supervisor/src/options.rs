@@ -59,10 +59,15 @@ impl Supervisor {
     }
 
     pub fn get_option(&mut self, call: &Call) -> Reply {
+        let is_error = call.argument(1) == libc::SOL_SOCKET && call.argument(2) == libc::SO_ERROR;
+        if is_error && self.lost.is_repeated(call) {
+            if let Some(reply) = self.repeat_so_error(call) {
+                return reply;
+            }
+        }
         if self.is_idle() {
             return Reply::Pass;
         }
-        let is_error = call.argument(1) == libc::SOL_SOCKET && call.argument(2) == libc::SO_ERROR;
         match self.about(call) {
             Err(_) => Reply::Pass,
             Ok(About::Failed(errno, of)) if is_error => tell_error(call, &of.caller, errno.raw()),
@@ -115,10 +120,23 @@ impl Supervisor {
         end: Result<(), Errno>,
     ) -> Reply {
         let reply = tell_error(call, caller, end.err().map_or(0, Errno::raw));
-        if !self.listener.answer(call.id, reply) && end.is_err() {
-            self.store_result(cookie, end, false);
+        let is_delivered = self.listener.answer(call.id, reply);
+        match end {
+            Err(_) if is_delivered => self.lost.note_sent(call, cookie, end),
+            Err(_) => self.store_result(cookie, end, false),
+            Ok(()) => {}
         }
         Reply::Later
+    }
+
+    fn repeat_so_error(&mut self, call: &Call) -> Option<Reply> {
+        let of = self.borrow(call).ok()?;
+        let errno = self.lost.take_sent(call, of.cookie)?.err()?;
+        let reply = tell_error(call, &of.caller, errno.raw());
+        if !self.listener.answer(call.id, reply) {
+            self.store_result(of.cookie, Err(errno), false);
+        }
+        Some(Reply::Later)
     }
 
     fn on_socket(&self, id: u64, ask: impl FnOnce(&Job) -> Reply) -> Reply {

@@ -4,9 +4,9 @@
 
 use crate::answerer::Answerer;
 use crate::caller::{self, Callers, Programs};
-use crate::connect::UndeliveredReply;
 use crate::job::{Job, JobState};
 use crate::listener::{Call, Listener, Reply};
+use crate::lost_replies::LostReplies;
 use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
 use crate::relay::Flow;
@@ -84,8 +84,7 @@ pub struct Supervisor {
     pub by_cookie: HashMap<u64, u64>,
     /// Results of connects that were not taken yet, by SO_COOKIE.
     pub untaken: HashMap<u64, UntakenResult>,
-    /// Answers to connects that did not arrive, by SO_COOKIE.
-    pub undelivered: HashMap<u64, UndeliveredReply>,
+    pub lost: LostReplies,
     /// Placeholders of failed connects, by SO_COOKIE: forked children may have copies.
     pub failed: HashMap<u64, Errno>,
     pub failed_until: Duration,
@@ -157,7 +156,7 @@ impl Supervisor {
             jobs: BTreeMap::new(),
             by_cookie: HashMap::new(),
             untaken: HashMap::new(),
-            undelivered: HashMap::new(),
+            lost: LostReplies::default(),
             failed: HashMap::new(),
             failed_until: Duration::ZERO,
             any_duplicates: false,
@@ -481,9 +480,11 @@ impl Supervisor {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
+        let result = Err(Errno::EINPROGRESS);
         for waiter in job.waiters.drain(..) {
-            self.listener
-                .answer(waiter.call, Reply::Fail(Errno::EINPROGRESS));
+            if self.listener.answer(waiter.id, result.into()) {
+                self.lost.note_sent(&waiter, job.cookie, result);
+            }
         }
         job.in_progress_delivered = true;
         let is_kernels = matches!(job.engine, crate::job::Engine::Kernel { .. });
@@ -557,7 +558,7 @@ impl Supervisor {
         if job.is_watched_by_placeholder() {
             return true;
         }
-        let waits = |waiter: &crate::job::Waiter| self.listener.is_waiting(waiter.call);
+        let waits = |waiter: &Call| self.listener.is_waiting(waiter.id);
         job.waiters.iter().any(waits) || crate::held::is_held(job)
     }
 }
