@@ -7,6 +7,8 @@ mod api;
 mod counters;
 mod hook;
 #[cfg(target_env = "gnu")]
+mod old_dlopen;
+#[cfg(target_env = "gnu")]
 mod old_glibc;
 mod pending;
 mod state;

@@ -1,7 +1,6 @@
 //! The pending connects of this process.
 
 use crate::counters::{count, Counter};
-use crate::hook::peer;
 use crate::state::state;
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
@@ -15,7 +14,7 @@ pub struct ConnectStats;
 
 impl ConnectObserver for ConnectStats {
     fn opened(&self, socket: Fd, dialled: SocketAddr) {
-        let _ = peer::remember(state(), socket, dialled);
+        let _ = state().remember_peer(socket, dialled);
     }
 
     fn ended(&self, _: Fd, _: SocketAddr, result: Result<(), Errno>) {

@@ -10,10 +10,10 @@
 
 use super::asleep::ASLEEP;
 use super::boundary::{guard, Verdict};
-use super::connect::{earlier_attempt, end_of_attempt, forget_association, restart_connect};
+use super::earlier;
+use super::signals;
 use super::sleep::{Resumed, SleepRequest, Slept};
 use super::waited::WAITED;
-use super::{peer, signals};
 #[cfg(target_env = "gnu")]
 use crate::old_glibc;
 use crate::pending::{ConnectStats, PENDING};
@@ -29,6 +29,7 @@ use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
 use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
+use tailchain_core::router::connect::forget_association;
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
 /// Whether this thread is the only one of its process. libc's flag costs nothing, but stays false once there was a second
@@ -161,7 +162,7 @@ pub fn begin(
             match PENDING.begin_waited(fd, flags) {
                 Ok(waited) => (Some(waited), Mode::Waiting),
                 // Another thread was faster.
-                Err(Errno::EALREADY) => return wait_for_earlier(fd),
+                Err(Errno::EALREADY) => return earlier::wait(fd),
                 // Another thread has closed the fd.
                 Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => return Verdict::Fail(errno),
                 // No fd is available, or this is between vfork and exec.
@@ -243,40 +244,16 @@ pub fn wait_instead(
     begin(state, place, Mode::Waiting, signals)
 }
 
-/// Wait for the pending connect of a blocking socket, as the kernel does in a second connect(2).
-pub fn wait_for_earlier(fd: Fd) -> Verdict<()> {
-    if PENDING.is_waited_for_here(fd) {
-        // In a signal handler of the thread that makes the tunnel, when its attempt could not be detached.
-        return Verdict::Fail(Errno::EALREADY);
-    }
-    let limit = limit_of(fd);
-    Verdict::Sleep(SleepRequest {
-        fd,
-        events: libc::POLLOUT,
-        until: limit.map(|limit| sys::now() + limit),
-        mask: None,
-        state: core::ptr::null_mut(),
-        left: leave,
-    })
-}
-
-/// SO_SNDTIMEO of a socket that is connecting.
-fn limit_of(fd: Fd) -> Option<Duration> {
-    let socket = PENDING.socket_of(fd)?;
-    sys::send_timeout(socket.fd()).ok().flatten()
+/// What follows when the thread of a connect wakes up.
+pub enum Resumption {
+    Decided(Verdict<()>),
+    /// The attempt went on without the thread: its call restarts, as in the kernel, with what was dialled and the target
+    /// of the first decision.
+    Restart(SocketAddr, Target),
 }
 
 /// The thread of a connect woke up.
-pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
-    if resumed.state.is_null() {
-        return match resumed.slept {
-            Err(Errno::EINTR) if limit_of(fd).is_some() || !signals::restart() => {
-                Verdict::Fail(Errno::EINTR)
-            }
-            Ok(Slept::TimedOut) => Verdict::Fail(Errno::EALREADY),
-            _ => earlier_attempt(fd).unwrap_or_else(|| end_of_attempt(fd).into()),
-        };
-    }
+pub fn resume(resumed: Resumed, fd: Fd) -> Resumption {
     ASLEEP.leave(resumed.state);
     // SAFETY: the box that `sleep` gave away, which comes back once: here or to `leave`.
     let call = unsafe { Box::from_raw(resumed.state.cast::<Call>()) };
@@ -284,12 +261,12 @@ pub fn resume(resumed: Resumed, fd: Fd) -> Verdict<()> {
         Call {
             attempt: Some(attempt),
             ..
-        } => attempt.awake(resumed.slept),
+        } => Resumption::Decided(attempt.awake(resumed.slept)),
         Call {
             detached: Some(detached),
             ..
         } => detached.awake(fd, resumed.slept),
-        _ => Verdict::Fail(Errno::EIO),
+        _ => Resumption::Decided(Verdict::Fail(Errno::EIO)),
     }
 }
 
@@ -356,16 +333,18 @@ impl Call {
 }
 
 impl Detached {
-    fn awake(self, fd: Fd, slept: Result<Slept, Errno>) -> Verdict<()> {
+    fn awake(self, fd: Fd, slept: Result<Slept, Errno>) -> Resumption {
         if let Err(errno) = self.begun {
-            return Verdict::Fail(errno);
+            return Resumption::Decided(Verdict::Fail(errno));
         }
         drop(self.signals);
         if slept == Err(Errno::EINTR) && (self.is_limited || !signals::restart()) {
-            return Verdict::Fail(Errno::EINTR);
+            return Resumption::Decided(Verdict::Fail(Errno::EINTR));
         }
-        // Restart the call from its beginning, as the kernel does.
-        earlier_attempt(fd).unwrap_or_else(|| restart_connect(fd, self.dialled, self.target))
+        match earlier::result(fd) {
+            Some(verdict) => Resumption::Decided(verdict),
+            None => Resumption::Restart(self.dialled, self.target),
+        }
     }
 }
 
@@ -434,10 +413,10 @@ impl Attempt {
         let is_own = socket == self.socket();
         let cookie = match self.own {
             Some(own) if is_own => {
-                peer::remember_by(self.state, own, self.dialled);
+                self.state.names().remember_peer(own, self.dialled);
                 Some(own)
             }
-            _ => peer::remember(self.state, socket, self.dialled),
+            _ => self.state.remember_peer(socket, self.dialled),
         };
         if self.own.is_none() {
             self.own = match is_own {

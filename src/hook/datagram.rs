@@ -12,7 +12,6 @@
 //! port, which programs check and which cannot be forged without privileges. The alternatives are a hook on every
 //! receive, or a thread that lives as long as the socket.
 
-use super::connect::may_be_tcp;
 use super::given::GivenAddress;
 use crate::state::{state, State};
 use core::ffi::c_int;
@@ -21,6 +20,7 @@ use libc::sockaddr_in;
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::route;
+use tailchain_core::router::connect::may_be_tcp;
 use tailchain_core::sys::{self, Fd};
 
 /// Whether a send to this address needs a closer look. This is the whole cost of an ordinary datagram: no system call,

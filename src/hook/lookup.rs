@@ -10,7 +10,7 @@
 //! Not async-signal-safe, like libc's. After fork: as before. After vfork: not allowed, as libc's.
 
 use super::link_map::Object;
-use super::symbols;
+use super::{owner, symbols};
 use core::ffi::{c_char, c_void, CStr};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -84,7 +84,7 @@ fn real_dlsym() -> Option<Dlsym> {
         found = symbols::next(c"dlsym");
         #[cfg(target_env = "gnu")]
         if found.is_null() {
-            found = crate::old_glibc::libdl_dlsym();
+            found = crate::old_dlopen::find(c"libdl.so.2", c"dlsym");
         }
         FOUND.store(found, Ordering::Relaxed);
     }
@@ -155,21 +155,20 @@ unsafe fn concerns(name: *const c_char, caller: usize) -> bool {
     }
     // SAFETY: the caller's contract.
     let name = unsafe { CStr::from_ptr(name) };
-    let is_hook = super::table::NAMES
-        .iter()
-        .any(|names| names.iter().any(|hook| hook.as_bytes() == name.to_bytes()));
-    is_hook && (is_before_us(caller) || !defines(caller, name))
+    // Of our functions, those that libc has too are hooks.
+    let is_ours = !symbols::own(name).is_null();
+    is_ours && (is_before_us(caller) || !defines(caller, name))
 }
 
 /// Whether the calling object was loaded before this library. False for code outside of any object (JIT).
 fn is_before_us(caller: usize) -> bool {
-    Object::of(caller).is_some_and(Object::is_before_us)
+    owner::of(caller).is_some_and(Object::is_before_us)
 }
 
 /// Whether the calling object defines a function of this name.
 fn defines(caller: usize, name: &CStr) -> bool {
     // SAFETY: the object is loaded, since its code runs.
-    Object::of(caller).is_some_and(|object| unsafe { symbols::defined(object, name) }.is_some())
+    owner::of(caller).is_some_and(|object| unsafe { symbols::defined(object, name) }.is_some())
 }
 
 unsafe extern "C" fn hook_for_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
@@ -196,7 +195,7 @@ unsafe extern "C" fn hook_for_dlvsym(
 /// # Safety
 /// `name` is a C string.
 unsafe fn hook_for(found: *mut c_void, name: *const c_char) -> *mut c_void {
-    let is_libcs = || Object::of(found as usize).is_some_and(Object::is_of_libc);
+    let is_libcs = || owner::of(found as usize).is_some_and(owner::is_of_libc);
     if found.is_null() || !is_libcs() {
         return found;
     }

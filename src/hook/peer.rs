@@ -6,13 +6,12 @@
 use super::boundary::Verdict;
 use super::given::UserPtr;
 use crate::pending::PENDING;
-use crate::state::{state, State};
+use crate::state::state;
 use core::ffi::c_int;
 use hooks::real;
 use libc::{sockaddr, socklen_t};
-use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
-use tailchain_core::sys::{self, Fd, SockAddr};
+use tailchain_core::sys::{self, SockAddr};
 
 /// The hooks of this file.
 pub mod hooks {
@@ -30,19 +29,6 @@ pub mod hooks {
         fn getpeername(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
             = peer::getpeername, fails -1;
     }
-}
-
-/// Records the dialled address of a socket whose tunnel is being established, and returns its SO_COOKIE. If the dial
-/// fails, the record does no harm: it is only consulted for sockets that are connected to a proxy.
-pub fn remember(state: &State, fd: Fd, dialled: SocketAddr) -> Option<u64> {
-    let cookie = sys::cookie(fd)?;
-    remember_by(state, cookie, dialled);
-    Some(cookie)
-}
-
-/// As [`remember`], for a socket whose SO_COOKIE is known.
-pub fn remember_by(state: &State, cookie: u64, dialled: SocketAddr) {
-    state.names().remember_peer(cookie, dialled);
 }
 
 /// The body of the hook.
@@ -68,7 +54,7 @@ pub unsafe fn getpeername(
         Some(_) => return Verdict::Fail(Errno::from_raw(sys::errno())),
         None => return Verdict::Fail(Errno::ENOSYS),
     }
-    if let Some(dialled) = dialled(fd) {
+    if let Some(dialled) = state().dialled_on(fd) {
         // SAFETY: the kernel wrote to both just now, at most `capacity` bytes.
         unsafe {
             length.write_unaligned(capacity);
@@ -76,9 +62,4 @@ pub unsafe fn getpeername(
         }
     }
     Verdict::Return(0)
-}
-
-/// The address dialled on a socket that is connected through a proxy.
-pub fn dialled(fd: Fd) -> Option<SocketAddr> {
-    state().dialled_on(fd)
 }

@@ -4,18 +4,18 @@
 //! Through a proxy the first data cannot travel with the SYN, so the call becomes a connect and a plain send. On a
 //! non-blocking socket it fails with EINPROGRESS and sends nothing, as a kernel without a Fast Open cookie does.
 
-use super::attempt;
 use super::boundary::Verdict;
-use super::connect::{earlier_attempt, execute, may_be_tcp, route_of};
-use super::datagram;
+use super::connect::{self, execute};
 use super::given::{GivenAddress, GivenMessage, GivenMessages};
 use super::sleep::Resumed;
+use super::{datagram, decide, earlier};
 use crate::pending::PENDING;
 use crate::state::{known_state, state, State};
 use core::ffi::{c_int, c_uint, c_void};
 use hooks::real;
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use tailchain_core::errno::Errno;
+use tailchain_core::router::connect::may_be_tcp;
 use tailchain_core::sys::{self, Fd};
 
 /// The hooks of this file.
@@ -233,9 +233,9 @@ fn connects(fd: Fd, flags: c_int) -> bool {
 /// As connect(2).
 unsafe fn connect_first(resumed: Option<Resumed>, fd: Fd, given: &mut GivenAddress) -> Verdict<()> {
     if let Some(resumed) = resumed {
-        return attempt::resume(resumed, fd);
+        return connect::resume(resumed, fd);
     }
-    if let Some(verdict) = earlier_attempt(fd) {
+    if let Some(verdict) = earlier::result(fd) {
         return verdict;
     }
     if sys::peer_address(fd).is_ok() {
@@ -243,7 +243,7 @@ unsafe fn connect_first(resumed: Option<Resumed>, fd: Fd, given: &mut GivenAddre
         return Verdict::Real;
     }
     // SAFETY: passed on.
-    execute(fd, unsafe { route_of(fd, given) })
+    execute(fd, unsafe { decide::decide(fd, given) })
 }
 
 fn without_fastopen(flags: c_int) -> c_int {

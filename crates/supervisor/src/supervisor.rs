@@ -11,7 +11,6 @@ use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
 use crate::relay::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 use tailchain_core::dial::driver::Outcome;
@@ -364,7 +363,7 @@ impl Supervisor {
             false => job.advance(),
         };
         while let JobState::Opened(socket) = state {
-            self.remember_peer(socket, job.dialled);
+            let _ = self.router.remember_peer(socket, job.dialled);
             state = job.advance();
         }
         let state = match state {
@@ -420,17 +419,10 @@ impl Supervisor {
         self.deadlines.remove(&(job.deadline, id));
         let state = how(&mut job);
         if let JobState::Opened(socket) = state {
-            self.remember_peer(socket, job.dialled);
+            let _ = self.router.remember_peer(socket, job.dialled);
         }
         self.jobs.insert(id, job);
         self.settle(id, state);
-    }
-
-    /// Records the dialled address, for getpeername(2). The socket is connected to the proxy.
-    fn remember_peer(&self, socket: Fd, dialled: SocketAddr) {
-        if let Some(cookie) = sys::cookie(socket) {
-            self.router.names().remember_peer(cookie, dialled);
-        }
     }
 
     fn settle(&mut self, id: u64, state: JobState) {

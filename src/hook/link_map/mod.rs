@@ -9,17 +9,13 @@
 #[cfg_attr(not(target_env = "gnu"), path = "musl.rs")]
 mod loader;
 
-#[cfg(target_env = "gnu")]
-use super::symbols;
 use core::ffi::c_char;
-#[cfg(target_env = "gnu")]
-use core::ffi::CStr;
 use core::mem;
 use loader::first;
 
 /// The public part of `struct link_map`.
 #[repr(C)]
-struct LinkMap {
+pub struct LinkMap {
     /// The load bias: added to the addresses in the object's file.
     base: usize,
     #[cfg_attr(target_env = "gnu", allow(dead_code))]
@@ -56,6 +52,18 @@ extern "C" {
 pub struct Object(*const LinkMap);
 
 impl Object {
+    /// # Safety
+    /// The link map of an object that stays loaded.
+    #[cfg(target_env = "gnu")]
+    pub unsafe fn new(map: *const LinkMap) -> Object {
+        Object(map)
+    }
+
+    /// All objects of this library's namespace, in load order.
+    pub fn all() -> impl Iterator<Item = Object> {
+        first().into_iter().flat_map(all_from)
+    }
+
     /// This library.
     pub fn own() -> Option<Object> {
         up_to_own().last()
@@ -66,26 +74,9 @@ impl Object {
         core::iter::successors(self.next(), |object| object.next())
     }
 
-    /// The object of an address: of running code, or of a function that was just looked up.
-    pub fn of(address: usize) -> Option<Object> {
-        loader::object_of(address)
-    }
-
-    /// Whether it is part of libc.
-    pub fn is_of_libc(self) -> bool {
-        loader::is_of_libc(self)
-    }
-
     /// Whether it was loaded before this library.
     pub fn is_before_us(self) -> bool {
         Some(self) != Object::own() && up_to_own().any(|object| object == self)
-    }
-
-    /// Whether this is its DT_SONAME.
-    #[cfg(target_env = "gnu")]
-    fn is_called(self, name: &CStr) -> bool {
-        // SAFETY: the object is loaded.
-        unsafe { symbols::is_called(self, name) }
     }
 
     /// The load bias: added to the addresses in the object's file.
@@ -96,6 +87,12 @@ impl Object {
     /// Its dynamic section, which ends with DT_NULL.
     pub fn dynamic(self) -> *const Dynamic {
         self.map().dynamic
+    }
+
+    /// `l_name`: the path by which the loader opened it.
+    #[cfg(not(target_env = "gnu"))]
+    pub fn path(self) -> *const c_char {
+        self.map().path
     }
 
     fn is_own(self) -> bool {
@@ -118,10 +115,7 @@ impl Object {
 /// list.
 fn up_to_own() -> impl Iterator<Item = Object> {
     let mut passed = false;
-    first()
-        .into_iter()
-        .flat_map(all_from)
-        .take_while(move |object: &Object| !mem::replace(&mut passed, object.is_own()))
+    Object::all().take_while(move |object: &Object| !mem::replace(&mut passed, object.is_own()))
 }
 
 fn all_from(first: Object) -> impl Iterator<Item = Object> {

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::builder::{ConfigBuilder, Order};
-use super::error::sanitized;
+use super::masked::sanitized;
 use super::{ChainKind, Config, Source};
 
 /// `reason` is shown to the user. Of `configured`, the configuration that would otherwise apply, only the logging

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::builder::{ConfigBuilder, Order};
-use super::error::{sanitized, sanitized_url, Problem};
+use super::error::Problem;
+use super::masked::{sanitized, sanitized_url};
 use super::proxy_parts::Listed;
 use super::rules::{Net, Suffix};
 use super::url::{self, Dialect};

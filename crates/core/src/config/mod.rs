@@ -10,6 +10,7 @@ mod allow_list;
 mod builder;
 mod directive;
 mod error;
+mod masked;
 mod parse;
 mod proxy;
 mod proxy_line;

@@ -4,7 +4,8 @@
 
 use super::builder::{ConfigBuilder, Order};
 use super::directive;
-use super::error::{sanitized, sanitized_listed, sanitized_proxy, Diagnostic, Problem};
+use super::error::{Diagnostic, Problem};
+use super::masked::{sanitized, sanitized_listed, sanitized_proxy};
 use super::words::Words;
 use super::{proxy_line, Config, ConfigError, Source, Warning};
 

@@ -29,6 +29,15 @@ pub enum Decision {
 }
 
 impl Router {
+    /// Records the dialled address of a socket whose tunnel is being established, for getpeername(2), and returns its
+    /// SO_COOKIE. If the dial fails, the record does no harm: it is only consulted for sockets that are connected to a
+    /// proxy.
+    pub fn remember_peer(&self, socket: Fd, dialled: SocketAddr) -> Option<u64> {
+        let cookie = sys::cookie(socket)?;
+        self.names().remember_peer(cookie, dialled);
+        Some(cookie)
+    }
+
     /// The address that the program passed to connect(2), if the socket is connected to a proxy.
     pub fn dialled_on(&self, fd: Fd) -> Option<SocketAddr> {
         let peer = sys::peer_address(fd).ok()?;
