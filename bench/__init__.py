@@ -1,1 +1,1 @@
-"""`make bench`: what tailchain costs, beside a bare program, a client written by hand, and its peers."""
+"""`make bench`: what tailchain costs, compared with a bare program, a hand-written client, and its peers."""

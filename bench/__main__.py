@@ -68,7 +68,7 @@ def new_folder(place):
 
 
 def in_memory():
-    """Where a folder is as those are that programs share memory in (shm_open(3)), or else anywhere."""
+    """A directory in the place of shared memory (shm_open(3)), or else anywhere."""
     place = "/dev/shm"
     return place if os.access(place, os.W_OK) else None
 

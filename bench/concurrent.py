@@ -1,4 +1,4 @@
-"""Row group 2: many connects of an asyncio program at once, through a proxy that needs 50 ms for each."""
+"""Row group 2: many concurrent connects of an asyncio program, through a proxy that takes 50 ms for each."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from .harness import CannotDo, Row, alternate, run
 
 CLIENT = Path(__file__).with_name("programs") / "storm.py"
 DELAY = 50
-# A contender that connects one after the other is asked for no more: each takes as long as the proxy.
+# A contender that connects sequentially makes no more than this: each connect takes as long as the proxy.
 SERIAL_MOST = 64
 SERIAL = [PROXYCHAINS, TORSOCKS]
 

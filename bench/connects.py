@@ -20,7 +20,7 @@ def rows(ground):
             return connects_to(ground, server, setting, contender, times, wrap)
 
         def each(contender, wrap):
-            """The difference between many connects and twice as many: start-up is not in it."""
+            """The difference between n connects and 2n: without the start-up."""
             return (connects(contender, 2 * counted, wrap) - connects(contender, counted, wrap)) / counted
 
         calls = alternate_one(ground.contenders, ground.choose(3, 1), lambda one: each(one, system_calls))
@@ -47,7 +47,7 @@ def rows(ground):
 
 
 def nonblocking(ground, server, setting, blocking):
-    """Each alone: socket, connect, poll, SO_ERROR, close."""
+    """Each one separately: socket, connect, poll, SO_ERROR, close."""
     counted, times = ground.choose(50, 10), ground.choose(500, 100)
 
     def connects(contender, times, wrap):
@@ -74,7 +74,7 @@ def connects_to(ground, server, setting, contender, times, wrap, *mode):
 
 
 def speed(told):
-    """What programs/connects.c prints."""
+    """The output of programs/connects.c."""
     return dict(zip(["rate", "first"], numbers(told), strict=True))
 
 
@@ -84,7 +84,7 @@ def plainly(words, environment, folder):
 
 @contextmanager
 def on_core(core):
-    """What is started meanwhile runs on this core."""
+    """Processes started meanwhile run on this core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -94,7 +94,7 @@ def on_core(core):
 
 
 def on(core):
-    """As `plainly`, on this core. Left alone, the scheduler often puts a client and its proxy on the same one."""
+    """As `plainly`, on this core. By default the scheduler often puts a client and its proxy on the same one."""
 
     def pinned(words, environment, folder):
         with on_core(core):
@@ -104,7 +104,7 @@ def on(core):
 
 
 def system_calls(words, environment, folder):
-    """How many system calls the whole program makes, with all its threads and children."""
+    """The number of system calls of the whole program, with all its threads and children."""
     told = folder / "strace"
     variables = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
     run(["strace", "-f", "-c", "-o", told, *variables, *words], {})
@@ -112,7 +112,7 @@ def system_calls(words, environment, folder):
 
 
 def instructions(words, environment, folder):
-    """How many instructions the whole program executes outside of the kernel."""
+    """The number of user-space instructions of the whole program."""
     told = folder / "callgrind"
     run(["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={told}", *words], environment)
     return int(INSTRUCTIONS.search(told.read_text())[1])

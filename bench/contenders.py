@@ -1,4 +1,4 @@
-"""Who is measured, and how each is told about the proxy: by a config file and variables of the environment."""
+"""The contenders, and how each is given the proxy: a config file and environment variables."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ PROXYCHAINS = "proxychains-ng"
 TORSOCKS = "torsocks"
 DANTE = "dante"
 
-# The directive of tailchain that sends greeting and request together.
+# tailchain's directive that sends greeting and request together.
 ONE_SEGMENT = "proxy_pipeline"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a config is to say."""
+    """The content of a config."""
 
     proxies: tuple  # ports of loopback, in the order of the chain
     names: bool = False  # the proxy resolves names
@@ -30,7 +30,7 @@ class Setting:
 
 
 class Contender:
-    """One way of getting a program through a proxy."""
+    """One way to send a program's connections through a proxy."""
 
     name = ""
     library = None  # the library that LD_PRELOAD names
@@ -40,16 +40,16 @@ class Contender:
         return True
 
     def variables(self, setting, folder):
-        """The environment of a program that is to be proxied, but for LD_PRELOAD."""
+        """The environment of a proxied program, except LD_PRELOAD."""
         raise NotImplementedError
 
     def environment(self, setting, folder):
-        """The whole environment of a program that is to be proxied."""
+        """The whole environment of a proxied program."""
         preload = {"LD_PRELOAD": str(self.library)} if self.library else {}
         return {**self.variables(setting, folder), **preload}
 
     def start(self):
-        """The words in front of a program that is started by the launcher."""
+        """The words before a program that the launcher starts."""
         return [self.launcher] if self.launcher else []
 
     def write(self, folder, text):
@@ -60,7 +60,7 @@ class Contender:
 
 
 class Bare(Contender):
-    """The limit of what is possible: no proxy at all."""
+    """The upper bound: no proxy at all."""
 
     name = BARE
 
@@ -69,7 +69,7 @@ class Bare(Contender):
 
 
 class ByHand(Contender):
-    """A client that speaks SOCKS5 itself, in the fewest system calls: what a proxied connection costs at least."""
+    """A client that speaks SOCKS5 itself, in the fewest system calls: the least that a proxied connection can cost."""
 
     name = BY_HAND
 
@@ -81,7 +81,7 @@ class ByHand(Contender):
 
 
 class Proxychains(Contender):
-    """What reads the config of proxychains-ng."""
+    """A contender that reads proxychains-ng's config."""
 
     def lines(self, setting):
         lines = ["strict_chain", "quiet_mode"]
@@ -101,7 +101,7 @@ class Proxychains(Contender):
 
     def variables(self, setting, folder):
         config = self.write(folder, "\n".join([*self.lines(setting), ""]))
-        # The table of names is below XDG_RUNTIME_DIR: `folder` is one run's own, so no name is known before.
+        # The name table is below XDG_RUNTIME_DIR: `folder` is this run's own, so no name is known before.
         return {"PROXYCHAINS_CONF_FILE": config, "PROXYCHAINS_QUIET_MODE": "1", "XDG_RUNTIME_DIR": str(folder)}
 
     def start(self):
@@ -167,16 +167,16 @@ class Dante(Contender):
         lines += ["route {", f"from: 0.0.0.0/0 to: 0.0.0.0/0 via: 127.0.0.1 port = {setting.proxies[0]}"]
         lines += ["proxyprotocol: socks_v5", "command: connect", "method: none", "}"]
         config = self.write(folder, "\n".join([*lines, ""]))
-        # Else it connects directly to every network that the machine is in.
+        # Otherwise it connects directly to the machine's own networks.
         return {"SOCKS_CONF": config, "SOCKS_AUTOADD_LANROUTES": "no"}
 
 
 def _library(name):
-    """Where Debian has a library, whatever the machine's architecture is called."""
+    """Where Debian installs a library, whatever the machine's architecture."""
     return next((str(path) for path in sorted(Path("/usr/lib").glob(f"*-linux-gnu*/{name}"))), None)
 
 
 def everybody():
-    """All contenders that are installed here, in the order of the table."""
+    """All contenders that are installed here, in the table's order."""
     known = [Bare(), ByHand(), Tailchain(), DebianProxychains(), Torsocks(), Dante()]
     return [contender for contender in known if contender.present()]

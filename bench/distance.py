@@ -1,4 +1,4 @@
-"""An option: greeting and request in one segment, for proxies that read to the exact byte and are far away."""
+"""An option: greeting and request in one segment, for distant proxies that read exactly the bytes they need."""
 
 from support import paths
 
@@ -32,7 +32,7 @@ def rows(ground):
 
 
 def needs_option(config):
-    """A build that does not know the directive warns and goes on without: its figure would be that of the row above."""
+    """A build without the directive warns and continues without it: its figure would be that of the row above."""
     try:
         run([paths.COMMAND, "check", "--strict", config], {})
     except CannotDo:

@@ -1,4 +1,4 @@
-"""What tailchain is to reach, and whether it did in this run."""
+"""tailchain's goals, and whether this run met them."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ def judge(rows):
     found = []
 
     def measured(text, key):
-        """Whether there is a figure. Where tailchain could not do the job, the goal is missed, not left out."""
+        """Whether there is a figure. If tailchain could not do the job, the goal is missed, not omitted."""
         cell = rows[key].cells.get(TAILCHAIN) if key in rows else None
         if cell and cell.reason:
             found.append(Goal(text, cell.reason, met=False))
@@ -82,7 +82,7 @@ def judge(rows):
         text = f"{key} within the noise of bare"
         if measured(text, f"unproxied_{key}"):
             row = rows[f"unproxied_{key}"]
-            # Noise: what the bare program's own runs differ by. A quarter of them are slower than the upper quartile.
+            # Noise: the spread of the bare program's own runs. A quarter of them are slower than the upper quartile.
             own, bare = row.median(TAILCHAIN), row.cells[BARE]
             reached = f"{own:.4g} {row.unit}; bare {bare.median:.4g}, upper quartile {bare.upper_quartile:.4g}"
             found.append(Goal(text, reached, own <= bare.upper_quartile))

@@ -1,4 +1,4 @@
-"""What the rows stand on: compiled programs, servers, proxies, and how much is to be measured."""
+"""What the rows need: compiled programs, servers, proxies, and how much to measure."""
 
 import itertools
 import subprocess
@@ -28,7 +28,7 @@ class Ground:
     _numbers: itertools.count = field(default_factory=itertools.count)
 
     def choose(self, usual, quick):
-        """An amount: much for figures that are worth something, little to see that all works."""
+        """How much: large for meaningful figures, small to check that everything works."""
         return quick if self.quick else usual
 
     def only(self, *names):
@@ -38,7 +38,7 @@ class Ground:
         return [contender for contender in self.contenders if contender.name not in names]
 
     def own_folder(self):
-        """A new folder, which daemons may enter that drop their privileges."""
+        """A new directory, which daemons may enter after they drop privileges."""
         path = self.folder_in_memory / str(next(self._numbers))
         path.mkdir(mode=0o755)
         return path
@@ -52,8 +52,8 @@ class Ground:
         return str(built)
 
     def check_that_all_are_proxied(self):
-        """Figures of a contender that bypasses the proxy would be those of the bare program. The target refuses
-        connections, and the proxy says yes to everything: only a proxied connect succeeds."""
+        """Check that no contender bypasses the proxy: its figures would be the bare program's. The target refuses
+        connections, and the proxy reports success for all: only a proxied connect succeeds."""
         with refusing_port() as refusing, self.server("busy") as proxy:
             for contender in self.without(BARE):
                 environment = contender.environment(Setting((proxy,)), self.own_folder())
@@ -64,13 +64,13 @@ class Ground:
 
     @contextmanager
     def server(self, mode, number=0):
-        """programs/server.c in one of its modes; gives its port."""
+        """programs/server.c in one of its modes; returns its port."""
         program = self.program("server")
         with daemon(lambda port: [program, mode, port, number], self.own_folder()) as port:
             yield port
 
     @contextmanager
     def microsocks(self):
-        """A proxy that none of the contenders has written; gives its port."""
+        """A proxy that no contender provides; returns its port."""
         with daemons.microsocks(self.own_folder()) as proxy:
             yield proxy.port

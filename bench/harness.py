@@ -1,4 +1,4 @@
-"""Runs of several contenders in turn, and the table cells that come out of them."""
+"""Runs several contenders alternately, and makes table cells of the results."""
 
 import signal
 import statistics
@@ -15,7 +15,7 @@ class CannotDo(Exception):
 
 @dataclass
 class Cell:
-    """What one contender reached in one row: figures of several runs, or the reason why there are none."""
+    """The result of one contender in one row: figures of several runs, or the reason why there are none."""
 
     values: list = field(default_factory=list)
     reason: str = ""
@@ -50,8 +50,8 @@ class Row:
         return self.cells[name].median if name in self.cells else None
 
     def ratio(self, name, to):
-        """How many times the figure of `to` that of `name` is, or None. Runs of one round are compared with each other:
-        they had the same load of the machine."""
+        """The ratio of `name`'s figure to that of `to`, or None. Runs of the same round are compared: they had the same
+        load."""
         one, other = (self.cells.get(each, Cell()).values for each in [name, to])
         if not one or not other or 0 in other:
             return None
@@ -68,8 +68,8 @@ class Row:
 
 
 def alternate(contenders, rounds, run):
-    """`run(contender)` gives a dict of figures, or raises CannotDo. Contenders take turns, so that a slow minute of the
-    machine hits all of them, and every other round is backwards, so that nobody always has the later place. Gives
+    """`run(contender)` returns a dict of figures, or raises CannotDo. Contenders alternate, so that a slow minute of
+    the machine affects all of them, and every other round is in reverse order, so that none is always later. Returns
     {figure: {contender's name: Cell}}."""
     reasons = {}
     figures = defaultdict(lambda: {name: Cell(reason=reason) for name, reason in reasons.items()})
@@ -91,12 +91,12 @@ def alternate(contenders, rounds, run):
 
 
 def alternate_one(contenders, rounds, run):
-    """As `alternate`, where `run` gives a single figure. Gives {contender's name: Cell}."""
+    """As `alternate`, with a single figure from `run`. Returns {contender's name: Cell}."""
     return alternate(contenders, rounds, lambda contender: {"only": run(contender)})["only"]
 
 
 def run(words, environment, timeout=120):
-    """The standard output of a command that must succeed. One that does not, or hangs, cannot do the job."""
+    """The standard output of a command that must succeed. If it fails or hangs, it cannot do the job."""
     words = [str(word) for word in words]
     try:
         done = subprocess.run(

@@ -16,20 +16,20 @@ INSIDE = "TAILCHAIN_BENCH_ISOLATED"
 
 
 def command():
-    """The words before a command that is to run in the new network. The user stays who he is: PostgreSQL does not run
-    as root."""
+    """The words before a command to run in the new network. The user stays the same: PostgreSQL does not run as
+    root."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
     return ["unshare", "--net", *user]
 
 
 def enter(module):
-    """Start this Python module anew inside of the network, unless it is there."""
+    """Run this Python module inside the network, unless it is there already."""
     if os.environ.get(INSIDE) != "1":
         os.environ[INSIDE] = "1"
         os.execvp("unshare", [*command(), sys.executable, "-m", module, *sys.argv[1:]])
     _raise_loopback()
     _add_address("lo:1", TARGET)
-    # Each connection through a proxy leaves two numbers in TIME-WAIT; a later one may take them again.
+    # Each proxied connection leaves two ports in TIME-WAIT; let later ones reuse them.
     _write("ip_local_port_range", "10000 65000")
     _write("tcp_tw_reuse", "1")
 

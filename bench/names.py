@@ -1,11 +1,11 @@
-"""Row group 5: getaddrinfo of names that the proxy is to resolve."""
+"""Row group 5: getaddrinfo of names that the proxy resolves."""
 
 from .contenders import BARE, BY_HAND, DANTE, PROXYCHAINS, Setting
 from .harness import CannotDo, Row, alternate, numbers, run
 
 SAMPLE = 200
-# proxychains-ng walks a list of all names for each lookup, so 10,000 would take minutes; dante has an address each for
-# 254 names only.
+# proxychains-ng searches a list of all names at each lookup, so 10,000 would take minutes; dante has addresses for only
+# 254 names.
 MOST = {PROXYCHAINS: (1000, "walks a list: minutes"), DANTE: (100, "has 254 addresses")}
 
 

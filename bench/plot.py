@@ -16,7 +16,7 @@ COLOURS = {
     TORSOCKS: "#8661c1",
     DANTE: "#b8405e",
 }
-# Text stays text, and the same results give the same file.
+# Text remains text, and the same results give the same file.
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tailchain",
@@ -59,7 +59,7 @@ def median(row, name):
 
 
 def bars(axes, row, title, form):
-    """One bar for each contender that has a figure, the best limit on top."""
+    """A bar for each contender that has a figure, the fastest on top."""
     found = [(name, median(row, name)) for name in COLOURS if median(row, name) is not None]
     found.reverse()
     labels, values = [name for name, _ in found], [value for _, value in found]
@@ -73,7 +73,7 @@ def bars(axes, row, title, form):
 
 
 def curves(axes, rows, key, title, label):
-    """A line for each contender, over the amounts that were measured, both axes logarithmic."""
+    """A line for each contender, over the amounts that were measured; both axes are logarithmic."""
     amounts = [1, 10, 64, 100, 1000, 10_000, 100_000]
     for name, colour in COLOURS.items():
         points = [(amount, median(rows[key.format(amount)], name)) for amount in amounts if key.format(amount) in rows]

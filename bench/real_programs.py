@@ -31,7 +31,7 @@ def transactions(ground, setting):
     amount = ground.choose(200, 10)
 
     def pgbench(contender):
-        # -C: a new connection for each transaction; -n: there are no tables to clean up.
+        # -C: a new connection for each transaction; -n: there are no tables to vacuum.
         words = [find("pgbench"), "-C", "-n", "-t", amount, "-f", script, "-h", ground.target, "-p", port]
         environment = contender.environment(setting, ground.own_folder())
         told = run([*words, "-U", "postgres", "postgres"], {**environment, "LC_ALL": "C", "PGSSLMODE": "disable"})

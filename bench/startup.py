@@ -8,11 +8,11 @@ from .contenders import BARE, BY_HAND, Setting
 from .harness import CannotDo, Row, alternate, alternate_one, numbers, run
 
 PROGRAM = "/bin/true"
-NO_PROXY_NEEDED = (1,)  # nothing is connected: any port will do
+NO_PROXY_NEEDED = (1,)  # no connection is made: any port will do
 
 
 def rows(ground):
-    # Pages of a file that was written just now, and is not on the disk yet, count as written to by the process.
+    # Pages of a file that has just been written, and is not on the disk yet, count as dirty pages of the process.
     os.sync()
     contenders = ground.without(BY_HAND)
     times, rounds = ground.choose(150, 10), ground.choose(7, 1)
@@ -52,7 +52,7 @@ def rows(ground):
 
 
 def used_names(ground):
-    """What a program has written to that looked some names up and connected to them."""
+    """The dirty memory of a program that has looked up some names and connected to them."""
     names = 20
     with ground.server("busy") as proxy:
         setting = Setting((proxy,), names=True)
@@ -84,6 +84,6 @@ def size(library):
 
 
 def relocations(library):
-    """How many places the loader has to fill in: the counts that `readelf --relocs` prints for each section."""
+    """The number of relocations: the counts that `readelf --relocs` prints for each section."""
     told = run(["readelf", "--wide", "--relocs", library], {"LC_ALL": "C"})
     return sum(int(count) for count in re.findall(r"^Relocation section .* contains (\d+) entr", told, re.M))

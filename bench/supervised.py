@@ -1,4 +1,4 @@
-"""Row group 8: static and Go programs under the supervisor, beside the same programs preloaded, or bare."""
+"""Row group 8: static and Go programs under the supervisor, compared with the same programs preloaded, or bare."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from support.ports import refusing_port
 from .contenders import BARE, TAILCHAIN, Contender, Setting, Tailchain
 from .harness import CannotDo, Cell, Row, alternate, numbers, run
 
-# A Go program dials this many at once, through a proxy that takes so long for each.
+# A Go program makes this many dials at once, through a proxy that takes this long for each.
 DIALS, DELAY = 1000, 200
 SPENT = re.compile(r"^milliseconds: (\d+)$", re.M)
 FIGURES = {"empty": "an empty system call", "bytes": "sending and receiving a byte"}
@@ -45,7 +45,7 @@ def check_that_it_is_proxied(ground):
 
 
 def connects(ground):
-    """Each alone, blocking or not: what programs/connects.c does, linked statically or preloaded."""
+    """Each one separately, blocking or not: programs/connects.c, linked statically or preloaded."""
     static, times = static_program("connects", ground), ground.choose(500, 50)
     preloaded, supervised = Tailchain(), Supervised()
     with ground.server("discard") as server, ground.microsocks() as proxy:

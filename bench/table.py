@@ -7,7 +7,7 @@ COLUMN = 17
 
 
 def reference(row):
-    """Whom the others are compared with: the client by hand, or else the bare program."""
+    """The contender that the others are compared with: the hand-written client, or else the bare program."""
     for name in [BY_HAND, BARE]:
         if row.median(name):
             return name
@@ -15,7 +15,7 @@ def reference(row):
 
 
 def shown(value):
-    """Three figures are all that such a measurement is worth."""
+    """Such a measurement has no more than three significant figures."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,9 +1,9 @@
-"""Row group 6: what the library costs where it has nothing to do."""
+"""Row group 6: what the library costs if it has nothing to do."""
 
 from .contenders import BY_HAND, Setting
 from .harness import Row, alternate, numbers, run
 
-# torsocks lets nothing else through than loopback.
+# torsocks allows only loopback.
 LOOPBACK = "127.0.0.1"
 FIGURES = {
     "connect": "direct connect",

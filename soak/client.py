@@ -1,5 +1,5 @@
-"""client.py asyncpg|psycopg|redis PORT: for each number that it reads from stdin it works for so many seconds,
-closes everything, and prints a line of JSON: how many queries were answered, answered wrongly, and failed."""
+"""client.py asyncpg|psycopg|redis PORT: for each number that it reads from stdin, works for that many seconds, closes
+everything, and prints a line of JSON: how many queries succeeded, were answered wrongly, and failed."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ import time
 WORKERS = 8
 PAUSE = 0.005
 LIMIT = 30
-# The pool pauses for a second after a connect that failed.
+# The pool pauses for a second after a failed connect.
 POOL_LIMIT = 5
 
 

@@ -29,15 +29,15 @@ from support.run import clean_environment, command_line
 
 CLIENTS = Path(__file__).parent
 ROUNDS = 24
-# How much longer than asked a round may take: what is under way has limits of its own, of 30 s.
+# How much longer than requested a round may take: operations in progress have their own limits of 30 s.
 PATIENCE = 120
-# A process that stays may grow by so much after its first third; interpreters never stand quite still.
+# A long-running process may grow by this much after its first third; interpreters' memory is never quite constant.
 GROWTH_KIB = 3072
 GROWTH_SHARE = 0.05
 
 
 class ErraticProxy(Proxy):
-    """Answers at once or late, or goes away before its answer."""
+    """Replies at once or late, or closes before its reply."""
 
     def hesitate(self):
         time.sleep(random.choice([0, 0, 0, 0.002, 0.02, 0.1]))
@@ -45,7 +45,7 @@ class ErraticProxy(Proxy):
             raise Misbehaved
 
     def record(self, request):
-        """Hours of requests are not kept."""
+        """Keeps no record of hours of requests."""
         return request
 
 
@@ -70,7 +70,7 @@ class Stayer:
         self.process.stdin.flush()
 
     def end(self):
-        """Read the line that it prints at the end of a round, and look at it."""
+        """Read the line that it prints at the end of a round, and measure it."""
         guard = threading.Timer(self.seconds + PATIENCE, self.process.kill)
         guard.start()
         line = self.process.stdout.readline()
@@ -81,7 +81,7 @@ class Stayer:
         self.samples.append(self.sample())
 
     def sample(self):
-        """Once its threads have ended, which takes a moment: those of the library live while connects are pending."""
+        """After its threads have ended, which takes a moment: the library's live while connects are pending."""
         folder = Path("/proc", str(self.process.pid))
         fewest = self.samples[0]["threads"] if self.samples else 0
         for _ in range(100):
@@ -98,7 +98,7 @@ class Stayer:
         }
 
     def verdict(self):
-        """What is not flat, in words."""
+        """A text about what grew."""
         early, late = thirds(self.samples)
         for name in ("threads", "descriptors"):
             before, after = (min(sample[name] for sample in part) for part in (early, late))
@@ -120,7 +120,7 @@ def thirds(samples):
 
 
 class Passers(threading.Thread):
-    """A program that is started again and again."""
+    """A program that is started repeatedly."""
 
     def __init__(self, name, words, answer, config):
         super().__init__(daemon=True)

@@ -1,1 +1,1 @@
-"""What the black-box tests stand on: see the module names."""
+"""The code that the black-box tests share; the module names tell what."""

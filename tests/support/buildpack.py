@@ -1,4 +1,4 @@
-"""One app that the buildpack compiles, with a mirror on loopback in place of the downloads."""
+"""An app that the buildpack compiles, with a mirror on loopback instead of the download servers."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ STARTS = '. "$HOME/vendor/tailscale/heroku-tailscale-start.sh"\n'
 
 
 class Build:
-    """One app, and a cache that lives from build to build."""
+    """An app, and a cache that persists between builds."""
 
     def __init__(self, folder, shelf):
         self.app, self.cache, self.env = folder / "app", folder / "cache", folder / "env"
@@ -56,7 +56,7 @@ class Build:
 
 
 def release(shelf, folder, version, arch="amd64"):
-    """Programs that say which version they are."""
+    """Programs that print their version."""
     programs = [folder / "tailscale", folder / "tailscaled"]
     for program in programs:
         program.write_text(f"#!/bin/sh\necho {version} {arch}\n")

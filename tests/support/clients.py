@@ -1,4 +1,4 @@
-"""The client programs of tests/clients, made ready to run: each function gives the words of a command line."""
+"""The client programs of tests/clients, ready to run: each function returns the words of a command line."""
 
 import os
 import platform
@@ -75,7 +75,7 @@ def go(name):
 
 
 def go_module(name):
-    """The static program of the module in tests/clients/NAME. Its dependencies come by Go's own ways."""
+    """The static program of the module in tests/clients/NAME. Go itself fetches its dependencies."""
     source, built = SOURCES / name, paths.PROBES / f"{name}_module"
     newest = max(path.stat().st_mtime for path in source.iterdir())
     with _building:

@@ -8,7 +8,7 @@ def config_text(proxies, *directives, chain="strict_chain"):
 
 
 class Configs:
-    """Writes configs into a folder of the test."""
+    """Writes configs into a directory of the test."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Real servers as child processes: on loopback, in a folder of their own, gone when pytest is gone."""
+"""Real servers as child processes: on loopback, each in its own directory, killed when pytest ends."""
 
 import os
 import pwd
@@ -23,7 +23,7 @@ def drop_privileges():
 
 
 def give_away(folder):
-    """Let the unprivileged user have a folder."""
+    """Give the unprivileged user access to a directory."""
     if os.geteuid() == 0:
         user = pwd.getpwnam(UNPRIVILEGED)
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -39,15 +39,15 @@ def answers(port):
 
 @contextmanager
 def daemon(command, folder, unprivileged=False, patience=60):
-    """Run `command(port)` until it accepts TCP on that port; give the port. Another port is tried when somebody
-    else took it meanwhile."""
+    """Run `command(port)` until it accepts TCP on that port; return the port. If another process took the port
+    meanwhile, another one is tried."""
     options = drop_privileges() if unprivileged else []
     log_path = folder / "log"
     for _ in range(3):
         port = free_port()
         with open(log_path, "ab") as output:
             process = subprocess.Popen(
-                # PDEATHSIG: the daemon dies with pytest, however pytest dies.
+                # PDEATHSIG: the daemon dies with pytest, however pytest ends.
                 [need("setpriv"), "--pdeathsig=KILL", *options, *map(str, command(port))],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,4 +1,4 @@
-"""The servers and proxies of the real world that the tests talk to. Each is a context manager."""
+"""The real servers and proxies that the tests use. Each is a context manager."""
 
 import getpass
 import os
@@ -16,7 +16,7 @@ from .run import clean_environment
 
 @dataclass
 class RealProxy:
-    """A proxy program, its config line, and its log as the witness that a connection went through it."""
+    """A proxy program, its config line, and its log, which proves that a connection went through it."""
 
     name: str
     port: int
@@ -32,7 +32,7 @@ class RealProxy:
         return f"socks5 {self.host} {self.port}"
 
     def witness(self):
-        """saw(port): whether from now on its log names a connection to `port` of loopback."""
+        """saw(port): whether, from now on, its log names a connection to `port` of loopback."""
         before = self.log.stat().st_size
         return lambda port: bool(re.search(rf"127\.0\.0\.1[.:]{port}\b".encode(), self.log.read_bytes()[before:]))
 
@@ -111,7 +111,7 @@ def postgres(folder, addresses=("127.0.0.1",)):
     def command(port):
         settings = {"port": port, "unix_socket_directories": "", "fsync": "off"}
         settings["listen_addresses"] = ",".join(addresses)
-        # Tests fill pools one after the other; the backends of the last may still be ending.
+        # Tests fill pools one after the other; backends of the last pool may still be ending.
         settings["max_connections"] = 400
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
 
@@ -121,7 +121,7 @@ def postgres(folder, addresses=("127.0.0.1",)):
 
 @contextmanager
 def redis(folder, addresses=("127.0.0.1",)):
-    # Without a password it serves no address but loopback's, unless it is told so.
+    # Without a password it serves only loopback addresses, unless configured otherwise.
     words = [need("redis-server"), "--bind", *addresses, "--protected-mode", "no", "--save", "", "--dir", folder]
     with daemon(lambda port: [*words, "--port", port], folder) as port:
         yield port

@@ -1,5 +1,5 @@
-"""A dyno: the app's slug at /app, in a root folder and a mount namespace of its own, an environment that holds nothing
-but config vars, a shell that sources .profile.d before it runs a line of the Procfile."""
+"""A dyno: the app's slug at /app, in its own root directory and mount namespace; an environment with only config vars;
+a shell that sources .profile.d before it runs a line of the Procfile."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from .run import finish
 
 APP = Path("/app")
 
-# The folders of this machine below another root, which can have an /app that nobody else sees.
+# This machine's directories below another root, with an /app that no other process sees.
 MOUNT = """
 root=/mnt
 make_root() {
@@ -34,7 +34,7 @@ shift
 exec chroot $root env --chdir=/app "$@"
 """
 
-# As the dyno's init does it. The program of the Procfile takes the place of the shell.
+# As the dyno's init does. The Procfile's program replaces the shell.
 SHELL = """
 for file in .profile.d/*.sh; do source "$file"; done
 [[ ! -e .profile ]] || source .profile
@@ -45,7 +45,7 @@ eval "exec $LINE"
 class Dyno:
     def __init__(self, slug, unprivileged=False, **config_vars):
         self.slug = slug
-        # As on Heroku. The slug has to be that user's, and what it runs within reach.
+        # As on Heroku. That user must own the slug, and be able to reach what it runs.
         self.drop = [need("setpriv"), *drop_privileges()] if unprivileged else []
         self.config_vars = config_vars
 
@@ -78,5 +78,5 @@ class Dyno:
 
 
 def can_be_made():
-    """Why there can be no dyno here, or None."""
+    """The reason why there can be no dyno here, or None."""
     return None if os.geteuid() == 0 else "a root folder with /app needs root"

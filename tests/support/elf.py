@@ -1,4 +1,4 @@
-"""What binutils say about an ELF file."""
+"""What binutils report about an ELF file."""
 
 import re
 import subprocess

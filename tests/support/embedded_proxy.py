@@ -21,7 +21,7 @@ class EmbeddedProxy:
         return f"socks5 {self.host} {self.port}"
 
     def count(self, port):
-        """How many connections to `port` of loopback it answered."""
+        """How many connections to `port` of loopback it has accepted."""
         return self.log.read_text().count(f"CONNECT 127.0.0.1:{port} ")
 
 

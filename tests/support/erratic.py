@@ -1,4 +1,4 @@
-"""A proxy with moods."""
+"""A proxy that misbehaves at random."""
 
 import random
 import time
@@ -7,7 +7,7 @@ from support.proxy import Misbehaved, Proxy
 
 
 class Erratic(Proxy):
-    """Answers at once, soon, or goes away instead."""
+    """Replies at once, or after a while, or closes instead."""
 
     def hesitate(self):
         time.sleep(random.choice([0, 0, 0.001, 0.005, 0.03]))
@@ -15,5 +15,5 @@ class Erratic(Proxy):
             raise Misbehaved
 
     def record(self, request):
-        """An hour of requests is not kept."""
+        """Keeps no record of an hour of requests."""
         return request

@@ -1,5 +1,5 @@
-"""A gate that a probe opens (`open PATH`): what stands behind it happens after what the probe did before, however
-slow the machine is. Its unix socket is none of the library's business."""
+"""A gate that a probe opens (`open PATH`): what waits for it happens after the probe's earlier operations, however slow
+the machine is. Its unix socket does not concern the library."""
 
 import socket
 import threading

@@ -4,7 +4,7 @@ import threading
 
 from .proxy import Misbehaved, Proxy
 
-# Against hangs only.
+# Only against hangs.
 PATIENCE = 60
 
 

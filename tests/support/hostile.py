@@ -1,4 +1,4 @@
-"""A proxy that speaks its protocol correctly up to one answer, and then does something else with that answer.
+"""A proxy that speaks its protocol correctly up to one reply, and then does something else with that reply.
 
 An act is a function of (connection, answer): it may send what it likes. When it returns, the conversation goes on as
 if the answer had been sent; when it raises Misbehaved, the conversation is over.
@@ -29,7 +29,7 @@ class HostileProxy(Proxy):
 
 
 def end(connection, how):
-    """End the conversation, or say nothing more for as long as the client stays."""
+    """End the conversation, or send nothing more as long as the client stays."""
     if how == RESET:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     elif how != CLOSE:
@@ -42,7 +42,7 @@ def end(connection, how):
 
 
 def cut(length, how):
-    """Only the first bytes of the answer."""
+    """Only the first bytes of the reply."""
 
     def act(connection, answer):
         connection.sendall(answer[:length])
@@ -52,7 +52,7 @@ def cut(length, how):
 
 
 def instead(data, how):
-    """Other bytes in place of the answer."""
+    """Other bytes instead of the reply."""
 
     def act(connection, _):
         connection.sendall(data)
@@ -62,7 +62,7 @@ def instead(data, how):
 
 
 def endless(first, more, pause):
-    """An answer that never ends: `more` again and again, until the client has had enough."""
+    """An endless reply: `more` again and again, until the client closes."""
 
     def act(connection, _):
         connection.sendall(first)
@@ -74,7 +74,7 @@ def endless(first, more, pause):
 
 
 def in_pieces(size, pause):
-    """The right answer, piece by piece."""
+    """The correct reply, piece by piece."""
 
     def act(connection, answer):
         for start in range(0, len(answer), size):
@@ -85,11 +85,11 @@ def in_pieces(size, pause):
 
 
 def changed(change):
-    """What `change` makes of the right answer."""
+    """The correct reply, modified by `change`."""
     return lambda connection, answer: connection.sendall(change(answer))
 
 
 def half_closed(connection, answer):
-    """The right answer, and then nothing more in this direction."""
+    """The correct reply, and then end of file in this direction."""
     connection.sendall(answer)
     connection.shutdown(socket.SHUT_WR)

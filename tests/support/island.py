@@ -1,5 +1,5 @@
-"""A network of its own for a program: nothing but loopback, with a DNS server on port 53 that writes down what it is
-asked (below `silent` it answers nothing), and with an /etc/hosts and an /etc/resolv.conf of the test."""
+"""A network of its own for a program: only loopback, with a DNS server on port 53 that records its queries (and does
+not answer those below `silent`), and with an /etc/hosts and an /etc/resolv.conf of the test."""
 
 import subprocess
 import sys
@@ -32,5 +32,5 @@ class Island:
 
     @property
     def queries(self):
-        """Of all runs so far, such as `A db.ts.net`; `TCP` for a connection."""
+        """The queries of all runs so far, e.g. `A db.ts.net`; `TCP` for a connection."""
         return (self.folder / "queries").read_text().splitlines()

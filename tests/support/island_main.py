@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 TYPES = {1: "A", 5: "CNAME", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 64: "SVCB", 65: "HTTPS", 255: "ANY"}
-# What the server knows, for any name: the data of one record.
+# The server's records, for any name: the data of one record.
 RECORDS = {
     "A": bytes([192, 0, 2, 53]),
     "AAAA": socket.inet_pton(socket.AF_INET6, "2001:db8::53"),

@@ -1,4 +1,4 @@
-"""microsocks, to be killed and started again on the same port as often as a test likes."""
+"""microsocks, which a test can kill and restart on the same port as often as it likes."""
 
 import subprocess
 import time
@@ -33,7 +33,7 @@ class KillableProxy:
             time.sleep(0.005)
 
     def kill(self):
-        """With all connections that go through it."""
+        """With all connections through it."""
         self.kills += 1
         self.end()
 

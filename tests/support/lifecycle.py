@@ -1,5 +1,5 @@
-"""An image of a Cloud Native Buildpack without a registry and without a container: the lifecycle's own detector and
-builder make its layers, and its launcher starts a process of it. None of it runs as root: the lifecycle refuses to."""
+"""An image of a Cloud Native Buildpack without a registry or a container: the lifecycle's own detector and builder make
+its layers, and its launcher starts a process. Not as root: the lifecycle refuses to run as root."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from .need import need
 from .run import finish
 
 BINARIES = paths.TARGET / "lifecycle" / "bin"
-# What the builder and the launcher agree on.
+# The version that the builder and the launcher use.
 PLATFORM_API = "0.12"
 
 ORDER = """
@@ -22,7 +22,7 @@ ORDER = """
 id = "tailchain/tailscale"
 version = "0.1.0"
 """
-# A buildpack of the app's own: it says what the process types are, as one for a language does.
+# The app's own buildpack: it defines the process types, as a language's buildpack does.
 PROCFILE = """#!/bin/bash
 set -euo pipefail
 cat >"$CNB_LAYERS_DIR/launch.toml" <<'END'
@@ -43,7 +43,7 @@ def binary(name):
 
 class Image:
     def __init__(self, folder):
-        """In a folder that others may enter."""
+        """In a directory that others may enter."""
         self.folder = folder
         self.app, self.layers, self.platform = (folder / name for name in ["workspace", "layers", "platform"])
         self.buildpacks, self.home, self.tmp = (folder / name for name in ["buildpacks", "home", "tmp"])
@@ -56,7 +56,7 @@ class Image:
             shutil.copytree(paths.ROOT / name, self.own / name)
         for name in ["buildpack.toml", "Cargo.lock"]:
             shutil.copy(paths.ROOT / name, self.own)
-        # One program goes by the names of all phases; an image has its launcher by the names of the process types.
+        # One program has the names of all phases; in an image the launcher has the names of the process types.
         for name, program in {"detector": "lifecycle", "builder": "lifecycle", "web": "launcher"}.items():
             shutil.copy(binary(program), folder / name)
         self._add_procfile_buildpack()
@@ -75,7 +75,7 @@ class Image:
             (folder / "bin" / name).chmod(0o755)
 
     def set(self, **settings):
-        """What the user says to the build."""
+        """The user's settings of the build."""
         for name, value in settings.items():
             (self.platform / "env" / name).write_text(str(value))
 
@@ -104,7 +104,7 @@ class Image:
         )
 
     def build(self):
-        """Detector and builder; what they said."""
+        """Run detector and builder; return their output."""
         common = [f"-app={self.app}", f"-layers={self.layers}", f"-platform={self.platform}"]
         common.append(f"-buildpacks={self.buildpacks}")
         order = f"-order={self.folder}/order.toml"
@@ -120,7 +120,7 @@ class Image:
         return self.layers / "tailchain_tailscale" / name
 
     def start(self, line, stdin=subprocess.DEVNULL, **environment):
-        """What an image runs: the launcher, which becomes the process."""
+        """What an image runs: the launcher, which executes the process."""
         given = {
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": self.home,

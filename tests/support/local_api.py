@@ -1,4 +1,4 @@
-"""tailscaled's LocalAPI as far as it answers DNS queries, with the answers that a test wants."""
+"""tailscaled's LocalAPI, only its DNS queries, with the answers that a test wants."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ class LocalApi(Server):
         url = urllib.parse.urlsplit(target)
         query = urllib.parse.parse_qs(url.query)
         assert (method, url.path) == ("GET", "/localapi/v0/dns-query"), first
-        # tailscaled refuses others, for a web page in a browser must not ask.
+        # tailscaled rejects others: a web page in a browser must not be able to query it.
         assert "Host: local-tailscaled.sock" in headers
         question = (query["name"][0], query["type"][0])
         with self.lock:

@@ -1,4 +1,4 @@
-"""An HTTP server that serves what a test puts there: releases of Tailscale, and an archive of tailchain."""
+"""An HTTP server that serves what a test adds: releases of Tailscale, and an archive of tailchain."""
 
 import hashlib
 import http.server
@@ -18,7 +18,7 @@ class Mirror:
         self.asked = []
 
     def release(self, version, programs, arch="amd64"):
-        """Put a release of Tailscale there and name it the newest; `programs` are paths of tailscale and tailscaled."""
+        """Add a release of Tailscale and make it the newest; `programs` are paths of tailscale and tailscaled."""
         name = f"tailscale_{version}_{arch}"
         archive = tar_gz({f"{name}/{path.name}": path.read_bytes() for path in programs})
         self.files["/?mode=json"] = json.dumps({"TarballsVersion": version}).encode()
@@ -26,7 +26,7 @@ class Mirror:
         self.files[f"/{name}.tgz.sha256"] = hashlib.sha256(archive).hexdigest().encode()
 
     def archive(self, files):
-        """Put an archive of `files` (name -> path) there; gives its URL and checksum."""
+        """Add an archive of `files` (name -> path); return its URL and checksum."""
         data = tar_gz({name: path.read_bytes() for name, path in files.items()})
         self.files["/tailchain.tgz"] = data
         return f"{self.url}/tailchain.tgz", hashlib.sha256(data).hexdigest()

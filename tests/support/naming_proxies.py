@@ -1,4 +1,4 @@
-"""Proxies that know names which nobody else knows: each leads to loopback. Context managers, like daemons.py."""
+"""Proxies that know names which nothing else resolves: each leads to loopback. Context managers, like daemons.py."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from .need import need
 
 class NamingProxy(RealProxy):
     def saw_name(self, name, port):
-        """Whether its log says that it was asked for `name` and `port`."""
+        """Whether its log shows a request for `name` and `port`."""
         return f"{name}:{port}" in self.log.read_text(errors="replace")
 
 
@@ -45,7 +45,7 @@ def danted(folder, names):
 
 
 def with_hosts(folder, names, words):
-    """The command that runs `words` with an /etc/hosts of its own: the programs that use the proxy must not see it."""
+    """The command that runs `words` with its own /etc/hosts: the programs that use the proxy must not see it."""
     hosts = folder / "hosts"
     hosts.write_text("127.0.0.1 localhost " + " ".join(names) + "\n")
     user = [] if os.geteuid() == 0 else ["--map-root-user"]

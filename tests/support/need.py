@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-# Debian keeps daemons outside of a user's PATH, and PostgreSQL's server outside of everybody's.
+# Debian keeps daemons out of a user's PATH, and PostgreSQL's server out of every PATH.
 EXTRA_FOLDERS = ["/usr/sbin", "/sbin"]
 
 

@@ -1,4 +1,4 @@
-"""What a node of the tailnet knows and reaches."""
+"""What a node of the tailnet knows and can reach."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from support.tailnet import PATIENCE
 
 
 def dial(through, host, port):
-    """A connection to `host` made by the SOCKS5 proxy of a node, or None."""
+    """A connection to `host` through the SOCKS5 proxy of a node, or None."""
     client = socket.create_connection(("127.0.0.1", through.socks_port), timeout=60)
     name = host.encode()
     client.sendall(b"\5\1\0")
@@ -23,7 +23,7 @@ def dial(through, host, port):
 
 
 def wait_for_address(node, address):
-    """Until `node` knows a machine with it."""
+    """Wait until `node` knows a machine with this address."""
     limit = time.monotonic() + PATIENCE
     while not any(address in peer["TailscaleIPs"] for peer in peers_of(node).values()):
         assert time.monotonic() < limit, f"{node.name} does not hear of {address}"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 def free_port(host="127.0.0.1"):
-    """A port that was free a moment ago, for daemons that must be told one. Callers retry when they lose the race."""
+    """A port that was free a moment ago, for daemons that need a number. Callers retry when they lose the race."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))
@@ -14,7 +14,7 @@ def free_port(host="127.0.0.1"):
 
 @contextmanager
 def refusing_port(host="127.0.0.1"):
-    """A port that refuses TCP: bound, so that nobody else gets it, but not listening."""
+    """A port that refuses TCP: bound, so that no other process gets it, but not listening."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as held:
         held.bind((host, 0))
@@ -23,13 +23,13 @@ def refusing_port(host="127.0.0.1"):
 
 @contextmanager
 def deaf_port(host="127.0.0.1"):
-    """A port that never answers: it listens, its queue is full, and so the kernel drops each further SYN."""
+    """A port that never answers: it listens with a full backlog, so the kernel drops each further SYN."""
     with socket.socket() as listener:
         listener.bind((host, 0))
         listener.listen(0)
         fillers = []
         try:
-            # A queue of 0 holds one connection; the later ones stay in SYN-SENT.
+            # A backlog of 0 holds one connection; later ones stay in SYN-SENT.
             for _ in range(4):
                 filler = socket.socket()
                 filler.setblocking(False)

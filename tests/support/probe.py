@@ -13,20 +13,20 @@ FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 LIBRARIES = ["-lresolv"]
 if paths.MUSL:
     LIBRARIES = []
-    # The kernel's headers, which musl does not bring along.
+    # The kernel's headers, which musl does not include.
     FLAGS += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
 
 _compiling = threading.Lock()
 
 
 def probe(name, *flags):
-    """The path of the compiled tests/probes/NAME.c; with `-static` among the flags, another one."""
+    """The path of the compiled tests/probes/NAME.c; with `-static` among the flags, a separate one."""
     source, built = paths.PROBE_SOURCES / f"{name}.c", paths.PROBES / "".join([name, *flags])
     sources = [source, *paths.PROBE_SOURCES.glob("*.h")]
     with _compiling:
         if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
             paths.PROBES.mkdir(parents=True, exist_ok=True)
-            # Another worker may be compiling it, or running it, at this moment.
+            # Another pytest worker may be compiling or running it at this moment.
             new = built.with_name(f"{built.name}.{os.getpid()}")
             command = [need(paths.PROBE_CC), *FLAGS, *flags, str(source), "-o", str(new), *LIBRARIES]
             subprocess.run(command, check=True)
@@ -41,7 +41,7 @@ def run_probe(name, *args, conf=None, via="preload", **options):
 
 
 def script(*operations, conf=None, via="preload", **options):
-    """What tests/probes/socket_script.c prints for these operations: the answers only, one for each operation."""
+    """The output of tests/probes/socket_script.c for these operations: one result for each."""
     result = run_probe("socket_script", *operations, conf=conf, via=via, **options).ok()
     lines = result.out.splitlines()
     assert len(lines) == len(operations), result.out

@@ -1,4 +1,4 @@
-"""Processes that a test watches, and an app that records its signals."""
+"""Processes that a test observes, and an app that records its signals."""
 
 import os
 import signal
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from support.run import finish
 
-# Writes each signal that it gets into the record, and ends as the second argument says, so many seconds after a SIGTERM
-# as the third says.
+# Records each signal that it gets. After a SIGTERM it waits as many seconds as the third argument says, and exits with
+# the status in the second.
 APP = """
 import json, os, signal, sys, time
 record, code, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -43,7 +43,7 @@ def wait_for(condition, process):
 
 
 def is_alive(pid):
-    """Whether it runs; a zombie that nobody waits for does not."""
+    """Whether it runs; a zombie that has not been waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

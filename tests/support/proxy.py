@@ -21,7 +21,7 @@ SILENCE = "silence"
 
 @dataclass
 class Mood:
-    """How the proxy behaves. The default is a proxy without faults that lets everybody in."""
+    """How the proxy behaves. By default it has no faults and admits all clients."""
 
     users: dict = field(default_factory=dict)  # user -> password; asked for when not empty
     method: int = None  # the SOCKS5 method to choose, whatever was offered
@@ -39,7 +39,7 @@ class Mood:
 
 @dataclass
 class Request:
-    """What one client asked for."""
+    """A client's request."""
 
     kind: str  # socks5, socks4, http
     host: str = None
@@ -57,7 +57,7 @@ class Request:
 
 
 class Misbehaved(Exception):
-    """The mood's `instead` was carried out; the conversation is over."""
+    """The mood's `instead` was executed; the conversation is over."""
 
 
 class Proxy(Server):
@@ -109,7 +109,7 @@ class Proxy(Server):
         return request
 
     def hesitate(self):
-        """What comes before the answer to a request."""
+        """The exchange before the reply to a request."""
         time.sleep(self.mood.delay)
         if self.mood.gate:
             self.mood.gate.wait()
@@ -130,7 +130,7 @@ class Proxy(Server):
         return server, None
 
     def answer(self, connection, stage, data):
-        """Send `data`, or do what the mood has instead of it."""
+        """Send `data`, or do what the mood has instead."""
         instead = self.mood.instead.get(stage)
         if instead is None:
             return self.send(connection, data)
@@ -262,7 +262,7 @@ def _http(proxy, connection):
 
 
 def relay(one, other):
-    """Copy both ways until both sides have ended; an end in one direction is passed on as such."""
+    """Copy both ways until both sides have ended; a half-close is forwarded as such."""
     with selectors.DefaultSelector() as ready:
         ready.register(one, selectors.EVENT_READ, other)
         ready.register(other, selectors.EVENT_READ, one)
@@ -277,7 +277,7 @@ def relay(one, other):
 
 
 class RawRelay(Server):
-    """What a `raw` proxy line points at: forwards every connection to one place, and counts them."""
+    """The target of a `raw` proxy line: forwards every connection to one address, and counts them."""
 
     kind = "raw"
 

@@ -11,16 +11,16 @@ import pytest
 from . import paths
 from .need import need
 
-# What the first minutes need; the rest is the release's smallest system. proxychains4 is what tailchain replaces.
+# What the first minutes need; the rest is a minimal system of the release. tailchain replaces proxychains4.
 INCLUDED = ["bash-completion", "curl", "man-db", "proxychains4", "python3-venv"]
 MINIMAL = ["--variant=minbase", f"--include={','.join(INCLUDED)}"]
 
-# Only on request: a Debian machine has neither these releases' keys nor, perhaps, a way to their archive.
+# Only on request: a Debian machine has neither these releases' keys nor, perhaps, access to their archive.
 UBUNTU = ["focal", "jammy", "noble"] if os.environ.get("TAILCHAIN_UBUNTU") == "1" else []
 
 
 def base(release):
-    """The directory of a fresh root of that release, made once; it is not to be changed."""
+    """The directory of a fresh root of that release, made once; do not modify it."""
     if os.geteuid() != 0:
         pytest.skip("debootstrap and chroot need root")
     ready = paths.TARGET / "roots" / release
@@ -59,14 +59,14 @@ def _problem(debootstrap):
 
 
 class Root:
-    """A copy of a release's root. Commands share the machine's network, and end with their own processes."""
+    """A copy of a release's root. Commands use the machine's network, and end with their child processes."""
 
     def __init__(self, release, directory):
         self.directory = directory / release
         subprocess.run(["cp", "-a", "--reflink=auto", base(release), self.directory], check=True)
 
     def put(self, file):
-        """Copy a file to /, and give its name there."""
+        """Copy a file to /, and return its name there."""
         shutil.copy(file, self.directory)
         return f"/{file.name}"
 
@@ -75,7 +75,7 @@ class Root:
         return name
 
     def run(self, script, check=True, **environment):
-        """What a shell there prints, stderr included."""
+        """The output of a shell there, stderr included."""
         result = self.start(script, **environment)
         assert not check or result.returncode == 0, f"{script}: exit {result.returncode}\n{result.stdout}"
         return result.stdout
@@ -97,7 +97,7 @@ class Root:
         )
 
     def files(self):
-        """All files but what package managers write about themselves, and /dev/shm, which no reboot outlives."""
+        """All files except the package managers' own state, and /dev/shm, which does not survive a reboot."""
         noted = ("dev", "var/lib/dpkg", "var/lib/apt", "var/log", "var/cache", "tmp", "proc", "root")
         found = set()
         for directory, _, names in os.walk(self.directory):

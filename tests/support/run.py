@@ -10,7 +10,7 @@ import pytest
 
 from . import paths
 
-# What would change where a program connects to, or how it is preloaded.
+# Variables that would change where a program connects to, or how it is preloaded.
 DROPPED = re.compile(r"(?i)(.*_proxy|LD_PRELOAD|PROXYCHAINS_.*|TAILCHAIN_.*|PG.*)$")
 
 
@@ -22,7 +22,7 @@ class Result:
 
     @property
     def chains(self):
-        """The lines about chains, such as `Strict chain  ...  A  ...  B  ...  OK`."""
+        """The lines about chains, e.g. `Strict chain  ...  A  ...  B  ...  OK`."""
         found = re.findall(r"^\[proxychains\] (\w[\w ]* chain  \.\.\.  .*)$", self.err, re.M)
         return [line.rstrip() for line in found]
 
@@ -39,7 +39,7 @@ def clean_environment(extra=None):
 
 
 def command_line(program, args, via, conf, options=()):
-    """(argv, environment) that run `program` the way `via` names: bare, launcher, supervised or preload."""
+    """(argv, environment) to run `program` in the way that `via` names: bare, launcher, supervised or preload."""
     program = [str(program), *map(str, args)]
     if paths.EMULATOR:
         return _emulated(program, via, conf, options)
@@ -64,7 +64,7 @@ def _preloaded(conf, options):
 
 
 def _emulated(program, via, conf, options):
-    """The preload library is for the probe, not for the emulator, which is a program of this machine."""
+    """The preload library is for the probe, not for the emulator, which is a native program."""
     if not program[0].startswith(str(paths.PROBES)):
         if via == "bare":
             return program, {}
@@ -92,7 +92,7 @@ def start(program, args=(), conf=None, via="launcher", options=(), env=None, cwd
 
 
 def finish(process, timeout=90, input=None):
-    """Wait for a started program. The time limit is for hangs only, far above what a busy machine needs."""
+    """Wait for a started program. The timeout is only for hangs, far above what a busy machine needs."""
     try:
         out, err = process.communicate(input, timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A TCP server of threads inside of pytest: one handler for each connection."""
+"""A multi-threaded TCP server inside pytest: one handler for each connection."""
 
 import socket
 import threading
@@ -53,7 +53,7 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        # A client that goes away is no error of ours: tests look at what the client saw.
+        # A client that disconnects is not an error here: tests check what the client saw.
         with connection, suppress(OSError):
             self.handle(connection)
         with self.lock:
@@ -77,8 +77,8 @@ class Server:
 
 
 class EchoServer(Server):
-    """Sends `banner` (after `delay` seconds), then gives back what it gets, and keeps it in `received`, one entry for
-    each connection (or nothing of it, with `keep` false: for many)."""
+    """Sends `banner` (after `delay` seconds), then echoes, and keeps what it received in `received`, one entry for each
+    connection (or nothing, if `keep` is false: for many connections)."""
 
     def __init__(self, banner=b"", delay=0, keep=True, **where):
         self.banner = banner
@@ -104,14 +104,14 @@ class EchoServer(Server):
 
 
 class SlowServer(EchoServer):
-    """Answers no SYN before its gate is open, then echoes. A client's SYN is sent again after a second (RFC 6298)."""
+    """Answers no SYN before its gate is open, then echoes. A client retransmits its SYN after a second (RFC 6298)."""
 
     QUEUE = 0
 
     def __init__(self, gate, **options):
         self.gate = gate
         super().__init__(**options)
-        # A queue of 0 holds one connection; the later ones stay in SYN-SENT.
+        # A backlog of 0 holds one connection; later ones stay in SYN-SENT.
         self.fillers = [socket.socket() for _ in range(4)]
         for filler in self.fillers:
             filler.setblocking(False)
@@ -129,7 +129,7 @@ class SlowServer(EchoServer):
 
 
 class GoingServer(SlowServer):
-    """Answers no SYN before its gate is open; then it is gone, and they are refused."""
+    """Answers no SYN before its gate is open; then it is closed, and they are refused."""
 
     def _accept(self):
         self.gate.wait()

@@ -1,5 +1,5 @@
 """A real tailnet on loopback: tests/tailnet is its control server and relay, the nodes are Tailscale's own tailscaled
-in userspace mode. In that mode a connection to a node's tailnet address comes out on that node's 127.0.0.1."""
+in userspace mode, where connections to a node's tailnet address arrive at its 127.0.0.1."""
 
 import json
 import subprocess
@@ -17,9 +17,9 @@ from .run import clean_environment
 BINARIES = paths.TARGET / "tailnet" / "bin"
 DOMAIN = "example.ts.net"
 KEY = "tskey-auth-tests"
-# What tailscaled writes when it has told the control server, which does not tell the other nodes in these tests.
+# tailscaled writes this when it has updated the control server, which does not inform the other nodes in these tests.
 LOGGED_OUT = "logged out ephemeral node on shutdown"
-# Against hangs only: a node is up in a moment.
+# Only against hangs: a node is up in a moment.
 PATIENCE = 60
 
 
@@ -71,7 +71,7 @@ class Tailnet:
         self.folder = folder
 
     def command(self, *words):
-        """What an admin does to the machines of a name (see `command` of tests/tailnet); gives how many there are."""
+        """An admin's action on the machines of a name (see `command` of tests/tailnet); returns how many there are."""
         self.process.stdin.write(" ".join(words).encode() + b"\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
@@ -102,7 +102,7 @@ class Tailnet:
 
 @contextmanager
 def tailnet(folder):
-    """`folder(name)` makes a folder for each node."""
+    """`folder(name)` creates a directory for each node."""
     process = subprocess.Popen(
         [binary("tailnet"), f"-auth-key={KEY}", f"-domain={DOMAIN}"],
         stdin=subprocess.PIPE,
@@ -116,7 +116,7 @@ def tailnet(folder):
 
 @dataclass
 class AppAndDatabase:
-    """What the tests of programs need: `app` is where the program runs, `db` where its servers are."""
+    """For the tests of programs: the program runs on node `app`, its servers on node `db`."""
 
     net: Tailnet
     app: Node

@@ -1,4 +1,4 @@
-"""Run a program under one of valgrind's tools, with the library or bare, and read what it says about each process."""
+"""Run a program under one of valgrind's tools, with the library or bare, and parse its report on each process."""
 
 import re
 import subprocess
@@ -15,12 +15,12 @@ from .run import command_line, finish, start
 SUPPRESSIONS = paths.ROOT / "tests" / "valgrind.supp"
 
 OPTIONS = {
-    # Leaks count as errors: what nothing points to any more, and what only something into its middle does.
+    # Leaks count as errors: blocks without any pointer to them, or with only a pointer to their interior.
     "memcheck": ["--leak-check=full", "--show-leak-kinds=definite,possible", "--track-fds=yes", "--num-callers=30"],
     "helgrind": ["--num-callers=30"],
 }
 
-# Between two reports stands an empty line; helgrind's consist of several such parts, and have a line of dashes between.
+# An empty line separates two reports; helgrind's have several such parts, and a line of dashes between them.
 ENDS = {"memcheck": r"\n\s*\n", "helgrind": r"\n-{60,}\n"}
 STACK = re.compile(r"^ +(?:at|by) 0x[0-9A-F]+: (.*)$", re.M)
 OPEN_FILE = re.compile(r"^Open .*\n(?! +<inherited from parent>)", re.M)
@@ -34,14 +34,14 @@ class Report:
 
     @property
     def ours(self):
-        """Whether the library has a part in it."""
+        """Whether the library is involved."""
         return any(f"/{paths.LIBRARY.name})" in frame for frame in STACK.findall(self.text))
 
     @property
     def is_published(self):
-        """Whether a race is about memory that was made inside of a OnceBox. It gives a reference away only after it
-        has stored its pointer (release) and loaded it again (acquire), which helgrind takes for ordinary accesses on
-        x86-64; and a shared reference lets only atomic words change. The compiler sees to both."""
+        """Whether a race is about memory that was allocated inside a OnceBox. It returns a reference only after it has
+        stored its pointer (release) and loaded it again (acquire), which helgrind takes for ordinary accesses on
+        x86-64; and through a shared reference only atomics can be modified. The compiler ensures both."""
         made = re.search(r"^ Address .* alloc'd\n(( +(at|by) 0x.*\n)+)", self.text, re.M)
         return made is not None and "once_box::OnceBox" in made[1]
 
@@ -58,28 +58,28 @@ class Report:
 
 @dataclass
 class Log:
-    """What valgrind said about one process."""
+    """What valgrind reported about one process."""
 
     text: str
     tool: str
-    notes: list  # about itself, such as a system call that it does not know
+    notes: list  # about itself, e.g. a system call that it does not know
 
     @property
     def reports(self):
         blocks = (block.strip("\n") for block in re.split(ENDS[self.tool], self.text))
-        # A thread is introduced when a report is about it; a list of open files is no error of itself.
+        # A thread is announced when a report is about it; a list of open files is not an error.
         skipped = re.compile(r"(FILE DESCRIPTORS.*\n)?Open |Helgrind, a thread error detector|-*Thread-Announcement")
         reports = [Report(block) for block in blocks if STACK.search(block) and not skipped.match(block)]
         errors = re.search(r"ERROR SUMMARY: \d+ errors from (\d+) contexts", self.text)
         assert errors, f"the process did not come to its end:\n{self.text}"
-        # Newer versions of valgrind count a descriptor that is left open as an error.
+        # Newer versions of valgrind count an open fd as an error.
         counted = (len(reports), len(reports) + self.left_open)
         assert int(errors.group(1)) in counted, f"not understood:\n{self.text}"
         return [report for report in reports if not report.is_published]
 
     @property
     def left_open(self):
-        """How many descriptors, apart from what the process was given."""
+        """The number of open fds, apart from those inherited."""
         return len(OPEN_FILE.findall(self.text))
 
     @property
@@ -99,7 +99,7 @@ class Run:
 
 
 def interpreters(tool):
-    """The libraries that tell a tool what it cannot see of ours, for LD_PRELOAD."""
+    """Libraries that tell a tool what it cannot see itself, for LD_PRELOAD."""
     names = ["valgrind_heap", *(["helgrind_lock"] if tool == "helgrind" else [])]
     return [interpreter(name) for name in names]
 
@@ -115,7 +115,7 @@ def interpreter(name):
 
 
 def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None, timeout=110):
-    """`folder` is for the logs, one of each process."""
+    """`folder` is for the logs, one for each process."""
     options = [
         f"--tool={tool}",
         *OPTIONS[tool],
@@ -135,6 +135,6 @@ def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None
 
 
 def _log(text, tool):
-    """The lines `==PID== …` and `--PID-- …` without that."""
+    """The lines `==PID== …` and `--PID-- …`, without that prefix."""
     lines = re.findall(r"^==\d+==(?: (.*)|)$", text, re.M)
     return Log("\n".join(lines), tool, notes=re.findall(r"^--\d+-- (.*)$", text, re.M))

@@ -1,4 +1,4 @@
-"""An HTTP server inside of pytest: a known page, and a git repository by git's dumb protocol (plain files)."""
+"""An HTTP server inside pytest: a known page, and a git repository for git's dumb HTTP protocol (plain files)."""
 
 import functools
 import http.server
@@ -21,16 +21,16 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    # Tests dial many connections at once; the default is 5.
+    # Tests open many connections at once; the default is 5.
     request_queue_size = 1024
 
     def handle_error(self, request, client_address):
-        """A client that goes away is no error of ours."""
+        """A client that disconnects is not an error here."""
 
 
 @contextmanager
 def web_server(folder):
-    """Serves `folder`, with PAGE as its index.html; gives the port."""
+    """Serves `folder`, with PAGE as its index.html; returns the port."""
     (folder / "index.html").write_bytes(PAGE)
     handler = functools.partial(_Files, directory=str(folder))
     with _Server(("127.0.0.1", 0), handler) as server:
@@ -40,7 +40,7 @@ def web_server(folder):
 
 
 def git_repository(folder):
-    """Make folder/repo.git, with one commit of one file, ready to be served as plain files."""
+    """Create folder/repo.git, with one commit of one file, ready to be served as plain files."""
     git = need("git")
     identity = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     for name in ["AUTHOR", "COMMITTER"]:

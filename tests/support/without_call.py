@@ -1,4 +1,4 @@
-"""without_call.py NAME PROGRAM...: run a program where a system call gives EPERM, as in a container."""
+"""without_call.py NAME PROGRAM...: run a program with a system call that fails with EPERM, as in a container."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""A `tailscaled` and a `tailscale` that behave as the test wants: the real ones cannot be made to fail on request."""
+"""A `tailscaled` and a `tailscale` that behave as the test wants: the real ones cannot be made to fail on demand."""
 
 import json
 import os
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 class FakeTailscale:
-    """Two commands in a folder, and a record of what happened, in order."""
+    """Two commands in a directory, and a record of events, in order."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -32,14 +32,14 @@ class FakeTailscale:
         (self.folder / "mood").write_text(json.dumps({"up": up, **others}))
 
     def state(self, new=None):
-        """What tailscaled says its state is; `new` changes it."""
+        """The state that tailscaled reports; `new` changes it."""
         path = self.folder / "node-state"
         if new is not None:
             path.write_text(new)
         return path.read_text() if path.exists() else None
 
     def environment(self, **variables):
-        """What makes our commands use them."""
+        """The environment that makes our commands use them."""
         own = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "TAILSCALE_AUTH_KEY": "tskey-auth-s3cret",
@@ -57,12 +57,12 @@ class FakeTailscale:
         return self.record.read_text().splitlines()
 
     def events(self, *names):
-        """The names of what happened, in order; only these if there are any, else all but questions."""
+        """The names of the events, in order; only `names` if given, else all except queries."""
         happened = [line.split(" ", 1)[0] for line in self.lines]
         return [name for name in happened if (name in names if names else name != "asked")]
 
     def details(self, name):
-        """What was recorded with each event of this name."""
+        """The details recorded with each event of this name."""
         return [json.loads(line.split(" ", 1)[1]) for line in self.lines if line.startswith(f"{name} ")]
 
     def pids(self):

@@ -1,4 +1,4 @@
-"""What the two commands share: the mood they are in, the record of what they do, the state of the node."""
+"""What the two commands share: their mood, the record of their actions, the node's state."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def option(name):
 
 
 def status():
-    """What tailscaled says of the node, as `tailscale status --json` and the LocalAPI do."""
+    """The node's state, as in `tailscale status --json` and the LocalAPI."""
     state = STATE.read_text() if STATE.exists() else "NoState"
     own = {"DNSName": "app.tail.test.", **mood().get("own", {})}
     return json.dumps(

@@ -1,6 +1,6 @@
-"""The client. Moods of `up`: `accept`, `refuse` (a bad key; `said`: what the control server says of it), `browser`
-(asks for a login), `hang` (`health`: what `status` complains about meanwhile), `approve` (the machine waits for
-approval), `busy` (the control server lets the first login wait), `api down` (for the first `times` logins)."""
+"""The client. Moods of `up`: `accept`, `refuse` (a bad key; `said`: the control server's message), `browser` (requires
+a login), `hang` (`health`: what `status` reports meanwhile), `approve` (the machine waits for approval), `busy` (the
+control server delays the first login), `api down` (for the first `times` logins)."""
 
 import sys
 import time

@@ -1,5 +1,5 @@
-"""The daemon. Moods: `crash` (ends at once), `deaf` (no SOCKS proxy), `stubborn` (does not end on SIGINT),
-`log` (a line that it writes)."""
+"""The daemon. Moods: `crash` (exits at once), `deaf` (no SOCKS proxy), `stubborn` (ignores SIGINT), `log` (a line that
+it writes)."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def end(number, _frame):
 
 
 STATE.write_text("NeedsLogin")
-# As Go does, whatever was ignored before.
+# As Go does, even if the signal was ignored before.
 for number in [signal.SIGTERM, signal.SIGINT]:
     signal.signal(number, end)
 record("started", **common(pid=os.getpid(), parent=os.getppid()))
@@ -43,7 +43,7 @@ listener.listen()
 def accept():
     while True:
         with listener.accept()[0] as client:
-            # A look at whether somebody listens asks nothing.
+            # A connection that only checks for a listener sends no request.
             asked = client.recv(4096)
             if asked.startswith(b"POST /localapi/v0/serve-config"):
                 record("serve-config", body=asked.split(b"\r\n\r\n", 1)[1].decode())
