@@ -2,7 +2,9 @@
 
 use crate::dial::driver::Driver;
 use crate::errno::Errno;
-use crate::pending::{BeginResult, Closing, ConnectObserver, FirstStep, Pending, Start, Waited};
+use crate::pending::{
+    BeginResult, Closing, ConnectObserver, FirstStep, InlineConnect, Pending, Start,
+};
 use crate::sys::{self, Fd, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -70,26 +72,26 @@ impl Program {
 
     /// What the thread of a blocking connect does from its start: `waits` waits, and its end, unless another thread
     /// ends it.
-    pub fn wait_itself(&self, waited: Waited, waits: Option<usize>) -> Result<(), Errno> {
+    pub fn wait_itself(&self, inline: InlineConnect, waits: Option<usize>) -> Result<(), Errno> {
         let mut left = waits;
         let result = loop {
-            sys::expect_socket(waited.socket());
+            sys::expect_socket(inline.socket());
             match left {
-                _ if waited.is_aborted() => break Err(Errno::ECONNRESET),
+                _ if inline.is_aborted() => break Err(Errno::ECONNRESET),
                 Some(0) => break Ok(()),
                 Some(waits) => left = Some(waits - 1),
                 None => shuttle::thread::yield_now(),
             }
         };
-        self.observer.ended(waited.socket(), dialled(), result);
-        self.pending.end_waited(waited, None, result);
+        self.observer.ended(inline.socket(), dialled(), result);
+        self.pending.end_inline(inline, None, result);
         result
     }
 
     /// It was interrupted: the helper continues the connect.
-    pub fn hand_over(&self, waited: Waited, waits: Option<usize>) {
+    pub fn hand_over(&self, inline: InlineConnect, waits: Option<usize>) {
         let driver = |socket| Driver::new(socket, waits, Ok(()));
-        let begun = self.pending.hand_over(waited, self.start(), driver);
+        let begun = self.pending.hand_over(inline, self.start(), driver);
         assert!(begun.is_ok());
     }
 

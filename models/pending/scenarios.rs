@@ -198,8 +198,8 @@ pub fn check() {
     orders("a blocking connect of one of several threads", |program| {
         let (fd, file) = sys::program_socket();
         sys::set_nonblocking(fd, false).unwrap();
-        let waited = program.pending.begin_waited(fd, 0).unwrap();
-        let caller = thread::spawn(move || program.wait_itself(waited, Some(2)));
+        let inline = program.pending.begin_inline(fd, 0).unwrap();
+        let caller = thread::spawn(move || program.wait_itself(inline, Some(2)));
         program.pending.wait_for(fd);
         assert_eq!(caller.join().unwrap(), Ok(()));
         sys::join_threads();
@@ -212,8 +212,8 @@ pub fn check() {
         "an fd closed under a blocking connect, and in other hands",
         |program| {
             let (fd, file) = sys::program_socket();
-            let waited = program.pending.begin_waited(fd, 0).unwrap();
-            let caller = thread::spawn(move || program.wait_itself(waited, Some(2)));
+            let inline = program.pending.begin_inline(fd, 0).unwrap();
+            let caller = thread::spawn(move || program.wait_itself(inline, Some(2)));
             program.close(fd);
             let (again, other) = sys::program_socket();
             assert_eq!(caller.join().unwrap(), Ok(()));
@@ -229,8 +229,8 @@ pub fn check() {
 
     orders("shutdown of a blocking connect", |program| {
         let (fd, file) = sys::program_socket();
-        let waited = program.pending.begin_waited(fd, 0).unwrap();
-        let caller = thread::spawn(move || program.wait_itself(waited, None));
+        let inline = program.pending.begin_inline(fd, 0).unwrap();
+        let caller = thread::spawn(move || program.wait_itself(inline, None));
         assert!(program.pending.abort(fd));
         assert_eq!(caller.join().unwrap(), Err(Errno::ECONNRESET));
         sys::join_threads();
@@ -247,8 +247,8 @@ pub fn check() {
                 program.pending.wait_for(fd);
                 (fd, file)
             });
-            let waited = program.pending.begin_waited(fd, 0).unwrap();
-            program.hand_over(waited, Some(1));
+            let inline = program.pending.begin_inline(fd, 0).unwrap();
+            program.hand_over(inline, Some(1));
             program.pending.wait_for(fd);
             let other = other.join().unwrap();
             sys::join_threads();
@@ -261,9 +261,9 @@ pub fn check() {
         "shutdown beside the interruption of a blocking connect",
         |program| {
             let (fd, file) = sys::program_socket();
-            let waited = program.pending.begin_waited(fd, 0).unwrap();
+            let inline = program.pending.begin_inline(fd, 0).unwrap();
             let aborter = thread::spawn(move || assert!(program.pending.abort(fd)));
-            program.hand_over(waited, None);
+            program.hand_over(inline, None);
             aborter.join().unwrap();
             sys::join_threads();
             assert_eq!(program.ends_of(file), [Err(Errno::ECONNRESET)]);

@@ -11,9 +11,9 @@
 use super::asleep::ASLEEP;
 use super::boundary::{guard, Verdict};
 use super::earlier;
+use super::recent_connects::RECENT_CONNECTS;
 use super::signals;
 use super::sleep::{Resumed, SleepRequest, Slept};
-use super::waited::WAITED;
 #[cfg(target_env = "gnu")]
 use crate::old_glibc;
 use crate::pending::{ConnectStats, PENDING};
@@ -28,7 +28,7 @@ use tailchain_core::dial::{replacement, Dial};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
 use tailchain_core::own_fds::RegisteredFd;
-use tailchain_core::pending::{ConnectObserver, FirstStep, Start, Waited};
+use tailchain_core::pending::{ConnectObserver, FirstStep, InlineConnect, Start};
 use tailchain_core::router::connect::forget_association;
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
@@ -51,7 +51,7 @@ struct Attempt {
     fd: Fd,
     dialled: SocketAddr,
     /// `Some` if the process has other threads.
-    waited: Option<Waited>,
+    inline: Option<InlineConnect>,
     dial: Blocking<'static>,
     /// The program's socket has O_NONBLOCK: signals do not interrupt its connect (signal(7)).
     is_nonblocking: bool,
@@ -104,15 +104,15 @@ pub fn new_driver(
 /// A tunnel that the helper cannot continue, and why.
 pub struct NoHelper {
     pub errno: Errno,
-    pub waited: Option<Waited>,
+    pub inline: Option<InlineConnect>,
     pub driver: Driver<'static>,
 }
 
-/// Let the helper continue a tunnel that was begun on `fd`, or on the socket of `waited`. `None`: it does.
+/// Let the helper continue a tunnel that was begun on `fd`, or on the socket of `inline`. `None`: it does.
 pub fn hand_over(
     fd: Fd,
     dialled: SocketAddr,
-    waited: Option<Waited>,
+    inline: Option<InlineConnect>,
     mut driver: Driver<'static>,
     signals: &SignalsBlocked,
 ) -> Option<NoHelper> {
@@ -125,20 +125,20 @@ pub fn hand_over(
         driver.hand_over(own);
         driver
     };
-    let begun = match waited {
-        Some(waited) => PENDING
-            .hand_over(waited, start, handed_over)
-            .map_err(|(errno, waited, driver)| (errno, Some(waited), driver)),
+    let begun = match inline {
+        Some(inline) => PENDING
+            .hand_over(inline, start, handed_over)
+            .map_err(|(errno, inline, driver)| (errno, Some(inline), driver)),
         None => PENDING
             .begin(signals, fd, start, handed_over)
             .map(drop)
             .map_err(|(errno, driver)| (errno, None, driver)),
     };
-    let (errno, waited, driver) = begun.err()?;
+    let (errno, inline, driver) = begun.err()?;
     Some(NoHelper {
         errno,
-        driver: driver(waited.as_ref().map_or(fd, Waited::socket)),
-        waited,
+        driver: driver(inline.as_ref().map_or(fd, InlineConnect::socket)),
+        inline,
     })
 }
 
@@ -157,10 +157,10 @@ pub fn begin(
         family,
     } = place;
     let is_nonblocking = mode == Mode::Waiting;
-    let (waited, mode) = match mode {
+    let (inline, mode) = match mode {
         Mode::Blocking(flags) if !is_single_threaded() => {
-            match PENDING.begin_waited(fd, flags) {
-                Ok(waited) => (Some(waited), Mode::Waiting),
+            match PENDING.begin_inline(fd, flags) {
+                Ok(inline) => (Some(inline), Mode::Waiting),
                 // Another thread was faster.
                 Err(Errno::EALREADY) => return earlier::wait(fd),
                 // Another thread has closed the fd.
@@ -171,16 +171,16 @@ pub fn begin(
         }
         _ => (None, mode),
     };
-    let socket = waited.as_ref().map_or(fd, Waited::socket);
+    let socket = inline.as_ref().map_or(fd, InlineConnect::socket);
     let mut driver = new_driver(state, target, family, socket, mode);
-    if let Some(waited) = &waited {
-        driver.announce_replacement(waited.replacement_fd());
+    if let Some(inline) = &inline {
+        driver.announce_replacement(inline.replacement_fd());
     }
     let mut attempt = Attempt {
         state,
         fd,
         dialled,
-        waited,
+        inline,
         dial: match is_nonblocking {
             true => Blocking::without_limit(driver, socket, now),
             false => Blocking::new(driver, socket, now),
@@ -203,19 +203,19 @@ pub fn carry_on(
     state: &'static State,
     fd: Fd,
     dialled: SocketAddr,
-    waited: Option<Waited>,
+    inline: Option<InlineConnect>,
     driver: Driver<'static>,
     errno: Errno,
     signals: SignalsBlocked,
 ) -> Verdict<()> {
     warn_of_blocking(state, dialled, errno);
     let now = sys::now();
-    let socket = waited.as_ref().map_or(fd, Waited::socket);
+    let socket = inline.as_ref().map_or(fd, InlineConnect::socket);
     let mut attempt = Attempt {
         state,
         fd,
         dialled,
-        waited,
+        inline,
         dial: Blocking::without_limit(driver, socket, now),
         is_nonblocking: true,
         own: sys::cookie(fd),
@@ -377,7 +377,7 @@ impl Attempt {
         if (long || slept.is_err()) && !self.is_same() {
             return self.finish(Errno::EBADF.into());
         }
-        if self.waited.as_ref().is_some_and(Waited::is_aborted) {
+        if self.inline.as_ref().is_some_and(InlineConnect::is_aborted) {
             let step = self.dial.abandon(Errno::ECONNRESET);
             return self.go_on(step);
         }
@@ -428,7 +428,7 @@ impl Attempt {
 
     fn sleep(mut self, sleep: Sleep) -> Verdict<()> {
         self.slept_from = sys::now();
-        if self.own.is_none() && self.waited.is_none() {
+        if self.own.is_none() && self.inline.is_none() {
             self.own = sys::cookie(self.fd);
         }
         let mask = self.signals.as_ref().map(SignalsBlocked::before);
@@ -450,12 +450,12 @@ impl Attempt {
 
     /// The program's socket.
     fn socket(&self) -> Fd {
-        self.waited.as_ref().map_or(self.fd, Waited::socket)
+        self.inline.as_ref().map_or(self.fd, InlineConnect::socket)
     }
 
     /// Whether the fd is still the program's socket; always true with a placeholder.
     fn is_same(&self) -> bool {
-        self.waited.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
+        self.inline.is_some() || self.own.is_none() || sys::cookie(self.fd) == self.own
     }
 
     fn finish(mut self, outcome: Outcome) -> Verdict<()> {
@@ -464,10 +464,10 @@ impl Attempt {
             replacement,
         } = outcome;
         if let (Ok(()), None, Some(cookie)) = (result, &replacement, self.own) {
-            WAITED.note(cookie);
+            RECENT_CONNECTS.record(cookie);
         }
-        if let Some(waited) = self.waited.take() {
-            give_back(waited, self.dialled, replacement, result);
+        if let Some(inline) = self.inline.take() {
+            give_back(inline, self.dialled, replacement, result);
             return result.into();
         }
         let result = match (result, replacement) {
@@ -492,12 +492,12 @@ impl Attempt {
             fd,
             dialled,
             dial,
-            waited,
+            inline,
             ..
         } = self;
         let signals = SignalsBlocked::new();
-        let Some(NoHelper { waited, driver, .. }) =
-            hand_over(fd, dialled, waited, dial.driver, &signals)
+        let Some(NoHelper { inline, driver, .. }) =
+            hand_over(fd, dialled, inline, dial.driver, &signals)
         else {
             return errno;
         };
@@ -508,8 +508,8 @@ impl Attempt {
             Errno::EINTR => Errno::ECONNABORTED,
             _ => Errno::ETIMEDOUT,
         };
-        match waited {
-            Some(waited) => give_back(waited, dialled, None, Err(errno)),
+        match inline {
+            Some(inline) => give_back(inline, dialled, None, Err(errno)),
             None => {
                 forget_association(fd, errno);
                 ConnectStats.ended(fd, dialled, Err(errno));
@@ -521,14 +521,14 @@ impl Attempt {
 
 /// Give the program its socket back, or `replacement` in its place.
 fn give_back(
-    waited: Waited,
+    inline: InlineConnect,
     dialled: SocketAddr,
     replacement: Option<RegisteredFd>,
     result: Result<(), Errno>,
 ) {
     if let Err(errno) = result {
-        forget_association(waited.socket(), errno);
+        forget_association(inline.socket(), errno);
     }
-    ConnectStats.ended(waited.socket(), dialled, result);
-    PENDING.end_waited(waited, replacement, result);
+    ConnectStats.ended(inline.socket(), dialled, result);
+    PENDING.end_inline(inline, replacement, result);
 }

@@ -23,7 +23,7 @@ use tailchain_core::config::{Config, Endpoint, Proxy};
 use tailchain_core::dial::driver::{Driver, Mode, Outcome, Progress};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
-use tailchain_core::pending::{ConnectObserver, Waited};
+use tailchain_core::pending::{ConnectObserver, InlineConnect};
 use tailchain_core::sys::{self, Fd, SignalsBlocked};
 
 /// The longest total wait of the caller for one connect.
@@ -120,7 +120,7 @@ struct Moment {
     fd: Fd,
     dialled: SocketAddr,
     /// `Some` if the process has other threads.
-    waited: Option<Waited>,
+    inline: Option<InlineConnect>,
     driver: Driver<'static>,
     signals: SignalsBlocked,
 }
@@ -132,10 +132,10 @@ pub fn connect(
     flags: c_int,
     signals: SignalsBlocked,
 ) -> Verdict<()> {
-    let waited = match attempt::is_single_threaded() {
+    let inline = match attempt::is_single_threaded() {
         true => None,
-        false => match PENDING.begin_waited(place.fd, flags) {
-            Ok(waited) => Some(waited),
+        false => match PENDING.begin_inline(place.fd, flags) {
+            Ok(inline) => Some(inline),
             Err(errno @ (Errno::EALREADY | Errno::EBADF | Errno::ENOTSOCK)) => {
                 return Verdict::Fail(errno)
             }
@@ -148,16 +148,16 @@ pub fn connect(
         target,
         family,
     } = place;
-    let socket = waited.as_ref().map_or(fd, Waited::socket);
+    let socket = inline.as_ref().map_or(fd, InlineConnect::socket);
     let mut driver = attempt::new_driver(state, target, family, socket, Mode::Waiting);
-    if let Some(waited) = &waited {
-        driver.announce_replacement(waited.replacement_fd());
+    if let Some(inline) = &inline {
+        driver.announce_replacement(inline.replacement_fd());
     }
     let moment = Moment {
         state,
         fd,
         dialled,
-        waited,
+        inline,
         driver,
         signals,
     };
@@ -202,17 +202,17 @@ impl Moment {
             result,
             replacement,
         } = outcome;
-        let socket = match (&replacement, &self.waited) {
+        let socket = match (&replacement, &self.inline) {
             (Some(replacement), _) => replacement.fd(),
-            (None, Some(waited)) => waited.socket(),
+            (None, Some(inline)) => inline.socket(),
             (None, None) => self.fd,
         };
         if let Err(errno) = result {
             PENDING.leave_error(socket, errno.into());
         }
         ConnectStats.ended(socket, self.dialled, result);
-        match self.waited {
-            Some(waited) => PENDING.end_waited(waited, replacement, result),
+        match self.inline {
+            Some(inline) => PENDING.end_inline(inline, replacement, result),
             None => {
                 if let Some(replacement) = replacement {
                     PENDING.replace_socket(self.fd, &replacement);
@@ -228,17 +228,17 @@ impl Moment {
             state,
             fd,
             dialled,
-            waited,
+            inline,
             driver,
             signals,
         } = self;
-        match attempt::hand_over(fd, dialled, waited, driver, &signals) {
+        match attempt::hand_over(fd, dialled, inline, driver, &signals) {
             None => Verdict::Fail(Errno::EINPROGRESS),
             Some(NoHelper {
                 errno,
-                waited,
+                inline,
                 driver,
-            }) => attempt::carry_on(state, fd, dialled, waited, driver, errno, signals),
+            }) => attempt::carry_on(state, fd, dialled, inline, driver, errno, signals),
         }
     }
 }

@@ -4,8 +4,8 @@ use super::attempt::{self, Resumption};
 use super::boundary::Verdict;
 use super::brief::BRIEF;
 use super::given::GivenAddress;
+use super::recent_connects::RECENT_CONNECTS;
 use super::sleep::Resumed;
-use super::waited::WAITED;
 use super::{decide, earlier, tunnel};
 use crate::pending::PENDING;
 use core::ffi::c_int;
@@ -13,7 +13,7 @@ use libc::{sockaddr, socklen_t};
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
-use tailchain_core::router::connect::{kind_of, nowhere, Decision, Kind};
+use tailchain_core::router::connect::{kind_of, unconnectable_address, Decision, Kind};
 use tailchain_core::sys::{self, Fd};
 
 /// The hooks of this file.
@@ -118,7 +118,7 @@ fn restart(fd: Fd, dialled: SocketAddr, target: Target) -> Verdict<()> {
 pub fn execute(fd: Fd, decision: Decision) -> Verdict<()> {
     match decision {
         Decision::Real => Verdict::Real,
-        Decision::Elsewhere(address) => sys::connect(fd, &address).into(),
+        Decision::Dnat(address) => sys::connect(fd, &address).into(),
         Decision::InUse => connect_in_use(fd).into(),
         Decision::Refused(errno) | Decision::Fails(errno) => Verdict::Fail(errno),
         Decision::Tunnel(dialled, target) => {
@@ -129,9 +129,9 @@ pub fn execute(fd: Fd, decision: Decision) -> Verdict<()> {
 
 /// The kernel's answer to a connect of a socket that is connected, connecting or listening.
 fn connect_in_use(fd: Fd) -> Result<(), Errno> {
-    sys::connect(fd, &nowhere())?;
+    sys::connect(fd, &unconnectable_address())?;
     match sys::cookie(fd) {
-        Some(cookie) if WAITED.take(cookie) => sys::connect(fd, &nowhere()),
+        Some(cookie) if RECENT_CONNECTS.take(cookie) => sys::connect(fd, &unconnectable_address()),
         _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use libc::sockaddr_in;
 use std::net::SocketAddr;
 use tailchain_core::errno::Errno;
 use tailchain_core::route;
-use tailchain_core::router::connect::may_be_tcp;
+use tailchain_core::router::connect::is_tcp_or_unknown;
 use tailchain_core::sys::{self, Fd};
 
 /// Whether a send to this address needs a closer look. This is the whole cost of an ordinary datagram: no system call,
@@ -84,7 +84,7 @@ fn is_watched(state: &State, to: SocketAddr) -> bool {
 fn refused(fd: Fd, to: Destination) -> Option<Errno> {
     let (state, family, to) = (state(), to.family, to.address);
     // A connected TCP socket ignores the address (send(2)).
-    if !is_watched(state, to) || !is_internet(fd, family) || may_be_tcp(fd) {
+    if !is_watched(state, to) || !is_internet(fd, family) || is_tcp_or_unknown(fd) {
         return None;
     }
     let (errno, why) = state.refusal_of_datagram(to)?;

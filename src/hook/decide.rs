@@ -53,7 +53,7 @@ pub unsafe fn decide(fd: Fd, given: &mut GivenAddress) -> Decision {
     };
     let decision = state().decide(fd, kind, dialled, length);
     match decision {
-        Decision::Real | Decision::Elsewhere(_) => count(Counter::Direct),
+        Decision::Real | Decision::Dnat(_) => count(Counter::Direct),
         Decision::Refused(_) => count(Counter::Refused),
         Decision::Fails(_) | Decision::InUse | Decision::Tunnel(..) => {}
     }

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr;
 use std::time::Duration;
 use tailchain_core::errno::Errno;
-use tailchain_core::router::connect::{forget_association, nowhere};
+use tailchain_core::router::connect::{forget_association, unconnectable_address};
 use tailchain_core::sys::{self, Fd};
 
 /// The result of the earlier connect, if there is one. The kernel reports it to the next connect(2), too; on a blocking socket, whose first connect was interrupted, that waits
@@ -31,7 +31,7 @@ pub fn result(fd: Fd) -> Option<Verdict<()>> {
 
 /// Waits for the pending connect of a blocking socket, as the kernel does in a second connect(2).
 pub fn wait(fd: Fd) -> Verdict<()> {
-    if PENDING.is_waited_for_here(fd) {
+    if PENDING.is_driven_here(fd) {
         // In a signal handler of the thread that makes the tunnel, when its attempt could not be detached.
         return Verdict::Fail(Errno::EALREADY);
     }
@@ -69,7 +69,7 @@ pub fn resume(slept: Result<Slept, Errno>, fd: Fd) -> Verdict<()> {
 fn end(fd: Fd) -> Result<(), Errno> {
     if sys::peer_address(fd).is_ok() {
         // Let the kernel count this call as the one that saw the end: the next one gives EISCONN.
-        let _ = sys::connect(fd, &nowhere());
+        let _ = sys::connect(fd, &unconnectable_address());
         return Ok(());
     }
     let owed = PENDING.take_deferred_errno(fd);

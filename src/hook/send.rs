@@ -15,7 +15,7 @@ use core::ffi::{c_int, c_uint, c_void};
 use hooks::real;
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use tailchain_core::errno::Errno;
-use tailchain_core::router::connect::may_be_tcp;
+use tailchain_core::router::connect::is_tcp_or_unknown;
 use tailchain_core::sys::{self, Fd};
 
 /// The hooks of this file.
@@ -224,7 +224,7 @@ pub fn refused_by(fd: Fd) -> impl Fn(&mut GivenAddress) -> Option<Errno> {
 
 /// Whether a call with these flags connects. Only TCP sockets honour MSG_FASTOPEN.
 fn connects(fd: Fd, flags: c_int) -> bool {
-    flags & libc::MSG_FASTOPEN != 0 && (may_be_tcp(fd) || PENDING.lock_fd(fd).is_some())
+    flags & libc::MSG_FASTOPEN != 0 && (is_tcp_or_unknown(fd) || PENDING.lock_fd(fd).is_some())
 }
 
 /// The connect that MSG_FASTOPEN implies. `Return`: the tunnel is established.

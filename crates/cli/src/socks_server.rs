@@ -38,7 +38,7 @@ pub type Log = dyn Fn(String) + Send + Sync;
 
 /// Serves until accepting fails.
 pub async fn serve(listener: TcpListener, rules: Arc<Rules>, log: Arc<Log>) -> io::Error {
-    let server = Server::new(listener, Arc::new(Gate::new(&rules)));
+    let server = Server::new(listener, Arc::new(ClientAuth::new(&rules)));
     loop {
         match server.accept().await {
             Ok((connection, _)) => {
@@ -59,16 +59,16 @@ pub async fn serve(listener: TcpListener, rules: Arc<Rules>, log: Arc<Log>) -> i
 }
 
 /// Authentication, or none. The output is whether the client is accepted.
-enum Gate {
-    Open(NoAuth),
-    Locked(Password),
+enum ClientAuth {
+    NotRequired(NoAuth),
+    Password(Password),
 }
 
-impl Gate {
-    fn new(rules: &Rules) -> Gate {
+impl ClientAuth {
+    fn new(rules: &Rules) -> ClientAuth {
         match &rules.credentials {
-            None => Gate::Open(NoAuth),
-            Some((user, password)) => Gate::Locked(Password::new(
+            None => ClientAuth::NotRequired(NoAuth),
+            Some((user, password)) => ClientAuth::Password(Password::new(
                 user.clone().into_bytes(),
                 password.clone().into_bytes(),
             )),
@@ -77,20 +77,20 @@ impl Gate {
 }
 
 #[async_trait]
-impl Auth for Gate {
+impl Auth for ClientAuth {
     type Output = bool;
 
     fn as_handshake_method(&self) -> Method {
         match self {
-            Gate::Open(gate) => gate.as_handshake_method(),
-            Gate::Locked(gate) => gate.as_handshake_method(),
+            ClientAuth::NotRequired(method) => method.as_handshake_method(),
+            ClientAuth::Password(method) => method.as_handshake_method(),
         }
     }
 
     async fn execute(&self, stream: &mut TcpStream) -> bool {
         match self {
-            Gate::Open(_) => true,
-            Gate::Locked(gate) => gate.execute(stream).await.unwrap_or(false),
+            ClientAuth::NotRequired(_) => true,
+            ClientAuth::Password(method) => method.execute(stream).await.unwrap_or(false),
         }
     }
 }

@@ -98,7 +98,7 @@ pub enum LoadError {
     /// An environment variable is not UTF-8.
     NotUtf8(&'static str),
     /// There is neither a file nor a variable.
-    Nowhere {
+    NotFound {
         tried: Vec<PathBuf>,
         passed_over: Vec<Warning>,
     },
@@ -229,7 +229,7 @@ fn locate_among(
     }
     match FALLBACKS.into_iter().find(|name| set(name).is_some()) {
         Some(name) => Ok((Where::Variable(name), passed_over)),
-        None => Err(LoadError::Nowhere {
+        None => Err(LoadError::NotFound {
             tried: candidates.iter().map(Candidate::path).collect(),
             passed_over,
         }),
@@ -431,7 +431,7 @@ impl fmt::Display for LoadError {
                     "{name}: the value is not UTF-8; write other bytes as %XX"
                 )
             }
-            LoadError::Nowhere { tried, passed_over } => {
+            LoadError::NotFound { tried, passed_over } => {
                 f.write_str("no configuration found; ")?;
                 for Warning(skipped) in passed_over {
                     write!(f, "{}: {}; ", skipped.source, skipped.problem)?;

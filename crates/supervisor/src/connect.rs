@@ -4,7 +4,7 @@
 
 use crate::caller::{self, Caller};
 use crate::held;
-use crate::job::{is_nonblocking, Engine, Face, Job};
+use crate::job::{is_nonblocking, AtFd, Engine, Job};
 use crate::listener::{Call, Reply};
 use crate::placeholder::Placeholder;
 use crate::supervisor::{EndedAtStart, Supervisor, UntakenResult};
@@ -18,7 +18,7 @@ use tailchain_core::host::{Host, Target};
 use tailchain_core::own_fds::{OwnFds, RegisteredFd};
 use tailchain_core::route;
 use tailchain_core::router::connect::{
-    forget_association, kind_of, may_be_tcp, nowhere, Decision, Kind,
+    forget_association, is_tcp_or_unknown, kind_of, unconnectable_address, Decision, Kind,
 };
 use tailchain_core::sys::{self, Fd, OwnFd, SockAddr};
 
@@ -117,7 +117,7 @@ impl Supervisor {
         };
         match known {
             Some(id) => self.connect_again(id, call, of, &address),
-            None if !may_be_tcp(of.socket.fd()) => self.connect_datagram(call, of, &address),
+            None if !is_tcp_or_unknown(of.socket.fd()) => self.connect_datagram(call, of, &address),
             None => self.connect_tcp(call, of, &address),
         }
     }
@@ -150,7 +150,7 @@ impl Supervisor {
         let length = address.as_bytes().len() as libc::socklen_t;
         match self.router.decide(of.socket.fd(), kind, dialled, length) {
             // The socket would send DNS queries that bypass the name table.
-            Decision::Real | Decision::Elsewhere(_) if self.answerer.is_for(dialled) => {
+            Decision::Real | Decision::Dnat(_) if self.answerer.is_for(dialled) => {
                 self.connect_resolver(call, of, dialled)
             }
             Decision::Tunnel(
@@ -160,9 +160,9 @@ impl Supervisor {
                 },
             ) if self.answerer.is_for(dialled) => self.connect_resolver(call, of, dialled),
             Decision::Real => self.connect_directly(call, of, *address, Some(dialled)),
-            Decision::Elsewhere(to) => self.connect_directly(call, of, to, Some(dialled)),
+            Decision::Dnat(to) => self.connect_directly(call, of, to, Some(dialled)),
             Decision::Refused(errno) | Decision::Fails(errno) => Reply::Fail(errno),
-            Decision::InUse => sys::connect(of.socket.fd(), &nowhere()).into(),
+            Decision::InUse => sys::connect(of.socket.fd(), &unconnectable_address()).into(),
             Decision::Tunnel(dialled, target) => self
                 .connect_through(call, of, dialled, target)
                 .unwrap_or_else(Reply::Fail),
@@ -205,8 +205,8 @@ impl Supervisor {
         let engine = Engine::Kernel {
             until: limit.map(|limit| now + limit),
         };
-        let job = new_job(call, of, dialled, engine, Face::Own);
-        self.start_waited(job)
+        let job = new_job(call, of, dialled, engine, AtFd::Blocking);
+        self.start_blocking(job)
     }
 
     fn connect_through(
@@ -230,9 +230,9 @@ impl Supervisor {
                 self.proxy_names,
                 &OWN_FDS,
             );
-            let engine = Engine::Waited(Box::new(Blocking::new(driver, socket, now)));
-            let job = new_job(call, of, dialled, engine, Face::Own);
-            return Ok(self.start_waited(job));
+            let engine = Engine::Blocking(Box::new(Blocking::new(driver, socket, now)));
+            let job = new_job(call, of, dialled, engine, AtFd::Blocking);
+            return Ok(self.start_blocking(job));
         }
         let is_go = self.programs.is_go(call.thread);
         // Behind a placeholder the state of the socket is not visible.
@@ -244,26 +244,26 @@ impl Supervisor {
         let engine = Engine::Background(Box::new(driver));
         match is_go {
             true => {
-                let job = new_job(call, of, dialled, engine, Face::Gate { is_go: true });
-                Ok(self.start_gate(call, job))
+                let job = new_job(call, of, dialled, engine, AtFd::NonBlocking { is_go: true });
+                Ok(self.start_nonblocking(call, job))
             }
             false => self.start_behind_placeholder(call, of, dialled, engine),
         }
     }
 
     /// Starts a job whose caller gets the result when it ends.
-    fn start_waited(&mut self, job: Job) -> Reply {
+    fn start_blocking(&mut self, job: Job) -> Reply {
         match self.start(job) {
             Ok(_) => Reply::Later,
             Err(ended) => {
-                self.finish_waited(ended.job, ended.result);
+                self.finish_blocking(ended.job, ended.result);
                 Reply::Later
             }
         }
     }
 
     /// Starts a job for Go, whose own socket stays under its fd.
-    fn start_gate(&mut self, call: &Call, job: Job) -> Reply {
+    fn start_nonblocking(&mut self, call: &Call, job: Job) -> Reply {
         match self.start(job) {
             Ok(id) => self.in_progress(id, call),
             Err(ended) => {
@@ -325,7 +325,7 @@ impl Supervisor {
         }
         drop(app_end);
         let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
-        let mut job = new_job(call, of, dialled, engine, Face::Placeholder(placeholder));
+        let mut job = new_job(call, of, dialled, engine, AtFd::Placeholder(placeholder));
         job.thread = process;
         match self.start(job) {
             Ok(id) => {
@@ -368,7 +368,7 @@ impl Supervisor {
             caller, fd, socket, ..
         } = of;
         self.put_back_one(call, job, fd, socket)?;
-        if let Face::Placeholder(placeholder) = &job.face {
+        if let AtFd::Placeholder(placeholder) = &job.at_fd {
             if self.any_duplicates {
                 for dup in held::fds_of(call.thread, placeholder.file) {
                     if let Ok(file) = caller.borrow(dup) {
@@ -414,7 +414,7 @@ impl Supervisor {
             }
             return self.in_progress(id, call);
         }
-        if !job.waiters.is_empty() || !matches!(job.face, Face::Own) {
+        if !job.waiters.is_empty() || !matches!(job.at_fd, AtFd::Blocking) {
             // The supervisor keeps no timer for a further wait.
             if sys::send_timeout(job.socket.fd()) != Ok(None) {
                 return Reply::Fail(Errno::EALREADY);
@@ -435,7 +435,7 @@ impl Supervisor {
             })) => {
                 if let Ok(socket) = caller.borrow(fd) {
                     // Takes the kernel's own result, which it reports to one connect(2); the next returns EISCONN.
-                    let _ = sys::connect(socket.fd(), &nowhere());
+                    let _ = sys::connect(socket.fd(), &unconnectable_address());
                 }
                 self.answer_connect(call, cookie, Reply::Value(0))
             }
@@ -448,7 +448,7 @@ impl Supervisor {
                 Reply::Later
             }
             Ok(Taken::Kept(..)) => self.jobs.get(&id).map_or(Reply::Fail(Errno::EIO), |job| {
-                sys::connect(job.final_socket(), &nowhere()).into()
+                sys::connect(job.final_socket(), &unconnectable_address()).into()
             }),
             Err(reply) => reply,
         }
@@ -480,7 +480,7 @@ impl Supervisor {
                 end,
             })
         };
-        if !matches!(job.face, Face::Placeholder(_)) && job.replacement.is_none() {
+        if !matches!(job.at_fd, AtFd::Placeholder(_)) && job.replacement.is_none() {
             return Ok(back(of.caller));
         }
         match self.put_back(call, &job, of) {
@@ -521,7 +521,7 @@ impl Supervisor {
     /// Keeps a job for forked children, which may have copies of the placeholder, and for threads that may sleep in
     /// poll(2) on it. The connection is not closed before they are done.
     fn leave_to_others(&mut self, id: u64, job: Job) {
-        let Face::Placeholder(placeholder) = &job.face else {
+        let AtFd::Placeholder(placeholder) = &job.at_fd else {
             return;
         };
         // If this call has the last reference, the loop is notified when the call returns.
@@ -535,7 +535,7 @@ impl Supervisor {
 
     fn keep(&mut self, id: u64, job: Job) {
         self.by_cookie.insert(job.cookie, id);
-        if let Face::Placeholder(placeholder) = &job.face {
+        if let AtFd::Placeholder(placeholder) = &job.at_fd {
             self.by_cookie.insert(placeholder.cookie, id);
         }
         self.jobs.insert(id, job);
@@ -551,8 +551,8 @@ impl Supervisor {
         }
         job.replacement = None;
         let _ = sys::disconnect(job.socket.fd());
-        match job.face {
-            Face::Placeholder(_) => self.put_back(call, &job, of).map(drop).into(),
+        match job.at_fd {
+            AtFd::Placeholder(_) => self.put_back(call, &job, of).map(drop).into(),
             _ => Reply::Value(0),
         }
     }
@@ -563,10 +563,10 @@ impl Supervisor {
             return;
         };
         let result = job.take_outcome(outcome);
-        match &mut job.face {
-            Face::Own => self.finish_waited(job, result),
-            Face::Gate { .. } => self.finish_gate(id, job, result),
-            Face::Placeholder(placeholder) => {
+        match &mut job.at_fd {
+            AtFd::Blocking => self.finish_blocking(job, result),
+            AtFd::NonBlocking { .. } => self.finish_nonblocking(id, job, result),
+            AtFd::Placeholder(placeholder) => {
                 match result {
                     Ok(()) => placeholder.signal_success(),
                     Err(_) => placeholder.signal_failure(),
@@ -583,7 +583,7 @@ impl Supervisor {
         }
     }
 
-    fn finish_gate(&mut self, id: u64, mut job: Job, result: Result<(), Errno>) {
+    fn finish_nonblocking(&mut self, id: u64, mut job: Job, result: Result<(), Errno>) {
         match result {
             Ok(()) if job.replacement.is_none() => {}
             Ok(()) => {
@@ -601,7 +601,7 @@ impl Supervisor {
         }
     }
 
-    fn finish_waited(&mut self, mut job: Job, result: Result<(), Errno>) {
+    fn finish_blocking(&mut self, mut job: Job, result: Result<(), Errno>) {
         let mut cookie = job.cookie;
         let result = match (result, job.replacement.take()) {
             (Ok(()), Some(replacement)) => {
@@ -610,7 +610,7 @@ impl Supervisor {
             }
             (Ok(()), None) => {
                 // Takes the kernel's own result, which it reports to one connect(2).
-                let _ = sys::connect(job.socket.fd(), &nowhere());
+                let _ = sys::connect(job.socket.fd(), &unconnectable_address());
                 Ok(())
             }
             (Err(errno), _) => {
@@ -654,9 +654,9 @@ impl Supervisor {
     }
 }
 
-fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face: Face) -> Job {
-    let waiters = match face {
-        Face::Own => vec![*call],
+fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, at_fd: AtFd) -> Job {
+    let waiters = match at_fd {
+        AtFd::Blocking => vec![*call],
         _ => Vec::new(),
     };
     Job {
@@ -664,7 +664,7 @@ fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, face:
         cookie: of.cookie,
         dialled,
         engine,
-        face,
+        at_fd,
         waiters,
         is_delayed: false,
         in_progress_delivered: false,

@@ -9,7 +9,7 @@ use crate::connect::Borrowed;
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use tailchain_core::errno::Errno;
-use tailchain_core::router::connect::may_be_tcp;
+use tailchain_core::router::connect::is_tcp_or_unknown;
 use tailchain_core::sys::{self, Fd, SockAddr};
 
 /// The largest datagram of UDP.
@@ -40,7 +40,7 @@ impl Supervisor {
             errno => Reply::Fail(errno),
         })?;
         // A TCP socket ignores the address; other families never leave the machine by an internet address.
-        match is_internet(of.socket.fd()) && !may_be_tcp(of.socket.fd()) {
+        match is_internet(of.socket.fd()) && !is_tcp_or_unknown(of.socket.fd()) {
             true => Ok(of),
             false => Err(Reply::Pass),
         }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::caller::Caller;
-use crate::job::{Face, Job};
+use crate::job::{AtFd, Job};
 use libc::pid_t;
 use std::fs;
 use std::path::Path;
@@ -26,8 +26,8 @@ pub fn is_held(job: &Job) -> bool {
 
 /// Checks all fds of the process.
 fn has_other_fd(job: &Job) -> bool {
-    let file = match &job.face {
-        Face::Placeholder(placeholder) => Ok(placeholder.file),
+    let file = match &job.at_fd {
+        AtFd::Placeholder(placeholder) => Ok(placeholder.file),
         _ => sys::file_id(job.socket.fd()),
     };
     let Ok(file) = file else {

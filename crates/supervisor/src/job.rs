@@ -13,16 +13,16 @@ use tailchain_core::dial::driver::{Driver, Outcome, Progress, Wait};
 use tailchain_core::dial::replacement;
 use tailchain_core::errno::Errno;
 use tailchain_core::own_fds::RegisteredFd;
-use tailchain_core::router::connect::nowhere;
+use tailchain_core::router::connect::unconnectable_address;
 use tailchain_core::sys::{self, Fd, OwnFd};
 
-/// What the program's fd refers to meanwhile.
-pub enum Face {
+/// What is at the program's fd until the connect ends.
+pub enum AtFd {
     /// The program's own socket; its thread waits.
-    Own,
+    Blocking,
     /// The program's own socket, non-blocking. `is_go`: SO_ERROR reports EINPROGRESS until the tunnel is established,
     /// which makes Go wait again.
-    Gate {
+    NonBlocking {
         is_go: bool,
     },
     Placeholder(Placeholder),
@@ -31,7 +31,7 @@ pub enum Face {
 /// What drives the connect.
 pub enum Engine {
     /// A dial for a thread that waits.
-    Waited(Box<Blocking<'static>>),
+    Blocking(Box<Blocking<'static>>),
     /// A dial without a waiting thread.
     Background(Box<Driver<'static>>),
     /// The kernel's connect, for a thread that waits.
@@ -67,7 +67,7 @@ pub struct Job {
     /// The address that the program dialled.
     pub dialled: SocketAddr,
     pub engine: Engine,
-    pub face: Face,
+    pub at_fd: AtFd,
     /// The calls of connect(2) that wait for the result.
     pub waiters: Vec<Call>,
     /// Not started yet: the address of a proxy is still being resolved.
@@ -95,7 +95,7 @@ impl Job {
     /// Begin, or continue after anything but a wait.
     pub fn advance(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => blocking.advance().into(),
+            Engine::Blocking(blocking) => blocking.advance().into(),
             Engine::Background(driver) => driver.advance().into(),
             Engine::Kernel { until } => JobState::Wait {
                 fd: self.socket.fd(),
@@ -107,7 +107,7 @@ impl Job {
 
     pub fn on_ready(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => blocking.on_ready().into(),
+            Engine::Blocking(blocking) => blocking.on_ready().into(),
             Engine::Background(driver) => driver.on_ready().into(),
             Engine::Kernel { .. } => JobState::Finished(Outcome {
                 result: self.ask_kernel(),
@@ -118,7 +118,7 @@ impl Job {
 
     pub fn expired(&mut self) -> JobState {
         match &mut self.engine {
-            Engine::Waited(blocking) => blocking.time_over().into(),
+            Engine::Blocking(blocking) => blocking.time_over().into(),
             Engine::Background(driver) => driver.on_timeout().into(),
             Engine::Kernel { .. } => JobState::TimedOut,
         }
@@ -126,7 +126,7 @@ impl Job {
 
     /// The result of the kernel's connect, which connect(2) reports once.
     fn ask_kernel(&self) -> Result<(), Errno> {
-        match sys::connect(self.socket.fd(), &nowhere()) {
+        match sys::connect(self.socket.fd(), &unconnectable_address()) {
             Err(Errno::EISCONN) => Ok(()),
             result => result,
         }
@@ -135,7 +135,7 @@ impl Job {
     /// The driver of the tunnel.
     pub fn driver(&mut self) -> Option<&mut Driver<'static>> {
         match &mut self.engine {
-            Engine::Waited(blocking) => Some(&mut blocking.driver),
+            Engine::Blocking(blocking) => Some(&mut blocking.driver),
             Engine::Background(driver) => Some(driver),
             Engine::Kernel { .. } => None,
         }
@@ -154,42 +154,42 @@ impl Job {
     /// Continues without a waiting thread.
     pub fn into_background(self) -> Job {
         let engine = match self.engine {
-            Engine::Waited(blocking) => {
+            Engine::Blocking(blocking) => {
                 let mut driver = blocking.driver;
                 driver.hand_over(self.socket.fd());
                 Engine::Background(Box::new(driver))
             }
             engine => engine,
         };
-        let face = match self.face {
-            Face::Own => Face::Gate { is_go: false },
-            face => face,
+        let at_fd = match self.at_fd {
+            AtFd::Blocking => AtFd::NonBlocking { is_go: false },
+            at_fd => at_fd,
         };
         Job {
             engine,
-            face,
+            at_fd,
             ..self
         }
     }
 
     pub fn placeholder(&mut self) -> Option<&mut Placeholder> {
-        match &mut self.face {
-            Face::Placeholder(placeholder) => Some(placeholder),
+        match &mut self.at_fd {
+            AtFd::Placeholder(placeholder) => Some(placeholder),
             _ => None,
         }
     }
 
     /// SO_COOKIE of what the program's fd refers to meanwhile.
     pub fn cookie_under_fd(&self) -> u64 {
-        match &self.face {
-            Face::Placeholder(placeholder) => placeholder.cookie,
+        match &self.at_fd {
+            AtFd::Placeholder(placeholder) => placeholder.cookie,
             _ => self.cookie,
         }
     }
 
     /// Whether an event is reported when no fd refers to its placeholder any more.
     pub fn is_watched_by_placeholder(&self) -> bool {
-        matches!(&self.face, Face::Placeholder(placeholder) if placeholder.wake_fd().is_some())
+        matches!(&self.at_fd, AtFd::Placeholder(placeholder) if placeholder.wake_fd().is_some())
     }
 
     /// Borrows the program's end of the placeholder, from the fd that it connected.
@@ -197,7 +197,7 @@ impl Job {
     /// # Errors
     /// The fd refers to something else by now, or the thread is gone.
     pub fn program_end(&self) -> Result<OwnFd, Errno> {
-        let Face::Placeholder(placeholder) = &self.face else {
+        let AtFd::Placeholder(placeholder) = &self.at_fd else {
             return Err(Errno::EBADF);
         };
         let file = Caller::open(self.thread)?.borrow(self.fd)?;

@@ -6,7 +6,7 @@
 use crate::caller::Caller;
 use crate::connect::{Borrowed, Taken};
 use crate::filter;
-use crate::job::{Face, Job, JobState};
+use crate::job::{AtFd, Job, JobState};
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use libc::c_int;
@@ -154,8 +154,8 @@ impl Supervisor {
         if job.end.is_some() {
             return self.get_option(call);
         }
-        match &job.face {
-            Face::Gate { is_go: true } => tell_error(call, &of.caller, libc::EINPROGRESS),
+        match &job.at_fd {
+            AtFd::NonBlocking { is_go: true } => tell_error(call, &of.caller, libc::EINPROGRESS),
             _ => tell_error(call, &of.caller, 0),
         }
     }
@@ -332,7 +332,7 @@ fn step_if_ready(job: &mut Job) -> JobState {
 }
 
 fn is_behind_placeholder(job: &Job) -> bool {
-    matches!(job.face, Face::Placeholder(_))
+    matches!(job.at_fd, AtFd::Placeholder(_))
 }
 
 fn tell_error(call: &Call, caller: &Caller, errno: c_int) -> Reply {

@@ -86,7 +86,7 @@ impl Launcher {
                     Configuration::File(file.to_owned())
                 }))
             }
-            Err(LoadError::Nowhere { passed_over, .. }) => {
+            Err(LoadError::NotFound { passed_over, .. }) => {
                 for warning in passed_over {
                     report::complain(format_args!("warning: {warning}"));
                 }

@@ -34,7 +34,7 @@ pub enum Place {
     /// Memory that this process shares with the children that it forks from now on; no directory could be used.
     Memory,
     /// None: memory could not be mapped either, and no name can be entered.
-    Nowhere,
+    Unavailable,
 }
 
 impl fmt::Display for Place {
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
         match self {
             Place::File(path) => path.display().fmt(f),
             Place::Memory => f.write_str("memory of this process and its children"),
-            Place::Nowhere => f.write_str("nowhere: out of memory"),
+            Place::Unavailable => f.write_str("unavailable: out of memory"),
         }
     }
 }
@@ -75,7 +75,7 @@ pub fn find(env: &dyn Fn(&str) -> Option<OsString>) -> Found {
     Found {
         place: match memory {
             Some(_) => Place::Memory,
-            None => Place::Nowhere,
+            None => Place::Unavailable,
         },
         memory,
         seed: random(),

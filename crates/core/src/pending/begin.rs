@@ -45,12 +45,12 @@ struct Placed {
 }
 
 /// A pending connect that its caller drives itself.
-pub struct Waited {
+pub struct InlineConnect {
     placed: Placed,
     aborts: Arc<AtomicBool>,
 }
 
-impl Waited {
+impl InlineConnect {
     /// The program's socket, under an own fd.
     pub fn socket(&self) -> Fd {
         self.placed.socket.fd()
@@ -230,11 +230,11 @@ impl Pending {
     }
 
     /// Installs a placeholder under `fd`, whose socket is blocking and has these status flags. The caller dials on the
-    /// socket itself, and then ends with [`Pending::end_waited`] or [`Pending::hand_over`].
+    /// socket itself, and then ends with [`Pending::end_inline`] or [`Pending::hand_over`].
     ///
     /// # Errors
     /// As [`Pending::begin`].
-    pub fn begin_waited(&'static self, fd: Fd, flags: c_int) -> Result<Waited, Errno> {
+    pub fn begin_inline(&'static self, fd: Fd, flags: c_int) -> Result<InlineConnect, Errno> {
         let abort = Arc::new(AtomicBool::new(false));
         let caller = Caller {
             thread: sys::this_thread(),
@@ -242,7 +242,7 @@ impl Pending {
         };
         let placed = self.place(&SignalsBlocked::new(), fd, Some(caller))?;
         let _ = sys::set_status_flags(placed.socket.fd(), flags | libc::O_NONBLOCK);
-        Ok(Waited {
+        Ok(InlineConnect {
             placed,
             aborts: abort,
         })
@@ -250,13 +250,13 @@ impl Pending {
 
     /// Ends a connect that its caller has driven. Unlike the helper's, a failure is not deferred: the caller returns
     /// it.
-    pub fn end_waited(
+    pub fn end_inline(
         &'static self,
-        waited: Waited,
+        inline: InlineConnect,
         replacement: Option<RegisteredFd>,
         result: Result<(), Errno>,
     ) {
-        let Placed { id, socket, .. } = waited.placed;
+        let Placed { id, socket, .. } = inline.placed;
         if let Some(replacement) = &replacement {
             self.copy_options(socket.fd(), replacement.fd());
         }
@@ -277,22 +277,22 @@ impl Pending {
     /// There is no helper and none can be started; the connect and `driver` are returned.
     pub fn hand_over<D: FnOnce(Fd) -> Driver<'static>>(
         &'static self,
-        waited: Waited,
+        inline: InlineConnect,
         start: Start,
         driver: D,
-    ) -> Result<(), (Errno, Waited, D)> {
+    ) -> Result<(), (Errno, InlineConnect, D)> {
         let mut table = self.table.lock();
         if let Err(errno) = helper::call(&mut table, self, &NofileGuard::new()) {
-            return Err((errno, waited, driver));
+            return Err((errno, inline, driver));
         }
-        let is_aborted = waited.is_aborted();
+        let is_aborted = inline.is_aborted();
         // Moved into the job: the helper must watch the wake end as long as the entry exists.
         let Placed {
             id,
             socket,
             wake_end,
             ..
-        } = waited.placed;
+        } = inline.placed;
         if let Some(entry) = table.entries.get_mut(&id) {
             entry.caller = None;
         }

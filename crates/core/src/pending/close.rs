@@ -145,7 +145,7 @@ impl Pending {
             if !entry.is_some_and(Entry::abort_caller) {
                 table.aborts.push(id);
                 table.call_helper();
-            } else if entry.is_some_and(Entry::is_waited_for_here) {
+            } else if entry.is_some_and(Entry::is_driven_here) {
                 return true;
             }
         }

@@ -41,7 +41,7 @@ mod table;
 
 pub mod registrations;
 
-pub use begin::{BeginResult, FirstStep, Start, Waited};
+pub use begin::{BeginResult, FirstStep, InlineConnect, Start};
 pub use close::Closing;
 pub use job::ConnectObserver;
 pub use state::Pending;

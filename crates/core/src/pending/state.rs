@@ -185,10 +185,10 @@ impl Pending {
     }
 
     /// Whether the calling thread drives the connect on this fd itself, and so runs in a signal handler now.
-    pub fn is_waited_for_here(&'static self, fd: Fd) -> bool {
+    pub fn is_driven_here(&'static self, fd: Fd) -> bool {
         let mut table = self.open();
         let entry = table.as_mut().and_then(|table| table.entry_of(fd));
-        entry.is_some_and(|entry| entry.is_waited_for_here())
+        entry.is_some_and(|entry| entry.is_driven_here())
     }
 
     /// Whether the socket that is pending on `fd` is blocking from the program's view. `None`: nothing is pending on

@@ -97,7 +97,7 @@ impl Entry {
     }
 
     /// Whether the calling thread drives the dial: then it must not wait for its end.
-    pub fn is_waited_for_here(&self) -> bool {
+    pub fn is_driven_here(&self) -> bool {
         let caller = self.caller.as_ref();
         caller.is_some_and(|caller| caller.thread == sys::this_thread())
     }

@@ -16,13 +16,13 @@ pub enum Decision {
     /// Call libc with the arguments unchanged.
     Real,
     /// Connect directly to the address that `dnat` gives.
-    Elsewhere(SockAddr),
+    Dnat(SockAddr),
     /// A rule refuses the connection.
     Refused(Errno),
     /// Fail as the kernel would: the address does not fit the socket, or SO_ERROR has the error of an earlier connect.
     Fails(Errno),
     /// Would go through the proxies, but the socket is connected, connecting or listening. The kernel then returns an
-    /// error for any address ([`nowhere`]).
+    /// error for any address ([`unconnectable_address`]).
     InUse,
     /// Connect through the proxies to the target. The address is the one that the program passed.
     Tunnel(SocketAddr, Target),
@@ -55,7 +55,7 @@ impl Router {
     pub fn decide(&self, fd: Fd, kind: Kind, dialled: SocketAddr, length: socklen_t) -> Decision {
         match self.route(dialled) {
             Route::Direct { to: None, .. } => Decision::Real,
-            Route::Direct { to: Some(to), .. } => Decision::Elsewhere(to.into()),
+            Route::Direct { to: Some(to), .. } => Decision::Dnat(to.into()),
             Route::Refuse(errno, refusal) => {
                 self.log
                     .message(&format!("{dialled} refused ({errno}): {refusal}"));
@@ -138,14 +138,14 @@ pub fn kind_of(fd: Fd) -> Kind {
         Ok(tcp) if tcp.state != sys::TCP_CLOSED => Kind::TcpInUse,
         Ok(tcp) if tcp.has_sent => Kind::TcpUsed,
         Ok(_) => Kind::Tcp,
-        Err(_) if may_be_tcp(fd) => Kind::TcpUsed,
+        Err(_) if is_tcp_or_unknown(fd) => Kind::TcpUsed,
         Err(_) => Kind::NotTcp,
     }
 }
 
 /// Whether `fd` is a TCP socket. If getsockopt(2) is not permitted it counts as one, so that no connection bypasses the
 /// proxy.
-pub fn may_be_tcp(fd: Fd) -> bool {
+pub fn is_tcp_or_unknown(fd: Fd) -> bool {
     let is_tcp = sys::is_tcp(fd).and_then(|is_tcp| Ok(is_tcp && sys::is_stream(fd)?));
     is_tcp.unwrap_or_else(|errno| !matches!(errno, Errno::EBADF | Errno::ENOTSOCK))
 }
@@ -153,7 +153,7 @@ pub fn may_be_tcp(fd: Fd) -> bool {
 /// An address at which no socket can listen, for a connect on a socket that is in use. connect(2) then returns EISCONN or
 /// EALREADY for any address, or 0 once after a non-blocking connect. If another thread has just replaced the socket, no
 /// packet leaves the machine.
-pub fn nowhere() -> SockAddr {
+pub fn unconnectable_address() -> SockAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
 }
 

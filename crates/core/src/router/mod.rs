@@ -85,7 +85,7 @@ impl Router {
         }
         let names = NameTable::open(&self.env);
         let place = match names.place() {
-            Place::Nowhere => &self.no_names,
+            Place::Unavailable => &self.no_names,
             _ => &self.names,
         };
         place.get_or_init(|| Box::new(names))

@@ -8,18 +8,18 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 const KEPT: usize = 128;
 
 /// A ring of SO_COOKIEs.
-pub struct Waited {
+pub struct RecentConnects {
     cookies: [AtomicU64; KEPT],
     next: AtomicUsize,
 }
 
-pub static WAITED: Waited = Waited {
+pub static RECENT_CONNECTS: RecentConnects = RecentConnects {
     cookies: [const { AtomicU64::new(0) }; KEPT],
     next: AtomicUsize::new(0),
 };
 
-impl Waited {
-    pub fn note(&self, cookie: u64) {
+impl RecentConnects {
+    pub fn record(&self, cookie: u64) {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % KEPT;
         if let Some(slot) = self.cookies.get(index) {
             slot.store(cookie, Ordering::Relaxed);
