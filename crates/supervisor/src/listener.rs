@@ -61,6 +61,7 @@ pub struct Listener {
 impl Listener {
     pub fn new(fd: OwnFd) -> Result<Listener, Errno> {
         let size = sys::notification_size()?;
+        sys::wake_on_same_cpu(fd.fd());
         Ok(Listener {
             fd,
             buffer: vec![0; size.div_ceil(size_of::<u64>())],

@@ -143,6 +143,15 @@ pub fn notification_size() -> Result<usize, Errno> {
     Ok(usize::from(sizes.seccomp_notif))
 }
 
+/// SECCOMP_IOCTL_NOTIF_SET_FLAGS (Linux 6.6): a notification or a reply wakes its receiver on the sender's CPU, since the
+/// sender is about to sleep. A call to be answered then costs 3 µs, not up to 38.
+pub fn wake_on_same_cpu(listener: Fd) {
+    /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP of linux/seccomp.h.
+    const SYNC_WAKE_UP: usize = 1;
+    let request = libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as c_ulong;
+    let _ = syscall!(SYS_ioctl, listener, request, SYNC_WAKE_UP);
+}
+
 /// SECCOMP_IOCTL_NOTIF_RECV into a buffer of [`notification_size`] bytes, which is zeroed first.
 ///
 /// # Errors
