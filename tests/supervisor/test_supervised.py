@@ -244,22 +244,31 @@ def test_a_resolver_of_its_own_is_answered_and_udp_to_a_fake_ip_is_refused(conf,
     assert proxy.targets == [("db.example", echo.port)]
 
 
+@pytest.mark.parametrize("ask", ["sendto", "connect"])
 @pytest.mark.parametrize("receive", ["recvfrom(512)", "recvmsg(512)[::3]"])
-def test_an_answer_comes_from_the_address_that_was_asked(conf, proxy, receive):
+@pytest.mark.parametrize("network", ["192.0.2.", "2001:db8::"])
+def test_an_answer_comes_from_the_address_that_was_asked(conf, proxy, network, receive, ask):
     """As dnspython and musl's resolver look at it."""
     program = """
 import select, socket, struct
-asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asked = socket.socket(socket.AF_INET6 if ":" in "NETWORK" else socket.AF_INET, socket.SOCK_DGRAM)
 asked.setblocking(False)
 for id in range(2):
     question = b"\\x02db\\x07example\\0\\0\\x01\\0\\x01"
-    asked.sendto(struct.pack("!HHHHHH", id, 0x100, 1, 0, 0, 0) + question, (f"192.0.2.{id}", 53))
+    query, server = struct.pack("!HHHHHH", id, 0x100, 1, 0, 0, 0) + question, (f"NETWORK{id + 1}", 53)
+    if "ASK" == "sendto":
+        asked.sendto(query, server)
+    else:
+        asked.connect(server)
+        asked.send(query)
     select.select([asked], [], [], 20)
     answer, server = asked.RECEIVE
-    print(answer[0] << 8 | answer[1], answer[3] & 15, server)
-""".replace("RECEIVE", receive)
+    print(answer[0] << 8 | answer[1], answer[3] & 15, server[:2])
+"""
+    for word, value in {"NETWORK": network, "ASK": ask, "RECEIVE": receive}.items():
+        program = program.replace(word, value)
     result = python(program, conf=conf([proxy], "proxy_dns")).ok()
-    assert result.out.splitlines() == [f"{id} 0 ('192.0.2.{id}', 53)" for id in range(2)]
+    assert result.out.splitlines() == [f"{id} 0 ('{network}{id + 1}', 53)" for id in range(2)]
 
 
 def test_c_ares_gets_names_from_the_proxy(conf, make_proxy, echo):
