@@ -172,14 +172,15 @@ fn next(name: &[u8]) -> *mut c_void {
 ///
 /// `find` finds the real functions. `idle` says when a hook has nothing to do; libc's function is then called at once,
 /// without the boundary. Most calls take this path, so it may only look at atomics and arguments, and must not panic or
-/// allocate. `only` is the `cfg` condition of a hook that not every libc has.
+/// allocate. `quick` is a function that handles the usual call without the boundary, under the same restrictions; `None`
+/// leaves the call to the body. `only` is the `cfg` condition of a hook that not every libc has.
 macro_rules! hooks {
     (find $find:path; $(
         $(#[$attribute:meta])*
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $return:ty
             = $body:path, fails $fails:expr
             $(, resumes $resumed:ident)? $(, reads $given:ident: $content:ty = $begin:expr, real $real:expr)?
-            $(, idle $idle:expr)? $(, only $cfg:meta)?;
+            $(, idle $idle:expr)? $(, quick $quick:path)? $(, only $cfg:meta)?;
     )*) => {
         /// The names of the interposed functions.
         pub const NAMES: &[&str] = &[$($(#[cfg($cfg)])? stringify!($name)),*];
@@ -242,6 +243,12 @@ macro_rules! hooks {
                         return value;
                     }
                 }
+                if !cfg!(feature = "panic-probe") {
+                    let quick: Option<$return> = $crate::hook::boundary::quickly!({$($quick)?} ($($argument),*));
+                    if let Some(value) = quick {
+                        return value;
+                    }
+                }
                 // SAFETY: as above.
                 let value = unsafe { handled::$name($(&mut $given,)? $($argument),*) };
                 $($crate::hook::given::Given::release(&mut $given);)?
@@ -292,6 +299,18 @@ macro_rules! hooks {
     };
 }
 pub(crate) use hooks;
+
+/// The result of a hook's `quick` function, if it has one.
+macro_rules! quickly {
+    ({} $arguments:tt) => {
+        None
+    };
+    ({$quick:path} ($($argument:expr),*)) => {
+        // SAFETY: the arguments are passed on unchanged.
+        unsafe { $quick($($argument),*) }
+    };
+}
+pub(crate) use quickly;
 
 /// The first expression that is present.
 macro_rules! first {

@@ -24,7 +24,7 @@ pub mod hooks {
         /// Async-signal-safe except for an fd that is in two instances (which allocates). After fork: as before. After
         /// vfork: as before, and harmless.
         fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int
-            = epoll::epoll_ctl, fails -1;
+            = epoll::epoll_ctl, fails -1, quick epoll::quick_epoll_ctl;
 
         /// epoll_create1(2): creates an instance whose registrations may not pass through libc.
         ///
@@ -38,6 +38,35 @@ pub mod hooks {
         fn epoll_create(size: c_int) -> c_int
             = epoll::epoll_create, fails -1;
     }
+}
+
+/// The usual call: no connect is pending, and the fd is in no other instance. `None`: not such a call.
+///
+/// # Safety
+/// As epoll_ctl(2).
+pub unsafe fn quick_epoll_ctl(
+    epoll: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
+) -> Option<c_int> {
+    if PENDING.count() > 0 {
+        return None;
+    }
+    let place = PENDING.registrations.place(epoll, operation, fd)?;
+    // SAFETY: the program's own arguments.
+    let result = unsafe { real::epoll_ctl(epoll, operation, fd, event) }?;
+    if result == 0 {
+        match operation {
+            libc::EPOLL_CTL_DEL => place.remove(),
+            _ => {
+                // SAFETY: the kernel has just read it.
+                let event = unsafe { event.read_unaligned() };
+                place.set(event.events, event.u64);
+            }
+        }
+    }
+    Some(result)
 }
 
 /// The body of the hook.

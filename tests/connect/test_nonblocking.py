@@ -185,6 +185,20 @@ def test_a_registration_removed_and_made_again_while_pending(both):
     both(SOCKET, "epoll 0", "ctl 0 add IN 1", CONNECT, "ctl 0 del", "ctl 0 add OUT 2", OPEN, "ready epoll 0 20000")
 
 
+def test_a_registration_changed_before_the_connect(both):
+    """No connect is pending then: the shortest path of the hook."""
+    wait = ["ready poll OUT 20000", "ready epoll 0 1000", "ready epoll 1 0"]
+    both("epoll 0", "epoll 1", SOCKET, "ctl 0 add IN 1", "ctl 0 mod OUT 2", "ctl 0 mod OUT+IN 3", CONNECT, OPEN, *wait)
+    both("epoll 0", "epoll 1", SOCKET, "ctl 0 add OUT 1", "ctl 0 del", "ctl 0 del", "ctl 0 mod OUT 2", CONNECT, OPEN,
+         *wait)  # fmt: skip
+    both("epoll 0", "epoll 1", SOCKET, "ctl 0 add OUT 1", "ctl 0 del", "ctl 1 add OUT 2", "ctl 1 mod IN+OUT 3", CONNECT,
+         OPEN, "ready poll OUT 20000", "ready epoll 1 1000", "ready epoll 0 0")  # fmt: skip
+    both("epoll 0", "epoll 1", SOCKET, "ctl 0 add OUT 1", "ctl 1 add OUT 2", "ctl 1 mod OUT 3", "ctl 0 mod IN+OUT 4",
+         CONNECT, OPEN, "ready poll OUT 20000", "ready epoll 0 1000", "ready epoll 1 1000")  # fmt: skip
+    both("epoll 0", "epoll 1", SOCKET, "ctl 0 add IN 1", "ctl 0 add OUT 2", "ctl 1 mod OUT 3", "ctl 1 del", CONNECT,
+         OPEN, "ready poll OUT 20000", "ready epoll 0 0", "ctl 0 mod OUT 5", "ready epoll 0 1000")  # fmt: skip
+
+
 def test_nested_epoll(both):
     both("epoll 0", "epoll 1", "nest 1 0", SOCKET, CONNECT, "ctl 0 add OUT", "ready epoll 1 100", "asleep epoll 1",
          OPEN, "woken", "ready epoll 0 0", *TALK)  # fmt: skip

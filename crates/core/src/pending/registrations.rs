@@ -15,6 +15,7 @@ use super::io_uring::{self, IoUrings};
 use crate::errno::Errno;
 use crate::lock::Lock;
 use crate::sys::{self, Fd, NofileGuard};
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use once_cell::race::OnceBox;
 use std::collections::BTreeMap;
@@ -24,6 +25,38 @@ struct Slot {
     epoll: AtomicI32,
     events: AtomicU32,
     data: AtomicU64,
+}
+
+/// The slot of an fd that is in one epoll instance at most: see [`Registrations::place`].
+pub struct Place<'a> {
+    slot: &'a Slot,
+    epoll: Fd,
+}
+
+impl Place<'_> {
+    /// Records a successful EPOLL_CTL_ADD or EPOLL_CTL_MOD.
+    pub fn set(self, events: u32, data: u64) {
+        self.slot.set(self.epoll, events, data);
+    }
+
+    /// Records a successful EPOLL_CTL_DEL.
+    pub fn remove(self) {
+        self.slot.remove(self.epoll);
+    }
+}
+
+impl Slot {
+    fn set(&self, epoll: Fd, events: u32, data: u64) {
+        self.events.store(events, Ordering::Relaxed);
+        self.data.store(data, Ordering::Relaxed);
+        self.epoll.store(epoll + 1, Ordering::Release);
+    }
+
+    fn remove(&self, epoll: Fd) {
+        let _ = self
+            .epoll
+            .compare_exchange(epoll + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
 }
 
 /// Event bits that request no event: the trigger mode, and the events that are always reported. Only these are left
@@ -98,6 +131,21 @@ impl Registrations {
         Some(unsafe { &*slots.add(index % CHUNK) })
     }
 
+    /// Where the result of this call is to be recorded, if it takes no lock and no allocation: the fd is in no other
+    /// instance, and its slot exists.
+    pub fn place(&self, epoll: Fd, operation: c_int, fd: Fd) -> Option<Place<'_>> {
+        if self.other_count.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let slot = self.slot(fd, false)?;
+        let taken = slot.epoll.load(Ordering::Acquire);
+        if taken == epoll.wrapping_add(1) {
+            return Some(Place { slot, epoll });
+        }
+        let is_new = taken == 0 && operation == libc::EPOLL_CTL_ADD;
+        is_new.then_some(Place { slot, epoll })
+    }
+
     /// Records a successful EPOLL_CTL_MOD. If the only known registration was made through another epoll fd, both refer
     /// to the same instance.
     pub fn change(&self, new: Registration) {
@@ -116,9 +164,7 @@ impl Registrations {
         };
         let taken = slot.epoll.load(Ordering::Acquire);
         if taken == 0 || taken == new.epoll + 1 {
-            slot.events.store(new.events, Ordering::Relaxed);
-            slot.data.store(new.data, Ordering::Relaxed);
-            slot.epoll.store(new.epoll + 1, Ordering::Release);
+            slot.set(new.epoll, new.events, new.data);
             if self.other_count.load(Ordering::Relaxed) > 0 {
                 self.with_others(|others| others.remove(&(new.fd, new.epoll)));
             }
@@ -130,9 +176,7 @@ impl Registrations {
     /// Records a successful EPOLL_CTL_DEL.
     pub fn remove(&self, epoll: Fd, fd: Fd) {
         if let Some(slot) = self.slot(fd, false) {
-            let _ = slot
-                .epoll
-                .compare_exchange(epoll + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+            slot.remove(epoll);
         }
         if self.other_count.load(Ordering::Relaxed) > 0 {
             self.with_others(|others| others.remove(&(fd, epoll)));
@@ -311,6 +355,29 @@ mod tests {
         assert_eq!(table.of(2000), [registration(8, 2000, 3)]);
         table.remove(8, 2000);
         assert_eq!(table.of(2000), []);
+    }
+
+    #[test]
+    fn the_usual_call_has_a_place() {
+        let table = Registrations::new();
+        let place = |epoll, operation, fd| table.place(epoll, operation, fd).is_some();
+        let (add, change) = (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD);
+        assert!(!place(7, add, 9), "its slot is yet to be allocated");
+        table.set(registration(7, 9, 1));
+        assert!(place(7, change, 9) && place(7, add, 9) && place(8, add, 10));
+        assert!(!place(8, change, 9) && !place(8, add, 9) && !place(8, change, 10));
+        assert!(!place(7, add, -1) && !place(7, add, i32::MAX) && !place(i32::MAX, change, 9));
+        table.place(7, change, 9).unwrap().set(5, 6);
+        let changed = Registration {
+            events: 5,
+            ..registration(7, 9, 6)
+        };
+        assert_eq!(table.of(9), [changed]);
+        table.place(7, libc::EPOLL_CTL_DEL, 9).unwrap().remove();
+        assert_eq!(table.of(9), []);
+        table.set(registration(7, 9, 1));
+        table.set(registration(8, 9, 2));
+        assert!(!place(7, change, 9), "an fd is in two instances");
     }
 
     #[test]
