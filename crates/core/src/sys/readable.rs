@@ -10,9 +10,28 @@ const PAGE: usize = 4096;
 
 /// Whether `length` bytes (1 to a page) at `address` can be read, by the kernel's judgement.
 pub fn is_readable(address: *const u8, length: usize) -> bool {
+    if is_on_main_stack(address, length) {
+        return true;
+    }
     pages(address, length).is_some_and(|(first, last)| {
         is_readable_page(first) && (first == last || is_readable_page(last))
     })
+}
+
+/// Whether the bytes belong to frames of the main thread that are in use, which calls this: their pages are mapped, and the
+/// kernel need not be asked.
+fn is_on_main_stack(address: *const u8, length: usize) -> bool {
+    /// Nothing else is that close to the end of the main thread's stack: the kernel leaves a gap of 128 MiB or more.
+    const NEAR: usize = 1 << 20;
+    let frame = 0u8;
+    let here = (&raw const frame).addr();
+    // SAFETY: getauxval looks into a vector that the kernel made. The program's path is above all frames of the main thread
+    // (execve(2) puts it there), so what is between it and this frame is that stack. On another stack, this frame is far
+    // away from it.
+    let end = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    let is_main_thread = end.checked_sub(here).is_some_and(|used| used < NEAR);
+    let last = address.addr().checked_add(length);
+    is_main_thread && here <= address.addr() && last.is_some_and(|last| last <= end)
 }
 
 /// As [`is_readable`], but a page that was readable when last checked is assumed to be so still, which saves the system
@@ -114,6 +133,14 @@ mod tests {
         }
         // SAFETY: the mapping of this test.
         unsafe { libc::munmap(pages.cast(), 2 * PAGE) };
+    }
+
+    #[test]
+    fn only_the_main_thread_is_on_its_stack() {
+        let local = 0u8;
+        // The test harness runs each test in a thread of its own, whose stack is not the main thread's.
+        assert!(!is_on_main_stack(&raw const local, 1));
+        assert!(is_readable(&raw const local, 1));
     }
 
     #[test]
