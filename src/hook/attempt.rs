@@ -489,6 +489,7 @@ impl Attempt {
     /// A blocking connect that returns early continues in the background (connect(2), EINTR; socket(7), SO_SNDTIMEO).
     fn continue_in_background(self, errno: Errno) -> Errno {
         let Attempt {
+            state,
             fd,
             dialled,
             dial,
@@ -496,6 +497,8 @@ impl Attempt {
             ..
         } = self;
         let signals = SignalsBlocked::new();
+        // Opened here, as for a non-blocking connect, if the connection to the proxy was not established before.
+        state.names();
         let Some(NoHelper { inline, driver, .. }) =
             hand_over(fd, dialled, inline, dial.driver, &signals)
         else {

@@ -23,8 +23,6 @@ pub fn make(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, 
     // take long, and must not delay signals unless the helper does it.
     let may_look_up = state.may_look_up();
     let mut signals = (!blocks || !may_look_up).then(SignalsBlocked::new);
-    // Open the name table here, not on the helper thread: it would take an fd that the program may be about to get.
-    state.names();
     let place = Place {
         fd,
         dialled,
@@ -34,6 +32,9 @@ pub fn make(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, 
     if blocks {
         return Ok(attempt::begin(state, place, Mode::Blocking(flags), signals));
     }
+    // Open the name table here, not on the helper thread: it would take an fd that the program may be about to get. (A caller
+    // that waits opens it while the proxy works on its reply.)
+    state.names();
     if let Some(signals) = signals.take_if(|_| !may_look_up && BRIEF.is_worth_trying(&state.config))
     {
         return Ok(brief::connect(state, place, flags, signals));

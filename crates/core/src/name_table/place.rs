@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::sys::{self, Backing};
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -89,15 +89,22 @@ pub fn random() -> u64 {
 
 fn in_directory(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
     let user = sys::effective_user();
-    let own_name = c_string(format!("tailchain-{user}"))?;
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    let base_fd = sys::open_at(None, &CString::new(base.as_os_str().as_bytes())?, flags, 0)?;
-    match sys::make_directory(base_fd.as_fd(), &own_name, 0o700) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let flags = flags | libc::O_NOFOLLOW;
-    let directory = File::from(sys::open_at(Some(base_fd.as_fd()), &own_name, flags, 0)?);
+    let own = base.join(format!("tailchain-{user}"));
+    let own_path = CString::new(own.as_os_str().as_bytes())?;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let open = || sys::open_at(None, &own_path, flags, 0);
+    let directory = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match sys::make_directory(&own_path, 0o700) {
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+            open()?
+        }
+        opened => opened?,
+    };
+    let directory = File::from(directory);
     check_private(&directory)?;
     for number in 0..FILES {
         let name = c_string(match number {
@@ -118,20 +125,19 @@ fn in_directory(base: &Path) -> io::Result<(PathBuf, Memory, u64)> {
         };
         if let Ok((memory, seed)) = table {
             let name = OsString::from_vec(name.into_bytes());
-            let directory = format!("tailchain-{user}");
-            return Ok((base.join(directory).join(name), memory, seed));
+            return Ok((own.join(name), memory, seed));
         }
     }
     Err(wrong("no file in the directory is a table of this version"))
 }
 
 /// Errors: it belongs to another user, or others may read or write it.
-fn check_private(file: &File) -> io::Result<()> {
+fn check_private(file: &File) -> io::Result<Metadata> {
     let status = file.metadata()?;
     if status.uid() != sys::effective_user() || status.mode() & 0o077 != 0 {
         return Err(wrong("not a file of this user alone"));
     }
-    Ok(())
+    Ok(status)
 }
 
 /// Errors: ENOENT, or it is not a table of ours.
@@ -139,8 +145,7 @@ fn open_table(directory: BorrowedFd, name: &CStr) -> io::Result<(Memory, u64)> {
     // O_NONBLOCK: another user may have put a FIFO there.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = File::from(sys::open_at(Some(directory), name, flags, 0)?);
-    check_private(&file)?;
-    let status = file.metadata()?;
+    let status = check_private(&file)?;
     if !status.is_file() || status.len() != SIZE as u64 {
         return Err(wrong("not of a table's size"));
     }

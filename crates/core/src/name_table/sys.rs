@@ -50,10 +50,10 @@ pub fn open_at(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// mkdirat(2).
-pub fn make_directory(parent: BorrowedFd, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
-    // SAFETY: `name` is NUL-terminated and lives through the call.
-    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+/// mkdir(2).
+pub fn make_directory(path: &CStr, mode: libc::mode_t) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated and lives through the call.
+    check(unsafe { libc::mkdir(path.as_ptr(), mode) }).map(drop)
 }
 
 /// linkat(2) within one directory: fails with EEXIST if `new` exists, and never replaces it.

@@ -11,6 +11,8 @@ use crate::fake_ip::{FakeId, SLOTS};
 use crate::host::HostName;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 
 /// The age, in names entered since, from which a name gets a new address when it is looked up: it leaves 8,192 further
@@ -45,19 +47,16 @@ impl NameTable {
     }
 
     pub(super) fn of(found: Found) -> NameTable {
-        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let names = NameTable {
+        NameTable {
             place: found.place,
             memory: found.memory,
             own_index: Memory::map(Backing::Private, layout::INDEX_SIZE).ok(),
             seed: found.seed,
-            peer_key: hash::hash(found.seed, hash::words(&boot)),
+            peer_key: hash::hash(found.seed, hash::words(&boot_id())),
             newest: AtomicU64::new(0),
             lookups: AtomicUsize::new(0),
             own_turn: AtomicUsize::new(0),
-        };
-        names.begin_counting();
-        names
+        }
     }
 
     pub fn place(&self) -> &Place {
@@ -145,15 +144,6 @@ impl NameTable {
         self.peers()?.find(cookie)
     }
 
-    /// The first ticket of a table is random, so that two tables rarely assign the same addresses.
-    fn begin_counting(&self) {
-        if let Some(counter) = self.counter(layout::TICKET) {
-            let count = u64::from(FakeId::COUNT);
-            let first = count + place::random() % count;
-            let _ = counter.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
     fn look_up(&self, text: &[u8], hash: u64) -> Option<(FakeId, u64)> {
         let holds = |id: FakeId| {
             let mut buffer = [0; HostName::MAX];
@@ -181,6 +171,7 @@ impl NameTable {
     /// Writes a name into the next slot.
     fn enter(&self, text: &[u8]) -> Option<u64> {
         let counter = self.counter(layout::TICKET)?;
+        begin_counting(counter);
         // A counter that was set back may be in the middle of thousands of taken slots.
         let mut stride = 1;
         for _ in 0..ATTEMPTS {
@@ -255,4 +246,22 @@ impl NameTable {
         let (memory, key) = (self.memory.as_ref()?, self.peer_key);
         Some(Peers { memory, key })
     }
+}
+
+/// The first ticket of a table is random, so that two tables rarely assign the same addresses.
+fn begin_counting(counter: &AtomicU64) {
+    if counter.load(Ordering::Relaxed) == 0 {
+        let count = u64::from(FakeId::COUNT);
+        let first = count + place::random() % count;
+        let _ = counter.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// The first line of /proc/sys/kernel/random/boot_id, proc_sys_kernel(5). Empty if it cannot be read.
+fn boot_id() -> Vec<u8> {
+    let mut line = [0; 64];
+    let read =
+        File::open("/proc/sys/kernel/random/boot_id").and_then(|mut file| file.read(&mut line));
+    let length = read.unwrap_or(0);
+    line.get(..length).unwrap_or_default().to_vec()
 }
