@@ -157,7 +157,9 @@ fn read(file: File, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
     if !metadata.is_file() {
         return Err(ReadError::Distrusted(Distrust::NotRegular));
     }
-    let mut text = Vec::new();
+    // With room for std's last read, which finds the end, so that it reads the file at once.
+    let room = metadata.len().min(MAX_SIZE) as usize + 64;
+    let mut text = Vec::with_capacity(room);
     // `take` instead of the file size, since the file may grow meanwhile.
     let read = file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
     match read as u64 > MAX_SIZE {

@@ -76,8 +76,9 @@ pub fn find(command: Option<&Path>, libc: Option<Libc>) -> Result<Found, Library
         Some(Libc::Musl) => Libc::Glibc,
         Some(Libc::Glibc) | None => Libc::Musl,
     };
-    let both = find_in(&in_each(&directories, FOR_BOTH)).ok();
-    let preload = both.filter(|_| runs_here(other));
+    let both = || find_in(&in_each(&directories, FOR_BOTH)).ok();
+    // Few machines have both: the rest need not look for it everywhere.
+    let preload = runs_here(other).then(both).flatten();
     Ok(Found {
         preload: preload.unwrap_or_else(|| library.clone()),
         library,
