@@ -39,7 +39,7 @@ pub fn is_single_threaded() -> bool {
     if old_glibc::is_single_threaded() {
         return true;
     }
-    sys::has_one_thread()
+    PENDING.has_one_thread()
 }
 
 /// Re-check that the fd is still our socket only after sleeps this long; fast replies save the call.
@@ -431,7 +431,7 @@ impl Attempt {
         if self.own.is_none() && self.inline.is_none() {
             self.own = sys::cookie(self.fd);
         }
-        let mask = self.signals.as_ref().map(SignalsBlocked::before);
+        let mask = self.signals.as_ref().and_then(SignalsBlocked::before);
         let call = Call {
             attempt: Some(self),
             detached: None,

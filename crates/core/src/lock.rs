@@ -155,9 +155,12 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-/// A counter whose change threads can wait for.
+/// A counter whose change threads can wait for. It advances without a system call while no thread waits.
 #[derive(Default)]
 pub struct Generation(AtomicU32);
+
+/// The lowest bit of a [`Generation`]: a thread may wait for its change. The count is in the others.
+const AWAITED: u32 = 1;
 
 impl Generation {
     pub const fn new() -> Generation {
@@ -165,17 +168,36 @@ impl Generation {
     }
 
     pub fn now(&self) -> u32 {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) >> 1
     }
 
     pub fn advance(&self) {
-        self.0.fetch_add(1, Ordering::Release);
-        futex_wake(&self.0, i32::MAX);
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = (word & !AWAITED).wrapping_add(2);
+            match self
+                .0
+                .compare_exchange(word, next, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => break,
+                Err(other) => word = other,
+            }
+        }
+        if word & AWAITED != 0 {
+            futex_wake(&self.0, i32::MAX);
+        }
     }
 
     /// Sleeps while the counter is `seen`; may wake spuriously.
     pub fn wait(&self, seen: u32) {
-        futex_wait(&self.0, seen);
+        let (word, awaited) = (seen << 1, seen << 1 | AWAITED);
+        match self
+            .0
+            .compare_exchange(word, awaited, Ordering::Relaxed, Ordering::Relaxed)
+        {
+            Err(other) if other != awaited => {}
+            _ => futex_wait(&self.0, awaited),
+        }
     }
 }
 

@@ -5,9 +5,11 @@
 
 use crate::errno::Errno;
 use crate::lock::Lock;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sys::{self, Fd, OwnFd};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use crate::sys::{self, Fd, OwnFd, SignalsBlocked};
+use core::mem::ManuallyDrop;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The set of registered fds.
 pub struct OwnFds {
@@ -15,6 +17,8 @@ pub struct OwnFds {
     fds: Lock<BTreeSet<Fd>>,
     /// The size of `fds`, readable without the lock.
     count: AtomicUsize,
+    /// No lower fd is registered. The program's own fds mostly are lower, which spares them the lock.
+    lowest: AtomicI32,
     /// Whether an fd was ever registered.
     ever_registered: AtomicBool,
 }
@@ -36,13 +40,14 @@ impl OwnFds {
         OwnFds {
             fds: Lock::new(BTreeSet::new()),
             count: AtomicUsize::new(0),
+            lowest: AtomicI32::new(Fd::MAX),
             ever_registered: AtomicBool::new(false),
         }
     }
 
     /// Registers an open fd.
-    pub fn adopt(&'static self, own: OwnFd) -> RegisteredFd {
-        let mut fds = self.fds.lock();
+    pub fn adopt(&'static self, signals: &SignalsBlocked, own: OwnFd) -> RegisteredFd {
+        let mut fds = self.fds.lock_within(signals);
         self.insert(&mut fds, own.release())
     }
 
@@ -65,9 +70,19 @@ impl OwnFds {
 
     fn insert(&'static self, fds: &mut BTreeSet<Fd>, fd: Fd) -> RegisteredFd {
         fds.insert(fd);
+        self.lowest
+            .store(fds.first().copied().unwrap_or(fd), Ordering::Release);
         self.count.store(fds.len(), Ordering::Release);
         self.ever_registered.store(true, Ordering::Release);
         RegisteredFd { fd, registry: self }
+    }
+
+    fn close(&self, fds: &mut BTreeSet<Fd>, fd: Fd) {
+        // After `keep_only` in a forked child the fd is closed, and may have been reused.
+        if fds.remove(&fd) {
+            sys::close(fd);
+        }
+        self.count.store(fds.len(), Ordering::Release);
     }
 
     /// In a forked child: takes ownership of an fd that the parent registered.
@@ -85,7 +100,9 @@ impl OwnFds {
     }
 
     pub fn has(&self, fd: Fd) -> bool {
-        !self.is_empty() && self.fds.lock().contains(&fd)
+        !self.is_empty()
+            && fd >= self.lowest.load(Ordering::Acquire)
+            && self.fds.lock().contains(&fd)
     }
 
     /// The registered fds from `first` to `last`, in order.
@@ -122,16 +139,25 @@ impl RegisteredFd {
     pub fn fd(&self) -> Fd {
         self.fd
     }
+
+    /// As a drop, for a caller that has blocked the signals already.
+    pub fn close(self, signals: &SignalsBlocked) {
+        let this = ManuallyDrop::new(self);
+        this.registry
+            .close(&mut this.registry.fds.lock_within(signals), this.fd);
+    }
+
+    /// As a drop of a reference to it, for a caller that has blocked the signals already.
+    pub fn close_last(shared: Arc<RegisteredFd>, signals: &SignalsBlocked) {
+        if let Some(last) = Arc::into_inner(shared) {
+            last.close(signals);
+        }
+    }
 }
 
 impl Drop for RegisteredFd {
     fn drop(&mut self) {
-        let mut fds = self.registry.fds.lock();
-        // After `keep_only` in a forked child the fd is closed, and may have been reused.
-        if fds.remove(&self.fd) {
-            sys::close(self.fd);
-        }
-        self.registry.count.store(fds.len(), Ordering::Release);
+        self.registry.close(&mut self.registry.fds.lock(), self.fd);
     }
 }
 
@@ -140,7 +166,7 @@ mod tests {
     use super::*;
 
     fn register_event_counter(list: &'static OwnFds) -> RegisteredFd {
-        list.adopt(sys::event_counter().unwrap())
+        list.adopt(&SignalsBlocked::new(), sys::event_counter().unwrap())
     }
 
     #[test]
@@ -169,7 +195,7 @@ mod tests {
         let high = unsafe { libc::fcntl(counter.fd(), libc::F_DUPFD_CLOEXEC, HIGH) };
         let (kept, lost) = (
             register_event_counter(&LIST),
-            LIST.adopt(OwnFd::adopt(high)),
+            LIST.adopt(&SignalsBlocked::new(), OwnFd::adopt(high)),
         );
         let fd = lost.fd();
         LIST.keep_only(&[kept.fd()].into());

@@ -115,7 +115,8 @@ impl Pending {
                     let refs = OwnRefs::new(socket, outcome.replacement);
                     observer.ended(refs.fd(), dialled, result);
                     // No thread can sleep on the placeholder for long: it existed for an instant only.
-                    let _ = self.put_back(id, refs, result);
+                    WakeEnd::close_last(wake_end, signals);
+                    let _ = self.put_back(signals, id, refs, result);
                     // A helper that was started for this connect has nothing to do, and exits.
                     self.table.lock_within(signals).call_helper();
                     return Ok(BeginResult::Ended(result));
@@ -167,7 +168,7 @@ impl Pending {
         // this; one closed before may refer to another file.
         self.busy.fetch_add(1, Ordering::AcqRel);
         let fds = self.fds_of(fd);
-        let placed = self.place_locked(&mut table, fd, fds, caller, blocking);
+        let placed = self.place_locked(&mut table, signals, fd, fds, caller, blocking);
         self.recount(&table);
         placed
     }
@@ -175,6 +176,7 @@ impl Pending {
     fn place_locked(
         &'static self,
         table: &mut PendingTable,
+        signals: &SignalsBlocked,
         fd: Fd,
         fds: Vec<Fd>,
         caller: Option<Caller>,
@@ -182,14 +184,14 @@ impl Pending {
     ) -> Result<Placed, Errno> {
         let replacement = Arc::new(AtomicI32::new(-1));
         let limit = NofileGuard::new();
-        let placeholder = Placeholder::new(&limit, &self.own_fds)?;
-        let socket = Arc::new(self.own_fds.adopt(limit.duplicate(fd)?));
+        let placeholder = Placeholder::new(&limit, signals, &self.own_fds)?;
+        let socket = Arc::new(self.own_fds.adopt(signals, limit.duplicate(fd)?));
         limit.restore();
         if caller.is_some() {
             check_fd(fd, socket.fd())?;
         }
         if caller.is_none() {
-            helper::call(table, self, &limit)?;
+            helper::call(table, self, &limit, signals)?;
         }
         let id = table.next;
         table.next += 1;
@@ -256,14 +258,22 @@ impl Pending {
         replacement: Option<RegisteredFd>,
         result: Result<(), Errno>,
     ) {
-        let Placed { id, socket, .. } = inline.placed;
+        let signals = SignalsBlocked::new();
+        let Placed {
+            id,
+            socket,
+            wake_end,
+            ..
+        } = inline.placed;
         if let Some(replacement) = &replacement {
             self.copy_options(socket.fd(), replacement.fd());
         }
-        if let Some((wake_end, fd)) = self.put_back(id, OwnRefs::new(socket, replacement), result) {
-            let mut table = self.table.lock();
+        WakeEnd::close_last(wake_end, &signals);
+        let refs = OwnRefs::new(socket, replacement);
+        if let Some((wake_end, fd)) = self.put_back(&signals, id, refs, result) {
+            let mut table = self.table.lock_within(&signals);
             table.unwatched.push((id, wake_end, fd));
-            if helper::call(&mut table, self, &NofileGuard::new()).is_err() {
+            if helper::call(&mut table, self, &NofileGuard::new(), &signals).is_err() {
                 // Without a helper, wake the sleepers now.
                 table.unwatched.clear();
             }
@@ -281,8 +291,9 @@ impl Pending {
         start: Start,
         driver: D,
     ) -> Result<(), (Errno, InlineConnect, D)> {
-        let mut table = self.table.lock();
-        if let Err(errno) = helper::call(&mut table, self, &NofileGuard::new()) {
+        let signals = SignalsBlocked::new();
+        let mut table = self.table.lock_within(&signals);
+        if let Err(errno) = helper::call(&mut table, self, &NofileGuard::new(), &signals) {
             return Err((errno, inline, driver));
         }
         let is_aborted = inline.is_aborted();

@@ -7,7 +7,7 @@ use super::table::Entry;
 use crate::dial::{error_socket, replacement};
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
-use crate::sys::{self, Fd};
+use crate::sys::{self, Fd, SignalsBlocked};
 use std::sync::Arc;
 
 /// The library's own references to a socket at the end of its connect. They must be closed by then: while one is open,
@@ -30,6 +30,13 @@ impl OwnRefs {
     pub fn fd(&self) -> Fd {
         self.replacement.as_ref().unwrap_or(&self.socket).fd()
     }
+
+    fn close(self, signals: &SignalsBlocked) {
+        RegisteredFd::close_last(self.socket, signals);
+        if let Some(replacement) = self.replacement {
+            replacement.close(signals);
+        }
+    }
 }
 
 impl Pending {
@@ -40,12 +47,13 @@ impl Pending {
     /// for that lock, so it closes the last reference to the socket.
     pub(super) fn put_back(
         &self,
+        signals: &SignalsBlocked,
         id: u64,
         refs: OwnRefs,
         result: Result<(), Errno>,
     ) -> Option<(Arc<WakeEnd>, Fd)> {
         let (wake_end, forked, back, status) = {
-            let mut table = self.table.lock();
+            let mut table = self.table.lock_within(signals);
             let entry = table.remove(id)?;
             let socket = refs.fd();
             let mut back = None;
@@ -71,7 +79,8 @@ impl Pending {
                 socket,
                 ..
             } = entry;
-            drop((refs, socket));
+            RegisteredFd::close_last(socket, signals);
+            refs.close(signals);
             self.recount(&table);
             (wake_end, forked, back, status)
         };
@@ -82,6 +91,7 @@ impl Pending {
         }
         wake_end.wake_writers();
         if wake_end.peer_closed() {
+            WakeEnd::close_last(wake_end, signals);
             return None;
         }
         if !forked {
@@ -127,9 +137,9 @@ impl Pending {
     }
 
     /// The program has closed the last fd of this entry's placeholder.
-    pub(super) fn abandoned(&self, id: u64) {
+    pub(super) fn abandoned(&self, signals: &SignalsBlocked, id: u64) {
         {
-            let mut table = self.table.lock();
+            let mut table = self.table.lock_within(signals);
             table.remove(id);
             self.recount(&table);
         }

@@ -2,13 +2,16 @@
 
 use super::deferred_errors::DeferredError;
 use super::finish::OwnRefs;
-use super::job::{Job, Workload};
+use super::job::{Job, Running, Workload};
 use super::placeholder::WakeEnd;
 use super::state::Pending;
 use super::table::PendingTable;
 use crate::dial::driver::{Driver, Outcome, Progress, Wait};
 use crate::errno::Errno;
-use crate::sys::{self, Fd, NofileGuard};
+use crate::lock::Guard;
+use crate::own_fds::RegisteredFd;
+use crate::sys::{self, Fd, NofileGuard, SignalsBlocked};
+use libc::c_int;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
@@ -19,20 +22,25 @@ const STACK: usize = 256 * 1024;
 /// How many events to take at once.
 const BATCH: usize = 64;
 
+/// How long a helper without work stays if connects follow each other: a thread costs more than the rest of a connect, and
+/// its end, which changes the memory map, interrupts the other processors.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Connects follow each other if the last time without work began no longer ago than this.
+const RECENT: Duration = Duration::from_millis(100);
+
 /// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new
 /// thread inherits.
 pub fn call(
     table: &mut PendingTable,
     pending: &'static Pending,
     limit: &NofileGuard,
+    signals: &SignalsBlocked,
 ) -> Result<(), Errno> {
     if table.helper.is_some() {
         return Ok(());
     }
-    let helper = Helper {
-        pending,
-        work: workload(pending, limit)?,
-    };
+    let helper = Helper::new(pending, workload(pending, limit, signals)?);
     let wake = helper.work.wake.fd();
     if table.parking > 0 {
         table.parked = Some(helper.work);
@@ -101,8 +109,12 @@ enum Turn {
 
 /// The helper, on its thread.
 pub struct Helper {
-    pub(super) pending: &'static Pending,
-    pub(super) work: Box<Workload>,
+    pending: &'static Pending,
+    work: Box<Workload>,
+    /// Those of the helper's thread.
+    signals: SignalsBlocked,
+    /// When the thread ends unless there is work again. `None`: there is work.
+    leaves: Option<Duration>,
 }
 
 fn run(mut helper: Helper) {
@@ -113,18 +125,17 @@ fn run(mut helper: Helper) {
             last => return last,
         }
     }));
+    let signals = &helper.signals;
     if let Ok(Turn::Park) = ended {
-        let mut table = pending.lock();
+        let mut table = pending.table.lock_within(signals);
         table.exiting.add_this();
         table.parked = Some(helper.work);
         return;
     }
     if ended.is_err() {
         // After any error: no program may wait forever.
-        let mut table = pending.lock();
-        table.helper = None;
-        table.sleepers.clear();
-        table.exiting.add_this();
+        let mut table = pending.table.lock_within(signals);
+        table.helper_is_over();
         let driven = table
             .entries
             .values()
@@ -137,14 +148,21 @@ fn run(mut helper: Helper) {
         for (id, socket) in sockets {
             pending.leave_error(socket.fd(), Errno::ECONNABORTED.into());
             let refs = OwnRefs::new(socket, None);
-            let _ = pending.put_back(id, refs, Err(Errno::ECONNABORTED));
+            let _ = pending.put_back(signals, id, refs, Err(Errno::ECONNABORTED));
         }
     }
+    let Workload { epoll, wake, .. } = *helper.work;
+    epoll.close(signals);
+    wake.close(signals);
 }
 
 /// The fds of a helper, without work.
-fn workload(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Workload>, Errno> {
-    let own = |fd| pending.own_fds.adopt(limit.move_high(fd));
+fn workload(
+    pending: &'static Pending,
+    limit: &NofileGuard,
+    signals: &SignalsBlocked,
+) -> Result<Box<Workload>, Errno> {
+    let own = |fd| pending.own_fds.adopt(signals, limit.move_high(fd));
     let (epoll, wake) = (sys::epoll()?, sys::event_counter()?);
     limit.raise();
     let (epoll, wake) = (own(epoll), own(wake));
@@ -164,14 +182,41 @@ fn workload(pending: &'static Pending, limit: &NofileGuard) -> Result<Box<Worklo
     }))
 }
 
+/// When a helper without work is to end; `before` if that was determined already.
+fn leaves(table: &mut PendingTable, before: Option<Duration>) -> Duration {
+    if table.helper_dismissed || table.parking > 0 {
+        return Duration::ZERO;
+    }
+    before.unwrap_or_else(|| {
+        let now = sys::now();
+        let last = table.last_idle.replace(now);
+        match last.is_some_and(|last| now.saturating_sub(last) < RECENT) {
+            true => now + LINGER,
+            false => now,
+        }
+    })
+}
+
 impl Helper {
+    /// A helper for a thread that starts with all signals blocked.
+    pub fn new(pending: &'static Pending, work: Box<Workload>) -> Helper {
+        Helper {
+            pending,
+            work,
+            signals: SignalsBlocked::for_good(),
+            leaves: None,
+        }
+    }
+
     /// One round: new work, events, deadlines.
     fn run_once(&mut self) -> Turn {
         match self.take_in() {
             Turn::Again => {}
             last => return last,
         }
-        let next = self.work.deadlines.first().map(|(deadline, _)| *deadline);
+        let first = self.work.deadlines.first().map(|(deadline, _)| *deadline);
+        // Without work there are no deadlines.
+        let next = first.or(self.leaves);
         let timeout = next.map(|deadline| deadline.saturating_sub(sys::now()));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
         let ready = match sys::epoll_wait(self.work.epoll.fd(), &mut events, timeout) {
@@ -183,6 +228,10 @@ impl Helper {
                 return Turn::End;
             }
         };
+        if ready == 0 && first.is_none() {
+            // The clock is not asked again: it may be one that stands still (libfaketime).
+            self.leaves = self.leaves.map(|_| Duration::ZERO);
+        }
         for event in events.iter().take(ready) {
             self.event(Token::unpack(event.u64));
         }
@@ -196,71 +245,67 @@ impl Helper {
         Turn::Again
     }
 
-    /// Takes new work from the table. If this ends the helper, the table no longer lists it.
+    /// Takes new work from the table until there is none. If this ends the helper, the table no longer lists it.
     fn take_in(&mut self) -> Turn {
-        if self.retire() {
-            return Turn::End;
-        }
-        let (jobs, aborts, unwatched) = {
-            let mut table = self.pending.lock();
-            if table.parking > 0 {
-                return Turn::Park;
+        loop {
+            let (jobs, aborts, unwatched) = {
+                let mut table = self.pending.table.lock_within(&self.signals);
+                table.helper_sleeps = false;
+                let is_idle = self.work.jobs.is_empty() && table.is_helper_idle();
+                self.leaves = is_idle.then(|| leaves(&mut table, self.leaves));
+                if self.leaves.is_some_and(|leaves| leaves <= sys::now()) {
+                    table.helper_is_over();
+                    return Turn::End;
+                }
+                if table.parking > 0 {
+                    return Turn::Park;
+                }
+                let jobs = std::mem::take(&mut table.inbox);
+                let unwatched = std::mem::take(&mut table.unwatched);
+                let is_here = |id: &u64| {
+                    self.work.jobs.contains_key(id) || jobs.iter().any(|job| job.id == *id)
+                };
+                let (aborts, mut later): (Vec<_>, Vec<_>) = std::mem::take(&mut table.aborts)
+                    .into_iter()
+                    .partition(is_here);
+                // Their callers have not handed the job in yet.
+                later.retain(|id| table.entries.contains_key(id));
+                table.aborts = later;
+                if jobs.is_empty() && aborts.is_empty() && unwatched.is_empty() {
+                    table.helper_sleeps = true;
+                    return Turn::Again;
+                }
+                (jobs, aborts, unwatched)
+            };
+            for (id, wake_end, fd) in unwatched {
+                self.watch_anew(wake_end.fd(), 0, Token::PeerClosed(id));
+                self.watch_sleeper(id, wake_end, fd);
             }
-            (
-                std::mem::take(&mut table.inbox),
-                std::mem::take(&mut table.aborts),
-                std::mem::take(&mut table.unwatched),
-            )
-        };
-        for (id, wake_end, fd) in unwatched {
-            self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
-            self.watch_sleeper(id, wake_end, fd);
-        }
-        for job in jobs {
-            self.accept(job);
-        }
-        for id in aborts {
-            if let Some((job, _)) = self.work.jobs.get_mut(&id) {
-                job.aborted = true;
-                self.step(id, |driver| {
-                    driver.abandon(Errno::ECONNRESET);
-                    driver.advance()
-                });
-            } else {
-                // The caller has not handed the job in yet: check again when it has.
-                let mut table = self.pending.lock();
-                if table.entries.contains_key(&id) {
-                    table.aborts.push(id);
+            for job in jobs {
+                self.accept(job);
+            }
+            for id in aborts {
+                if let Some(running) = self.work.jobs.get_mut(&id) {
+                    running.job.aborted = true;
+                    self.step(id, |driver| {
+                        driver.abandon(Errno::ECONNRESET);
+                        driver.advance()
+                    });
                 }
             }
         }
-        // The removed entries may have been the last ones; then nothing would wake this thread again.
-        match self.retire() {
-            true => Turn::End,
-            false => Turn::Again,
-        }
-    }
-
-    /// Remove this thread from the table if nothing is left to do; returns whether it was removed.
-    fn retire(&self) -> bool {
-        if !self.work.jobs.is_empty() {
-            return false;
-        }
-        let mut table = self.pending.lock();
-        let over = table.is_helper_idle();
-        if over {
-            table.sleepers.clear();
-            table.helper = None;
-            table.exiting.add_this();
-        }
-        over
     }
 
     fn accept(&mut self, job: Job) {
         let id = job.id;
         let wait = job.wait;
-        self.watch(job.wake_end.fd(), 0, Token::PeerClosed(id));
-        self.work.jobs.insert(id, (job, Duration::ZERO));
+        self.watch_anew(job.wake_end.fd(), 0, Token::PeerClosed(id));
+        let running = Running {
+            job,
+            deadline: Duration::ZERO,
+            watched: None,
+        };
+        self.work.jobs.insert(id, running);
         match wait {
             Some(wait) => self.wait(id, wait),
             None => self.step(id, Driver::advance),
@@ -274,8 +319,9 @@ impl Helper {
             Token::PeerClosed(id) => {
                 self.forget_sleeper(id);
                 // The program closed the last fd, which aborts the dial.
-                if self.work.remove(id).is_some() {
-                    self.pending.abandoned(id);
+                if let Some(job) = self.work.remove(id) {
+                    self.pending.abandoned(&self.signals, id);
+                    self.drop_job(job);
                 }
             }
             Token::Readable(id) => self.forget_sleeper(id),
@@ -283,12 +329,15 @@ impl Helper {
     }
 
     fn forget_sleeper(&mut self, id: u64) {
-        self.pending.lock().sleepers.remove(&id);
+        let sleeper = self.lock().sleepers.remove(&id);
+        if let Some(wake_end) = sleeper {
+            WakeEnd::close_last(wake_end, &self.signals);
+        }
     }
 
     /// Lets the driver of a job take a step, and what follows from it.
     fn step(&mut self, id: u64, how: impl FnOnce(&mut Driver<'static>) -> Progress) {
-        let Some((job, deadline)) = self.work.jobs.get_mut(&id) else {
+        let Some(Running { job, deadline, .. }) = self.work.jobs.get_mut(&id) else {
             return;
         };
         self.work.deadlines.remove(&(*deadline, id));
@@ -306,25 +355,39 @@ impl Helper {
     }
 
     fn wait(&mut self, id: u64, wait: Wait) {
-        if let Some((_, current)) = self.work.jobs.get_mut(&id) {
-            *current = wait.deadline;
-        }
+        let Some(running) = self.work.jobs.get_mut(&id) else {
+            return;
+        };
+        running.deadline = wait.deadline;
+        let watched = running.watched.replace(wait.fd);
         self.work.deadlines.insert((wait.deadline, id));
+        let events = wait.events as u32 | libc::EPOLLONESHOT as u32;
         if wait.events == 0 {
             // An unconnected socket always reports POLLHUP: do not watch it while the driver sleeps.
             let _ = sys::epoll_remove(self.work.epoll.fd(), wait.fd);
-        } else {
-            let events = wait.events as u32 | libc::EPOLLONESHOT as u32;
+        } else if watched == Some(wait.fd) {
             self.watch(wait.fd, events, Token::Socket(id));
+        } else {
+            self.watch_anew(wait.fd, events, Token::Socket(id));
         }
     }
 
+    /// Watches an fd that is in the epoll instance already, or else adds it.
     fn watch(&self, fd: Fd, events: u32, token: Token) {
-        let word = token.pack();
-        let changed = sys::epoll_set(self.work.epoll.fd(), libc::EPOLL_CTL_MOD, fd, events, word);
-        if changed == Err(Errno::ENOENT) {
-            let _ = sys::epoll_set(self.work.epoll.fd(), libc::EPOLL_CTL_ADD, fd, events, word);
+        if self.watch_by(libc::EPOLL_CTL_MOD, fd, events, token) == Err(Errno::ENOENT) {
+            let _ = self.watch_by(libc::EPOLL_CTL_ADD, fd, events, token);
         }
+    }
+
+    /// As [`Helper::watch`], for an fd that is hardly there yet.
+    fn watch_anew(&self, fd: Fd, events: u32, token: Token) {
+        if self.watch_by(libc::EPOLL_CTL_ADD, fd, events, token) == Err(Errno::EEXIST) {
+            let _ = self.watch_by(libc::EPOLL_CTL_MOD, fd, events, token);
+        }
+    }
+
+    fn watch_by(&self, operation: c_int, fd: Fd, events: u32, token: Token) -> Result<(), Errno> {
+        sys::epoll_set(self.work.epoll.fd(), operation, fd, events, token.pack())
     }
 
     fn finish(&mut self, id: u64, outcome: Outcome) {
@@ -337,11 +400,19 @@ impl Helper {
         };
         if result.is_err() && job.wake_end.peer_closed() {
             // The program closed the socket, and that made the dial fail.
-            return self.pending.abandoned(id);
+            self.pending.abandoned(&self.signals, id);
+            return self.drop_job(job);
         }
         let Job {
-            socket, aborted, ..
+            socket,
+            wake_end,
+            aborted,
+            dialled,
+            observer,
+            ..
         } = job;
+        // The entry has another reference.
+        drop(wake_end);
         let _ = sys::epoll_remove(self.work.epoll.fd(), socket.fd());
         if let Some(replacement) = &replacement {
             // Options that the program has set meanwhile.
@@ -353,8 +424,8 @@ impl Helper {
             let error = DeferredError { errno, by_program };
             self.pending.leave_error(refs.fd(), error);
         }
-        job.observer.ended(refs.fd(), job.dialled, result);
-        if let Some((wake_end, fd)) = self.pending.put_back(id, refs, result) {
+        observer.ended(refs.fd(), dialled, result);
+        if let Some((wake_end, fd)) = self.pending.put_back(&self.signals, id, refs, result) {
             self.watch_sleeper(id, wake_end, fd);
         }
     }
@@ -362,31 +433,39 @@ impl Helper {
     /// The wake end is watched already.
     fn watch_sleeper(&mut self, id: u64, wake_end: Arc<WakeEnd>, fd: Fd) {
         let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
-        self.watch(fd, readable, Token::Readable(id));
-        self.pending.lock().sleepers.insert(id, wake_end);
+        self.watch_anew(fd, readable, Token::Readable(id));
+        self.lock().sleepers.insert(id, wake_end);
+    }
+
+    fn drop_job(&self, job: Job) {
+        RegisteredFd::close_last(job.socket, &self.signals);
+        WakeEnd::close_last(job.wake_end, &self.signals);
+    }
+
+    fn lock(&self) -> Guard<'_, PendingTable> {
+        self.pending.table.lock_within(&self.signals)
     }
 
     /// Fails all jobs: nothing can be watched any more.
     fn fail_all(&mut self) {
-        for (id, (mut job, _)) in std::mem::take(&mut self.work.jobs) {
+        for (id, Running { mut job, .. }) in std::mem::take(&mut self.work.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
             job.observer
                 .ended(job.socket.fd(), job.dialled, Err(Errno::ECONNABORTED));
             let refs = OwnRefs::new(job.socket, None);
-            let _ = self.pending.put_back(id, refs, Err(Errno::ECONNABORTED));
+            let result = Err(Errno::ECONNABORTED);
+            let _ = self.pending.put_back(&self.signals, id, refs, result);
         }
         self.work.deadlines.clear();
-        let mut table = self.pending.lock();
-        table.helper = None;
-        table.sleepers.clear();
-        table.exiting.add_this();
+        self.lock().helper_is_over();
     }
 
     /// As [`Helper::fail_all`], on a program thread, when no thread can be created.
     pub fn fail_without_thread(mut self) {
-        let inbox = std::mem::take(&mut self.pending.lock().inbox);
+        self.signals = SignalsBlocked::new();
+        let inbox = std::mem::take(&mut self.lock().inbox);
         inbox.into_iter().for_each(|job| self.accept(job));
         self.fail_all();
     }

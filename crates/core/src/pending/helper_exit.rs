@@ -1,6 +1,7 @@
 //! Calls that must run while the process has no helper thread.
 //!
-//! An idle helper exits by itself, but the kernel takes a moment to remove the thread. Some calls fail in a
+//! A helper without work exits by itself, though not at once where connects follow each other, and the kernel takes a
+//! moment to remove the thread. Some calls fail in a
 //! multithreaded process, e.g. setns(2) and unshare(2) of the user namespace. Others would separate the helper from the
 //! program, e.g. unshare(2) of the fd table. Before such a call a busy helper parks its work (`PendingTable::parked`)
 //! and exits; afterwards a new thread resumes the work.
@@ -49,10 +50,7 @@ impl Pending {
         if table.parking > 0 {
             return None;
         }
-        let helper = Helper {
-            pending: self,
-            work: table.parked.take()?,
-        };
+        let helper = Helper::new(self, table.parked.take()?);
         helper::start(helper).err().map(|(_, helper)| helper)
     }
 
@@ -61,12 +59,24 @@ impl Pending {
     pub(super) fn let_helper_end(&'static self) {
         if self.had_helper() && self.is_owner() {
             self.wait_until(MAX_CHECKS_BEFORE_FORK, |table| {
-                match table.is_helper_idle() {
-                    true => table.helper.is_none() && table.exiting.all_gone(),
-                    false => true,
+                if !table.is_helper_idle() {
+                    return true;
                 }
+                table.dismiss_helper();
+                table.helper.is_none() && table.exiting.all_gone()
             });
         }
+    }
+
+    /// Whether the calling thread is the only one of the process, but for a helper without work.
+    pub fn has_one_thread(&'static self) -> bool {
+        if self.own_fds.is_empty() || !self.is_owner() {
+            return sys::thread_count() == Some(1);
+        }
+        // While the table is locked, a helper that it lists cannot end.
+        let table = self.lock();
+        let has_helper = table.helper.is_some() && table.parked.is_none();
+        table.entries.is_empty() && sys::thread_count() == Some(1 + usize::from(has_helper))
     }
 
     fn wait_until(&self, looks: u32, is_so: impl Fn(&mut PendingTable) -> bool) {

@@ -34,17 +34,25 @@ pub struct Job {
     pub aborted: bool,
 }
 
+/// A job that waits, and what for.
+pub struct Running {
+    pub job: Job,
+    pub deadline: Duration,
+    /// The fd that is in the epoll instance for it, unless it was closed since.
+    pub watched: Option<Fd>,
+}
+
 /// All jobs of the helper, and the fds it waits with.
 pub struct Workload {
     pub epoll: RegisteredFd,
     pub wake: RegisteredFd,
-    pub jobs: BTreeMap<u64, (Job, Duration)>,
+    pub jobs: BTreeMap<u64, Running>,
     pub deadlines: BTreeSet<(Duration, u64)>,
 }
 
 impl Workload {
     pub fn remove(&mut self, id: u64) -> Option<Job> {
-        let (job, deadline) = self.jobs.remove(&id)?;
+        let Running { job, deadline, .. } = self.jobs.remove(&id)?;
         self.deadlines.remove(&(deadline, id));
         Some(job)
     }

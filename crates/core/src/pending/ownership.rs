@@ -78,6 +78,8 @@ impl Pending {
 /// Turns the parent's entries into inherited connects, and closes the fds of its helper.
 fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
     table.helper = None;
+    table.helper_sleeps = false;
+    table.helper_dismissed = false;
     table.exiting.clear();
     table.parking = 0;
     // It owns only fds, which are closed below, and memory.

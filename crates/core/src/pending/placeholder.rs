@@ -6,7 +6,8 @@
 
 use crate::errno::Errno;
 use crate::own_fds::{OwnFds, RegisteredFd};
-use crate::sys::{self, Fd, FileId, NofileGuard, OwnFd, SockAddr};
+use crate::sys::{self, Fd, FileId, NofileGuard, OwnFd, SignalsBlocked, SockAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub struct Placeholder {
@@ -22,7 +23,11 @@ pub struct WakeEnd(RegisteredFd);
 
 impl Placeholder {
     /// The limit stays raised: the caller creates another fd.
-    pub fn new(limit: &NofileGuard, own_fds: &'static OwnFds) -> Result<Placeholder, Errno> {
+    pub fn new(
+        limit: &NofileGuard,
+        signals: &SignalsBlocked,
+        own_fds: &'static OwnFds,
+    ) -> Result<Placeholder, Errno> {
         let (app_end, wake_end) = sys::stream_pair()?;
         // The kernel raises it to its minimum, about 4.5 KiB: the memory cost of a pending connect.
         sys::set_option(app_end.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &1)?;
@@ -32,7 +37,7 @@ impl Placeholder {
         limit.raise();
         Ok(Placeholder {
             app_end,
-            wake_end: WakeEnd(own_fds.adopt(limit.move_high(wake_end))),
+            wake_end: WakeEnd(own_fds.adopt(signals, limit.move_high(wake_end))),
             id,
         })
     }
@@ -48,7 +53,15 @@ impl WakeEnd {
     pub fn wake_writers(&self) {
         let _ = sys::shutdown(self.fd(), libc::SHUT_RD);
         let mut buffer = [0; 8 * 1024];
-        while matches!(sys::receive(self.fd(), &mut buffer, false), Ok(1..)) {}
+        // Less than there is room for: that was all.
+        while sys::receive(self.fd(), &mut buffer, false) == Ok(buffer.len()) {}
+    }
+
+    /// As [`RegisteredFd::close_last`].
+    pub fn close_last(shared: Arc<WakeEnd>, signals: &SignalsBlocked) {
+        if let Some(WakeEnd(last)) = Arc::into_inner(shared) {
+            last.close(signals);
+        }
     }
 
     /// Publishes the result for forked children, whose copies of the fd still refer to the placeholder. 0 is success.
@@ -121,7 +134,7 @@ mod tests {
     static OWN_FDS: OwnFds = OwnFds::new();
 
     fn placeholder() -> Placeholder {
-        Placeholder::new(&NofileGuard::new(), &OWN_FDS).unwrap()
+        Placeholder::new(&NofileGuard::new(), &SignalsBlocked::new(), &OWN_FDS).unwrap()
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub use signals::{uncancelled, SignalsBlocked};
 pub use socket::*;
 pub use stderr::{append_line, Stderr};
 pub use thread::{
-    at_fork, has_one_thread, has_thread, measure_thread_stacks, start_thread, this_thread,
-    thread_id, timer_slack,
+    at_fork, has_thread, measure_thread_stacks, start_thread, this_thread, thread_count, thread_id,
+    timer_slack,
 };
 pub use wait::*;
 pub use wipe_on_fork::WipedOnFork;

@@ -8,11 +8,19 @@ use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
 /// Blocks all signals of this thread until dropped: pthread_sigmask(3).
-pub struct SignalsBlocked(libc::sigset_t);
+pub struct SignalsBlocked {
+    /// `None`: they stay blocked.
+    before: Option<libc::sigset_t>,
+}
 
 impl SignalsBlocked {
     pub fn new() -> SignalsBlocked {
         SignalsBlocked::all_but(None)
+    }
+
+    /// For a thread of the library, which was started with all signals blocked and never unblocks them.
+    pub const fn for_good() -> SignalsBlocked {
+        SignalsBlocked { before: None }
     }
 
     /// As [`SignalsBlocked::new`], around fork(2): SIGCHLD is not blocked where it has no handler. A child may end before
@@ -49,12 +57,14 @@ impl SignalsBlocked {
         };
         change_mask(how, set.as_ptr(), before.as_mut_ptr());
         // SAFETY: zeroed, and any bits make a set.
-        SignalsBlocked(unsafe { before.assume_init() })
+        SignalsBlocked {
+            before: Some(unsafe { before.assume_init() }),
+        }
     }
 
     /// The mask before.
-    pub fn before(&self) -> libc::sigset_t {
-        self.0
+    pub fn before(&self) -> Option<libc::sigset_t> {
+        self.before
     }
 
     /// Do not restore the mask: the thread has left the frames that needed it.
@@ -71,7 +81,9 @@ impl Default for SignalsBlocked {
 
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
-        change_mask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut());
+        if let Some(before) = &self.before {
+            change_mask(libc::SIG_SETMASK, before, core::ptr::null_mut());
+        }
     }
 }
 

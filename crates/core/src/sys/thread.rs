@@ -9,11 +9,11 @@ use core::ptr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
-/// Whether this process has exactly one thread now: proc(5) has a directory for each thread in /proc/self/task, whose link
-/// count tells how many there are. False also where stat(2) fails.
-pub fn has_one_thread() -> bool {
-    /// `.`, the entry in the directory above, and a thread's `..`.
-    const LINKS: libc::nlink_t = 3;
+/// How many threads this process has now: proc(5) has a directory for each thread in /proc/self/task, whose link count tells
+/// how many there are.
+pub fn thread_count() -> Option<usize> {
+    /// `.` and the entry in the directory above; each thread's `..` is one more.
+    const LINKS: usize = 2;
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     let asked = syscall!(
         SYS_newfstatat,
@@ -24,7 +24,8 @@ pub fn has_one_thread() -> bool {
     );
     // SAFETY: all zeroes is a valid stat, and the kernel fills it.
     let links = unsafe { stat.assume_init() }.st_nlink;
-    asked.is_ok() && links == LINKS
+    asked.ok()?;
+    usize::try_from(links).ok()?.checked_sub(LINKS)
 }
 
 struct Start {
