@@ -52,7 +52,7 @@ pub fn call(
 }
 
 /// Starts a helper's thread, with the table locked. An error returns the helper.
-pub fn start(helper: Helper) -> Result<(), (Errno, Helper)> {
+pub fn start(helper: Helper) -> Result<(), (Errno, Box<Helper>)> {
     let kept = Arc::new(Mutex::new(Some(helper)));
     let given = kept.clone();
     let take = |from: &Mutex<Option<Helper>>| from.lock().ok()?.take();
@@ -62,7 +62,10 @@ pub fn start(helper: Helper) -> Result<(), (Errno, Helper)> {
         }
     };
     let started = sys::start_thread(c"tailchain", STACK, Box::new(body));
-    started.or_else(|errno| take(&kept).map_or(Ok(()), |helper| Err((errno, helper))))
+    started.or_else(|errno| match take(&kept) {
+        Some(helper) => Err((errno, Box::new(helper))),
+        None => Ok(()),
+    })
 }
 
 /// The subject of an event in the helper's epoll instance.

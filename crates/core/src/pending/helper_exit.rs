@@ -1,10 +1,9 @@
 //! Calls that must run while the process has no helper thread.
 //!
 //! A helper without work exits by itself, though not at once where connects follow each other, and the kernel takes a
-//! moment to remove the thread. Some calls fail in a
-//! multithreaded process, e.g. setns(2) and unshare(2) of the user namespace. Others would separate the helper from the
-//! program, e.g. unshare(2) of the fd table. Before such a call a busy helper parks its work (`PendingTable::parked`)
-//! and exits; afterwards a new thread resumes the work.
+//! moment to remove the thread. Some calls fail in a multithreaded process, e.g. setns(2) and unshare(2) of the user
+//! namespace. Others would separate the helper from the program, e.g. unshare(2) of the fd table. Before such a call a
+//! busy helper parks its work (`PendingTable::parked`) and exits; afterwards a new thread resumes the work.
 
 use super::helper::{self, Helper};
 use super::state::Pending;
@@ -44,7 +43,7 @@ impl Pending {
     }
 
     /// Restarts the parked helper, if no other call needs its absence. Returns the helper if no thread can be created.
-    fn resume_helper(&'static self) -> Option<Helper> {
+    fn resume_helper(&'static self) -> Option<Box<Helper>> {
         let mut table = self.lock();
         table.parking -= 1;
         if table.parking > 0 {

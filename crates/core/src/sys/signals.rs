@@ -57,8 +57,9 @@ impl SignalsBlocked {
         };
         change_mask(how, set.as_ptr(), before.as_mut_ptr());
         // SAFETY: zeroed, and any bits make a set.
+        let before = unsafe { before.assume_init() };
         SignalsBlocked {
-            before: Some(unsafe { before.assume_init() }),
+            before: Some(before),
         }
     }
 
