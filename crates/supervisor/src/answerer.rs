@@ -218,7 +218,7 @@ impl Answerer {
         if connected.is_none() && !self.unconnected.keys().any(|(known, _)| *known == cookie) {
             return None;
         }
-        let mut bytes = crate::receive::buffer();
+        let mut bytes = vec![0; LARGEST];
         let (length, from) = own_sys::peek_from(socket, &mut bytes).ok()?;
         if !self.is_own(from) {
             return None;

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::connect::Borrowed;
+use crate::borrowed::{is_internet, Borrowed};
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use tailchain_core::errno::Errno;
@@ -236,11 +236,4 @@ fn as_inet(address: &SockAddr) -> Option<SockAddr> {
     let family = (libc::AF_INET as libc::sa_family_t).to_ne_bytes();
     bytes.get_mut(..2)?.copy_from_slice(&family);
     SockAddr::from_bytes(&bytes)
-}
-
-fn is_internet(socket: Fd) -> bool {
-    match sys::get_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_DOMAIN) {
-        Ok(domain) => matches!(domain, libc::AF_INET | libc::AF_INET6),
-        Err(_) => true,
-    }
 }

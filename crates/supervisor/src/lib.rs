@@ -19,6 +19,10 @@
 //! - *non-blocking, others*: a placeholder is installed under the fd (SECCOMP_IOCTL_NOTIF_ADDFD), and the socket is put
 //!   back at the call that asks for the result.
 //!
+//! `start_connect` starts it, `finish` tells its result to a caller that waits, `connect_again` and `options` are the calls
+//! that ask for it later, and `put_back` gives the program its socket then. `supervisor` holds the state that all of them
+//! share, and `event_loop` calls them.
+//!
 //! # Names
 //!
 //! A datagram socket that connects to port 53 is connected to the `answerer` instead, which returns fake IPs from the
@@ -33,21 +37,28 @@
 //! memory was read.
 
 mod answerer;
+mod borrowed;
 mod caller;
 mod connect;
+mod connect_again;
 mod datagram;
+mod event_loop;
 mod filter;
+mod finish;
 mod held;
 mod job;
 mod listener;
 mod lost_replies;
 mod options;
 mod placeholder;
+mod placeholder_data;
 mod proxy_names;
+mod put_back;
 mod receive;
 mod registrations;
 mod relay;
 mod start;
+mod start_connect;
 mod streams;
 mod supervisor;
 mod sys;

@@ -3,11 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+use crate::borrowed::Borrowed;
 use crate::caller::Caller;
-use crate::connect::{Borrowed, Taken};
 use crate::filter;
 use crate::job::{AtFd, Job, JobState};
 use crate::listener::{Call, Reply};
+use crate::put_back::Taken;
 use crate::supervisor::Supervisor;
 use libc::c_int;
 use tailchain_core::errno::Errno;

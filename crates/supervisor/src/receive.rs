@@ -3,15 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::connect::Borrowed;
+use crate::borrowed::Borrowed;
 use crate::listener::{Call, Reply};
 use crate::supervisor::Supervisor;
 use core::mem::offset_of;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys::SockAddr;
-
-/// The answerer's answers are never larger.
-const LARGEST: usize = 4096;
 
 /// The program's buffers for a datagram.
 struct Destination {
@@ -119,9 +116,4 @@ impl Destination {
         }
         Ok(bytes.len() - rest.len())
     }
-}
-
-/// A buffer for one datagram.
-pub fn buffer() -> Vec<u8> {
-    vec![0; LARGEST]
 }

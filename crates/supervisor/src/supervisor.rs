@@ -1,38 +1,27 @@
-//! The event loop: calls of the programs, and the connects in progress.
+//! The state of the supervisor: the connects in progress, and the results that were not taken yet.
 
 #![forbid(unsafe_code)]
 
 use crate::answerer::Answerer;
-use crate::caller::{self, Callers, Programs};
-use crate::job::{Job, JobState};
-use crate::listener::{Call, Listener, Reply};
+use crate::caller::{Callers, Programs};
+use crate::job::{AtFd, Job, JobState};
+use crate::listener::Listener;
 use crate::lost_replies::LostReplies;
 use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
-use crate::relay::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 use tailchain_core::dial::driver::Outcome;
 use tailchain_core::errno::Errno;
 use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd};
 
-/// How many events to take at once.
-const BATCH: usize = 64;
-
 /// How often to check whether programs still hold the sockets that are being connected.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// The events of a relay. Edge-triggered: data that is ready but cannot be moved causes no further event.
-const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
-
-/// SO_SNDBUF for a program that writes to its placeholder.
-const ROOM: i32 = 128 * 1024;
+pub const LOOK: Duration = Duration::from_millis(500);
 
 /// The subject of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+pub enum Token {
     Listener,
     /// The DNS server.
     Answerer,
@@ -47,7 +36,7 @@ enum Token {
 }
 
 impl Token {
-    fn pack(self) -> u64 {
+    pub fn pack(self) -> u64 {
         match self {
             Token::Listener => 0,
             Token::Answerer => 4,
@@ -58,7 +47,7 @@ impl Token {
         }
     }
 
-    fn unpack(word: u64) -> Token {
+    pub fn unpack(word: u64) -> Token {
         match (word & 3, word) {
             (1, _) => Token::Socket(word >> 2),
             (2, _) => Token::Placeholder(word >> 2),
@@ -89,12 +78,12 @@ pub struct Supervisor {
     pub failed_until: Duration,
     /// Whether a socket was ever duplicated that was then connected, or was connecting.
     pub any_duplicates: bool,
-    deadlines: BTreeSet<(Duration, u64)>,
-    next_job: u64,
-    epoll: OwnFd,
+    pub deadlines: BTreeSet<(Duration, u64)>,
+    pub next_job: u64,
+    pub epoll: OwnFd,
     /// pidfd of the program that was started.
-    program: OwnFd,
-    next_look: Duration,
+    pub program: OwnFd,
+    pub next_look: Duration,
 }
 
 /// A job that ended as soon as it was started.
@@ -167,192 +156,8 @@ impl Supervisor {
         })
     }
 
-    /// Runs until the last process that has the filter has ended.
-    pub fn run(mut self) {
-        while self.turn() {}
-    }
-
-    fn turn(&mut self) -> bool {
-        let mut next = self.deadlines.first().map(|(deadline, _)| *deadline);
-        if !self.jobs.is_empty() {
-            next = Some(next.map_or(self.next_look, |next| next.min(self.next_look)));
-        }
-        if let Some(answerer) = self.answerer.deadline() {
-            next = Some(next.map_or(answerer, |next| next.min(answerer)));
-        }
-        let timeout = next.map(|next| next.saturating_sub(sys::now()));
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
-        let ready = match sys::epoll_wait(self.epoll.fd(), &mut events, timeout) {
-            Ok(ready) => ready,
-            Err(Errno::EINTR) => 0,
-            Err(_) => return false,
-        };
-        for event in events.iter().take(ready) {
-            let token = Token::unpack(event.u64);
-            if token == Token::Listener && event.events & libc::EPOLLIN as u32 == 0 {
-                // EPOLLHUP: no process has the filter any more.
-                return false;
-            }
-            let handled = catch_unwind(AssertUnwindSafe(|| self.event(token)));
-            if handled.is_err() {
-                self.router.log.message("bug in tailchain, a call fails");
-            }
-        }
-        self.timers();
-        true
-    }
-
-    fn timers(&mut self) {
-        let now = sys::now();
-        while let Some(&(deadline, id)) = self.deadlines.first() {
-            if deadline > now {
-                break;
-            }
-            self.deadlines.remove(&(deadline, id));
-            match self.has_ended(id) {
-                true => self.begin_relay(id),
-                false => self.step(id, Job::expired),
-            }
-        }
-        self.answerer.expire(now);
-        if !self.jobs.is_empty() && self.next_look <= now {
-            self.next_look = now + LOOK;
-            self.drop_unwanted(now);
-        }
-    }
-
-    fn event(&mut self, token: Token) {
-        match token {
-            Token::Listener => self.call(),
-            Token::Answerer => self.answerer.on_ready(),
-            Token::Program => {
-                // A parent that waits for end-of-file on its stderr need not wait for background processes of the
-                // program.
-                crate::sys::silence(libc::STDERR_FILENO);
-                let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
-            }
-            Token::ProxyNames => {
-                self.proxy_names.clear_event();
-                self.begin_delayed();
-            }
-            Token::Socket(id) if self.has_ended(id) => self.relay(id),
-            Token::Socket(id) => self.step(id, Job::on_ready),
-            Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
-            // No fd refers to the placeholder any more.
-            Token::Placeholder(id) => drop(self.remove(id)),
-        }
-    }
-
-    fn has_ended(&self, id: u64) -> bool {
+    pub fn has_ended(&self, id: u64) -> bool {
         self.jobs.get(&id).is_some_and(|job| job.end.is_some())
-    }
-
-    /// Schedules a relay: the tunnel is established and the program was woken. A program that asks for the result gets
-    /// its socket back first; any other one is served on the placeholder.
-    pub fn relay_soon(&mut self, id: u64) {
-        const MOMENT: Duration = Duration::from_millis(1);
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.deadline = sys::now() + MOMENT;
-            self.deadlines.insert((job.deadline, id));
-        }
-    }
-
-    /// Starts to move data between a placeholder and its socket.
-    pub fn begin_relay(&mut self, id: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let socket = job.final_socket();
-        let Some(wake) = job
-            .placeholder()
-            .and_then(|placeholder| placeholder.wake_fd())
-        else {
-            return;
-        };
-        if job
-            .placeholder()
-            .is_some_and(|placeholder| placeholder.is_left())
-            && caller::has_threads(job.thread)
-        {
-            // A thread may sleep on the placeholder.
-            if let Some(placeholder) = job.placeholder() {
-                placeholder.wake_readers();
-            }
-        }
-        let watched = job.watched.replace(socket);
-        if let Some(other) = watched.filter(|other| *other != socket) {
-            let _ = sys::epoll_remove(self.epoll.fd(), other);
-        }
-        // The placeholder's small buffer is full; give the program a larger one.
-        if let Ok(program) = job.program_end() {
-            let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
-        }
-        self.watch(socket, ALL, Token::Socket(id), true);
-        self.watch(wake, ALL, Token::Placeholder(id), false);
-    }
-
-    fn relay(&mut self, id: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let socket = job.final_socket();
-        let Some(placeholder) = job.placeholder() else {
-            return;
-        };
-        match placeholder.relay(socket) {
-            Flow::Wait => {}
-            // The edge-triggered events are reported again.
-            Flow::Continue => self.watch(socket, ALL, Token::Socket(id), false),
-            Flow::Done => drop(self.remove(id)),
-            Flow::Reset => {
-                let program = job.program_end();
-                if let (Ok(program), Some(placeholder)) = (program, job.placeholder()) {
-                    placeholder.signal_reset(program.fd());
-                }
-            }
-        }
-    }
-
-    fn call(&mut self) {
-        let Ok(call) = self.listener.next() else {
-            return;
-        };
-        let handled = catch_unwind(AssertUnwindSafe(|| self.handle(&call)));
-        let reply = handled.unwrap_or_else(|_| {
-            self.router.log.message("bug in tailchain, a call fails");
-            Reply::Fail(Errno::EIO)
-        });
-        self.listener.answer(call.id, reply);
-    }
-
-    fn handle(&mut self, call: &Call) -> Reply {
-        match call.number {
-            libc::SYS_connect => self.connect(call),
-            libc::SYS_getsockopt => self.get_option(call),
-            libc::SYS_setsockopt => self.set_option(call),
-            libc::SYS_getpeername => self.peer_name(call),
-            libc::SYS_getsockname => self.local_name(call),
-            libc::SYS_shutdown => self.shut_down(call),
-            libc::SYS_fcntl if call.argument(1) == libc::F_SETFL => self.set_flags(call),
-            libc::SYS_fcntl | libc::SYS_dup | libc::SYS_dup3 => self.duplicate(call),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_dup2 => self.duplicate(call),
-            libc::SYS_ioctl => self.control(call),
-            libc::SYS_sendto => self.send_to(call),
-            libc::SYS_recvfrom => self.receive_from(call),
-            libc::SYS_recvmsg => self.receive_message(call),
-            libc::SYS_sendmsg => self.send_message(call),
-            libc::SYS_sendmmsg => self.send_messages(call),
-            libc::SYS_epoll_create1 => self.epoll_is_made(),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_epoll_create => self.epoll_is_made(),
-            _ => Reply::Fail(Errno::ENOSYS),
-        }
-    }
-
-    fn epoll_is_made(&mut self) -> Reply {
-        self.registrations.epoll_is_made();
-        Reply::Pass
     }
 
     /// Starts a job.
@@ -384,21 +189,6 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Starts the jobs that waited for the addresses of the proxies.
-    fn begin_delayed(&mut self) {
-        let delayed = self.jobs.iter().filter(|(_, job)| job.is_delayed);
-        let delayed: Vec<u64> = delayed.map(|(id, _)| *id).collect();
-        if delayed.is_empty() || !self.proxy_names.are_known() {
-            return;
-        }
-        for id in delayed {
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.is_delayed = false;
-            }
-            self.step(id, Job::advance);
-        }
-    }
-
     /// Watches the placeholder of a job.
     pub fn watch_placeholder(&mut self, id: u64, cookie: u64, wake: Fd) {
         self.by_cookie.insert(cookie, id);
@@ -425,7 +215,7 @@ impl Supervisor {
         self.settle(id, state);
     }
 
-    fn settle(&mut self, id: u64, state: JobState) {
+    pub fn settle(&mut self, id: u64, state: JobState) {
         match state {
             JobState::Wait {
                 fd,
@@ -456,7 +246,7 @@ impl Supervisor {
     }
 
     /// `is_new`: the fd is not watched yet, as far as is known.
-    fn watch(&self, fd: Fd, events: u32, token: Token, is_new: bool) {
+    pub fn watch(&self, fd: Fd, events: u32, token: Token, is_new: bool) {
         let set = |operation| sys::epoll_set(self.epoll.fd(), operation, fd, events, token.pack());
         let (first, other) = match is_new {
             true => (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD),
@@ -512,6 +302,14 @@ impl Supervisor {
         Some(job)
     }
 
+    pub fn keep(&mut self, id: u64, job: Job) {
+        self.by_cookie.insert(job.cookie, id);
+        if let AtFd::Placeholder(placeholder) = &job.at_fd {
+            self.by_cookie.insert(placeholder.cookie, id);
+        }
+        self.jobs.insert(id, job);
+    }
+
     /// Stores the result for the next call that asks about the socket with this cookie.
     pub fn store_result(&mut self, cookie: u64, result: Result<(), Errno>, by_program: bool) {
         if self.untaken.len() >= MAX_UNTAKEN {
@@ -528,29 +326,5 @@ impl Supervisor {
             self.failed.clear();
         }
         self.failed.insert(placeholder, errno);
-    }
-
-    /// Removes jobs without a waiting program: it has closed the socket, or is gone.
-    fn drop_unwanted(&mut self, now: Duration) {
-        let old = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| now.saturating_sub(job.began) >= LOOK);
-        let unwanted: Vec<u64> = old
-            .filter(|(_, job)| !self.is_wanted(job))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in unwanted {
-            drop(self.remove(id));
-        }
-    }
-
-    fn is_wanted(&self, job: &Job) -> bool {
-        // The wake end of a placeholder reports that itself.
-        if job.is_watched_by_placeholder() {
-            return true;
-        }
-        let waits = |waiter: &Call| self.listener.is_waiting(waiter.id);
-        job.waiters.iter().any(waits) || crate::held::is_held(job)
     }
 }

@@ -1,0 +1,173 @@
+//! The event loop: calls of the programs, and the connects in progress.
+
+#![forbid(unsafe_code)]
+
+use crate::job::Job;
+use crate::listener::{Call, Reply};
+use crate::supervisor::{Supervisor, Token, LOOK};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Duration;
+use tailchain_core::errno::Errno;
+use tailchain_core::sys;
+
+/// How many events to take at once.
+const BATCH: usize = 64;
+
+impl Supervisor {
+    /// Runs until the last process that has the filter has ended.
+    pub fn run(mut self) {
+        while self.turn() {}
+    }
+
+    fn turn(&mut self) -> bool {
+        let mut next = self.deadlines.first().map(|(deadline, _)| *deadline);
+        if !self.jobs.is_empty() {
+            next = Some(next.map_or(self.next_look, |next| next.min(self.next_look)));
+        }
+        if let Some(answerer) = self.answerer.deadline() {
+            next = Some(next.map_or(answerer, |next| next.min(answerer)));
+        }
+        let timeout = next.map(|next| next.saturating_sub(sys::now()));
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
+        let ready = match sys::epoll_wait(self.epoll.fd(), &mut events, timeout) {
+            Ok(ready) => ready,
+            Err(Errno::EINTR) => 0,
+            Err(_) => return false,
+        };
+        for event in events.iter().take(ready) {
+            let token = Token::unpack(event.u64);
+            if token == Token::Listener && event.events & libc::EPOLLIN as u32 == 0 {
+                // EPOLLHUP: no process has the filter any more.
+                return false;
+            }
+            let handled = catch_unwind(AssertUnwindSafe(|| self.event(token)));
+            if handled.is_err() {
+                self.router.log.message("bug in tailchain, a call fails");
+            }
+        }
+        self.timers();
+        true
+    }
+
+    fn timers(&mut self) {
+        let now = sys::now();
+        while let Some(&(deadline, id)) = self.deadlines.first() {
+            if deadline > now {
+                break;
+            }
+            self.deadlines.remove(&(deadline, id));
+            match self.has_ended(id) {
+                true => self.begin_relay(id),
+                false => self.step(id, Job::expired),
+            }
+        }
+        self.answerer.expire(now);
+        if !self.jobs.is_empty() && self.next_look <= now {
+            self.next_look = now + LOOK;
+            self.drop_unwanted(now);
+        }
+    }
+
+    fn event(&mut self, token: Token) {
+        match token {
+            Token::Listener => self.call(),
+            Token::Answerer => self.answerer.on_ready(),
+            Token::Program => {
+                // A parent that waits for end-of-file on its stderr need not wait for background processes of the
+                // program.
+                crate::sys::silence(libc::STDERR_FILENO);
+                let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
+            }
+            Token::ProxyNames => {
+                self.proxy_names.clear_event();
+                self.begin_delayed();
+            }
+            Token::Socket(id) if self.has_ended(id) => self.relay(id),
+            Token::Socket(id) => self.step(id, Job::on_ready),
+            Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
+            // No fd refers to the placeholder any more.
+            Token::Placeholder(id) => drop(self.remove(id)),
+        }
+    }
+
+    fn call(&mut self) {
+        let Ok(call) = self.listener.next() else {
+            return;
+        };
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle(&call)));
+        let reply = handled.unwrap_or_else(|_| {
+            self.router.log.message("bug in tailchain, a call fails");
+            Reply::Fail(Errno::EIO)
+        });
+        self.listener.answer(call.id, reply);
+    }
+
+    fn handle(&mut self, call: &Call) -> Reply {
+        match call.number {
+            libc::SYS_connect => self.connect(call),
+            libc::SYS_getsockopt => self.get_option(call),
+            libc::SYS_setsockopt => self.set_option(call),
+            libc::SYS_getpeername => self.peer_name(call),
+            libc::SYS_getsockname => self.local_name(call),
+            libc::SYS_shutdown => self.shut_down(call),
+            libc::SYS_fcntl if call.argument(1) == libc::F_SETFL => self.set_flags(call),
+            libc::SYS_fcntl | libc::SYS_dup | libc::SYS_dup3 => self.duplicate(call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_dup2 => self.duplicate(call),
+            libc::SYS_ioctl => self.control(call),
+            libc::SYS_sendto => self.send_to(call),
+            libc::SYS_recvfrom => self.receive_from(call),
+            libc::SYS_recvmsg => self.receive_message(call),
+            libc::SYS_sendmsg => self.send_message(call),
+            libc::SYS_sendmmsg => self.send_messages(call),
+            libc::SYS_epoll_create1 => self.epoll_is_made(),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_epoll_create => self.epoll_is_made(),
+            _ => Reply::Fail(Errno::ENOSYS),
+        }
+    }
+
+    fn epoll_is_made(&mut self) -> Reply {
+        self.registrations.epoll_is_made();
+        Reply::Pass
+    }
+
+    /// Starts the jobs that waited for the addresses of the proxies.
+    fn begin_delayed(&mut self) {
+        let delayed = self.jobs.iter().filter(|(_, job)| job.is_delayed);
+        let delayed: Vec<u64> = delayed.map(|(id, _)| *id).collect();
+        if delayed.is_empty() || !self.proxy_names.are_known() {
+            return;
+        }
+        for id in delayed {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.is_delayed = false;
+            }
+            self.step(id, Job::advance);
+        }
+    }
+
+    /// Removes jobs without a waiting program: it has closed the socket, or is gone.
+    fn drop_unwanted(&mut self, now: Duration) {
+        let old = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| now.saturating_sub(job.began) >= LOOK);
+        let unwanted: Vec<u64> = old
+            .filter(|(_, job)| !self.is_wanted(job))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unwanted {
+            drop(self.remove(id));
+        }
+    }
+
+    fn is_wanted(&self, job: &Job) -> bool {
+        // The wake end of a placeholder reports that itself.
+        if job.is_watched_by_placeholder() {
+            return true;
+        }
+        let waits = |waiter: &Call| self.listener.is_waiting(waiter.id);
+        job.waiters.iter().any(waits) || crate::held::is_held(job)
+    }
+}
