@@ -270,7 +270,7 @@ test-musl: musl
 CROSS = aarch64-unknown-linux-gnu
 QEMU  = qemu-aarch64 -L /usr/aarch64-linux-gnu
 EMULATED_TESTS = $(foreach name,errors protocols names chains api own_socket which_sockets,$(wildcard tests/*/test_$(name).py))
-NOT_EMULATED = cancelled or getpeername or number_of_a_socket or made_before_connect or next_try or unix_socket or mptcp \
+NOT_EMULATED = cancelled or getpeername or fd_of_a_socket or made_before_connect or next_try or unix_socket or mptcp \
 	or ipv6_proxy or bad_pointer or pointer or second_connect
 
 # Nor rt_sigprocmask without a request, TCP_INFO and MADV_WIPEONFORK.

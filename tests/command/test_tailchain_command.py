@@ -107,7 +107,7 @@ THROUGH = "socks5 127.0.0.1:1055 as ann -> http 127.0.0.2:8080 -> "
         ("localhost", 80, "localhost: resolved here: a name of this machine (localhost)"),
     ],
 )
-def test_explain_tells_the_route_and_the_rule(config, host, port, answer):
+def test_explain_prints_the_route_and_the_rule(config, host, port, answer):
     file = config(TELLS_ALL)
     said = tailchain("explain", "-f", file, host, port).ok()
     assert answer.replace("FILE", str(file)) in said.out.splitlines()

@@ -1,5 +1,5 @@
-"""While one thread sleeps in a blocking connect, the others and their children see a socket that is connecting, and its
-number may become another file's: bare and through a proxy, the same."""
+"""While one thread sleeps in a blocking connect, other threads and child processes see a socket that is connecting, and
+its fd may be reused for another file: the same bare and through a proxy."""
 
 import pytest
 
@@ -32,14 +32,14 @@ def test_others_see_a_socket_that_is_connecting(conf, make_proxy, tmp_path, what
 
 
 def test_a_thread_that_selects_for_reading_gets_what_the_server_says(conf, make_proxy, tmp_path):
-    """As CPython's TCPCloserTest.testClose does; no answer of the proxy may reach it."""
+    """As CPython's TCPCloserTest.testClose does; no reply of the proxy may reach it."""
     options = {"banner": b"220 ", "delay": 0.3}
     seen = proxied(tmp_path, "select", conf, make_proxy, **options)
     assert seen == bare(tmp_path / "bare", "select", **options)
     assert seen.startswith("select 1, recv 4 220 \nconnect 0\n")
 
 
-def test_a_socket_that_takes_the_number_is_neither_written_nor_read(conf, proxy, echo):
+def test_a_socket_that_reuses_the_fd_is_neither_written_nor_read(conf, proxy, echo):
     config = conf([proxy])
     result = run_probe("beside", "127.0.0.1", echo.port, "reuse", 2000, conf=config, options=["-q"]).ok()
     assert result.out.startswith("written 0, taken 0, ")
@@ -47,7 +47,7 @@ def test_a_socket_that_takes_the_number_is_neither_written_nor_read(conf, proxy,
 
 @pytest.mark.parametrize("blocking", [1, 0])
 def test_one_waiting_thread_gets_the_error_and_the_others_epipe(conf, make_proxy, tmp_path, blocking):
-    """The kernel tells an error of a socket once; to who asks later it says EPIPE."""
+    """The kernel reports a socket's error once; later callers get EPIPE."""
     (tmp_path / "bare").mkdir()
     with Gate(tmp_path / "bare") as gate, GoingServer(gate) as server:
         words = ["127.0.0.1", server.port, gate.path, "gate", blocking]

@@ -40,7 +40,7 @@ def test_quiet_is_silent(conf, proxy, via, how):
     options = ["-q"] if how == "-q" else []
     result = run_under("echo", ["ran"], conf=config, via=via, options=options, env=BYPASS).ok()
     if (via, how) == ("launcher", "quiet_mode"):
-        # A config that is not used does not silence that.
+        # A config that is not used does not silence the line.
         assert result.err.startswith(NOTICE.strip())
     else:
         assert result.err == ""

@@ -1,4 +1,4 @@
-"""Chains of several proxies: strict, dynamic, random, round robin, and kinds mixed."""
+"""Chains of several proxies: strict, dynamic, random, round robin, and mixed types."""
 
 from collections import Counter
 
@@ -39,7 +39,7 @@ def test_kinds_mix_in_one_chain(conf, make_proxy, echo):
 
 
 def test_a_raw_proxy_forwards_unchanged(conf, make_proxy, echo):
-    """The raw hop leads to a SOCKS5 proxy, which is asked as if it were reached directly."""
+    """The raw hop leads to a SOCKS5 proxy, which gets the same request as if it were reached directly."""
     proxy = make_proxy()
     with RawRelay((proxy.host, proxy.port)) as relay:
         assert talk(conf([relay, proxy]), echo.port) == CONNECTED
@@ -84,7 +84,7 @@ def test_with_every_proxy_dead_connect_fails_and_ends(conf, echo, chain):
 
 
 def test_a_target_that_refuses_is_no_dead_proxy(conf, make_proxy, refusing):
-    """Only the last proxy can tell, and the answer is the program's."""
+    """Only the last proxy knows, and its reply becomes the program's errno."""
     one, two = make_proxy(), make_proxy()
     answers = script(
         "socket inet stream", f"connect 127.0.0.1 {refusing}", conf=conf([one, two], chain="dynamic_chain")
@@ -103,7 +103,7 @@ def test_random_uses_chain_len_proxies_and_in_the_end_all_of_them(conf, make_pro
     connect_often(conf(proxies, "chain_len = 2", chain="random_chain"), echo.port, 60)
     asked = [len(proxy.requests) for proxy in proxies]
     assert sum(asked) == 120
-    # One of four proxies drawn by none of 60 pairs: once in 10^18 runs.
+    # That one of four proxies is in none of 60 pairs happens once in 10^18 runs.
     assert min(asked) > 0
     exits = sum(target == ("127.0.0.1", echo.port) for proxy in proxies for target in proxy.targets)
     assert exits == 60
@@ -135,8 +135,8 @@ def test_round_robin_is_fair_across_threads(conf, make_proxy, echo):
 
 
 def test_round_robin_is_fair_across_forked_children(conf, make_proxy, echo):
-    """One connection of the parent, then 25 of each of 4 workers: no two proxies differ by more than the order
-    in which the processes draw can explain."""
+    """One connection of the parent, then 25 of each of 4 workers: the counts of two proxies differ by no more than the
+    order of the processes' turns can explain."""
     proxies = [make_proxy() for _ in range(4)]
     run_probe("prefork", "127.0.0.1", echo.port, 4, 25, conf=conf(proxies, chain="round_robin_chain")).ok()
     asked = Counter(len(proxy.requests) for proxy in proxies)
@@ -145,7 +145,7 @@ def test_round_robin_is_fair_across_forked_children(conf, make_proxy, echo):
 
 @pytest.mark.parametrize("dead", [0, 1, 2])
 def test_round_robin_goes_on_after_the_proxy_that_took_the_place_of_a_dead_one(conf, make_proxy, echo, refusing, dead):
-    """As proxychains-ng: the living share the connections evenly."""
+    """As proxychains-ng: the live proxies share the connections evenly."""
     proxies = [make_proxy(), make_proxy()]
     chain = proxies[:]
     chain.insert(dead, f"socks5 127.0.0.1 {refusing}")

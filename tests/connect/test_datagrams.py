@@ -1,4 +1,4 @@
-"""Datagrams to an address that stands for a name: there is nobody to send them to, and they must not leave."""
+"""Datagrams to a fake IP: there is no recipient, and they must not leave the machine."""
 
 import os
 
@@ -6,9 +6,9 @@ import pytest
 
 from support.probe import run_probe
 
-PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+PROXY = "socks5 127.0.0.1 1055"  # nothing connects to it here
 NAME = "db.example"
-# Fake IPs that this very machine has: what is sent to one arrives, where a test can see it.
+# Fake IPs that this machine has as its own: a test can see what is sent to one.
 ON_LOOPBACK = "remote_dns_subnet 127"
 
 
@@ -40,11 +40,11 @@ SUPERVISED_WAYS = ["sendto", "sendmsg", "sendmmsg", "connect", "mapped", "nofami
 
 
 def test_a_static_programs_datagram_to_a_fake_ip_is_refused(remote):
-    """Under a supervisor. A static program has no names here: an address of the range that stands for none."""
+    """Under a supervisor. A static program has no names here, so the address is in the range and stands for no name."""
     result = run_probe("fake_datagrams", "127.9.9.9", *SUPERVISED_WAYS, conf=remote, via="supervised").ok()
     answers = dict(line.split(" -> ") for line in result.out.splitlines())
     refused = dict.fromkeys(SUPERVISED_WAYS, "-1 EHOSTUNREACH")
-    # The supervisor refuses MSG_FASTOPEN whatever the socket.
+    # The supervisor refuses MSG_FASTOPEN on any socket.
     assert answers == {**refused, "flagged": "-1 EOPNOTSUPP", "arrived": "0"}
 
 
@@ -82,7 +82,7 @@ def test_sendmmsg_sends_up_to_a_fake_ip_however_many_there_are(remote):
     "how", ["many:0:9", "many:1:9", "many:1024:9999", "many:1500:1024", "many:1500:9999", "constant"]
 )
 def test_sendmmsg_takes_as_many_as_the_kernel(remote, how):
-    """No more than 1,024 in one call: a fake IP behind these is none of this call's."""
+    """At most 1,024 in one call: a fake IP after these is not part of it."""
     bare = told(how, conf=None, via="bare")[0]
     assert told(how, conf=remote)[0] == bare
     assert bare["arrived"] == "0" and bare[how] in ["0", "1", "1024", "-1 EFAULT"]
@@ -97,8 +97,8 @@ def test_what_is_no_datagram_to_a_fake_ip_is_the_kernels(remote, order):
     assert told(*ways, conf=remote)[0] == told(*ways, conf=None, via="bare")[0]
 
 
-def test_a_refused_address_is_told_once_in_a_row(remote):
-    """A client that sends and sends must not fill its stderr."""
+def test_a_refused_address_is_reported_once_in_a_row(remote):
+    """A client that keeps sending must not fill its stderr."""
     _, err = told(*["sendto", "sendmsg"] * 5, conf=remote)
     assert err.count("only TCP goes through the proxy") == 1
 
@@ -117,7 +117,7 @@ def test_an_address_of_the_range_that_stands_for_no_name_is_refused(conf):
 
 
 def test_multicast_on_the_link_is_not_ours(conf):
-    """mDNS and the like: 224.0.0.0/24 holds no fake IPs, so that it stays as it is without us."""
+    """mDNS and the like: 224.0.0.0/24 has no fake IPs, so it is left alone."""
     operations = ["socket inet dgram", "connect 224.0.0.251 5353"]
     bare = run_probe("socket_script", *operations, via="bare").ok().out
     assert run_probe("socket_script", *operations, conf=conf([PROXY], "proxy_dns")).ok().out == bare

@@ -1,4 +1,4 @@
-"""Direct means untouched: each probe prints the same bare, and with the library on a route that is direct."""
+"""Direct means untouched: each probe prints the same bare and with the library on a direct route."""
 
 import pytest
 
@@ -133,7 +133,7 @@ SCRIPTS = {
 
 @pytest.fixture
 def places(echo, make_echo, refusing, deaf):
-    """What the scripts name in braces."""
+    """The values for the names in braces in the scripts."""
     return {"port": echo.port, "port6": make_echo(host="::1").port, "refusing": refusing, "deaf": deaf}
 
 

@@ -1,4 +1,4 @@
-"""What went wrong at a proxy arrives as the errno that a kernel would give for it (connect(2))."""
+"""A failure at a proxy gives the errno that a kernel would give for it (connect(2))."""
 
 import pytest
 
@@ -11,7 +11,7 @@ PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
 @pytest.fixture
 def outcome(conf, make_proxy, echo):
-    """outcome(mood, kind=…, times=…, credentials=…): what connect through such a proxy returns."""
+    """outcome(mood, kind=…, times=…, credentials=…): the result of connect through such a proxy."""
 
     def run(mood, kind="socks5", times=PATIENT, credentials=None, chain="strict_chain"):
         proxy = make_proxy(mood, kind=kind, credentials=credentials)
@@ -44,7 +44,7 @@ def test_the_errno_is_the_same_in_every_kind_of_chain(outcome, chain):
 
 
 def test_a_general_failure_after_the_dial_limit_of_tailscaled_is_a_timeout(outcome):
-    """tailscaled gives up after 5 seconds, and has one reply code for everything."""
+    """tailscaled gives up after 5 seconds, and has one reply code for all failures."""
     assert outcome(Mood(reply=1, delay=5.0)) == "-1 ETIMEDOUT"
 
 
@@ -64,7 +64,7 @@ def test_an_http_answer_has_its_errno(outcome, status):
     assert outcome(Mood(reply=status), kind="http") == f"-1 {HTTP_ANSWERS[status]}"
 
 
-# The texts of Go's net package, as tailscaled passes them on.
+# The texts of Go's net package, as tailscaled forwards them.
 TAILSCALE_REASONS = {
     "dial tcp 100.64.0.9:5432: connect: connection refused": "ECONNREFUSED",
     "dial tcp 100.64.0.9:5432: i/o timeout": "ETIMEDOUT",
@@ -138,7 +138,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("name", NONSENSE)
-def test_nonsense_and_early_ends_are_econnreset(outcome, name):
+def test_invalid_replies_and_early_ends_are_econnreset(outcome, name):
     kind, mood = NONSENSE[name]
     credentials = ("ann", "secret") if mood.users else None
     assert outcome(mood, kind=kind, credentials=credentials) == "-1 ECONNRESET"
@@ -183,12 +183,12 @@ def test_a_proxy_that_cannot_be_reached_gives_what_the_kernel_says(conf, echo):
 @pytest.mark.parametrize("stage", ["greeting", "auth", "request"])
 @pytest.mark.parametrize("how", [CLOSE, RESET])
 def test_a_proxy_that_goes_away_raises_no_sigpipe(outcome, stage, how):
-    """The probe keeps the default action, which would end it with signal 13."""
+    """The probe keeps SIGPIPE's default action, which would kill it."""
     assert outcome(Mood(**ANN, instead={stage: how}), credentials=("ann", "secret")) == "-1 ECONNRESET"
 
 
 def test_a_send_time_limit_ends_connect_as_in_the_kernel(conf, make_proxy, echo, deaf):
-    """SO_SNDTIMEO limits connect: EINPROGRESS when it is over (socket(7))."""
+    """SO_SNDTIMEO limits connect: EINPROGRESS when it expires (socket(7))."""
     bare = script("socket inet stream", "set_time SO_SNDTIMEO 300", f"connect 127.0.0.1 {deaf}", via="bare")
     proxy = make_proxy(Mood(instead={"request": SILENCE}))
     proxied = script(
@@ -210,7 +210,7 @@ def test_a_signal_with_sa_restart_does_not_interrupt_connect(conf, make_proxy, e
 
 
 def test_the_next_connect_on_a_failed_socket_starts_afresh(conf, make_proxy, echo):
-    """Through a proxy that denies once; nothing of the first tunnel may be left on the socket."""
+    """Through a proxy that rejects once; nothing of the first tunnel may be left on the socket."""
     proxy = make_proxy(Mood(reply=2))
     operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", f"connect 127.0.0.1 {echo.port}"]
     assert script(*operations, conf=conf([proxy]))[1:] == ["-1 EACCES", "-1 EACCES"]

@@ -1,7 +1,7 @@
 """Real clients that connect without blocking: event loops, pools, worker pools, proxies.
 
-Most run through a proxy that answers nobody until all have asked (support/holding_proxy.py). A client whose loop stands
-still inside of connect would never get there, so that the result says it all, without a clock.
+Most run through a proxy that replies to no client until all have asked (support/holding_proxy.py). A client whose loop
+blocks in connect would never get that far, so the result alone is proof, without a clock.
 """
 
 import json
@@ -21,7 +21,7 @@ from support.run import command_line, run_under
 from support.web import PAGE
 
 COUNT = 50
-# A busy machine may need long until the last of 50 has asked.
+# A busy machine may take long until the last of 50 has asked.
 PATIENT = ["tcp_read_time_out 90000", "tcp_connect_time_out 90000"]
 NAME = "hello.ts.net"
 
@@ -56,7 +56,7 @@ def pages(count):
 
 @pytest.mark.parametrize("kind", ["socks5", "socks4", "http"])
 def test_an_asyncpg_pool_dials_all_its_connections_at_once(postgres, conf, hold, kind):
-    # The first one must stand before asyncpg dials the others.
+    # The first one must be established before asyncpg dials the others.
     proxy = hold(COUNT, free=1, kind=kind)
     assert run_client(clients.python("asyncpg_pool", postgres, COUNT), conf, [proxy]).out == f"{COUNT}\n"
     assert proxy.targets == [("127.0.0.1", postgres)] * COUNT
@@ -121,12 +121,12 @@ def test_a_celery_worker(redis, conf, make_proxy, pool):
     count = 20
     result = run_client(clients.python("celery_run", redis, pool, count), conf, [proxy])
     assert result.out == f"{sum(number * number for number in range(count))}\nworker ended with 0\n"
-    # The client and the worker, each with the broker and the store of results.
+    # The client and the worker, each with the broker and the result store.
     assert proxy.targets == [("127.0.0.1", redis)] * len(proxy.targets)
     assert len(proxy.targets) >= 4
 
 
-# -- bytes there and back
+# -- bytes both ways
 
 
 def test_streams_of_asyncio(echo, conf, hold):
@@ -135,7 +135,7 @@ def test_streams_of_asyncio(echo, conf, hold):
     assert proxy.targets == [("127.0.0.1", echo.port)] * COUNT
 
 
-# libuv may register with epoll by io_uring, past every function of libc.
+# libuv may use io_uring for epoll registrations, bypassing libc.
 @pytest.mark.parametrize("io_uring", [0, 1])
 def test_streams_of_uvloop(echo, conf, hold, io_uring):
     proxy = hold(COUNT)
@@ -188,7 +188,7 @@ def test_a_storm_of_connects_of_which_most_fail_leaves_nothing_behind(echo, conf
     assert (told["files left"], told["threads left"]) == (0, 0)
 
 
-# -- HTTP, by a name that only the proxy knows
+# -- HTTP, to a name that only the proxy knows
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "httpx"])
@@ -252,7 +252,7 @@ def test_uvicorn_serves_while_its_pool_dials(postgres, conf, hold, folder):
     with served(words, config, folder("uvicorn")) as port:
         assert get(port, "/start") == b"started"
         assert proxy.wait_for(count)
-        # The pool is dialling, and will until the proxy says so.
+        # The pool is dialling, and will be until the proxy replies.
         assert [get(port) for _ in range(20)] == [b"alive"] * 20
         proxy.release()
         assert get(port, "/backends") == str(count).encode()

@@ -1,5 +1,5 @@
-"""A thread that never comes back from a blocking connect: its signal handler jumps away, it is cancelled, it ends. The
-connect goes on, as the kernel's does, and the socket is one that is connecting; nothing else is left of it."""
+"""A thread that never returns from a blocking connect: its signal handler jumps away, it is cancelled, or it ends. The
+connect continues, as in the kernel, and the socket is connecting; nothing else is left behind."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_the_socket_is_connecting_and_nothing_is_left_when_it_is_closed(silent, 
 
 
 def test_a_jump_at_any_moment_leaves_the_heap_whole(silent, echo):
-    """Also while nothing sleeps: an alarm that comes before connect finds no socket in use, and that is all."""
+    """Also when nothing sleeps: an alarm before connect only finds that no socket is in use."""
     times = 4000
     result = run_probe("left", "127.0.0.1", echo.port, times, "jump", 1, 45, conf=silent, options=["-q"]).ok()
     *early, last = result.out.splitlines()
@@ -40,7 +40,7 @@ def test_a_jump_out_of_a_connect_that_does_not_wait_leaves_nothing_half_done(sil
     times = 3000
     result = run_probe("left", "127.0.0.1", echo.port, times, "pending", 60, 4, conf=silent, options=["-q"]).ok()
     *early, last = result.out.splitlines()
-    # A jump from our very first steps, before there is anything to undo, may leave cancellation disabled.
+    # A jump from the hook's very first steps, before there is anything to undo, may leave cancellation disabled.
     assert last.replace("disabled", "enabled") + "\n" == left(times, times - len(early))
     assert {line.split(": ")[1] for line in early} <= {"ready"}
 

@@ -20,10 +20,10 @@ ERROR = "get SOL_SOCKET SO_ERROR"
 READY = "ready poll OUT 20000"
 TALK = ["send hello", "ready poll IN 20000", "recv 5"]
 MODES = ["OUT", "IN+OUT+RDHUP", "OUT+ET", "IN+OUT+ET", "OUT+ONESHOT", "OUT+EXCLUSIVE", "OUT+ET+ONESHOT"]
-# By who makes the tunnel: the helper thread, which a placeholder goes with; the caller, who waits for a moment.
+# Who makes the tunnel: the helper thread, which implies a placeholder; or the caller, which waits for a moment.
 HELPER, PLACEHOLDER, MOMENT = r"clone3?\(", r"socketpair\(", r"ppoll\(.*tv_sec=0, tv_nsec=[1-9]\d{0,4}}"
 
-# How long what is sent takes, in milliseconds, on a machine that is more and more busy.
+# How long a send takes, in milliseconds, on an increasingly busy machine.
 BUSIER = [4, 20, 100, 200]
 
 
@@ -63,7 +63,7 @@ def test_with_other_threads_there_is_a_placeholder_but_no_helper(conf, microsock
 
 def test_a_slow_proxy_is_waited_for_more_and_more_seldom(conf, make_proxy, echo):
     _, helpers, _, moments = traced(conf([make_proxy(Mood(delay=0.05))]), one_after_other(echo.port, 8))
-    # The first, the third, the seventh. Each waits for two answers at the most.
+    # The first, the third, the seventh. Each waits for at most two replies.
     assert 1 <= helpers <= 8 and 1 <= moments <= 6
 
 
@@ -113,7 +113,7 @@ def test_nothing_is_waited_for_while_another_connect_is_pending(conf, make_proxy
 
 
 def test_nothing_is_waited_for_while_the_program_has_yet_to_ask_how_the_last_one_ended(conf, microsocks, echo):
-    """As an event loop does that begins many: the moments would add up."""
+    """As an event loop does that begins many connects: the moments would add up."""
     _, _, placeholders, moments = traced(conf([microsocks]), [SOCKET, f"connect 127.0.0.1 {echo.port}"] * 16)
     assert placeholders >= 8 and moments <= 16
 
@@ -136,12 +136,12 @@ def test_an_epoll_instance_made_while_a_connect_is_pending_costs_no_look_at_ever
     assert len(re.findall(r"fstat\(", result.err)) < 150
 
 
-# -- What the program sees is what it sees of a server on this machine without a proxy.
+# -- The program sees the same as with a server on this machine and no proxy.
 
 
 @pytest.fixture
 def both(conf, microsocks, echo):
-    """both(*operations): the answers, which must be the same bare and proxied."""
+    """both(*operations): the results, which must be the same bare and proxied."""
 
     def compare(*operations, port=echo.port):
         operations = [operation.format(port=port) for operation in operations]
@@ -175,7 +175,7 @@ def test_a_dup_and_a_child(both):
 
 @pytest.mark.parametrize("family", ["inet", "inet6"])
 def test_a_failure(both, refusing, family):
-    """The kernel's own, and the proxy's errno, which is the same here."""
+    """The kernel's own errno, and the proxy's, which is the same here."""
     host = "127.0.0.1" if family == "inet" else "::ffff:127.0.0.1"
     connect = f"connect {host} {{port}}"
     wait = ["ready poll IN+OUT 20000", "ready epoll 0 20000"]
@@ -186,7 +186,7 @@ def test_a_failure(both, refusing, family):
 
 
 def test_an_errno_of_the_proxy(conf, make_proxy, echo):
-    """Five after one another: some in the moment, some by the helper."""
+    """Five in sequence: some within the moment, some by the helper."""
     config = conf([make_proxy(Mood(reply=4))])
     failing = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll IN+OUT 20000", ERROR, ERROR, "close"]
     answers = script(*failing * 5, conf=config)

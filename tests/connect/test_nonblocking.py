@@ -1,6 +1,6 @@
-"""A non-blocking connect through a proxy is what it is in the kernel: the same events, in the same order, the same
-errno. Most tests run one script twice: bare, to a server that answers no SYN before a gate is open, and through a
-proxy that gives no answer before its gate is open."""
+"""A non-blocking connect through a proxy behaves as in the kernel: the same events, in the same order, the same errno.
+Most tests run one script twice: bare, to a server that answers no SYN before a gate is open, and through a proxy that
+sends no reply before its gate is open."""
 
 import errno
 import socket
@@ -29,7 +29,7 @@ POLLS = ["poll", "ppoll", "select", "pselect", "uring"]
 
 @pytest.fixture
 def both(conf, tmp_path, make_proxy):
-    """both(*operations): the answers, which must be the same bare and proxied. `options` are the echo server's."""
+    """both(*operations): the results, which must be the same bare and proxied. `options` are the echo server's."""
 
     def bare(operations, options):
         (tmp_path / "bare").mkdir(exist_ok=True)
@@ -63,11 +63,11 @@ def both(conf, tmp_path, make_proxy):
 
 
 @pytest.mark.parametrize("how", POLLS)
-def test_it_becomes_writable_when_the_tunnel_stands_and_not_before(both, how):
+def test_it_becomes_writable_when_the_tunnel_is_established_and_not_before(both, how):
     early = [] if how == "uring" else [f"ready {how} IN+OUT+PRI 100"]
     answers = both(SOCKET, CONNECT, *early, OPEN, f"ready {how} IN+OUT 20000", ERROR, "flags", CONNECT, CONNECT, *TALK)
     assert answers[1] == "-1 EINPROGRESS"
-    # The kernel says 0 to the first connect after the end, EISCONN to the next.
+    # The kernel returns 0 to the first connect after the end, EISCONN to the next.
     assert answers[len(early) + 3 :] == ["OUT", "0", "inherited nonblock", "0", "-1 EISCONN", "5", "IN", "5 hello"]
 
 
@@ -92,8 +92,8 @@ def test_a_thread_asleep_for_reading_is_woken_by_the_first_byte(both, how, delay
 
 @pytest.mark.parametrize("delay", [0, 0.5], ids=["speaks first", "speaks late"])
 def test_io_uring_asleep_for_reading_is_woken_by_the_first_byte(conf, tmp_path, make_proxy, make_echo, delay):
-    """It holds the file that it was given, which hangs up in the end: the program learns more events than in the
-    kernel, but neither earlier nor later."""
+    """io_uring holds the file that it was given, the placeholder, which hangs up at the end: the program gets more
+    events than in the kernel, but neither earlier nor later."""
     server = make_echo(banner=b"220 ", delay=delay)
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
@@ -131,7 +131,7 @@ def test_epoll_registered_while_pending(both, mode, sleeping):
 @pytest.mark.parametrize("mode", [mode for mode in MODES if "ONESHOT" not in mode])
 def test_epoll_registered_before_connect(both, mode, sleeping):
     wait = ["asleep epoll 0", OPEN, "woken"] if sleeping else ["ready epoll 0 100", OPEN, "ready epoll 0 20000"]
-    # The unconnected socket hangs up, in the kernel as here.
+    # The unconnected socket reports POLLHUP, in the kernel as here.
     early = ["ready epoll 0 0", CONNECT]
     both(SOCKET, "epoll 0", f"ctl 0 add {mode}", *early, *wait, "ready epoll 0 200", *TALK, "ready epoll 0 0")
 
@@ -144,7 +144,7 @@ def test_a_one_shot_registration_that_is_armed_again_while_pending(both, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_epoll_registered_after_the_tunnel_stands(both, mode):
+def test_epoll_registered_after_the_tunnel_is_established(both, mode):
     both(SOCKET, CONNECT, OPEN, "ready poll OUT 20000", "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 20000", *TALK)
 
 
@@ -154,7 +154,7 @@ def test_a_registration_changed_while_pending(both):
     assert answers[6:9] == ["-1 EEXIST", "0", "3:OUT"]
 
 
-def test_a_registration_changed_by_another_number_of_its_instance(both):
+def test_a_registration_changed_by_another_fd_of_its_instance(both):
     both("epoll 0", "epoll_dup 0 1", SOCKET, CONNECT, "ctl 0 add IN 1", "ctl 1 mod OUT 2", OPEN, "ready epoll 0 20000",
          "ctl 0 mod IN+OUT 3", "ready epoll 1 20000", "ctl 1 del", "ctl 0 del")  # fmt: skip
     both("epoll 0", "epoll_dup 0 1", SOCKET, "ctl 0 add OUT 1", "ctl 1 mod OUT 2", CONNECT, "ready epoll 0 100", OPEN,
@@ -163,7 +163,7 @@ def test_a_registration_changed_by_another_number_of_its_instance(both):
 
 @pytest.mark.parametrize("mode", ["OUT+ONESHOT", "IN+OUT+ET+ONESHOT"])
 def test_a_one_shot_registration_that_has_fired_stays_quiet(both, mode):
-    """The unconnected socket hangs up, and that was the shot."""
+    """The unconnected socket reports POLLHUP, which uses up the registration."""
     both(SOCKET, "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 0", CONNECT, "ready epoll 0 100", OPEN,
          "ready poll OUT 20000", "ready epoll 0 300", f"ctl 0 mod {mode} 8", "ready epoll 0 20000", "ready epoll 0 100",
          *TALK)  # fmt: skip
@@ -217,7 +217,7 @@ def test_a_dup_of_the_socket_is_registered_by_itself(both):
          "ready epoll 0 1000", "ctl 0 del", "swap", "ctl 0 del")  # fmt: skip
 
 
-# -- refusals: the direct connect is refused at once, so the comparison begins with the waiting
+# -- refusals: a direct connect is refused at once, so the comparison starts with the waiting
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def refused(conf, tmp_path, make_proxy, refusing):
 
 @pytest.mark.parametrize("how", POLLS[:-1])
 @pytest.mark.parametrize("events", ["OUT", "IN", "IN+OUT", "IN+OUT+RDHUP"])
-def test_a_refusal_tells_the_same_events(refused, how, events):
+def test_a_refusal_gives_the_same_events(refused, how, events):
     if "RDHUP" in events and "select" in how:
         events = "IN+OUT+PRI"
     answers = refused(SOCKET, CONNECT, f"ready {how} {events} 20000", ERROR, ERROR, f"ready {how} {events} 100", "peer")
@@ -254,7 +254,7 @@ def test_a_refusal_wakes_io_uring(conf, proxy, refusing, events):
 
 
 @pytest.mark.parametrize("mode", [*MODES, "IN", "IN+ET"])
-def test_a_refusal_tells_the_same_events_to_epoll(refused, mode):
+def test_a_refusal_gives_the_same_events_to_epoll(refused, mode):
     refused(SOCKET, CONNECT, "epoll 0", f"ctl 0 add {mode}", "ready epoll 0 20000", ERROR, "ready epoll 0 100")
 
 
@@ -269,8 +269,8 @@ def test_a_refused_socket_can_be_connected_again(refused):
 
 @pytest.mark.parametrize("before", ["flags", "set IPPROTO_IPV6 IPV6_V6ONLY 1", "bind :: 0"])
 @pytest.mark.parametrize("wait", ["poll IN+OUT", "select OUT", "epoll 0"])
-def test_an_ipv6_socket_tells_what_an_ipv4_proxy_refused(conf, make_proxy, before, wait):
-    """Such a socket sends by IPv4 ever after, and an address of IPv6 never answers it (tailnets have both)."""
+def test_an_ipv6_socket_reports_what_an_ipv4_proxy_refused(conf, make_proxy, before, wait):
+    """Such a socket uses IPv4 from then on, and a reply from an IPv6 address never arrives (tailnets have both)."""
     proxy = make_proxy(Mood(reply=5))
     connect = "connect fd7a:115c:a1e0::1 80"
     again = [f"ready {wait} 20000", ERROR, connect]
@@ -305,7 +305,7 @@ def test_an_ipv6_socket_that_an_ipv4_proxy_refused_connects_directly(conf, make_
     answers = script(
         f"socket inet6 stream 0 {option}", "set_time SO_SNDTIMEO 5000", "connect fd7a::1 80",
         "ready poll OUT 20000", ERROR,
-        # The kernel's first answer, to who has read SO_ERROR, is that the attempt before is over.
+        # After SO_ERROR was read, the kernel's first result is that the previous attempt is over.
         *[f"connect ::1 {echo.port}"] * 2, "ready poll OUT 5000", ERROR, *TALK,
         conf=conf([make_proxy(Mood(reply=5))], "localnet ::1/128"),
     )  # fmt: skip
@@ -313,7 +313,7 @@ def test_an_ipv6_socket_that_an_ipv4_proxy_refused_connects_directly(conf, make_
 
 
 def test_an_error_that_nobody_asks_for_is_forgotten_with_its_socket(conf, make_proxy, echo):
-    """Until then all hooks have to look whether their socket is the one. Counted: the calls that say which it is."""
+    """Until then all hooks must check whether their socket is the one. Counted: the calls that identify a socket."""
     config = conf([make_proxy(Mood(reply=4))])
     operations = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "close", SOCKET, *[ERROR] * 5]
     words = ["-f", "-e", "trace=getsockopt", probe("socket_script"), *operations]
@@ -322,12 +322,14 @@ def test_an_error_that_nobody_asks_for_is_forgotten_with_its_socket(conf, make_p
     assert [line.split(", ")[1:3] for line in calls[-5:]] == [["SOL_SOCKET", "SO_ERROR"]] * 5, calls
 
 
-# A failure that the program learns of from its next connect. What the kernel has left on the socket is no answer of the
-# proxy, which is up.
+# A failure that the program learns from its next connect. The error that the kernel left on the socket is not a reply
+# of the proxy, which is up.
 
 
 @pytest.mark.parametrize("directive", ["proxy_down direct", "proxy_wait 20000", "#"])
-def test_the_next_connect_tells_the_error_and_the_one_after_it_asks_the_proxy_again(conf, make_proxy, echo, directive):
+def test_the_next_connect_returns_the_error_and_the_one_after_it_asks_the_proxy_again(
+    conf, make_proxy, echo, directive
+):
     proxy = make_proxy(Mood(reply=5))
     connect = f"connect 127.0.0.1 {echo.port}"
     operations = [SOCKET, connect, *["ready poll OUT 20000", connect, connect] * 2, "ready poll OUT 20000", ERROR]
@@ -339,8 +341,8 @@ def test_the_next_connect_tells_the_error_and_the_one_after_it_asks_the_proxy_ag
 
 @pytest.mark.parametrize("blocks", ["fionbio 0", "flags"])
 @pytest.mark.parametrize("family", ["inet", "inet6", "mptcp"])
-def test_an_error_of_a_direct_connect_is_told_before_a_tunnel_is_begun(conf, proxy, echo, refusing, family, blocks):
-    """A direct connect that was refused, and whose socket then goes through a proxy."""
+def test_an_error_of_a_direct_connect_is_reported_before_a_tunnel_is_begun(conf, proxy, echo, refusing, family, blocks):
+    """A direct connect that was refused, on a socket that is then proxied."""
     host = "::ffff:127.0.0.1" if family == "inet6" else "127.0.0.1"
     made = {"mptcp": "socket inet stream mptcp nonblock"}.get(family, f"socket {family} stream 0 nonblock")
     operations = [
@@ -429,7 +431,7 @@ def test_a_socket_made_blocking_while_pending_loses_no_byte(both, way):
 
 @pytest.mark.parametrize("way", ["nonblock", "fionbio"])
 def test_clearing_o_nonblock_while_pending_does_not_wait(both, way):
-    """The gate opens only afterwards."""
+    """The gate opens only after that."""
     early = [f"{way} 0", "flags", "ready poll OUT 100", "peer", ERROR, "flags"]
     answers = both(SOCKET, CONNECT, *early, OPEN, "ready poll OUT 20000", ERROR, "flags", *TALK)
     assert answers[3] == answers[7] == answers[-4] == "inherited block"
@@ -461,7 +463,7 @@ def test_connecting_again_waits_if_the_socket_blocks_by_now(conf, make_proxy, ec
 
 @pytest.mark.parametrize("first", ["send early", "write early", "recv 5"])
 def test_data_on_a_socket_made_blocking_while_pending_is_refused_and_not_lost(conf, tmp_path, make_proxy, echo, first):
-    """The kernel would let the call sleep: docs/limits.md."""
+    """The kernel would let the call block: docs/limits.md."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(
@@ -492,7 +494,7 @@ def test_a_time_limit_ends_each_further_try(both):
 
 
 def test_an_option_that_starves_a_handshake_does_not_and_stays(conf, proxy, echo):
-    """An answer of the proxy is shorter than SO_RCVLOWAT; TCP_CORK would keep back what it is asked."""
+    """A reply of the proxy is shorter than SO_RCVLOWAT; TCP_CORK would hold back the request."""
     options = ["set SOL_SOCKET SO_RCVLOWAT 100", "set IPPROTO_TCP TCP_CORK 1"]
     asked = ["get SOL_SOCKET SO_RCVLOWAT", "get IPPROTO_TCP TCP_CORK"]
     connect = [f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000"]
@@ -519,7 +521,7 @@ LANGUAGES = {"php": ["-r", PHP_TIMEOUT, "--"], "perl": ["-e", PERL_TIMEOUT]}
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_time_limit_that_ends_with_a_blocking_socket(conf, make_proxy, echo, deaf, language):
-    """Both clear O_NONBLOCK when their time is over."""
+    """Both clear O_NONBLOCK when their timeout expires."""
     proxy = make_proxy(Mood(instead={"request": SILENCE}))
     program, words = need(language), LANGUAGES[language]
     bare = run_under(program, [*words, deaf], via="bare").ok()
@@ -558,7 +560,7 @@ def test_a_bad_address_is_an_error_before_the_attempt_that_is_pending(both):
 
 
 def test_a_bad_address_does_not_take_the_error_that_the_program_has_yet_to_hear(conf, make_proxy, refusing):
-    """Which the next connect gives, as with a kernel's own."""
+    """The next connect returns it, like a kernel's own error."""
     connect = f"connect 127.0.0.1 {refusing}"
     operations = [SOCKET, connect, "ready poll OUT 20000", *BAD_ADDRESSES, connect]
     answers = script(*operations, conf=conf([make_proxy(Mood(reply=4))]))
@@ -566,7 +568,7 @@ def test_a_bad_address_does_not_take_the_error_that_the_program_has_yet_to_hear(
     assert answers[-1] == "-1 EHOSTUNREACH"
 
 
-# -- numbers: close, dup, reuse
+# -- fds: close, dup, reuse
 
 
 @pytest.mark.parametrize("close", ["close", "close_range 3 3", "cover"])
@@ -577,12 +579,12 @@ def test_closing_cancels_and_nobody_asleep_in_epoll_hears_of_it(both, close):
 
 
 @pytest.mark.parametrize("close", ["close", "close_range 3 3"])
-def test_a_number_that_is_reused_at_once_stays_with_its_new_owner(both, close):
+def test_an_fd_that_is_reused_at_once_stays_with_its_new_owner(both, close):
     answers = both(SOCKET, CONNECT, close, "reuse", "kind", OPEN, "sleep 1500", "kind", "left")
     assert answers[4:8] == ["something else", "0", "0", "something else"]
 
 
-def test_a_number_that_connects_again_at_once(both):
+def test_an_fd_that_connects_again_at_once(both):
     both(SOCKET, CONNECT, "close", SOCKET, CONNECT, "close", SOCKET, CONNECT, OPEN, "ready poll OUT 20000", *TALK)
 
 
@@ -599,13 +601,13 @@ def test_a_dup_is_connected_whichever_is_closed_first(both, copy, moment, closed
     both(*start, *end, OPEN, "ready poll OUT 20000", ERROR, "flags", "peer", *TALK)
 
 
-def test_both_numbers_of_a_dup_work(both):
+def test_both_fds_of_a_dup_work(both):
     both(SOCKET, CONNECT, "dup", CONNECT, OPEN, "ready poll OUT 20000", "send hello", "swap", "ready poll OUT 20000",
          "ready poll IN 20000", "recv 5", "same", "peer")  # fmt: skip
 
 
 @pytest.mark.parametrize("last", [1000, 2**32 - 1])
-def test_what_a_pending_connect_needs_is_not_closed_with_all_other_numbers(both, last):
+def test_what_a_pending_connect_needs_is_not_closed_with_all_other_fds(both, last):
     both(SOCKET, CONNECT, f"close_range 4 {last}", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
 
 
@@ -641,14 +643,14 @@ def test_a_close_range_that_the_kernel_has_not_closes_nothing(both):
     assert answers[3] == "-1 ENOSYS"
 
 
-def test_a_number_that_the_limit_no_longer_allows_is_connected_all_the_same(both):
-    """A sandbox lowers its limit, and keeps what it has open."""
+def test_an_fd_that_the_limit_no_longer_allows_is_connected_all_the_same(both):
+    """A sandbox lowers its limit, and keeps its open fds."""
     both(SOCKET, "dup2 200 cloexec", CONNECT, "epoll 0", "ctl 0 add OUT", "soft_limit 100", OPEN,
          "ready epoll 0 20000", ERROR, "flags", "peer", *TALK)  # fmt: skip
 
 
 def test_what_one_who_still_sleeps_needs_is_not_closed_either(both):
-    # Nothing is pending any more, but a thread sleeps on what stood under the number.
+    # Nothing is pending any more, but a thread sleeps on what was at the fd.
     both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "close_range 10 4294967295", "use 3", SOCKET,
          CONNECT, "ready poll OUT 20000", *TALK, "use 3", *TALK[:1], "woken", *TALK[1:], "close 4", "left")  # fmt: skip
 
@@ -658,7 +660,7 @@ def test_a_child_has_nothing_of_what_one_who_still_sleeps_needs(both):
          *TALK[1:], "left")  # fmt: skip
 
 
-def test_a_child_that_closed_its_copy_past_libc_has_the_number_for_something_else(both):
+def test_a_child_that_closed_its_copy_past_libc_can_reuse_the_fd(both):
     both(SOCKET, CONNECT, "fork", "close_past", "reuse", "kind", ERROR, CONNECT, "kind", "end", OPEN,
          "ready poll OUT 20000", ERROR, *TALK)  # fmt: skip
 
@@ -670,7 +672,7 @@ def test_nothing_is_left_when_pending_sockets_are_closed(both):
 # -- processes
 
 
-# A child of clone(2) without CLONE_VM has no handlers called.
+# For a child of clone(2) without CLONE_VM no fork handlers run.
 MADE = ["fork", "clone"]
 
 
@@ -698,7 +700,7 @@ def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing, made)
             SOCKET, f"connect 127.0.0.1 {refusing}", made, f"open {gate.path}", "ready poll OUT 20000", ERROR, "end",
             "ready poll OUT 20000", ERROR, conf=conf([proxy], *PATIENT),
         )  # fmt: skip
-    # The error that the kernel holds is gone: the child has read it from the socket that both have.
+    # The kernel's error is gone: the child has fetched it from the socket that they share.
     assert answers[5:] == ["113", "0", "OUT+HUP", "113"]
 
 
@@ -707,7 +709,7 @@ def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing, made)
 def test_a_child_that_asks_nothing_reads_no_byte_that_the_server_did_not_send(
     conf, tmp_path, make_proxy, echo, made, first
 ):
-    """It may get an error or an end, but it neither hangs nor reads what is not there."""
+    """It may get an error or end of file, but it neither hangs nor reads invented bytes."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(
@@ -734,7 +736,7 @@ def test_a_child_has_connects_of_its_own(both, made):
 
 
 def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_its_own(conf, proxy, echo):
-    """Its copy of a lock of ours may be held, by a thread that it has not; and of our memory, nothing is."""
+    """In its copy of the process a thread that does not exist may hold a lock of ours; and none of our memory is."""
     connect = [SOCKET, f"connect 127.0.0.1 {echo.port}"]
     child = ["clone", *connect, "ready poll OUT 20000", ERROR, *TALK, "end"]
     answers = script(*[*connect * 3, *child] * 60, conf=conf([proxy]))
@@ -754,9 +756,9 @@ def test_children_that_execute_change_nothing(both, how):
     both(SOCKET, CONNECT, "epoll 0", "ctl 0 add OUT", how, how, OPEN, "ready epoll 0 20000", ERROR, *TALK)
 
 
-# -- calls that are refused where there is a second thread
+# -- calls that fail if there is a second thread
 
-# The last is not, and needs no care.
+# The last one does not, and needs no care.
 ALONE = [
     "unshare CLONE_NEWUSER", "unshare CLONE_FILES", "unshare CLONE_NEWNS", "setns mnt 0", "setns mnt CLONE_NEWNS",
     "close_range 100000 100001 2", "setns net CLONE_NEWNET",
@@ -785,7 +787,7 @@ def test_a_process_is_alone_after_each_connect_of_many(conf, proxy, echo):
 
 
 def test_a_process_that_can_have_no_further_thread_learns_that_its_connect_failed(conf, tmp_path, make_proxy, echo):
-    """After unshare(CLONE_NEWPID) no thread can be made, and the helper is away while the call is made."""
+    """After unshare(CLONE_NEWPID) no thread can be created, and the helper ends before the call is made."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate))
         answers = script(
@@ -828,8 +830,8 @@ def lines_about_blocking(result):
 
 
 @pytest.mark.parametrize("scarce", ["no_threads", "limit nproc", "limit nofile 2", "limit nofile 0"])
-def test_where_no_thread_or_number_can_be_had_it_blocks_and_says_so(conf, make_proxy, echo, scarce):
-    """The proxy answers late, for else neither is needed (test_moment.py). It is asked once."""
+def test_without_a_thread_or_an_fd_it_blocks_and_says_so(conf, make_proxy, echo, scarce):
+    """The proxy replies late: otherwise neither is needed (test_moment.py). It gets one request."""
     proxy = make_proxy(Mood(delay=0.05))
     operations = [SOCKET, scarce, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 0", "flags", *TALK]
     result = run_probe("socket_script", *operations, conf=conf([proxy])).ok()
@@ -851,7 +853,7 @@ def test_waiting_for_a_proxy_that_refuses_costs_no_time_of_the_processor(conf, r
     assert answers[1:5] == ["-1 EINPROGRESS", "OUT+ERR+HUP", "111", "less"]
 
 
-# -- every kind of proxy, every kind of chain, every kind of end
+# -- every type of proxy, every type of chain, every outcome
 
 KINDS = ["socks5", "socks5 with a password", "socks4", "socks4a", "http", "http with a password"]
 CHAINS = ["strict_chain", "dynamic_chain", "random_chain", "round_robin_chain"]
@@ -866,7 +868,7 @@ def proxy_of(make_proxy, kind, **mood):
 
 
 def ends(config, port, *more):
-    """What poll and SO_ERROR say after a connect that must be pending."""
+    """The results of poll and SO_ERROR after a connect that must be pending."""
     answers = script(SOCKET, f"connect 127.0.0.1 {port}", *WAIT, *more, conf=config)
     assert answers[1] == "-1 EINPROGRESS"
     return answers[2:]
@@ -933,7 +935,7 @@ def test_a_proxy_that_misbehaves(conf, make_proxy, echo, stage, instead, number)
 
 @pytest.fixture
 def full(tmp_path):
-    """(listener, line): the line of a unix proxy that has no room for a connection until it accepts one."""
+    """(listener, line): the line of a unix proxy with a full backlog until it accepts a connection."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(f"{tmp_path}/full.sock")
         listener.listen(0)
@@ -999,7 +1001,7 @@ def test_proxy_retry_tries_again(conf, make_proxy, echo):
 
 
 def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path, make_proxy, echo):
-    """An IPv4 socket and an IPv6 proxy: the socket at the end is another one."""
+    """An IPv4 socket and an IPv6 proxy: the final socket is another one."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate), host="::1")
         write, read = SET["TCP_KEEPIDLE"]
@@ -1026,7 +1028,7 @@ def test_so_it_is_once_the_program_has_closed_what_was_pending(conf, make_proxy,
     config = conf([make_proxy(Mood(instead={"request": SILENCE}))], *PATIENT)
     through = run_probe("port_again", "127.0.0.1", echo.port, 100, how, conf=config, options=["-q"]).ok()
     assert bare.out == "connected 0 refused 0 in_use 0\n"
-    # Not where the helper is in a system call with it at that very moment.
+    # Not if the helper is in a system call with it at that very moment.
     *_, in_use = through.out.split()
     assert int(in_use) < 20
 
@@ -1041,13 +1043,13 @@ def test_so_it_is_after_a_connect_that_failed(conf, make_proxy):
 
 
 def test_so_it_is_where_the_socket_at_the_end_is_another(conf, make_proxy, echo):
-    """An IPv4 socket and an IPv6 proxy: both of them are gone."""
+    """An IPv4 socket and an IPv6 proxy: both are gone."""
     words = ["127.0.0.1", echo.port, 200]
     through = run_probe("port_again", *words, conf=conf([make_proxy(host="::1")]), options=["-q"]).ok()
     assert through.out == "connected 200 refused 0 in_use 0\n"
 
 
-# -- time
+# -- timeouts
 
 
 PYTHON_TIMEOUT = """
@@ -1074,7 +1076,7 @@ def test_pythons_time_limit_is_kept(conf, make_proxy, echo, deaf):
 
 
 def test_connect_returns_at_once_a_thousand_times(conf, make_proxy, echo, record_property):
-    """Through a proxy that takes 300 ms for each. The bound is for a busy machine; the figure is in the report."""
+    """Through a proxy that takes 300 ms for each. The bound is generous, for a busy machine."""
     proxy = make_proxy(Mood(delay=0.3))
     result = run_probe("connect_times", "127.0.0.1", echo.port, 1000, conf=conf([proxy]), options=["-q"]).ok()
     figures = dict(pair.split("=") for pair in result.out.split())

@@ -1,4 +1,4 @@
-"""Through a proxy, the program keeps the socket that it made: number, dups, flags, options, address."""
+"""Through a proxy, the program keeps the socket that it made: fd, dups, flags, options, address."""
 
 import subprocess
 import sys
@@ -33,8 +33,8 @@ OPTIONS = {
 
 @pytest.fixture
 def through(conf, proxy, echo):
-    """through(*operations): the script's answers bare and through the proxy must be the same; `{port}` is an echo
-    server's. Gives them."""
+    """through(*operations): the script's results bare and through the proxy must be the same; `{port}` is an echo
+    server's. Returns them."""
 
     def run(*operations, target=None):
         operations = [operation.format(port=target or echo.port) for operation in operations]
@@ -76,8 +76,8 @@ def test_inherited_stays_inherited(through):
 
 
 def test_o_nonblock_stays_and_the_connection_comes_up(conf, proxy, echo):
-    """Whether connect itself waits or not: what comes later must be a connected, still non-blocking socket. The first
-    connect after the end tells success in the kernel, too."""
+    """Whether connect itself waits or not, the result must be a connected, still non-blocking socket. The first connect
+    after the end returns success in the kernel, too."""
     answers = script(
         "socket inet stream 0 nonblock",
         f"connect 127.0.0.1 {echo.port}",
@@ -130,7 +130,7 @@ def test_getpeername_of_a_mapped_address_is_what_was_dialled(through):
     through("socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "send hello", "recv 5")
 
 
-# One thread is kept in connect; another asks about the same socket, and then makes the connect that frees both.
+# One thread is kept in connect; another queries the same socket, and then makes the connect that releases both.
 ASKED_MEANWHILE = """
 import errno, socket, sys, threading
 target = ("127.0.0.1", int(sys.argv[1]))
@@ -172,7 +172,7 @@ def test_a_second_connect_is_eisconn(through):
     )
 
 
-def test_af_unspec_dissolves_and_the_socket_connects_anew(through):
+def test_af_unspec_disconnects_and_the_socket_connects_anew(through):
     through(
         "socket inet stream",
         "mark",
@@ -205,13 +205,13 @@ def test_a_socket_that_was_refused_connects_at_the_next_try(conf, proxy, echo, r
 
 
 def test_a_refused_socket_is_not_connected_to_the_proxy(conf, proxy, refusing):
-    """What a program writes after a failure must not reach the proxy."""
+    """What a program writes after a failed connect must not reach the proxy."""
     operations = ["socket inet stream", f"connect 127.0.0.1 {refusing}", "peer", "send hello"]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
 
 
-def test_a_socket_whose_number_was_stderr_gets_no_log_line(conf, proxy, echo):
-    """2 is closed, and socket(2) then gives 2: a line written there would be data for the server."""
+def test_a_socket_whose_fd_was_stderr_gets_no_log_line(conf, proxy, echo):
+    """fd 2 is closed, and socket(2) then returns 2: a log line there would be data for the server."""
     answers = script(
         "close 2", "socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5", conf=conf([proxy])
     )
@@ -243,11 +243,11 @@ def test_the_proxy_gets_connections_after_everything_was_closed(through):
 
 @pytest.mark.parametrize("reply", [5, None])
 @pytest.mark.parametrize("family", ["inet", "unix"])
-def test_a_connection_that_takes_the_number_of_a_socket_in_connect_is_left_alone(
+def test_a_connection_that_takes_the_fd_of_a_socket_in_connect_is_left_alone(
     conf, tmp_path, make_proxy, make_echo, family, reply
 ):
-    """Another thread closes the socket while connect sleeps, and has a connection of its own there. The first goes on
-    and tells its end."""
+    """Another thread closes the socket while connect sleeps, and opens its own connection at that fd. The first connect
+    continues and returns its result."""
     other = make_echo()
     proxy = make_proxy(Mood(delay=1, reply=reply), **({"host": f"{tmp_path}/proxy.sock"} if family == "unix" else {}))
     config = conf([proxy], f"localnet 127.0.0.1:{other.port}/255.255.255.255")

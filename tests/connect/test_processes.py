@@ -15,7 +15,7 @@ def test_64_threads_connect_50_times_each(conf, proxy, echo):
 
 
 def test_64_threads_with_dead_proxies_in_a_dynamic_chain(conf, proxy, echo):
-    """Who is dead is each connection's own knowledge: threads neither race on it nor spoil it for each other."""
+    """Each connection itself learns which proxies are dead: threads neither race for that nor affect each other."""
     with refusing_port() as one, refusing_port() as two:
         chain = [f"socks5 127.0.0.1 {one}", proxy, f"socks5 127.0.0.1 {two}"]
         config = conf(chain, chain="dynamic_chain")
@@ -38,7 +38,8 @@ def test_forks_while_other_threads_connect(conf, proxy, echo):
 
 
 def test_a_child_that_ends_at_once_interrupts_no_other_thread(conf, make_proxy, echo):
-    """SIGCHLD, where it has no handler: blocked around fork, it would be kept for another thread's epoll_wait."""
+    """SIGCHLD without a handler: if it were blocked around fork, it would be pending for another thread's
+    epoll_wait."""
     config = conf([make_proxy(Mood(instead={"greeting": SILENCE}))], "tcp_read_time_out 60000")
     arguments = ["127.0.0.1", echo.port, 2000]
     bare, preloaded = (
@@ -72,12 +73,13 @@ def test_connects_leave_no_descriptor_and_no_thread_behind(conf, proxy, echo, re
 def test_a_dead_proxy_leaves_no_descriptor_behind(conf, echo, refusing):
     config = conf([f"socks5 127.0.0.1 {refusing}"])
     result = run_probe("descriptors", "127.0.0.1", echo.port, refusing, 200, conf=config, options=["-q"]).ok()
-    # With the proxy dead both fail, but the second target is the proxy's own address, which is reached directly.
+    # With the proxy dead both connects fail, except that the second target is the proxy itself, which is reached
+    # directly.
     assert result.out.splitlines() == ["connected 0 failed 200", "descriptors as before", "threads as before"]
 
 
 def test_the_library_itself_opens_nothing(conf, proxy):
-    """A program finds the same open descriptors with and without it."""
+    """A program has the same open fds with and without it."""
     words = ["-c", "ls /proc/self/fd"]
     bare = run_under("sh", words, via="bare").ok().out
     assert run_under("sh", words, conf=conf([proxy]), via="preload").ok().out == bare
@@ -85,6 +87,6 @@ def test_the_library_itself_opens_nothing(conf, proxy):
 
 @pytest.mark.parametrize("rule", ["proxy_dns", "localdomain localhost"])
 def test_a_thread_can_be_cancelled_while_it_resolves(conf, proxy, rule):
-    """glibc unwinds a cancelled thread: through Rust that would be an abort."""
+    """glibc unwinds a cancelled thread: unwinding through Rust would abort."""
     name = "localhost" if rule.startswith("localdomain") else "db.ts.net"
     assert run_probe("cancelled", name, conf=conf([proxy], "proxy_dns", rule)).ok().out == "cancelled\n"

@@ -1,4 +1,4 @@
-"""What is said to each kind of proxy, and that its answer is read to the exact byte."""
+"""What is sent to each type of proxy, and that exactly its reply is read."""
 
 import socket
 import struct
@@ -36,7 +36,7 @@ def test_an_answer_that_comes_byte_by_byte(conf, make_proxy, echo, kind):
 
 @pytest.mark.parametrize("bound", ["ipv4", "ipv6", "name"])
 def test_a_bound_address_of_any_type_is_read_to_its_end(conf, make_proxy, echo, bound):
-    """A byte too few or too many would show in what comes after it."""
+    """One byte too few or too many would show in the data that follows."""
     proxy = make_proxy(Mood(bound=bound))
     assert talk(conf([proxy]), echo.port)[1:] == ["0", "5", "5 hello"]
 
@@ -44,7 +44,7 @@ def test_a_bound_address_of_any_type_is_read_to_its_end(conf, make_proxy, echo, 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bound", ["ipv4", "name"])
 def test_a_banner_in_the_segment_of_the_answer_loses_no_byte(conf, make_proxy, echo, kind, bound):
-    """SMTP, SSH and others: the server speaks first, and the proxy sends that along with its reply."""
+    """SMTP, SSH and others: the server sends first, and the proxy forwards that along with its reply."""
     proxy = make_proxy(Mood(glue=BANNER, bound=bound), kind=kind)
     answers = script(
         "socket inet stream",
@@ -139,7 +139,7 @@ def test_proxy_pipeline_sends_greeting_and_request_in_one_segment(conf, proxy, e
 
 @pytest.mark.parametrize("mood", [{"drip": True}, {"glue": BANNER}, {"bound": "name", "glue": BANNER}])
 def test_proxy_pipeline_reads_to_the_exact_byte(conf, make_proxy, echo, mood):
-    """Through two hops, of which each answers its method and its reply."""
+    """Through two hops, each of which sends its method selection and its reply."""
     first, second = make_proxy(), make_proxy(Mood(**mood))
     parts = [part for part in (mood.get("glue", b""), b"hello") if part]
     answers = script(
@@ -159,8 +159,8 @@ def test_proxy_pipeline_leaves_a_greeting_that_offers_a_user_alone(conf, make_pr
 
 
 class TwoWrites(Server):
-    """Plays each of two hops itself, on one connection. At each it writes the answer to the greeting, waits until that
-    is acknowledged, as Nagle's algorithm does, and then writes the answer to the request."""
+    """Plays both hops itself, on one connection. At each it sends the method selection, waits until that is
+    acknowledged, as Nagle's algorithm does, and then sends the reply to the request."""
 
     def __init__(self):
         self.waits = []  # seconds, at the second hop
@@ -184,15 +184,15 @@ class TwoWrites(Server):
 
 
 def unacknowledged(connection):
-    """tcpi_unacked of struct tcp_info (linux/tcp.h): how many segments are sent and not acknowledged."""
+    """tcpi_unacked of struct tcp_info (linux/tcp.h): the number of unacknowledged segments."""
     OFFSET = 24
     information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, OFFSET + 4)
     return struct.unpack_from("=I", information, OFFSET)[0]
 
 
 def test_proxy_pipeline_acknowledges_the_first_of_two_answers_at_once(conf):
-    """At the first hop the kernel does so by itself; later it takes 40 ms or more. A busy machine can make a wait
-    longer and never shorter, so that one short wait is proof."""
+    """At the first hop the kernel does so itself; at later hops it takes 40 ms or more. A busy machine can make a wait
+    longer but never shorter, so one short wait is proof."""
     with TwoWrites() as proxy:
         config = conf([proxy, proxy], "proxy_pipeline")
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""A second thread changes an argument while the call is made: what is decided about is what the kernel and libc get."""
+"""A second thread changes an argument during the call: the decision is about the value that the kernel and libc get."""
 
 import re
 

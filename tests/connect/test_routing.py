@@ -80,7 +80,7 @@ def test_the_dnat_entry_with_a_port_wins(conf, proxy, echo, refusing):
 
 
 def test_localnet_after_dnat_connects_to_the_new_address(conf, proxy, echo):
-    """proxychains-ng goes to the old one."""
+    """proxychains-ng connects to the old one."""
     rules = [f"dnat 192.0.2.1:4711 127.0.0.1:{echo.port}", "localnet 127.0.0.0/8"]
     assert talk(conf([proxy], *rules), "192.0.2.1", 4711) == CONNECTED
     assert proxy.requests == []
@@ -185,7 +185,7 @@ def test_proxy_wait_ends(conf, echo, refusing):
 
 
 class FailingAtFirst(Proxy):
-    """Answers with a general failure (SOCKS5 reply 1) as often as it is told, then well."""
+    """Replies with a general failure (SOCKS5 reply 1) a given number of times, then succeeds."""
 
     def __init__(self, failures):
         self.failures = failures
@@ -233,7 +233,7 @@ def test_proxy_down_direct_connects_directly_and_says_so(conf, echo, refusing):
 
 
 @pytest.mark.parametrize("rule", [[], ["proxy_down fail"]])
-def test_proxy_down_fail_never_goes_around_the_proxy(conf, echo, refusing, rule):
+def test_proxy_down_fail_never_bypasses_the_proxy(conf, echo, refusing, rule):
     assert talk(conf([f"socks5 127.0.0.1 {refusing}"], *rule), "127.0.0.1", echo.port)[0] == "-1 ECONNREFUSED"
     assert echo.received == []
 
@@ -246,7 +246,7 @@ def test_proxy_down_direct_is_not_for_refusals_by_the_proxy(conf, make_proxy, ec
 
 
 def test_the_proxys_own_address_is_reached_directly(conf, proxy, echo):
-    """A program that honours ALL_PROXY itself talks to the proxy: that must not become a loop."""
+    """A program that honours ALL_PROXY itself connects to the proxy: that must not become a loop."""
     code = (
         "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
         "s.sendall(bytes([5, 1, 0])); print(s.recv(2).hex())"
@@ -276,7 +276,7 @@ def test_log_file_and_json(conf, proxy, echo, tmp_path):
 
 
 def test_a_proxy_that_is_given_by_name_is_no_loop_either(conf, proxy, echo):
-    """A program that honours ALL_PROXY itself, and a config that says localhost where the program says 127.0.0.1."""
+    """A program that honours ALL_PROXY itself, and a config with localhost where the program has 127.0.0.1."""
     config = conf([f"socks5 localhost {proxy.port}"])
     greeting = ["socket inet stream", f"connect 127.0.0.1 {proxy.port}", "send hello"]
     assert script(*greeting, conf=config)[1:] == ["0", "5"]
@@ -285,12 +285,12 @@ def test_a_proxy_that_is_given_by_name_is_no_loop_either(conf, proxy, echo):
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
-# -- Proxies that are given by name.
+# -- Proxies given by name.
 
 
 @pytest.mark.parametrize("dns", [[], ["proxy_dns"]])
 def test_a_connection_to_a_port_of_a_named_proxy_resolves_nothing_itself(island, conf, dns):
-    """The name server is dead, and the port alone is that of the proxy: connect must not ask before it returns."""
+    """The name server is dead, and only the port is the proxy's: connect must return without a DNS query."""
     (island.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
     config = conf(["socks5 proxy.silent 9"], *dns, "proxynet 192.0.2.0/24")
     operations = [operation for _ in range(3) for operation in NONBLOCKING]
@@ -322,13 +322,13 @@ LOOKUPS = {
 @pytest.mark.parametrize("lookup", LOOKUPS)
 @pytest.mark.parametrize("dns", [[], ["proxy_dns"]])
 def test_a_program_that_resolves_a_named_proxy_connects_to_it_directly(island, conf, lookup, dns):
-    """The name server's answer is 192.0.2.53, to which there is no route."""
+    """The name server's answer is 192.0.2.53, which is unreachable."""
     code = f"from socket import *; {LOOKUPS[lookup]}; print(socket().connect_ex(('192.0.2.53', 9)))"
     for proxy, direct in [("proxy.example", True), ("other.example", False)]:
         config = conf([f"socks5 {proxy} 9"], *dns, "localnet 10.0.0.0/8")
         result = island.run(sys.executable, ["-c", code], conf=config, via="preload").ok()
         assert result.out == f"{errno.ENETUNREACH}\n"
-        # A proxied connection says so, and what became of it.
+        # A proxied connection is logged, with its outcome.
         assert (result.chains == []) is direct
 
 

@@ -40,7 +40,7 @@ def test_an_ipv4_mapped_target_is_ipv4(conf, proxy, echo):
 
 
 def test_ipv6_only_socket_through_an_ipv4_proxy(conf, proxy, make_echo):
-    """The exception where a fresh socket is needed: options and FD_CLOEXEC are copied."""
+    """The exception where a new socket is needed: options and FD_CLOEXEC are copied."""
     target = make_echo(host="::1")
     operations = [
         "socket inet6 stream 0 cloexec",
@@ -86,7 +86,7 @@ def test_sctp_is_untouched(conf, proxy, echo):
 
 @pytest.mark.parametrize("family, host", [("inet", "127.0.0.1"), ("inet6", "::1")])
 def test_a_raw_socket_of_the_protocol_is_untouched(conf, proxy, echo, family, host):
-    """As a scanner has it: whole segments, and no connection."""
+    """As in a scanner: raw segments, and no connection."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).close()
     except PermissionError:
@@ -118,7 +118,7 @@ def test_what_is_not_tcp_is_untouched(conf, proxy, echo, operations):
     assert proxy.targets == []
 
 
-# Mistakes of a program give what the kernel gives, whatever the proxy is.
+# Invalid arguments give the kernel's result, whatever the proxy is.
 MISTAKES = {
     "bad descriptor": ["use 999", "connect 127.0.0.1 {port}"],
     "not a socket": ["use 1", "connect 127.0.0.1 {port}"],
@@ -179,7 +179,7 @@ def test_fast_open_to_a_port_that_refuses_fails_and_sends_nothing(conf, proxy, r
 
 @pytest.mark.parametrize("family, host", [("inet", "127.0.0.1"), ("inet6", "::ffff:127.0.0.1")])
 def test_a_proxy_on_a_unix_socket(conf, make_proxy, echo, tmp_path, family, host):
-    """The one case that needs a socket of another family: what the program sees of it stays as it was."""
+    """The one case that needs a socket of another family: the program notices no difference."""
     proxy = make_proxy(host=str(tmp_path / "proxy.sock"))
     operations = [f"socket {family} stream 0 cloexec", f"connect {host} {echo.port}", "flags", "peer", *HELLO]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")

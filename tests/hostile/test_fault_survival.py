@@ -1,5 +1,5 @@
-"""What PostgreSQL confirmed is there, and what failed was told: clients write through a proxy that is killed, with all
-connections in it, and started again.
+"""What PostgreSQL confirmed is stored, and failures are reported: clients write through a proxy that is killed, with
+all its connections, and restarted.
 
 TAILCHAIN_KILLS says how often: 100 by default.
 """
@@ -36,7 +36,7 @@ def test_what_was_acknowledged_is_there_once_and_what_failed_is_not(postgres, co
                 proxy.kill()
                 time.sleep(random.choice([0, 0, 0.02, 0.1]))
                 proxy.start()
-            # A hang, for example of a connect that lost its proxy, ends here.
+            # A hang, e.g. of a connect that lost its proxy, ends here.
             result = finish(process, input=b"").ok()
         finally:
             process.kill()
@@ -51,5 +51,5 @@ def test_what_was_acknowledged_is_there_once_and_what_failed_is_not(postgres, co
     assert [number for number in told["acknowledged"] if rows[number] != 1] == []
     assert [number for number in told["failed"] if rows[number] != 0] == []
     assert [number for number in told["ambiguous"] if rows[number] > 1] == []
-    # That it went through the proxy: each kill broke something.
+    # Proof that it went through the proxy: each kill broke a connection.
     assert figures["acknowledged"] > KILLS and figures["failed"] + figures["ambiguous"] > KILLS

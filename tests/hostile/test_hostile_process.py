@@ -1,5 +1,5 @@
-"""A process that has little, is disturbed all the time, or brings libraries that change what is below us: connections
-work, or fail with an errno. Nothing crashes, hangs, or bypasses the proxy."""
+"""A process with few resources, constant interruptions, or libraries that replace what is below us: connections work,
+or fail with an errno. Nothing crashes, hangs, or bypasses the proxy."""
 
 import glob
 import os
@@ -62,14 +62,14 @@ def test_a_limit_that_is_set_while_ours_is_raised_stays(conf, proxy, echo):
     assert result.out == "undone 0 failed 0\n"
 
 
-# -- little of everything
+# -- few resources
 
 RESTRICTIONS = [
     ["closed"],
     ["range"],
     ["closed", "range"],
     *(["deny", call] for call in ["clone", "memfd_create", "eventfd2", "epoll_create1", "socketpair", "prlimit64"]),
-    # From none that is spare to as many as are needed.
+    # From no spare fd to as many as are needed.
     *(["files", spare] for spare in range(6)),
     ["closed", "files", 0],
 ]
@@ -83,7 +83,7 @@ def test_a_process_that_has_little_connects_to_a_name(named, echo, words):
 
 
 def test_a_process_in_an_empty_root_connects_to_a_name(named, echo, tmp_path):
-    """No /dev/shm and no /tmp: the names are the process's own."""
+    """No /dev/shm and no /tmp: the name table is the process's own."""
     if os.geteuid() != 0:
         pytest.skip("chroot is for root")
     (tmp_path / "root").mkdir()
@@ -99,11 +99,12 @@ def test_a_process_in_an_empty_root_connects_to_a_name(named, echo, tmp_path):
 @pytest.mark.parametrize("what", ["connect", "pending", "name"])
 @pytest.mark.parametrize("how", ["once", "onward"])
 def test_malloc_fails_at_each_allocation_in_turn(named, echo, how, what):
-    """The program lives, and its call works or says that there is no memory. (libc's own lookup of a name does not
-    survive this; a remote name needs less of it.) Where all fail onward, the library lives on its reserve."""
+    """The program survives, and its call succeeds or fails for lack of memory. (libc's own lookup of a name does not
+    survive this; a remote name needs less memory.) If all allocations fail from then on, the library uses its
+    reserve."""
     host = NAME if what == "name" else "127.0.0.1"
     result = run_probe("failing_malloc", how, what, host, echo.port, conf=named[1], options=QUIET, timeout=200).ok()
-    # Of the children in which something failed: of one at least, for the library maps its memory there.
+    # The children in which something failed: at least one, since the library maps its memory there.
     outcomes = dict(re.findall(r"(.*): (\d+)", result.out))
     assert outcomes and outcomes.keys() <= {"good", "ENOMEM", "EAI_MEMORY"}, result.err
 
@@ -139,7 +140,7 @@ def test_another_malloc_is_preloaded_too(conf, proxy, echo, name):
 
 @pytest.mark.parametrize("time", ["-30d", "+1y x60", "2020-01-01 00:00:00"], ids=["past", "fast", "standing still"])
 def test_libfaketime_is_preloaded_too(named, echo, time):
-    """Time limits are reckoned on a clock that it may move."""
+    """Timeouts are measured with a clock that it may change."""
     [file] = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [None]
     if file is None:
         pytest.skip("libfaketime is not installed: tests/install-tools installs it")
@@ -153,7 +154,7 @@ def test_libfaketime_is_preloaded_too(named, echo, time):
 
 @pytest.fixture
 def build(tmp_path):
-    """build(name, *flags, source=…): a probe built in another way."""
+    """build(name, *flags, source=…): a probe built with these flags."""
 
     def run(name, *flags, source=None):
         command = [need("cc"), *FLAGS, str(paths.PROBE_SOURCES / f"{source or name}.c"), "-o", str(tmp_path / name)]
@@ -164,7 +165,7 @@ def build(tmp_path):
 
 
 def test_a_program_with_the_address_sanitizer(build, named, echo):
-    """It wants its library before all others, unless it is told not to look."""
+    """It requires that its library comes before all others, unless told not to check."""
     name = subprocess.run([need("cc"), "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     if not os.path.isabs(name):
         pytest.skip("libasan is not installed: it comes with gcc")
@@ -183,8 +184,8 @@ def test_a_program_with_the_address_sanitizer(build, named, echo):
 
 
 def test_a_program_with_the_thread_sanitizer(build, named, echo):
-    """Its functions work only when its library has looked up the real ones, by our dlsym. What is not
-    instrumented, such as our library, looks to it as if it had no locks, unless it is told so."""
+    """Its functions work only when its library has looked up the real ones, with our dlsym. Code that is not
+    instrumented, such as our library, seems to it to have no locks, unless it is told to ignore such code."""
     name = subprocess.run([need("cc"), "-print-file-name=libtsan.so"], capture_output=True, text=True).stdout.strip()
     if not os.path.isabs(name):
         pytest.skip("libtsan is not installed: it comes with gcc")
@@ -210,7 +211,7 @@ def test_a_program_has_a_dl_iterate_phdr_of_its_own(build, named, echo):
 
 @pytest.mark.parametrize("kib", [200, 240, 244, 248, 1024, 16384])
 def test_a_program_with_many_thread_local_variables_does_not_block(build, conf, proxy, echo, kib):
-    """They are on the stack of every thread, and so on that of our helper."""
+    """They are on the stack of every thread, and so on our helper's."""
     program = build("socket_script", f"-DTLS_KIB={kib}")
     operations = [
         "socket inet stream 0 nonblock", f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000",
@@ -238,7 +239,7 @@ def test_a_program_is_bound_now_or_lazily(build, named, echo, flags, variable):
 
 @pytest.mark.parametrize("loaded", ["preloaded before", "preloaded after", "needed"])
 def test_a_constructor_connects_before_ours_has_run(build, named, echo, loaded):
-    """ld.so runs the constructors of what a program needs, and of what is preloaded, in an order of its own."""
+    """ld.so runs the constructors of a program's libraries and of preloaded ones in its own order."""
     proxy, config = named
     early = build("libearly.so", "-shared", "-fPIC", source="early")
     env = {"EARLY_NAME": NAME, "EARLY_PORT": echo.port}
@@ -253,8 +254,8 @@ def test_a_constructor_connects_before_ours_has_run(build, named, echo, loaded):
 
 
 def test_a_plugin_that_is_bound_to_its_own_libraries_goes_around(build, conf, proxy, echo):
-    """RTLD_DEEPBIND makes a plugin find libc's connect before anything preloaded: no preload library can see its
-    calls. The program's own still are proxied, and both work."""
+    """RTLD_DEEPBIND makes a plugin find libc's connect before anything preloaded: no preload library can see its calls.
+    The program's own calls are still proxied, and both work."""
     plugin = build("plugin.so", "-shared", "-fPIC", "-DLIBRARY", source="deepbind")
     result = run_probe("deepbind", plugin, "127.0.0.1", echo.port, conf=conf([proxy]), options=QUIET).ok()
     assert result.out == "plugin 1\nprogram 1\n"
@@ -274,7 +275,7 @@ def test_a_program_calls_close_dup2_and_fcntl_by_their_other_names(build, conf, 
 
 
 def test_after_a_time_without_memory_connects_are_made_again(conf, make_proxy, make_echo):
-    """In forked children, too. The reserve holds things that are never freed."""
+    """Also in forked children. The reserve has allocations that are never freed."""
     echo = make_echo(keep=False)
     words = ["127.0.0.1", echo.port, 300]
     result = run_probe("low_memory", *words, conf=conf([make_proxy()]), options=["-q"]).ok()

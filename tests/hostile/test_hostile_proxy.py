@@ -1,6 +1,5 @@
-"""A proxy that turns hostile at any answer, as the only hop, the first or the last of two, to blocking and to
-non-blocking sockets. Expected: the errno of docs/errors.md, soon; no byte lost or invented; no descriptor and no thread
-left behind.
+"""A proxy that turns hostile at any reply, as the only hop, the first or the last of two, for blocking and non-blocking
+sockets. Expected: the errno of docs/errors.md, soon; no byte lost or invented; no fd and no thread left behind.
 
 Each test runs its cases side by side and compares all of them at once.
 """
@@ -30,7 +29,7 @@ STAGES = {
 PLACES = ["only hop", "first of two", "last of two"]
 SOCKETS = ["blocking", "non-blocking"]
 
-# For cases that end because time is over; long enough for honest hops on a busy machine to answer within.
+# For cases that end with a timeout; long enough for honest hops on a busy machine to reply.
 SHORT = ("tcp_read_time_out 1500",)
 LONG = ("tcp_read_time_out 60000",)
 
@@ -40,8 +39,8 @@ LATE = "ETIMEDOUT"
 
 @dataclass
 class Case:
-    """One connect. `acts` as for HostileProxy; `expected` is the name of an errno, or None for a connection that
-    works, on which the server's first bytes are `first`."""
+    """One connect. `acts` as for HostileProxy; `expected` is the name of an errno, or None for a connection that works,
+    on which the server's first bytes are `first`."""
 
     name: str
     kind: str
@@ -60,7 +59,7 @@ class Case:
 
 
 def operations(case, socket, port):
-    """What the probe does, and what it must see."""
+    """The probe's operations, and their expected results."""
     late = socket == "non-blocking"
     steps = [("left", None), (f"socket inet stream 0 {'nonblock' if late else ''}", "3")]
     connect = f"connect 127.0.0.1 {port}"
@@ -84,14 +83,14 @@ def operations(case, socket, port):
 
 
 def play(case, place, socket, folder):
-    """What was seen and what was to be seen, each step with its answer."""
+    """The actual and the expected results, each operation with its result."""
     folder.mkdir()
     with case.proxy() as hostile, Proxy() as honest, EchoServer() as server:
         chain = {"only hop": [hostile], "first of two": [hostile, honest], "last of two": [honest, hostile]}[place]
         steps = operations(case, socket, server.port)
         answers = script(*(step for step, _ in steps), conf=Configs(folder)(chain, *case.times), options=["-q"])
         seen = dict(zip([step for step, _ in steps[1:]], answers[1:], strict=True))
-        # Threads and descriptors at the end are those of the beginning.
+        # Threads and fds at the end are those of the beginning.
         wanted = dict(steps[1:-1]) | {"left": answers[0]}
         wanted["server"] = b"" if case.expected else b"hello"
         seen["server"] = received(server, wanted["server"])
@@ -99,7 +98,7 @@ def play(case, place, socket, folder):
 
 
 def received(server, wanted, patience=20):
-    """All that the server got, on whatever connection, once it is what is wanted or time is over."""
+    """All that the server received, on any connection, as soon as it is what is expected or time is over."""
     until = time.monotonic() + patience
     while b"".join(server.received) != wanted and time.monotonic() < until:
         time.sleep(0.01)
@@ -108,13 +107,13 @@ def received(server, wanted, patience=20):
 
 @pytest.fixture
 def all_as_expected(tmp_path):
-    """all_as_expected(cases, places): plays each case at each place with each kind of socket."""
+    """all_as_expected(cases, places): runs each case at each place with each kind of socket."""
     probe("socket_script")
     folders = (tmp_path / str(number) for number in itertools.count())
 
     def check(cases, places=PLACES):
         todo = list(itertools.product(cases, places, SOCKETS))
-        # Most of them wait for a time limit, so that there may be many for each processor.
+        # Most of them wait for a timeout, so many can run on each CPU.
         with ThreadPoolExecutor(8 * os.cpu_count()) as pool:
             results = list(pool.map(lambda one, folder: play(*one, folder), todo, folders))
         wrong = {
@@ -129,7 +128,7 @@ def all_as_expected(tmp_path):
     return check
 
 
-# The lengths of an answer at which it can be cut off: all of SOCKS, the interesting ones of HTTP.
+# The lengths at which a reply is truncated: all of SOCKS, the interesting ones of HTTP.
 CUTS = {
     ("socks5", "greeting"): range(2),
     ("socks5", "request"): range(10),
@@ -163,7 +162,7 @@ GARBAGE = bytes(range(255, -1, -1)) * 16
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nonsense(all_as_expected, kind):
-    """Whether the proxy then closes or waits is all the same: nonsense is known at once."""
+    """Whether the proxy then closes or waits does not matter: an invalid reply is recognized at once."""
     cases = [
         Case(f"{what} at the {stage}, {how}", kind, {stage: instead(data, how)}, LOST)
         for stage in STAGES[kind]
@@ -216,7 +215,7 @@ HEADER_LIMIT = 64 * 1024
 
 
 def padded(length):
-    """A good HTTP answer, made so long by a header line."""
+    """A valid HTTP reply, made this long by a header line."""
 
     def pad(answer):
         head = answer.removesuffix(b"\r\n") + b"X: "
@@ -234,7 +233,7 @@ ENDLESS = {
 
 
 def test_an_answer_without_end(all_as_expected):
-    """Neither much data nor a little now and then keeps connect beyond its limits."""
+    """Neither much data nor a little now and then extends connect beyond its timeouts."""
     cases = [
         Case(name, kind, {stage: endless(first, more, pause)}, expected, times=SHORT if expected == LATE else LONG)
         for name, (kind, stage, first, more, pause, expected) in ENDLESS.items()
@@ -274,14 +273,14 @@ def test_what_is_odd_but_right_works(all_as_expected, kind):
     all_as_expected(cases)
 
 
-# Every place in it is recognisable: a byte lost, doubled or moved shows.
+# Every position in it is recognizable: a lost, duplicated or moved byte shows.
 FIRST = "".join(f"{number:04d}" for number in range(1000)).encode()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reply_glued_to_the_servers_first_data_loses_no_byte(all_as_expected, kind):
     def split(connection, answer):
-        """The border between two segments is in the middle of the answer's last bytes and the first data."""
+        """The border between two segments is within the last bytes of the reply and the first data."""
         together = answer + FIRST
         connection.sendall(together[: len(answer) - 1])
         time.sleep(0.05)
@@ -292,7 +291,7 @@ def test_a_reply_glued_to_the_servers_first_data_loses_no_byte(all_as_expected, 
         Case("with its last byte", kind, {"request": split}, first=FIRST),
     ]
     all_as_expected(cases, places=["only hop", "last of two"])
-    # What the first of two sends too much stands where the second one's answer should be.
+    # The first hop's excess data is where the second hop's reply should be.
     all_as_expected(
         [Case("too much", kind, {"request": changed(lambda answer: answer + FIRST)}, LOST)], ["first of two"]
     )
@@ -300,7 +299,7 @@ def test_a_reply_glued_to_the_servers_first_data_loses_no_byte(all_as_expected, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_proxy_that_closes_its_half_after_the_reply(all_as_expected, kind):
-    """To the program it is a connection whose server has nothing to say."""
+    """To the program it is a connection whose server sends nothing."""
     case = Case("half-closed", kind, {"request": half_closed}, echoes=False)
     all_as_expected([case], places=["only hop", "last of two"])
     case.expected = LOST

@@ -1,4 +1,4 @@
-"""A libc that lacks a function that is interposed: a call of it fails, with ENOSYS where that can be said, and nothing
+"""A libc that lacks an interposed function: a call of it fails, with ENOSYS if it can report an errno, and nothing
 bypasses the proxy."""
 
 import subprocess
@@ -68,7 +68,7 @@ def test_without_connect_nothing_is_connected_directly(run, conf, proxy, echo, h
 
 
 def test_without_connect_a_connection_to_be_proxied_still_is(run, conf, proxy, echo):
-    """Tunnels are made with system calls, so that no function of libc is needed for them."""
+    """Tunnels are made with system calls, so they need none of libc's functions."""
     operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5"]
     assert run("socket_script", operations, "*", conf([proxy]))[1] == "0"
     assert proxy.targets == [("127.0.0.1", echo.port)]

@@ -1,5 +1,5 @@
-"""What a program's own handlers do in the middle of a connect: those of fork (pthread_atfork) and those of signals.
-Bare and through a proxy, the same."""
+"""What a program's own handlers do during a connect: fork handlers (pthread_atfork) and signal handlers. The same bare
+and through a proxy."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, product
@@ -16,9 +16,9 @@ PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
 @pytest.fixture
 def both(conf, tmp_path, make_proxy):
-    """both(probe, *variants): what it prints bare, and through a proxy the same. Before the words of a variant come the
-    server's address and the gate."""
-    # Calls run at once: each has its own directory.
+    """both(probe, *variants): its output bare, which must be the same through a proxy. The words of a variant follow
+    the server's address and the gate."""
+    # Concurrent calls: each has its own directory.
     names = count()
 
     def bare(name, words):
@@ -60,7 +60,7 @@ def test_a_signal_handler_of_the_thread_that_is_connecting(both, what):
 
 
 def test_a_child_that_is_cloned_beside_a_fork_may_close_what_failed(conf, make_proxy, echo):
-    """The locks are held then, by a thread that is not in the child."""
+    """The locks are then held by a thread that does not exist in the child."""
     result = run_probe("clone_in_fork", "127.0.0.1", echo.port, conf=conf([make_proxy(Mood(reply=2))]), options=["-q"])
     assert result.ok().out == "child 0\nerror EACCES\n"
 

@@ -1,4 +1,4 @@
-"""A panic inside of a hook is a failure of that call: nothing crashes, and nothing bypasses the proxy."""
+"""A panic in a hook is a failure of that call: nothing crashes, and nothing bypasses the proxy."""
 
 import subprocess
 

@@ -1,5 +1,5 @@
-"""Everything at once, at random, by many threads of one process: waits of all kinds, cancelled connects, reused
-numbers, dups, forks, blocking and non-blocking connects, through a proxy with moods.
+"""Everything concurrently, at random, by many threads of one process: all kinds of waits, cancelled connects, reused
+fds, dups, forks, blocking and non-blocking connects, through a proxy that misbehaves at random.
 
 TAILCHAIN_STRESS_SECONDS says how long: 60 by default, 3600 for an hour.
 """

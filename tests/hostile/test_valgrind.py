@@ -1,5 +1,5 @@
-"""Under valgrind, programs with the library preloaded are as clean as without it: no error, no leak, no descriptor left
-behind (memcheck); no data race, no wrong order of locks (helgrind)."""
+"""Under valgrind, programs with the library preloaded are as clean as without it: no error, no leak, no open fd left
+(memcheck); no data race, no wrong lock order (helgrind)."""
 
 from dataclasses import dataclass
 
@@ -36,13 +36,13 @@ LOOKUPS = [
 
 @dataclass
 class Case:
-    """A probe, and what of it is its own: how many descriptors it leaves open, in each of its processes."""
+    """A probe, and what is its own: how many fds it leaves open, in each of its processes."""
 
     probe: str
     args: list
-    left: list = None  # None: it is a matter of chance, for the program as such
-    # It forks while a connect is pending or under way on another thread. A child has the memory of such a thread but
-    # not the thread: it is lost there, and ends with the child. This is so wherever threads use malloc.
+    left: list = None  # None: not deterministic, for the program itself
+    # It forks while a connect is pending or in progress on another thread. A child has that thread's memory but not the
+    # thread: the memory is leaked there. This is so wherever threads use malloc.
     forks_beside: bool = False
     out: str = None
 
@@ -102,7 +102,7 @@ CASES = {
 
 @pytest.fixture
 def run(conf, make_proxy, echo, refusing, tmp_path):
-    """run(tool, case, via=…): the probe under the tool; bare, it connects to where the proxy would."""
+    """run(tool, case, via=…): the probe under the tool; bare, it connects to the proxy's target directly."""
     names = {NAME: ("127.0.0.1", echo.port), "::1": ("127.0.0.1", echo.port)}
     proxy = make_proxy(Mood(delay=0.05), names=names)
     config = conf([proxy], "proxy_dns", "tcp_read_time_out 60000")
@@ -125,7 +125,7 @@ def reports_of(case, ran):
 
 
 def nothing_new(run, tool, case):
-    """Run it, and let there be no report that it would not get without the library."""
+    """Run it, and require that there is no report that it would not get without the library."""
     ran = run(tool, case)
     reports = reports_of(case, ran)
     if reports:
@@ -166,7 +166,7 @@ GROWING = {
     "pending": lambda times: Case("connect_times", [*WORDS, 10 * times]),
     "registered with epoll": lambda times: script("epoll 1", *[*PENDING, "ctl 1 add OUT", WAIT, *TALK] * times, "left"),
     "dups": lambda times: script(*[*PENDING, "dup", WAIT, "close", "swap", *TALK] * times, "left"),
-    # libc's own threads for getaddrinfo_a come and go as they like.
+    # libc's own threads for getaddrinfo_a come and go.
     "names": lambda times: Case("resolve", [call for call in LOOKUPS if "_a " not in call] * times),
     "threads": lambda times: Case("threads", [*WORDS, times, 2]),
 }
@@ -179,7 +179,7 @@ def test_twice_as_much_work_leaves_no_more_memory_in_use(run, what):
 
 
 def test_a_name_takes_little_memory(run):
-    """A process keeps the first 65,536 that it resolves."""
+    """A process keeps the first 65,536 names that it resolves."""
 
     def lookups(times):
         return Case("resolve", [f"getaddrinfo a{n}.ts.net 80" for n in range(times)])

@@ -1,7 +1,7 @@
-"""Nobody else's file decides where a program connects to, whoever wrote it and wherever the user stands.
+"""Another user's file never decides where a program connects to, in any directory.
 
-The user is the one who runs the tests; the neighbour is another one. The user has a good config in HOME, and a `trap`
-lies in the current directory: whoever follows it reaches another proxy.
+The user is the one who runs the tests; the neighbour is another user. The user has a valid config in HOME, and a `trap`
+is in the current directory: a program that uses it connects through another proxy.
 """
 
 import os
@@ -30,7 +30,7 @@ def neighbour():
 
 
 def give(path, mode=None):
-    """The path belongs to the neighbour."""
+    """Give the path to the neighbour."""
     os.chown(path, neighbour(), neighbour(), follow_symlinks=False)
     if mode is not None:
         path.chmod(mode)
@@ -43,7 +43,7 @@ def trap(make_proxy):
 
 @pytest.fixture
 def home(tmp_path, proxy):
-    """HOME, with the good config."""
+    """HOME, with the valid config."""
     file = tmp_path / "home/.proxychains/proxychains.conf"
     file.parent.mkdir(parents=True)
     file.write_text(config_text([proxy]))
@@ -59,7 +59,7 @@ def current(tmp_path):
 
 
 def plant(directory, trap, *directives):
-    """A config in that directory that leads into the trap."""
+    """A config in that directory with the trap's proxy."""
     file = directory / "proxychains.conf"
     file.write_text(config_text([trap], *directives))
     file.chmod(0o644)
@@ -67,7 +67,7 @@ def plant(directory, trap, *directives):
 
 
 def talk(port, via, current, home, **options):
-    """Connect, in that directory and with that HOME, and talk."""
+    """Connect and exchange data, in that directory and with that HOME."""
     operations = ["socket inet stream", f"connect 127.0.0.1 {port}", "send hello", "recv 5"]
     env = {"HOME": home, **options.pop("env", {})}
     return run_under(probe("socket_script"), operations, via=via, cwd=current, env=env, timeout=PATIENCE, **options)
@@ -85,7 +85,7 @@ def warning(file, why):
 
 
 def assert_passed_over(result, file, why, proxy, trap):
-    """The good config was used, and the user was told once what was not."""
+    """The valid config was used, and one warning names the other."""
     assert connected(result)
     assert (len(proxy.requests), len(trap.requests)) == (1, 0)
     assert result.err.splitlines().count(warning(file, why)) == 1, result.err
@@ -96,7 +96,7 @@ def assert_passed_over(result, file, why, proxy, trap):
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_file_of_ones_own_in_a_directory_of_ones_own_is_found(home, current, trap, proxy, echo, via):
-    """As proxychains-ng has it: a project brings its config along. On Heroku that is /app, of the dyno's user."""
+    """As with proxychains-ng: a project contains its config. On Heroku the directory is /app, of the dyno's user."""
     plant(current, trap).chmod(0o600)
     current.chmod(0o700)
     result = talk(echo.port, via, current, home)
@@ -118,7 +118,7 @@ def test_the_neighbours_file_in_a_directory_for_all_is_passed_over(home, current
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
 def test_the_neighbours_file_names_no_file_that_is_appended_to(home, current, trap, echo, tmp_path, via):
-    """Code of the neighbour would run as the user: the next shell reads this file."""
+    """The neighbour's code would run as the user: the next shell reads this file."""
     victim = tmp_path / ".bashrc"
     victim.write_text("")
     file = current / "proxychains.conf"
@@ -132,7 +132,7 @@ def test_the_neighbours_file_names_no_file_that_is_appended_to(home, current, tr
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o757])
 def test_a_directory_that_others_may_write_does_not_count(home, current, trap, proxy, echo, via, mode):
-    """They can move files of the user there that were made for something else."""
+    """They can move files of the user there that were made for another purpose."""
     file = plant(current, trap)
     current.chmod(mode)
     result = talk(echo.port, via, current, home)
@@ -159,7 +159,7 @@ def test_a_directory_of_the_neighbour_does_not_count(home, current, trap, proxy,
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("group, counts", [(os.getgid(), True), (neighbour(), False)])
 def test_a_group_may_write_if_it_is_the_owners_own(home, current, trap, echo, via, group, counts):
-    """With a umask of 002, which belongs to a group for each user, everything may be written by the group."""
+    """With a umask of 002 and a group for each user, everything is writable by the group."""
     file = plant(current, trap)
     for path in [file, current]:
         os.chown(path, -1, group)
@@ -184,8 +184,8 @@ def test_a_link_does_not_count(home, current, trap, proxy, echo, tmp_path, via):
 
 @pytest.mark.parametrize("via", WAYS)
 def test_its_log_file_is_ignored_and_that_is_said(home, current, trap, echo, tmp_path, via):
-    """A directory may have been cloned or unpacked: its files are the user's own, and another wrote them. What the
-    launcher found is no more than that for all descendants."""
+    """A directory may have been cloned or unpacked: its files are the user's own, but another person wrote them. This
+    also holds for all descendants of the launcher that found it."""
     log = tmp_path / "log"
     file = plant(current, trap, f"log_file {log}")
     words = ["-c", '"$@"', "sh", probe("socket_script"), "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
@@ -208,7 +208,7 @@ def test_its_log_file_is_ignored_and_that_is_said(home, current, trap, echo, tmp
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("what", ["file", "directory", "writable"])
 def test_the_neighbours_file_in_home_is_passed_over(home, current, trap, proxy, echo, tmp_path, via, what):
-    """As after `su` without a login shell, or where HOME is a directory for all."""
+    """As after `su` without a login shell, or if HOME is a public directory."""
     good = home / ".proxychains/proxychains.conf"
     other = home / "config/settings/proxychains.conf"
     other.parent.mkdir(parents=True)
@@ -228,7 +228,7 @@ def test_the_neighbours_file_in_home_is_passed_over(home, current, trap, proxy, 
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_link_in_home_is_followed(home, current, proxy, echo, via):
-    """Dotfile managers make such links."""
+    """Dotfile managers create such links."""
     file = home / ".proxychains/proxychains.conf"
     file.rename(home / "dotfile")
     file.symlink_to(home / "dotfile")
@@ -251,7 +251,7 @@ def test_a_link_in_home_to_the_neighbours_file_does_not_count(home, current, tra
     assert "belongs to another user" in result.err
 
 
-# -- a file that was named
+# -- a file that was named explicitly
 
 
 @pytest.mark.parametrize("via", WAYS)
@@ -279,7 +279,7 @@ def test_a_fifo_that_was_named_is_an_error(home, current, tmp_path, via):
 def test_a_relative_name_in_the_environment_means_another_file_in_each_directory(
     home, current, trap, echo, tmp_path, via
 ):
-    """So it is as one that was found there: the user's own, which names no log file."""
+    """So it is treated as one that was found there: it must be the user's own, and its log_file is ignored."""
     log = tmp_path / "log"
     file = plant(current, trap, f"log_file {log}")
     env = {"PROXYCHAINS_CONF_FILE": "proxychains.conf"}
@@ -297,7 +297,7 @@ def test_a_relative_name_in_the_environment_means_another_file_in_each_directory
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_file_that_is_no_config_by_its_size_is_not_read(home, current, trap, proxy, echo, via):
-    """A disk image or a log by a slip of the name: each process would read it whole."""
+    """A disk image or a log by mistake: each process would read it whole."""
     file = plant(current, trap)
     file.write_text("#\n" * (1 << 20) + file.read_text())
     found = talk(echo.port, via, current, home)
@@ -320,7 +320,7 @@ exec "$@"
 
 
 def descend(port, trap, elsewhere, **options):
-    """The launcher starts a shell, which goes to a directory with a trap, and lets all environment lead to it."""
+    """The launcher starts a shell, which changes to a directory with a trap, and sets all variables to the trap."""
     file = plant(elsewhere, trap)
     (elsewhere / ".proxychains").mkdir()
     shutil.copy(file, elsewhere / ".proxychains")
@@ -348,7 +348,7 @@ def test_descendants_use_what_the_launcher_found(home, current, trap, proxy, ech
         options = ["-f", os.path.relpath(file, current)]
     elif how == "-x":
         options = ["-x", url]
-        # Of an outer launcher.
+        # An outer launcher's.
         env["TAILCHAIN_NO_PROXY"] = "*"
     elif how == "TAILCHAIN_PROXY":
         env[how] = url
@@ -370,7 +370,7 @@ def without_etc(words):
 def test_descendants_use_the_all_proxy_that_the_launcher_found(
     current, trap, proxy, echo, elsewhere, exceptions, proxied
 ):
-    """With its exceptions, also where the environment has others since."""
+    """With its exceptions, even if the environment has changed since."""
     plant(elsewhere, trap)
     operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5"]
     start = GRANDCHILD.replace("NO_PROXY='*' no_proxy='*'", "NO_PROXY=192.0.2.1 no_proxy=192.0.2.1")
@@ -390,7 +390,7 @@ def test_descendants_use_the_all_proxy_that_the_launcher_found(
 
 @needs_root
 def test_what_the_launcher_found_must_still_be_the_users_own(home, current, trap, echo):
-    """Who may write to a directory above can exchange it meanwhile."""
+    """A user who can write a directory further up can replace it meanwhile."""
     file = plant(current, trap)
     exchange = f"chown {neighbour()} {file}; exec echo started"
     result = run_under("sh", ["-c", exchange], cwd=current, env={"HOME": home})
@@ -418,7 +418,7 @@ def test_check_names_what_is_passed_over(home, current):
 
 # -- an ordinary user, and set-user-ID programs
 
-# /etc and the names table of this mount namespace alone, with a config, a library for all programs, and nothing else.
+# /etc and the name table of this mount namespace only, with a config, a library for all programs, and nothing else.
 OWN_ETC = """
 set -e
 mount -t tmpfs -o mode=755 none /etc
@@ -437,7 +437,7 @@ def as_neighbour(*words):
 
 @pytest.fixture
 def within_reach(folder):
-    """Copies of what an ordinary user runs, wherever this checkout is."""
+    """Copies of the programs that an ordinary user runs, accessible wherever this checkout is."""
     directory = folder("trust")
     for file in [paths.LIBRARY, paths.LAUNCHER, probe("socket_script")]:
         shutil.copy(file, directory)
@@ -446,7 +446,7 @@ def within_reach(folder):
 
 
 def set_user_id(program):
-    """It acts as a third user: neither root, which could do harm if it stayed behind, nor the one who starts it."""
+    """It runs as a third user: neither root, which could do harm if it were left behind, nor the one who starts it."""
     os.chown(program, pwd.getpwnam("daemon").pw_uid, -1)
     program.chmod(0o4755)
     return program
@@ -468,7 +468,7 @@ def in_own_etc(etc, *words, **options):
 
 @pytest.fixture
 def neighbours(within_reach, trap):
-    """What the neighbour prepares for programs of others: an environment and a directory full of traps."""
+    """What the neighbour prepares for others' programs: an environment and a directory full of traps."""
     directory = within_reach / "neighbours"
     directory.mkdir(exist_ok=True)
     (directory / ".proxychains").mkdir(exist_ok=True)
@@ -476,7 +476,7 @@ def neighbours(within_reach, trap):
     for place in [directory, directory / ".proxychains"]:
         give(plant(place, trap, f"log_file {log}"))
         give(place)
-    # So that whoever follows the variables can write there.
+    # So that a program that follows the variables can write there.
     directory.chmod(0o777)
     file = directory / "proxychains.conf"
     return directory, {
@@ -496,7 +496,7 @@ def neighbours(within_reach, trap):
 def test_a_set_user_id_program_takes_its_config_from_etc_alone(
     etc, proxy, trap, echo, within_reach, neighbours, variables
 ):
-    """Preloaded by /etc/ld.so.preload, with all of the neighbour's variables, or with one."""
+    """Preloaded with /etc/ld.so.preload, with all of the neighbour's variables, or with one."""
     directory, env = neighbours
     if variables:
         env = {variables: env[variables]}
@@ -511,12 +511,12 @@ def test_a_set_user_id_program_takes_its_config_from_etc_alone(
 
 @needs_root
 def test_a_set_user_id_program_writes_no_log_file(etc, echo, within_reach, tmp_path):
-    """Nor root's own: its directory may be one that others may write."""
+    """Nor root's own: others may be able to write its directory."""
     program = set_user_id(within_reach / "socket_script")
     words = ["socket inet stream", f"connect 127.0.0.1 {echo.port}", "send hello", "recv 5"]
     result = in_own_etc(etc, *as_neighbour(program, *words), cwd="/")
     assert connected(result)
-    # What is there is of the programs that ran before it, as root.
+    # The files there belong to programs that ran before it, as root.
     assert "Strict chain" not in (tmp_path / "log-of-etc").read_text()
     assert len(result.chains) == 1
     program.chmod(0o755)
@@ -526,7 +526,7 @@ def test_a_set_user_id_program_writes_no_log_file(etc, echo, within_reach, tmp_p
 
 @needs_root
 def test_a_set_user_id_program_shares_no_names_where_its_caller_says(etc, proxy, within_reach, neighbours):
-    """The table of names is not the one below the caller's XDG_RUNTIME_DIR."""
+    """The name table is not the one below the caller's XDG_RUNTIME_DIR."""
     directory, env = neighbours
     (etc / "proxychains.conf").write_text(config_text([proxy], "proxy_dns"))
     program = within_reach / "getent"
@@ -550,9 +550,9 @@ def test_a_file_in_etc_that_is_not_roots_stops_a_set_user_id_program(etc, within
 
 
 @needs_root
-def test_a_set_user_id_program_without_a_config_is_not_told_of_what_does_not_count(etc, within_reach):
+def test_a_set_user_id_program_without_a_config_is_not_advised_to_set_what_does_not_count(etc, within_reach):
     program = set_user_id(within_reach / "socket_script")
-    # By root, whose programs before this one would not start without a config either.
+    # As root: the programs started before this one would not start without a config either.
     words = ["sh", "-c", 'rm /etc/proxychains.conf; exec "$@"', "sh", program, "socket inet stream"]
     result = in_own_etc(etc, *words, cwd="/")
     assert (result.code, result.out) == (1, "")
@@ -562,7 +562,7 @@ def test_a_set_user_id_program_without_a_config_is_not_told_of_what_does_not_cou
 
 
 def connect_as_neighbour(etc, proxy, echo, within_reach, directory, via):
-    """Another user's program, in `directory`, on a machine whose own config is of `proxy`."""
+    """Another user's program, in `directory`, on a machine whose own config names `proxy`."""
     (etc / "ld.so.preload").unlink()
     (etc / "proxychains.conf").write_text(config_text([proxy]))
     program = [within_reach / "socket_script", "socket inet stream", f"connect 127.0.0.1 {echo.port}"]
@@ -595,7 +595,7 @@ def test_an_ordinary_user_takes_a_file_of_their_own_or_of_root(etc, trap, proxy,
     assert ("warning" in result.err) == (owner == "foreign")
 
 
-# A group that has the number of its user, by what else /etc says of it.
+# A group with the same ID as its user, depending on the rest of /etc.
 GROUPS = {
     "private": ("", "", True),
     "of itself": ("", "{user}", True),
@@ -608,9 +608,7 @@ GROUPS = {
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("kind", GROUPS)
-def test_the_group_with_the_users_number_counts_if_the_user_is_alone_in_it(
-    etc, trap, proxy, echo, within_reach, via, kind
-):
+def test_the_group_with_the_users_id_counts_if_the_user_is_alone_in_it(etc, trap, proxy, echo, within_reach, via, kind):
     other, members, counts = GROUPS[kind]
     user, number = UNPRIVILEGED, neighbour()
     directory = within_reach / f"group-{kind.replace(' ', '-')}-{via}"

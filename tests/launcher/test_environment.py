@@ -1,4 +1,4 @@
-"""What surrounds a program: a proxy named by the environment, on a machine without any config file; /etc/hosts."""
+"""A program's environment: a proxy named by a variable, on a machine without any config file; /etc/hosts."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ CONNECTED = ["0", "5", "5 hello"]
 
 @pytest.fixture
 def talk(tmp_path):
-    """talk(port, NAME=value, …): what connecting and talking gives, preloaded, where /etc is empty."""
+    """talk(port, NAME=value, …): the result of connecting and exchanging data, preloaded, with an empty /etc."""
 
     def run(port, **environment):
         user = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -97,7 +97,7 @@ with socket.create_connection((address, int(port))) as s:
 @pytest.mark.parametrize("how", ["getaddrinfo", "gethostbyname", "gethostbyname_ex"])
 @pytest.mark.parametrize("rules", [["proxy_dns", "localdomain .internal"], ["localdomain db.internal"]])
 def test_what_libc_finds_for_a_localdomain_name_is_reached_directly(conf, proxy, echo, tmp_path, how, rules):
-    """The rule is about a name, and connect gets an address: it is remembered."""
+    """The rule is about a name, but connect gets an address: the library remembers it."""
     words = ["env", f"LD_PRELOAD={paths.LIBRARY}", f"PROXYCHAINS_CONF_FILE={conf([proxy], *rules)}"]
     words += [sys.executable, "-c", DIAL, how, "db.internal", str(echo.port)]
     result = run_under(*shifted(with_hosts(tmp_path, ["db.internal", "other"], words)), via="bare").ok()
@@ -117,7 +117,7 @@ def shifted(words):
 
 @pytest.mark.parametrize("host, follows", [("192.0.2.7", False), ("::2", False), ("127.0.0.3", True)])
 def test_tailscaled_is_on_this_machine(conf, proxy, echo, host, follows):
-    """What the config has on 127.0.0.1 is not sent to another machine because a variable says so."""
+    """Connections to the config's 127.0.0.1 are not sent to another machine because of a variable."""
     env = {"TAILSCALE_SOCKS5_HOST": host, "TAILSCALE_SOCKS5_PORT": proxy.port}
     operations = ["socket inet stream", f"connect 127.0.0.1 {echo.port}"]
     config = conf([f"socks5 127.0.0.1 {proxy.port}"], "tcp_connect_time_out 2000")

@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall`, into a folder of the test."""
+"""`make install` and `make uninstall`, into a directory of the test."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ INSTALLED = [
 
 
 def make(target, destination):
-    # As a user types it: nothing of an outer make may leak in.
+    # As a user runs it: without the variables of an outer make.
     environment = {
         name: value for name, value in clean_environment().items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }

@@ -26,7 +26,7 @@ def launch(*words, **options):
 
 @pytest.fixture
 def home(tmp_path):
-    """A home and current folder without any config."""
+    """A home and current directory without any config."""
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
@@ -43,7 +43,7 @@ def test_help_shows_the_usage():
     assert "Usage" in result.out + result.err
 
 
-def test_it_tells_the_config_the_library_and_its_start(conf, proxy):
+def test_it_prints_the_config_the_library_and_its_start(conf, proxy):
     config = conf([proxy])
     lines = run_under("true", conf=config).ok().err.splitlines()
     assert lines[0] == f"[proxychains] config file found: {config}"
@@ -73,7 +73,7 @@ def test_quiet_mode_in_the_file_is_silent(conf, proxy, echo, via):
 
 
 def test_a_config_of_the_current_directory_cannot_hide_that_it_is_used(conf, proxy, home):
-    """Nobody named it: quiet_mode silences the rest, as 4.17 prints this line whatever the file says."""
+    """It was not named explicitly: quiet_mode silences all else; 4.17 prints this line in any case."""
     file = home / "proxychains.conf"
     file.write_text(conf([proxy], "quiet_mode").read_text())
     result = launch("true", cwd=home, env={"HOME": home}).ok()
@@ -100,7 +100,7 @@ def test_the_death_by_a_signal_is_the_programs_own(conf, proxy):
 
 
 def test_the_program_takes_the_launchers_place(conf, proxy):
-    """The same pid: who supervises the launcher supervises the program."""
+    """The same pid: what supervises the launcher supervises the program."""
     process = start("sh", ["-c", "echo $$"], conf=conf([proxy]))
     assert finish(process).ok().out.strip() == str(process.pid)
 
@@ -124,7 +124,7 @@ def test_without_q_the_program_is_not_told_to_be_quiet(conf, proxy):
 
 
 def test_an_earlier_preload_stays_behind_ours(conf, proxy, tmp_path):
-    # A library that is there, under 200 names: the variable has no limit of its own.
+    # An existing library, under 200 names: the variable has no limit of its own.
     earlier = []
     for number in range(200):
         link = tmp_path / f"{'long' * 10}-{number}.so"
@@ -156,7 +156,7 @@ def test_a_program_that_may_not_be_run(conf, proxy, tmp_path):
 
 
 def test_a_named_config_that_is_not_there_is_an_error(conf, proxy, home, tmp_path):
-    """proxychains-ng takes the next one silently; the user named this one."""
+    """proxychains-ng silently takes the next one; but the user named this one."""
     conf([proxy]).rename(home / "proxychains.conf")
     missing = tmp_path / "missing.conf"
     result = launch("-f", missing, "true", cwd=home)
@@ -166,7 +166,7 @@ def test_a_named_config_that_is_not_there_is_an_error(conf, proxy, home, tmp_pat
 
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_the_config_is_searched_in_order(conf, proxy, home, tmp_path, first):
-    """Every place from the `first` on has a config; the first one is taken."""
+    """Every place from `first` on has a config; the first one is used."""
     current = tmp_path / "current"
     current.mkdir()
     text = conf([proxy]).read_text()
@@ -241,7 +241,7 @@ def test_an_unknown_directive_is_a_warning_with_its_line(conf, proxy):
 
 
 def test_a_library_in_the_current_folder_is_not_taken(conf, proxy, tmp_path):
-    """CVE-2015-3887: whoever can write where the user stands must not run code as the user."""
+    """CVE-2015-3887: a user who can write the current directory must not run code as another user."""
     for name in ["libtailchain.so", "libproxychains4.so", "libproxychains.so.4"]:
         (tmp_path / name).write_text("not a library")
     result = run_under("true", conf=conf([proxy]), cwd=tmp_path).ok()
@@ -269,7 +269,7 @@ def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_
 
 
 def setuid_program(folder):
-    """A program that belongs to somebody else: with one's own, setuid changes nothing, and ld.so preloads."""
+    """Another user's program: with one's own, setuid changes nothing, and ld.so preloads."""
     if os.geteuid() != 0:
         return need("su")
     program = folder / "setuid-true"

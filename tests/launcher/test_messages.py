@@ -16,7 +16,7 @@ NAMES = {
 
 
 def connect(port, conf, via="launcher"):
-    """Everything after the three lines at start."""
+    """Everything after the first three lines."""
     result = run_under(
         probe("socket_script"), ["socket inet stream", f"connect 127.0.0.1 {port}"], conf=conf, via=via
     ).ok()
@@ -116,27 +116,27 @@ def test_lines_of_threads_do_not_mix(conf, proxy, echo):
 SEVERAL = ["-c", "true; /bin/true; (exec /bin/true); sh -c /bin/true; exec /bin/true"]
 
 
-def test_the_start_is_told_once_for_each_launcher(conf, proxy):
-    """With what is odd about the config. A program may start a hundred others."""
+def test_the_start_is_reported_once_for_each_launcher(conf, proxy):
+    """With the warnings about the config. A program may start a hundred others."""
     err = run_under("sh", SEVERAL, conf=conf([proxy], "no_such_directive")).ok().err
     assert (err.count("DLL init"), err.count("no_such_directive")) == (1, 1)
 
 
-def test_an_inner_launcher_tells_it_again(conf, proxy):
+def test_an_inner_launcher_reports_it_again(conf, proxy):
     config = conf([proxy])
     words = ["-c", '"$0" -f "$1" /bin/true; /bin/true', paths.LAUNCHER, config]
     assert run_under("sh", words, conf=config).ok().err.count("DLL init") == 2
 
 
-def test_without_a_launcher_the_start_is_told_once_for_each_exec(conf, proxy):
-    """As proxychains-ng does; the library adds nothing to the environment of a program."""
+def test_without_a_launcher_the_start_is_reported_once_for_each_exec(conf, proxy):
+    """As with proxychains-ng; the library adds nothing to a program's environment."""
     config = conf([proxy])
     assert run_under("sh", SEVERAL, conf=config, via="preload").ok().err.count("DLL init") == 6
     env = run_under("env", conf=config, via="preload").ok().out
     assert "TAILCHAIN" not in env
 
 
-def test_who_preloads_can_ask_to_be_told_once(conf, proxy):
+def test_without_a_launcher_a_variable_makes_it_once(conf, proxy):
     once = {"TAILCHAIN_ANNOUNCE": "once"}
     assert run_under("sh", SEVERAL, conf=conf([proxy]), via="preload", env=once).ok().err.count("DLL init") == 1
 

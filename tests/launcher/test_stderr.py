@@ -1,5 +1,5 @@
-"""A message does the program no harm, whatever its stderr or its log file is: it neither kills, stops nor delays it,
-and does not get into its data."""
+"""A message does not harm the program, whatever its stderr or log file is: it neither kills, stops nor delays it, and
+does not get into its data."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from support.probe import probe
 from support.run import clean_environment, command_line, run_under
 
 WAYS = ["launcher", "preload"]
-# Against hangs.
+# Only against hangs.
 PATIENCE = 30
 
 TALK = ["socket inet stream", "connect 127.0.0.1 {port}", "send hello", "recv 5"]
@@ -25,7 +25,7 @@ TALK_LATER = ["socket inet stream 0 nonblock", "connect 127.0.0.1 {port}", "wait
 
 
 def call(program, args, conf, via, **options):
-    """Run it with these streams; its exit status, negative for a signal."""
+    """Run it with these streams; returns its exit status, negative for a signal."""
     argv, environment = command_line(program, args, via, conf)
     process = subprocess.Popen(argv, env=clean_environment(environment), **options)
     try:
@@ -35,7 +35,7 @@ def call(program, args, conf, via, **options):
 
 
 def talk(port, conf, via, stderr, operations=TALK, **options):
-    """What a program says that connects and talks."""
+    """The output of a program that connects and exchanges data."""
     argv, environment = command_line(
         probe("socket_script"), [operation.format(port=port) for operation in operations], via, conf
     )
@@ -65,14 +65,14 @@ def pipe():
 
 @pytest.fixture
 def unheard():
-    """A pipe that nobody reads."""
+    """A pipe without a reader."""
     with pipe() as (reader, writer):
         reader.close()
         yield writer
 
 
 def fill(file):
-    """Until nothing goes in; the flags stay."""
+    """Until it is full; the flags are restored."""
     fd = file.fileno()
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
@@ -85,13 +85,13 @@ def fill(file):
 
 @pytest.fixture
 def full():
-    """A pipe that is full, and that nobody empties."""
+    """A full pipe that is never read."""
     with pipe() as (_, writer):
         fill(writer)
         yield writer
 
 
-# -- nobody reads
+# -- no reader
 
 
 @pytest.mark.parametrize("via", WAYS)
@@ -136,12 +136,12 @@ def test_a_program_that_handles_or_blocks_sigpipe_gets_none_of_ours(conf, proxy,
     assert result.stdout.split() == [b"0", b"True", b"True", b"True"]
 
 
-# -- nobody empties it
+# -- a reader that does not read
 
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_full_stderr_delays_no_program(conf, proxy, echo, full, via):
-    """Lines are lost; nothing waits for the reader."""
+    """Lines are lost; the program does not wait for the reader."""
     assert talk(echo.port, conf([proxy]), via, full) == CONNECTED
 
 
@@ -173,7 +173,7 @@ def test_a_full_stderr_does_not_stop_the_helper(conf, proxy, echo, full, kind):
 
 
 def test_the_flags_of_stderr_stay(conf, proxy, echo):
-    """O_NONBLOCK belongs to the open file, which the program and its parent share."""
+    """O_NONBLOCK belongs to the open file description, which the program and its parent share."""
     with pipe() as (reader, writer):
         before = fcntl.fcntl(writer, fcntl.F_GETFL)
         assert talk(echo.port, conf([proxy]), "preload", writer) == CONNECTED
@@ -183,7 +183,7 @@ def test_the_flags_of_stderr_stay(conf, proxy, echo):
 
 @pytest.mark.parametrize("stderr", ["heard", "unheard", "full"])
 def test_an_older_kernel_does_it_in_more_calls(conf, make_proxy, echo, stderr, request):
-    """Without a pwritev2(2) that knows RWF_NOSIGNAL (Linux 6.18)."""
+    """Without RWF_NOSIGNAL of pwritev2(2) (Linux 6.18)."""
     config = conf([make_proxy(names={"db.example": ("127.0.0.1", None)})], "proxy_dns")
     words = ["db.example", echo.port, "deny", "pwritev2"]
     argv, environment = command_line(probe("sandbox"), words, "preload", config)
@@ -195,7 +195,7 @@ def test_an_older_kernel_does_it_in_more_calls(conf, make_proxy, echo, stderr, r
     assert said is None or said.count(f"  ...  db.example:{echo.port}  ...  OK\n") == 2
 
 
-# -- signals of a terminal and of a limit
+# -- signals from a terminal and from a limit
 
 TERMINAL = """
 import fcntl, os, pty, signal, subprocess, sys, termios
@@ -220,7 +220,7 @@ elif how == "background":
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_background_program_is_not_stopped_by_a_message(conf, proxy, via):
-    """`stty tostop`: who writes in the background gets SIGTTOU."""
+    """`stty tostop`: a background process that writes gets SIGTTOU."""
     argv, environment = command_line("/bin/true", [], via, conf([proxy]))
     words = ["-c", TERMINAL, "background", "env", *(f"{name}={value}" for name, value in environment.items()), *argv]
     assert run_under(sys.executable, words, via="bare", timeout=PATIENCE).ok().out == "0\nTrue\n"
@@ -241,7 +241,7 @@ def no_file_may_grow():
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("place", ["stderr", "log_file"])
 def test_a_file_that_may_not_grow_kills_no_program(conf, proxy, tmp_path, via, place):
-    """`ulimit -f`: who writes beyond it gets SIGXFSZ."""
+    """`ulimit -f`: a process that writes beyond it gets SIGXFSZ."""
     config = conf([proxy], *([f"log_file {tmp_path}/log"] if place == "log_file" else []))
     with open(tmp_path / "stderr", "wb") as stderr:
         assert call("/bin/true", [], config, via, stderr=stderr, preexec_fn=no_file_may_grow) == 0
@@ -275,7 +275,7 @@ def heard(peer):
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("pair", [tcp_pair, unix_pair])
 def test_nothing_is_written_to_the_client_of_a_service(conf, proxy, echo, via, pair):
-    """As inetd, socket activation and socat start it: its client is stdin, stdout and stderr."""
+    """As started by inetd, socket activation and socat: the client is stdin, stdout and stderr."""
     words = [operation.format(port=echo.port) for operation in TALK]
     with pair() as (client, service):
         status = call(probe("socket_script"), words, conf([proxy]), via, stdin=service, stdout=service, stderr=service)
@@ -295,7 +295,7 @@ def test_nothing_is_written_to_a_connection(conf, proxy, via):
 
 @pytest.mark.parametrize("via", WAYS)
 def test_a_unix_socket_for_messages_gets_them(conf, proxy, via):
-    """journald and Node give one to their children as stderr, or as stdout and stderr."""
+    """journald and Node give their children one as stderr, or as stdout and stderr."""
     with unix_pair() as (reader, writer):
         status = call("/bin/true", [], conf([proxy]), via, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
         assert status == 0
@@ -350,7 +350,7 @@ def test_a_link_of_the_user_or_of_root_is_followed(conf, proxy, tmp_path, path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="links of another user can be made by root alone")
 def test_a_link_of_another_user_is_not_followed(conf, proxy, tmp_path):
-    """It leads where that user wants: to a file of this one."""
+    """It leads to a file of that user's choice, e.g. one of this user's."""
     victim, link = tmp_path / "victim", tmp_path / "link"
     victim.write_text("")
     link.symlink_to(victim)

@@ -17,7 +17,7 @@ def test_a_program_without_the_library_finds_nothing(echo):
     assert result.out == "not preloaded\n"
 
 
-def test_it_tells_version_config_hooks_and_routes(conf, proxy, echo):
+def test_it_returns_version_config_hooks_and_routes(conf, proxy, echo):
     config = conf([proxy], "proxy_dns", "localnet 10.0.0.0/8")
     said = api(config, "db.example", 5432, "127.0.0.1", echo.port)
     assert re.fullmatch(r"\d+\.\d+\.\d+", said["version"])

@@ -1,4 +1,4 @@
-"""A program that resolves a name once and keeps the address: it stands for that name as long as the program lives,
+"""A program that resolves a name once and keeps the address: it stands for that name for the program's lifetime,
 however many names other programs of the user have resolved since."""
 
 import os
@@ -10,7 +10,7 @@ import pytest
 from support import paths
 from support.run import finish, run_under, start
 
-# As in name_table::layout and fake.
+# As in name_table::layout and fake_ip.
 TICKET, SLOTS, IDS = 64, 131_072, 254 << 16
 
 RESOLVE = (
@@ -26,13 +26,13 @@ KEEPERS = {
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """The file of a table of its own."""
+    """The file of this test's own table."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path / f"tailchain-{os.geteuid()}" / "names-2"
 
 
 def resolved_meanwhile(table, count):
-    """As if so many names had been resolved: the next ticket is that much later."""
+    """As if that many names had been resolved: the next ticket is later by `count`."""
     with table.open("r+b") as file:
         file.seek(TICKET)
         (ticket,) = struct.unpack("=Q", file.read(8))
@@ -48,8 +48,8 @@ def other(config):
 
 @pytest.fixture
 def keeper(conf, make_proxy, echo, table):
-    """keeper(after, how): a program resolves, others do so until its slot, or its address, is given out again, and then
-    it connects. Its result, and the proxy."""
+    """keeper(after, how): a program resolves a name, others do until its slot, or its address, is reused, and then it
+    connects. Returns its result, and the proxy."""
     proxy = make_proxy(names={"db.ts.net": ("127.0.0.1", echo.port), "other.ts.net": ("127.0.0.1", echo.port)})
     config = conf([proxy], "proxy_dns")
 
@@ -80,7 +80,7 @@ def test_another_program_that_is_given_the_address_is_refused_when_the_slot_was_
 
 
 def test_a_program_that_resolves_two_names_has_an_address_for_each(conf, make_proxy, echo, table):
-    """Though the ring has come round in between."""
+    """Although the ring has wrapped around in between."""
     names = {f"{name}.ts.net": ("127.0.0.1", echo.port) for name in ["db", "two", "three"]}
     proxy = make_proxy(names=names)
     code = RESOLVE + (
@@ -105,6 +105,6 @@ def test_a_kept_address_has_its_name_back(conf, table):
 
 
 def test_the_layout_is_the_one_that_this_file_knows():
-    """Else the tests above would see nothing."""
+    """Otherwise the tests above would prove nothing."""
     text = (Path(paths.ROOT) / "crates/core/src/name_table/layout.rs").read_text()
     assert f"TICKET: usize = {TICKET};" in text

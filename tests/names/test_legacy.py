@@ -1,12 +1,12 @@
-"""Old functions of libc that resolve and connect by themselves: they go where connect would go, or nowhere."""
+"""Old libc functions that resolve and connect themselves: they are proxied like connect, or fail."""
 
 import pytest
 
 from support.probe import probe, run_probe
 
-PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+PROXY = "socks5 127.0.0.1 1055"  # nobody connects to it here
 NOT_SUPPORTED = "none: RPC: Remote system error - Operation not supported"
-# What each says that is refused.
+# What each prints when it is refused.
 CONNECTS = {
     "rcmd": "-1 EOPNOTSUPP",
     "rcmd_af": "-1 EOPNOTSUPP",
@@ -59,7 +59,7 @@ def test_a_name_for_the_proxy_is_not_asked_about(island, conf):
 
 @pytest.mark.parametrize("bypass", ["localnet", "TAILCHAIN_BYPASS"])
 def test_what_is_direct_is_libcs(island, conf, bypass):
-    """To an address without a route: a refusal they would try again for half a minute."""
+    """To an address without a route: they would retry a refusal for half a minute."""
     words = ["192.0.2.1", "9", *CONNECTS, *RESOLVES, *OTHERS]
     config = conf([PROXY], "proxy_dns", *(["localnet 192.0.2.0/24"] if bypass == "localnet" else []))
     env = {"TAILCHAIN_BYPASS": "a test"} if bypass != "localnet" else {}

@@ -1,5 +1,5 @@
-"""connect, found with dlsym and dlvsym: whoever asks libc for it is given the library's, and everything else is as it
-is without the library."""
+"""connect, found with dlsym and dlvsym: a lookup in libc gives the library's function, and everything else is as
+without the library."""
 
 import subprocess
 
@@ -33,7 +33,8 @@ def test_every_interposed_function_is_ours_in_libc(conf, proxy):
 
 
 def test_a_lookup_needs_no_lock_that_libcs_own_does_without(conf, proxy):
-    """Who holds it may wait for whoever looks up; and before glibc 2.35 it stays locked in a child of fork."""
+    """The thread that holds it may wait for the thread that looks up; and before glibc 2.35 it stays locked in a
+    child."""
     for via in ["bare", "preload"]:
         result = run_probe("lookups", "127.0.0.1", 9, "locked", conf=conf([proxy]), via=via).ok()
         assert result.out == "locked -> yes\n"
@@ -83,7 +84,7 @@ def interposer(tmp_path):
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("how", ["next", "libc", "vnext", "vlibc"])
 def test_another_library_that_replaces_connect_finds_what_is_below_it(conf, proxy, echo, interposer, how, order):
-    """It is called once, and so is the next: none by itself, and none for ever."""
+    """It is called once, and so is the next: neither skipped nor called forever."""
     both = [str(interposer), str(paths.LIBRARY)]
     preload = ":".join(both if order == "before" else reversed(both))
     env = {"LD_PRELOAD": preload, "PROXYCHAINS_CONF_FILE": conf([proxy], "localnet 127.0.0.0/8"), "INTERPOSER": how}
@@ -107,7 +108,7 @@ print(ctypes.CDLL(sys.argv[1]).connect(-1, None, 0))
 
 @pytest.mark.parametrize("soname, answer", [("libpthread.so.0", "-1"), ("libother.so.1", "-77")])
 def test_a_handle_of_a_part_of_an_older_glibc_gives_ours(conf, proxy, tmp_path, soname, answer):
-    """Before glibc 2.34 libpthread.so.0 had a connect of its own. Another library's is what was asked for."""
+    """Before glibc 2.34 libpthread.so.0 had its own connect. In another library the requested function is found."""
     source, library = tmp_path / "part.c", tmp_path / soname
     source.write_text("int connect(int fd, const void *to, unsigned size) { (void)to; (void)size; return fd - 76; }\n")
     flags = ["-shared", "-fPIC", f"-Wl,-soname,{soname}"]

@@ -1,5 +1,5 @@
-"""Names that the proxy resolves, through every resolver function; names that libc resolves; and that no query about
-the former leaves."""
+"""Names that the proxy resolves, through every resolver function; names that libc resolves; and that no query about the
+former leaves the machine."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from support.probe import FLAGS, probe, run_probe
 from support.run import run_under
 
 FAKE = re.compile(r"\b224\.\d+\.\d+\.\d+\b|\bfd6e:b194:27d3:[0-9a-f:]+")
-PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+PROXY = "socks5 127.0.0.1 1055"  # nobody connects to it here
 
 
 def answers(result, operations):
@@ -23,7 +23,7 @@ def answers(result, operations):
 
 @pytest.fixture
 def remote(conf):
-    """Every name is the proxy's, save those of /etc/hosts."""
+    """Every name is the proxy's, except those in /etc/hosts."""
     return conf([PROXY], "proxy_dns")
 
 
@@ -35,7 +35,7 @@ def ask_one(remote, operation):
     return ask(remote, operation)[0]
 
 
-# -- The answers have libc's own shape.
+# -- The results have libc's own form.
 
 HINTS = {
     "no hints": ["db.example NULL", "db.example 5432", "db.example http"],
@@ -167,7 +167,7 @@ def test_an_odd_buffer_that_is_too_small_is_erange_and_never_overrun(call, remot
 NO_ROOM = [f"gethostbyname_r {name} {size}" for name in ["a..b", "v6.secret", "a@b"] for size in [0, 20, 40, 100, 512]]
 
 
-def test_a_buffer_without_room_is_told_before_a_name_that_is_not_there(make_island, remote):
+def test_a_buffer_without_room_is_reported_before_a_name_that_is_not_there(make_island, remote):
     island = make_island("127.0.0.1 localhost\nfd00::7 v6.secret\n")
     (island.folder / "nsswitch.conf").write_text("hosts: files\n")
     bare = answers(island.run(probe("resolve"), NO_ROOM, via="bare"), NO_ROOM)
@@ -369,7 +369,7 @@ def test_a_message_that_is_no_query_does_not_carry_a_name_out(island, conf):
     assert island.queries == asked * 2
 
 
-# -- What is a name and what an address is for each function to say.
+# -- Each function decides what is a name and what is an address.
 
 DIGITS = ["0xcafe", "0x7f.1", "0xg", "1x"]
 ADDRESSES = ["1", "1.2", "1.2.3.4", "010.0.0.1", "256.1.1.1", "1.2.3.4.5", "::1", "xy:z"]
@@ -406,7 +406,7 @@ ASKING = ["getaddrinfo {} 80", "getaddrinfo {} 80 family=INET", "gethostbyname {
 
 @pytest.fixture
 def spied(make_island, tmp_path):
-    """(island, its environment, what libc's modules for names were asked about there)"""
+    """(island, its environment, the queries to libc's name service modules there)"""
     library = tmp_path / "libnss_spy.so.2"
     command = [need("cc"), *FLAGS, "-shared", "-fPIC", str(paths.PROBE_SOURCES / "nss_spy.c"), "-o", str(library)]
     subprocess.run(command, check=True)
@@ -418,14 +418,14 @@ def spied(make_island, tmp_path):
 
 @pytest.mark.parametrize("kind", ALMOST)
 def test_what_is_almost_an_address_or_a_name_is_neither_and_nobody_is_asked(spied, remote, kind):
-    """libc asks DNS about few of these, but its other modules, e.g. that of systemd, about all."""
+    """libc queries DNS about few of these, but its other modules, e.g. systemd's, about all."""
     island, env, asked = spied
     operations = [call.format(name) for name in ALMOST[kind] for call in ASKING]
     lines = answers(island.run(probe("resolve"), operations, conf=remote, env=env), operations)
     assert asked() == "" and island.queries == []
     assert set(lines) == {"NONAME", "NULL HOST_NOT_FOUND"}
     if paths.MUSL:
-        return  # It has no modules.
+        return  # musl has no modules.
     answers(island.run(probe("resolve"), operations, via="bare", env=env), operations)
     assert all(name in asked() for name in ALMOST[kind])
 
@@ -522,7 +522,7 @@ IDN = [
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_names_are_encoded_as_libc_does_it(make_island, remote, locale):
-    """In a locale that does not have them they cannot be."""
+    """In a locale without these characters they cannot be encoded."""
     island = make_island()
     env = {"LC_ALL": locale}
     bare = answers(island.run(probe("resolve"), IDN, via="bare", env=env), IDN)
@@ -608,14 +608,14 @@ OTHER_FAMILY = [
 
 
 def test_nobody_is_asked_for_the_other_family_of_a_name_of_etc_hosts(make_island, remote):
-    """It is as if libc had /etc/hosts alone."""
+    """As if libc had only /etc/hosts."""
     island = make_island(HOSTS)
     only_files = island.folder / "nsswitch.conf"
     only_files.write_text("hosts: files\n")
     bare = answers(island.run(probe("resolve"), OTHER_FAMILY, via="bare"), OTHER_FAMILY)
     only_files.unlink()
     if paths.MUSL:
-        # 1.2.3 returns it where the manual page has 0, and the error in *h_errnop.
+        # 1.2.3 returns it where the manual page says 0, and puts the error in *h_errnop.
         bare = [answer.replace("ENOENT NULL", "0 NULL") for answer in bare]
     assert answers(island.run(probe("resolve"), OTHER_FAMILY, conf=remote), OTHER_FAMILY) == bare
     assert island.queries == []
@@ -629,7 +629,7 @@ FORMS = ["plain", "plain.", "absolute", "absolute.", "PLAIN", "ABSOLUTE.", "scop
     "call", ["getaddrinfo {} 80 family=INET socktype=STREAM", "gethostbyname {}", "getaddrinfo_a {}"]
 )
 def test_a_name_that_libc_does_not_find_in_etc_hosts_is_the_proxys(make_island, remote, call):
-    """It finds one only as it is spelled there, and passes over addresses with a scope."""
+    """It finds a name only in the same spelling, and skips addresses with a scope."""
     island = make_island(SPELLED_HOSTS)
     operations = [call.format(form) for form in FORMS]
     bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
@@ -663,7 +663,7 @@ LOCALHOST = {
 
 @pytest.mark.parametrize("name", ["localhost", "localhost.", "LocalHost.", "x.localhost", "x.y.localhost."])
 def test_localhost_is_loopback_and_nobody_is_asked(make_island, remote, name):
-    """RFC 6761, section 6.3: whatever is in /etc/hosts, here the IPv4 address of `localhost` alone."""
+    """RFC 6761, section 6.3: whatever is in /etc/hosts, here only the IPv4 address of `localhost`."""
     island = make_island()
     operations = [call.format(name) for call in LOCALHOST]
     lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)

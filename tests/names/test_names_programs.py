@@ -1,4 +1,4 @@
-"""Unmodified programs that go by name to what only the proxy can resolve, while strace watches for DNS queries."""
+"""Unmodified programs that connect by name to what only the proxy can resolve, while strace looks for DNS queries."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ def proxy(request, folder):
 
 @pytest.fixture
 def under(proxy, conf, tmp_path):
-    """under(program, args): run it, and see that it asked no name server."""
+    """under(program, args): run it, and check that it queried no name server."""
     config, trace = conf([proxy], "proxy_dns"), tmp_path / "trace"
 
     def run(program, args, **options):
@@ -98,7 +98,7 @@ def test_python_drivers_of_postgres(code, under, proxy, postgres):
     assert proxy.saw_name(NAME, postgres)
 
 
-# Each connects to HOST PORT of its arguments, asks for / and prints the page.
+# Each connects to HOST PORT of its arguments, requests / and prints the page.
 PYTHON = (
     "import sys, urllib.request as u; print(u.urlopen('http://%s:%s/' % tuple(sys.argv[1:])).read().decode(), end='')"
 )

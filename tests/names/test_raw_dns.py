@@ -1,4 +1,4 @@
-"""Programs that ask a DNS server by themselves: raw_dns allow lets them, raw_dns deny refuses them at once."""
+"""Programs that query a DNS server themselves: raw_dns allow lets them, raw_dns deny makes them fail at once."""
 
 import sys
 
@@ -9,7 +9,7 @@ from support.probe import probe, script
 from support.proxy import Mood
 from support.run import run_under
 
-PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+PROXY = "socks5 127.0.0.1 1055"  # nobody connects to it here
 
 NODE = "require('dns').resolve4('db.example', (error, found) => console.log(error ? error.code : found.join()))"
 DNSPYTHON = """
@@ -29,7 +29,7 @@ async def main():
         print("gave up")
 asyncio.run(main())
 """
-# program, arguments, what it prints when it may ask, and when it may not
+# program, arguments, what it prints if it may query, and if it may not
 RESOLVERS = {
     "node": ("node", ["-e", NODE], "192.0.2.53\n", "ECONNREFUSED\n"),
     "dnspython": (sys.executable, ["-c", DNSPYTHON], "192.0.2.53\n", "no name servers\n"),

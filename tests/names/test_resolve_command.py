@@ -6,7 +6,7 @@ from support import paths
 from support.need import need
 from support.run import run_under
 
-PROXY = "socks5 127.0.0.1 1055"  # nobody dials it here
+PROXY = "socks5 127.0.0.1 1055"  # nobody connects to it here
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""`tailscale_socket`: tailscaled's LocalAPI says where a name is, and the proxy is asked for the address. Whatever goes
-wrong there, the proxy gets the name, as without the directive."""
+"""`tailscale_socket`: tailscaled's LocalAPI resolves a name, and the proxy gets the address. If that fails for any
+reason, the proxy gets the name, as without the directive."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from support.run import run_under
 
 NAME = "app.corp.example"
 
-# argv: PORT NAME…; says hello to each in turn, and what came of it.
+# argv: PORT NAME…; exchanges data with each in turn, and prints the result.
 BLOCKING = """
 import errno, socket, sys
 for name in sys.argv[2:]:
@@ -51,7 +51,7 @@ def local_api(tmp_path):
 
 @pytest.fixture(params=CALLERS)
 def call(request, conf):
-    """call(proxy, port, name…, directives=…): a program that calls these, blocking or not."""
+    """call(proxy, port, name…, directives=…): a program that connects to these, blocking or not."""
 
     def run(proxy, port, *names, directives=(), **options):
         path = conf([proxy], "proxy_dns", *directives)
@@ -73,7 +73,7 @@ def test_the_proxy_is_asked_for_the_address(call, local_api, make_proxy, echo, k
     proxy = make_proxy(kind=kind)
     result = call(proxy, echo.port, NAME, directives=[api.line()])
     assert result.out == "hello\n" and proxy.targets == [("127.0.0.1", echo.port)]
-    # What the program asked for is what the log says.
+    # The log has the name that the program used.
     assert f"{NAME}:{echo.port}" in result.chains[0]
 
 
@@ -85,7 +85,7 @@ def test_aliases_are_followed(call, local_api, proxy, echo):
 
 
 def test_a_name_with_ipv6_addresses_alone(call, local_api, proxy, make_echo):
-    """Such are the names of 4via6 subnet routers."""
+    """The names of 4via6 subnet routers look like this."""
     echo = make_echo(host="::1")
     api = local_api({("10-0-0-1-via-7", "A"): [], ("10-0-0-1-via-7", "AAAA"): ["::1"]})
     assert call(proxy, echo.port, "10-0-0-1-via-7", directives=[api.line()]).out == "hello\n"
@@ -119,11 +119,11 @@ def test_addresses_and_local_names_are_not_asked_about(call, local_api, proxy, e
     assert api.asked == []
 
 
-# -- names that have none
+# -- names without an address
 
 
 def test_a_name_that_does_not_exist_and_that_the_proxy_does_not_know_either(call, local_api, make_proxy):
-    """As it is where a resolver of libc's is asked, but at connect: EHOSTUNREACH, and no other try."""
+    """The same failure as with libc's resolver, but at connect: EHOSTUNREACH, without another try."""
     api = local_api()
     proxy = make_proxy(Mood(reply=1))
     result = call(proxy, 9, NAME, directives=[api.line(), "proxy_retry 2"])
@@ -146,7 +146,7 @@ def test_a_name_that_cannot_be_resolved_goes_to_the_proxy(call, local_api, make_
     result = call(proxy, echo.port, NAME, directives=[api.line()])
     assert result.out == "hello\n" and proxy.targets == [(NAME, echo.port)]
     assert reason not in result.err and not warnings(result)
-    # If the proxy fails too, this may be why.
+    # If the proxy fails too, this may be the reason.
     proxy = make_proxy(Mood(reply=1))
     result = call(proxy, echo.port, NAME, directives=[api.line()])
     assert result.out == "ECONNREFUSED\n" and f"{NAME}: tailscaled has no address for it: " in result.err
@@ -172,7 +172,7 @@ OTHER_QUESTION = (
     ],
     ids=["403", "404", "nothing", "no body", "html", "short", "another question", "endless"],
 )
-def test_an_answer_that_is_none_is_told_once_and_the_proxy_gets_the_name(call, local_api, make_proxy, echo, answer):
+def test_an_invalid_answer_is_reported_once_and_the_proxy_gets_the_name(call, local_api, make_proxy, echo, answer):
     api = local_api({(NAME, "A"): answer, ("other.example", "A"): answer})
     proxy = make_proxy(names={NAME: ("127.0.0.1", None), "other.example": ("127.0.0.1", None)})
     result = call(proxy, echo.port, NAME, "other.example", NAME, directives=[api.line()])
@@ -194,7 +194,7 @@ def test_a_socket_that_is_not_there(call, make_proxy, echo, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another user needs root")
 def test_the_socket_of_another_user(conf, make_proxy, echo, folder):
-    """Read before the program becomes another, as a server does."""
+    """Read before the program changes its user, as a server does."""
     proxy = make_proxy(names={NAME: ("127.0.0.1", None)})
     becomes_nobody = BLOCKING.replace("sys\n", "sys, os, encodings.idna\nos.setgid(65534)\nos.setuid(65534)\n", 1)
     with LocalApi(folder("socket") / "tailscaled.sock", {(NAME, "A"): ["127.0.0.1"]}) as api:
@@ -205,11 +205,11 @@ def test_the_socket_of_another_user(conf, make_proxy, echo, folder):
     assert "EACCES" in warnings(result)[0]
 
 
-# -- tailscaled that takes its time
+# -- a slow tailscaled
 
 
 def test_a_silent_tailscaled_is_given_up(call, local_api, make_proxy, echo):
-    """After 5 s, or what a connect may take if that is less; the second connect does not wait again."""
+    """After 5 s, or connect's timeout if that is less; the second connect does not wait again."""
     api = local_api({(NAME, "A"): SILENCE})
     proxy = make_proxy(names={NAME: ("127.0.0.1", None)})
     result = call(proxy, echo.port, NAME, NAME, directives=[api.line(), "tcp_connect_time_out 300"])
@@ -288,7 +288,7 @@ def test_threads_that_ask_at_once(conf, local_api, make_proxy, echo):
     assert result.out.count("hello") == 30 and sorted(api.asked) == sorted((name, "A") for name in names)
 
 
-# -- where it comes from
+# -- the sources of the settings
 
 
 def environment(api, proxy):
@@ -318,7 +318,7 @@ def command(*words, **options):
     return run_under(paths.COMMAND, words, via="bare", **options)
 
 
-def test_explain_tells_who_is_asked(conf, local_api, proxy):
+def test_explain_names_what_is_asked(conf, local_api, proxy):
     api = local_api()
     path = conf([proxy], "proxy_dns", api.line(), "tailscale_search corp.example")
     lines = command("explain", "-f", path, NAME, "80").ok().out.splitlines()

@@ -1,5 +1,5 @@
-"""Unmodified programs of the real world, through real proxies and one that records; each time the proxy is asked
-whether the connection went through it."""
+"""Unmodified real programs, through real proxies and one that records; each time the proxy's log must show the
+connection."""
 
 import sys
 
@@ -14,7 +14,7 @@ VIA = ["launcher", "preload"]
 
 
 class Witness:
-    """One proxy, and how to ask it whether it saw a connection to a port."""
+    """A proxy, and a check whether it saw a connection to a port."""
 
     def __init__(self, proxy, saw):
         self.proxy = proxy
@@ -54,7 +54,7 @@ def test_psql_by_a_name_that_only_the_proxy_knows(postgres, conf, make_proxy, vi
 
 
 def test_a_large_result_and_a_large_upload(postgres, config, witness):
-    """A megabyte both ways: after connect nothing of ours is in between."""
+    """A megabyte both ways: after connect the library is not involved."""
     text = "x" * 1_000_000
     words = [*psql_words(postgres)[:-2], "-f", "-"]
     result = run_under(
@@ -157,7 +157,7 @@ def test_git_clone(web_port, witness, config, tmp_path):
 
 
 def test_ssh(sshd, witness, config):
-    """The server speaks first."""
+    """The server sends first."""
     words = [*sshd.options, "-p", sshd.port, "127.0.0.1", "echo", "from the other side"]
     assert run_under(need("ssh"), words, conf=config).ok().out == "from the other side\n"
     assert witness.saw(sshd.port)

@@ -36,7 +36,7 @@ def test_cpythons_own_tests_differ_only_where_it_is_listed(tmp_path):
     assert result.returncode == 0
 
 
-# Outcomes bare, outcomes proxied, is it listed: the verdict, what is wrong with it.
+# Outcomes bare, outcomes proxied, whether it is listed: the verdict, and what is wrong with it.
 CASES = [
     (["passed"], ["passed"], None, "same", None),
     (["failed"], ["hung"], None, "same", None),

@@ -1,4 +1,4 @@
-"""Programs that no preload reaches, under a supervisor: static ones, Go's, and any whose LD_PRELOAD is taken away."""
+"""Programs that cannot be preloaded, under a supervisor: static ones, Go's, and any without LD_PRELOAD."""
 
 import errno
 import os
@@ -54,7 +54,7 @@ def test_it_sees_the_address_that_it_dialled(conf, proxy, echo):
 
 def test_a_thousand_dials_at_once_are_all_answered(conf, make_proxy, make_echo):
     echo, proxy = make_echo(keep=False), make_proxy(Mood(delay=0.2))
-    # A busy machine may take longer than the usual limits; the proxy has a thread for each.
+    # A busy machine may exceed the usual timeouts; the proxy has a thread for each.
     config = conf([proxy], "quiet_mode", "tcp_connect_time_out 60000", "tcp_read_time_out 60000")
     result = run_go("echo", f"127.0.0.1:{echo.port}", 1000, conf=config).ok()
     assert result.out == "1000 answered\n"
@@ -82,7 +82,7 @@ def test_a_deadline_of_gos_own_ends_the_dial(conf, make_proxy):
     assert result.code == 1 and "i/o timeout" in result.out
 
 
-# -- static programs: the scripts of the preloaded ones
+# -- static programs: the same scripts as for preloaded ones
 
 
 def test_a_static_program_that_blocks(conf, proxy, echo):
@@ -118,7 +118,7 @@ def test_a_static_program_that_does_not_block(conf, make_proxy, echo, how):
         conf=conf([proxy]),
         via="supervised",
     )
-    # The kernel says 0 to the first connect after the end, EISCONN to the next.
+    # The kernel returns 0 to the first connect after the end, EISCONN to the next.
     expected = ["-1 EINPROGRESS", "nothing", "-1 EALREADY", "OUT", "0", "0", "-1 EISCONN", "5", "IN", "5 hello"]
     assert answers[1:] == expected
 
@@ -248,7 +248,7 @@ def test_a_resolver_of_its_own_is_answered_and_udp_to_a_fake_ip_is_refused(conf,
 @pytest.mark.parametrize("receive", ["recvfrom(512)", "recvmsg(512)[::3]"])
 @pytest.mark.parametrize("network", ["192.0.2.", "2001:db8::"])
 def test_an_answer_comes_from_the_address_that_was_asked(conf, proxy, network, receive, ask):
-    """As dnspython and musl's resolver look at it."""
+    """dnspython and musl's resolver check the server's address like this."""
     program = """
 import select, socket, struct
 asked = socket.socket(socket.AF_INET6 if ":" in "NETWORK" else socket.AF_INET, socket.SOCK_DGRAM)
@@ -272,7 +272,7 @@ for id in range(2):
 
 
 def test_c_ares_gets_names_from_the_proxy(conf, make_proxy, echo):
-    """Node's dns.resolve, which asks name servers itself and looks at who answers."""
+    """Node's dns.resolve, which queries name servers itself and checks who answers."""
     program = """
 require('dns').resolve4('db.example', (error, found) => {
     if (error) throw error;
@@ -313,7 +313,7 @@ for call in [lambda: one.sendto(b"", ("127.0.0.1", 53)), lambda: one.sendmsg([b"
 
 
 def test_a_name_that_is_local_is_asked_of_the_server(conf, proxy):
-    """Where no server is, no answer comes; the proxy is not asked."""
+    """There is no server, so no answer comes; the proxy is not asked."""
     program = RESOLVER.replace("settimeout(20)", "settimeout(0.3)").replace("192.0.2.53", "127.0.0.1")
     result = python(program, 1, "db.internal", conf=conf([proxy], "proxy_dns", "localdomain .internal"))
     assert "TimeoutError" in result.err
@@ -450,7 +450,7 @@ def test_a_preloaded_program_under_a_supervisor_uses_the_proxy_once(conf, proxy,
 
 
 def test_a_unix_socket_is_the_kernels(conf, proxy, tmp_path):
-    """Its path is the program's, and so are its credentials."""
+    """The path is relative to the program's directory, and the credentials are the program's."""
     program = """
 import os, socket, struct, sys
 os.chdir(sys.argv[1])
@@ -465,7 +465,7 @@ print(struct.unpack("iii", peer)[0] == os.getpid())
     assert python(program, tmp_path, conf=conf([proxy])).ok().out == "True\n"
 
 
-# -- when, and when not
+# -- when it is used, and when not
 
 
 def test_never_and_nested_are_said(conf, proxy, echo):
@@ -490,7 +490,7 @@ def test_the_directive_and_the_option(conf, proxy, echo):
 
 
 def test_where_it_is_not_permitted_it_says_so(conf, proxy):
-    """A container's profile that has no pidfd_getfd: the program is not started with `always`."""
+    """A container's profile without pidfd_getfd: with `always` the program is not started."""
     sandbox = paths.ROOT / "tests/support" / "without_call.py"
     arguments = [str(sandbox), "pidfd_getfd", paths.LAUNCHER, "-f", conf([proxy])]
     refused = run_under(sys.executable, [*arguments, "--supervise", "always", "true"], via="bare")

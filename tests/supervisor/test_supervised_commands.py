@@ -1,5 +1,5 @@
-"""What the commands say, and do, about programs that need a supervisor: by directive, by option, with --strict, and in
-`tailchain run`."""
+"""What the commands print and do about programs that need a supervisor: with the directive, the option, --strict, and
+in `tailchain run`."""
 
 import signal
 import sys
@@ -79,7 +79,7 @@ def test_check(conf, proxy, mode):
 
 @pytest.mark.parametrize(("mode", "lines"), [("auto", 2), ("always", 2), ("never", 1)])
 def test_explain(conf, proxy, mode, lines):
-    """A resolver of the program's own is answered, whichever way its server would be reached."""
+    """A program's own resolver gets an answer, however its server would be reached."""
     words = ["explain", "-f", conf([proxy], "proxy_dns", f"supervise {mode}")]
     said = run_under(paths.COMMAND, [*words, "192.0.2.53", 53], via="bare").ok().out.splitlines()
     assert len(said) == lines and "proxied" in said[0]
@@ -122,7 +122,7 @@ def test_run_starts_a_go_program(tailscale, conf, echo, mode):
 
 
 def test_run_as_process_1(tailscale, conf):
-    """The supervisor becomes a child of process 1 when the program has ended: that is no reason to wait."""
+    """The supervisor becomes a child of process 1 when the program has ended: `run` must not wait for it."""
     config = conf([f"socks5 127.0.0.1 {tailscale.port}"], "supervise always")
     enter = ["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
     for command, code in [("exit 42", 42), ("kill -TERM $$", 128 + signal.SIGTERM)]:

@@ -1,5 +1,5 @@
-"""DNS over TCP by programs under the supervisor that have a resolver of their own: answered from the name table, as
-their datagrams are; what cannot be answered is refused."""
+"""DNS over TCP by programs with their own resolver, under the supervisor: answered from the name table, like their
+datagrams; what cannot be answered is refused."""
 
 import sys
 
@@ -19,7 +19,7 @@ def python(program, *args, conf, **options):
 
 @pytest.mark.parametrize("directive", ["#", "localnet 192.0.2.0/24"], ids=["proxied", "direct"])
 def test_a_go_resolver_that_uses_tcp(conf, proxy, directive):
-    """As with `options use-vc` of resolv.conf(5). Whichever way the server itself would be reached, it is not asked."""
+    """As with `options use-vc` of resolv.conf(5). However the server would be reached, it is not queried."""
     words = ["resolve", "db.example", "tcp", "192.0.2.53:53"]
     result = run_under(clients.go_module("go"), words, conf=conf([proxy], "proxy_dns", directive)).ok()
     assert result.out.startswith("[224.")
@@ -99,7 +99,7 @@ print(one.recv(1))
 
 
 def test_a_server_that_was_named_is_reached_through_the_proxy(conf, make_proxy):
-    """The program asked the proxy's network for a name server of that name: not a resolver of this machine's."""
+    """The program uses a name server that only the proxy resolves: it is not one of this machine's resolvers."""
     proxy = make_proxy(names={"ns.example": ("127.0.0.1", None)})
     run_under(clients.go("go_dial"), ["peer", "ns.example:53"], conf=conf([proxy], "proxy_dns"))
     assert set(proxy.targets) == {("ns.example", 53)}
@@ -110,7 +110,7 @@ def test_without_proxy_dns_dns_is_the_programs(conf, proxy):
     assert proxy.targets == [("192.0.2.53", 53)]
 
 
-# -- dynamic programs with a resolver of their own: `supervise always` answers what the preload does not reach
+# -- dynamic programs with their own resolver: `supervise always` answers what the preload library does not reach
 
 
 def test_c_ares_in_a_preloaded_program(conf, make_proxy, echo):
@@ -129,7 +129,7 @@ require('dns').resolve4('db.example', (error, found) => {
 
 
 def test_dnspython_in_a_preloaded_program(conf, make_proxy, echo):
-    """By datagrams. A stream is the library's to proxy: the proxy connects it to that server."""
+    """Over UDP. The library proxies a TCP connection: the proxy connects it to that server."""
     proxy = make_proxy(names={"db.example": ("127.0.0.1", None)})
     program = DNSPYTHON.replace("query.tcp", "query.udp")
     words = ["-c", program, echo.port]

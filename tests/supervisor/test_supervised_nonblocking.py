@@ -1,5 +1,5 @@
-"""A static program that does not block, under the supervisor: its connect is what it is in the kernel, however it waits
-and whatever it asks."""
+"""A non-blocking static program, under the supervisor: its connect behaves as in the kernel, however it waits and
+whatever it calls."""
 
 import subprocess
 import threading
@@ -25,7 +25,7 @@ PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
 @pytest.fixture
 def proxied(conf, tmp_path, make_proxy):
-    """proxied(*operations): the answers under the supervisor, through a proxy that gives no answer before its gate is
+    """proxied(*operations): the results under the supervisor, through a proxy that sends no reply before its gate is
     open. `options` are the echo server's."""
 
     def run(*operations, **options):
@@ -40,7 +40,7 @@ def proxied(conf, tmp_path, make_proxy):
 
 @pytest.fixture
 def both(proxied, tmp_path):
-    """both(*operations): the answers, which must be the same bare, to a server that answers no SYN before its gate is
+    """both(*operations): the results, which must be the same bare, with a server that answers no SYN before its gate is
     open."""
 
     def bare(operations, options):
@@ -64,7 +64,7 @@ def run_script(operations, server, gate, **options):
     return [answer.replace(str(server.port), "PORT") for answer in script(*operations, **options)]
 
 
-# -- waiting, asking, talking
+# -- waiting, asking, sending
 
 WAITS = {
     "poll": (["ready poll IN+OUT 100", OPEN, "ready poll IN+OUT 20000"], "OUT"),
@@ -188,7 +188,7 @@ def test_exec_while_pending(proxied):
     assert answers[-5:] == ["OUT", "0", *TALKED]
 
 
-# -- the supervisor serves all programs at once
+# -- the supervisor serves all programs concurrently
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def slow_resolver(tmp_path_factory):
 def test_a_proxys_name_that_is_found_late_delays_no_other_connect(
     conf, tmp_path, proxy, echo, make_echo, slow_resolver
 ):
-    """It is found only when another connection was made."""
+    """It is noticed only when another connection was made."""
     direct, found = make_echo(), tmp_path / "found"
     config = conf([f"socks5 slow.example {proxy.port}"], f"localnet 127.0.0.1:{direct.port}/255.255.255.255")
     with Gate(tmp_path) as gate:

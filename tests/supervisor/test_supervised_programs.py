@@ -1,5 +1,5 @@
-"""Programs of the real world that no preload reaches: Go, with its database drivers and the tools that people run,
-static busybox, a static Rust program. Each time a proxy that records is asked what came."""
+"""Real programs that cannot be preloaded: Go, with its database drivers and common tools, static busybox, a static Rust
+program. Each time the recording proxy's log must show the connection."""
 
 import getpass
 import http.server
@@ -22,7 +22,7 @@ from support.web import PAGE, web_server
 
 @pytest.fixture
 def names(make_proxy):
-    """names({"db.example": port}): a proxy that alone knows these names."""
+    """names({"db.example": port}): a proxy that is the only one to know these names."""
     return lambda known, mood=None: make_proxy(mood, names={name: ("127.0.0.1", port) for name, port in known.items()})
 
 
@@ -30,7 +30,7 @@ def drivers(*args, conf, **options):
     return run_under(clients.go_module("go"), args, conf=conf, **options)
 
 
-# -- Go's drivers, by a name that only the proxy knows
+# -- Go's drivers, with a name that only the proxy knows
 
 
 def test_pgx(postgres, conf, names):

@@ -1,4 +1,4 @@
-"""Numbers of pending connects that are closed in ways that no hook sees, or while somebody waits for them."""
+"""Fds of pending connects that are closed in ways that no hook sees, or while a thread waits for them."""
 
 import platform
 
@@ -22,7 +22,7 @@ def python(conf, make_proxy):
 
 
 @pytest.mark.parametrize("close", ["os.close(s.detach())", "libc.syscall(CLOSE, s.detach())"])
-def test_a_closed_number_is_a_new_socket_s_at_once(python, close):
+def test_a_closed_fd_is_a_new_socket_s_at_once(python, close):
     number = {"x86_64": 3, "aarch64": 57}[platform.machine()]
     code = f"""
 libc, CLOSE = ctypes.CDLL(None), {number}
@@ -38,8 +38,8 @@ print("fine")
     assert python(code) == "fine\n"
 
 
-def test_one_who_waits_for_a_connect_whose_number_is_closed_waits_until_its_end(python, conf, make_proxy):
-    """As in the kernel, where the connect goes on."""
+def test_one_who_waits_for_a_connect_whose_fd_is_closed_waits_until_its_end(python, conf, make_proxy):
+    """As in the kernel, where the connect continues."""
     code = """
 s, error = dial()
 s.setblocking(True)
