@@ -1,4 +1,4 @@
-"""Fixtures. A fixture that starts a daemon lives as long as the session; what records lives for one test."""
+"""Fixtures. A fixture that starts a daemon lasts for the session; one that records lasts for one test."""
 
 import os
 import tempfile
@@ -18,22 +18,22 @@ from support.tailnet import app_and_database
 
 
 def pytest_sessionstart():
-    """A preload library that is missing is only a warning of ld.so: every program would run bare, unnoticed."""
+    """If the preload library is missing, ld.so only warns: every program would run bare, unnoticed."""
     for path in [paths.LAUNCHER, paths.LIBRARY]:
         if not path.exists():
             pytest.exit(f"{path} does not exist: `make test` builds it", returncode=2)
 
 
 def pytest_itemcollected(item):
-    """`-m tailnet`: all that needs a real tailnet, whichever file it is in and whatever fixtures are between."""
+    """`-m tailnet`: all tests that need a real tailnet, in any file and through any fixtures."""
     if "tailnet" in item.fixturenames:
         item.add_marker("tailnet")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With several workers (`-n`) a file's tests go to one of them, for their fixtures; what needs the real tailnet,
-    the dearest fixture, to one for all files."""
+    """With several workers (`-n`) one of them runs all tests of a file, for their fixtures, and one runs all tests with
+    the real tailnet, the most expensive fixture."""
     for item in items:
         group = "tailnet" if item.get_closest_marker("tailnet") else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Under TAILCHAIN_NO_SKIP=1 nothing may be skipped: what is not run is not known to work."""
+    """Under TAILCHAIN_NO_SKIP=1 nothing may be skipped: what did not run is not known to work."""
     report = yield
     if report.skipped and os.environ.get("TAILCHAIN_NO_SKIP") == "1":
         report.outcome = "failed"
@@ -51,7 +51,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_shared_table():
-    """Processes of one user share names and the turn of round robin; another run of the tests must not take part."""
+    """Processes of one user share names and the turn of round robin; keep another run of the tests out of it."""
     with tempfile.TemporaryDirectory(prefix="tailchain-run-") as path, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", path)
         yield
@@ -59,7 +59,7 @@ def own_shared_table():
 
 @pytest.fixture
 def conf(tmp_path):
-    """conf(proxies, *directives, chain=...) writes a config and gives its path."""
+    """conf(proxies, *directives, chain=...) writes a config and returns its path."""
     return Configs(tmp_path)
 
 
@@ -100,7 +100,7 @@ def deaf():
 
 @pytest.fixture
 def make_island(tmp_path):
-    """make_island(hosts): a network of its own, with that text as /etc/hosts."""
+    """make_island(hosts): a network of its own, with this text as /etc/hosts."""
 
     def make(*args, **options):
         folder = tmp_path / "island"
@@ -122,8 +122,8 @@ def tailscale(tmp_path):
 
 @pytest.fixture(scope="session")
 def folder():
-    """folder(name): a folder for a daemon, which others may enter, as daemons drop their privileges. Not below
-    pytest's own temporary folder: each pytest that starts shuts that to others."""
+    """folder(name): a directory for a daemon, accessible to others, since daemons drop privileges. Not below pytest's
+    own temporary directory: each pytest that starts makes that inaccessible to others."""
     with ExitStack() as stack:
 
         def make(name):

@@ -1,4 +1,4 @@
-"""The same repository as a Cloud Native Buildpack, with the real lifecycle, and then an app of it on a real tailnet."""
+"""The same repository as a Cloud Native Buildpack, with the real lifecycle, and then its app on a real tailnet."""
 
 import json
 import os

@@ -98,7 +98,7 @@ def test_TAILSCALE_BUILD_TS_VERSION(build, tmp_path, version):
 
 
 def test_settings_are_taken_from_the_environment_too(build, tmp_path):
-    """As where a build gets no env folder of config vars, or a mirror is set for all builds. The config var wins."""
+    """Where a build gets no env directory of config vars, or a mirror is set for all builds. The config var wins."""
     release(build.shelf, tmp_path, "1.2.4")
     assert build.run(TAILSCALE_BUILD_TS_VERSION="1.2.3").returncode == 0
     assert installed(build) == "1.2.3 amd64"
@@ -130,13 +130,14 @@ def test_a_setting_that_is_neither_true_nor_false_is_named(build):
 
 
 def test_TAILSCALE_BUILD_PROXYCHAINS_REPO(build, tmp_path):
-    """A build from source. One that names a proxychains-ng gets tailchain all the same; unchanged, it is built once."""
+    """A build from source. Even if a proxychains-ng is named, it installs tailchain; unchanged, it is built only
+    once."""
     repository = tmp_path / "proxychains-ng"
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", repository]
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "empty"], check=True)
     build.set(TAILCHAIN_BUILD_ARCHIVE_URL=None, TAILSCALE_BUILD_PROXYCHAINS_REPO=f"file://{repository}")
-    # What an earlier run of this test compiled is a start.
+    # The result of an earlier run of this test saves time.
     done = build.run(TAILCHAIN_BUILD_TARGET_DIR=paths.TARGET / "buildpack")
     assert done.returncode == 0, done.stderr
     assert f"file://{repository} (TAILSCALE_BUILD_PROXYCHAINS_REPO) is not used: it is not tailchain" in done.stderr
@@ -144,7 +145,7 @@ def test_TAILSCALE_BUILD_PROXYCHAINS_REPO(build, tmp_path):
     assert build.ok().count("from the build cache") == 2
 
 
-# -- what can go wrong
+# -- failures
 
 
 @pytest.mark.parametrize("built_before", [False, True])
@@ -162,7 +163,7 @@ def test_a_download_that_breaks_off_leaves_the_app_as_it_was(build, tmp_path, bu
 
 
 def stopped(build, number, path):
-    """Stops a build by a signal while it waits for `path`; what it said."""
+    """Kills a build with a signal while it waits for `path`; returns its output."""
     build.shelf.held.add(path)
     process = subprocess.Popen(
         build.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment(), start_new_session=True
@@ -267,12 +268,13 @@ RELEASE = "/tailscale_1.2.3_amd64.tgz"
 
 @pytest.fixture
 def signed(build, tmp_path):
-    """A buildpack that trusts a root of this test, for which our mirror is Tailscale's own server; and the signers."""
+    """A buildpack that trusts a root key of this test and takes our mirror for Tailscale's own server; and the
+    signers."""
     root, old, key = (Signer(tmp_path, name) for name in ["root", "old", "key"])
     buildpack = tmp_path / "buildpack"
     for folder in ["bin", "lib", "conf"]:
         shutil.copytree(paths.ROOT / folder, buildpack / folder)
-    # As Tailscale has more than one of both.
+    # Tailscale has several of both, too.
     (buildpack / "lib/tailscale-roots").write_text(f"{old.public}\n{root.public}\n")
     script = buildpack / "lib/build/tailscale.sh"
     server = "TAILSCALE_RELEASES=https://pkgs.tailscale.com/stable"
@@ -294,7 +296,7 @@ def test_a_release_is_installed_because_tailscale_signed_it(signed):
 
 
 def replace_release(build, tmp_path):
-    """What somebody can do who has the server: another release, with its own checksum."""
+    """What an attacker who controls the server can do: another release, with its own checksum."""
     (tmp_path / "tailscaled").write_text("#!/bin/sh\necho evil\n")
     build.shelf.release("1.2.3", [tmp_path / "tailscale", tmp_path / "tailscaled"])
 
@@ -334,7 +336,7 @@ def test_an_old_release_and_a_mirror_may_have_none_and_that_is_said(signed, sett
 
 
 def test_TAILSCALE_BUILD_TS_SHA256(signed, tmp_path):
-    """A checksum from elsewhere needs neither a signature nor the server's checksum."""
+    """A checksum from another source needs neither a signature nor the server's checksum."""
     build, *_ = signed
     right = hashlib.sha256(build.shelf.files[RELEASE]).hexdigest()
     for name in ["/distsign.pub", f"{RELEASE}.sha256"]:
@@ -349,7 +351,7 @@ def test_TAILSCALE_BUILD_TS_SHA256(signed, tmp_path):
 
 
 def test_no_redirect_leads_from_https_to_http(tmp_path):
-    """The options that every download gets, by the scheme of its URL."""
+    """The options that every download uses, depending on the URL's scheme."""
     (tmp_path / "curl").write_text('#!/bin/sh\necho "$*"\nexit 1\n')
     (tmp_path / "curl").chmod(0o755)
     script = f'. {paths.ROOT}/lib/build/download.sh; fetch "$1" {tmp_path}/file; echo "$FETCH_ERROR"'
@@ -370,7 +372,7 @@ def test_a_release_without_tailscaled_is_named(build, tmp_path):
 
 @pytest.fixture
 def released(build, tmp_path):
-    """released(checksum): a buildpack that names an archive for this machine, and no config var that does."""
+    """released(checksum): a buildpack with an archive for this machine, and no config var for one."""
     build.buildpack = tmp_path / "released"
     build.buildpack.mkdir()
     for name in ["bin", "lib", "conf"]:
@@ -403,7 +405,7 @@ def test_a_release_with_another_checksum_is_not_installed(build, released):
 
 
 def test_a_release_that_cannot_be_had_is_built_from_source(build, released):
-    """There are no sources here: it gets as far as missing them."""
+    """There are no sources here: it gets as far as not finding them."""
     del build.shelf.files[released()]
     said = build.run().stderr
     assert "tailchain is built from source" in said and "are not complete" in said

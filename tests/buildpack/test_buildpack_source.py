@@ -17,7 +17,7 @@ from support.need import need
 
 OLD_CARGO = "#!/bin/sh\necho cargo 1.0.0\n"
 
-# Leaves a cargo as rustup does. That cargo "builds" commands that say where they were built, and for which place.
+# Installs a cargo, as rustup does. That cargo "builds" commands that print where they were built, and for which place.
 RUSTUP = f"""#!/bin/sh
 echo "rustup-init $*"
 mkdir -p "$CARGO_HOME/bin" "$RUSTUP_HOME"
@@ -88,7 +88,7 @@ SOURCES = {
 
 
 def built(build):
-    """What the stand-in for cargo wrote: its folder, and the two folders that it was told."""
+    """The output of the fake cargo: its directory, and the two directories that it was given."""
     command = build.app / "vendor/proxychains-ng/bin/tailchain"
     return subprocess.run([command], capture_output=True, text=True, check=True).stdout.split()
 
@@ -100,7 +100,7 @@ def test_without_a_rust_that_will_do_one_is_installed(build):
 
 
 def test_the_rust_that_is_installed_is_the_one_whose_lints_are_known(build):
-    """The newest may refuse to compile what the one before compiled."""
+    """The newest release may reject what the previous one compiled."""
     linted = re.search(r"^LINTED_RUST = (\S+)$", (paths.ROOT / "Makefile").read_text(), re.M)[1]
     assert re.search(rf"rustup-init .*--default-toolchain {re.escape(linted)}\.\d+$", build.ok(), re.M)
 
@@ -111,7 +111,7 @@ def in_cache(build):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_cache_keeps_what_was_built_and_nothing_else(build, repository, tmp_path, monkeypatch, fails):
-    """Rust is 700 MB, what cargo leaves 200 more. Those of earlier versions of this buildpack go."""
+    """Rust takes 700 MB, cargo's leftovers 200 more. Those of earlier versions of this buildpack are removed."""
     for folder in ["cargo", "rustup", "target", "repository", "new"]:
         (build.cache / "tailchain" / folder / "of before").mkdir(parents=True)
     scratch = tmp_path / "scratch"
@@ -178,7 +178,7 @@ def test_sources_that_do_not_compile_leave_the_app_as_it_was(build, repository):
 
 @pytest.mark.parametrize("changed", ["src/lib.rs", "conf/proxychains.conf"])
 def test_a_changed_source_is_built_anew(build, repository, changed):
-    """The command has the shipped config in it."""
+    """The command contains the shipped config."""
     build.set(TAILSCALE_BUILD_PROXYCHAINS_REPO=repository(SOURCES))
     build.ok()
     assert "building it" not in build.ok()
@@ -187,7 +187,7 @@ def test_a_changed_source_is_built_anew(build, repository, changed):
 
 
 def test_what_cargo_read_is_what_a_change_is_looked_for_in():
-    """cargo's own list of what the commands and the library were made of."""
+    """cargo's own list of the sources of the commands and the library."""
     script = f". {paths.ROOT}/lib/build/tailchain.sh; cd {paths.ROOT}; source_files | tr '\\0' '\\n'"
     known = subprocess.run([need("bash"), "-c", script], capture_output=True, text=True, check=True).stdout.split()
     for name in ["proxychains4", "tailchain", "libtailchain"]:

@@ -160,7 +160,7 @@ def test_explain_refuses_what_is_no_host(config):
 
 def test_doctor_finds_nothing_where_all_is_well(conf, proxy):
     said = tailchain("doctor", "-f", conf([proxy]), "sh").ok()
-    # Whether programs can be supervised is for the place to say.
+    # Whether programs can be supervised depends on the machine.
     lines = [line for line in said.out.splitlines() if "supervisor:" not in line]
     assert len(lines) == 4 and all(line.startswith("ok ") for line in lines), said.out
     assert proxy.targets == []
@@ -192,7 +192,7 @@ def test_doctor_says_why_a_program_cannot_take_the_library(conf, proxy):
 
 
 class EmbeddedProxy:
-    """`tailchain proxy` on a port of its own, with its log."""
+    """`tailchain proxy` on its own port, with its log."""
 
     def __init__(self, *words):
         command = [str(paths.COMMAND), "proxy", "--log", *words]
@@ -220,7 +220,7 @@ def test_the_embedded_proxy_leads_a_name_to_its_address(conf, echo):
 
 
 def test_the_embedded_proxy_ends_with_its_parent():
-    """Its stdout, which nobody else holds, comes to its end when it is gone."""
+    """Its stdout, which no other process has open, reaches end of file when it exits."""
     start = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=1); sys.stdin.read()"
     command = [sys.executable, "-c", start, str(paths.COMMAND), "proxy", "--with-parent"]
     reader, writer = os.pipe()

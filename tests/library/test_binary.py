@@ -1,4 +1,4 @@
-"""The files that are shipped: what they export, what they need, how they are linked."""
+"""The shipped files: what they export, what they need, how they are linked."""
 
 import re
 from pathlib import Path
@@ -39,18 +39,18 @@ def test_the_library_exports_what_its_header_declares():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_defines_a_libc_symbol(name):
-    """A command that did would interpose itself."""
+    """A command that exported them would interpose itself."""
     assert elf.defined_symbols(paths.RELEASE / name) & (hook_table() | elf.defined_symbols(libc())) == set()
 
 
 def libc():
-    """The libc that this very Python is linked with."""
+    """The libc that this Python is linked with."""
     maps = Path("/proc/self/maps").read_text()
     return re.search(r"(/\S*/libc\.so\.6|/\S*/libc-\S*\.so)", maps).group(1)
 
 
 def test_the_library_needs_nothing_newer_than_glibc_2_17():
-    """It is loaded into the programs of others, in images of any age; by any build, not only by that of a release."""
+    """It is loaded into others' programs, in images of any age; this holds for every build, not only for a release."""
     assert max(elf.glibc_versions(paths.LIBRARY)) <= (2, 17)
 
 
@@ -60,7 +60,7 @@ def test_the_commands_need_nothing_newer_than_glibc_2_34(name):
 
 
 def test_the_library_needs_libc_and_little_else():
-    """Every further library is loaded and relocated at each exec of each program."""
+    """Every additional library is loaded and relocated at each exec of each program."""
     assert set(elf.needed_libraries(paths.LIBRARY)) <= {"libc.so.6", "ld-linux-x86-64.so.2"}
 
 
@@ -78,13 +78,13 @@ def test_no_segment_is_writable_and_executable(file):
 
 @shipped
 def test_relocations_are_read_only_after_start(file):
-    """Full RELRO: GNU_RELRO, and everything bound at start."""
+    """Full RELRO: GNU_RELRO, and everything bound at load time."""
     assert "GNU_RELRO" in [kind for kind, _ in elf.segments(file)]
     assert re.search(r"BIND_NOW|FLAGS.*\bNOW\b", elf.dynamic_section(file))
 
 
 def test_dlclose_does_not_unmap_the_library():
-    """The handlers around fork stay registered, and a helper's thread may be running."""
+    """The fork handlers stay registered, and a helper thread may be running."""
     assert re.search(r"FLAGS_1.*\bNODELETE\b", elf.dynamic_section(paths.LIBRARY))
 
 

@@ -1,4 +1,4 @@
-"""What `make packages` made. These tests run by `make test-packages` alone, see pytest.ini."""
+"""The result of `make packages`. Only `make test-packages` runs these tests, see pytest.ini."""
 
 import platform
 
@@ -12,7 +12,7 @@ MACHINE = platform.machine()
 
 @pytest.fixture(scope="session")
 def package():
-    """package(pattern): the one file of the release that fits, for this machine."""
+    """package(pattern): the one file of the release that matches, for this machine."""
 
     def find(pattern):
         found = sorted((paths.TARGET / "packages").glob(pattern))

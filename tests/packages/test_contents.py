@@ -1,4 +1,4 @@
-"""What is in the packages, and what the tools that know such packages say of them."""
+"""The content of the packages, and what the tools for such packages report."""
 
 import platform
 import subprocess
@@ -56,7 +56,7 @@ def test_lintian_finds_nothing(package):
     assert (result.returncode, result.stdout) == (0, "")
 
 
-# The maintainer of a release gives an address by MAINTAINER=.
+# A release's maintainer sets MAINTAINER= to an address.
 NO_ADDRESS = "bogus-mail-host,bogus-mail-host-in-debian-changelog"
 
 

@@ -1,4 +1,4 @@
-"""Installed as a new user of a release would, used for a moment, and removed."""
+"""Installed as a new user of a release would do it, used for a moment, and removed."""
 
 import platform
 
@@ -8,7 +8,7 @@ from support.roots import UBUNTU
 
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
 
-# The oldest that still get updates, to the newest. Heroku's stacks are Ubuntu's jammy and noble.
+# From the oldest release that still gets updates to the newest. Heroku's stacks are Ubuntu's jammy and noble.
 releases = pytest.mark.parametrize("release", ["bullseye", "bookworm", "testing", *UBUNTU])
 
 COMPLETE = """
@@ -70,7 +70,7 @@ def test_the_wheel(release, make_root, package, proxy, web_port):
 
 
 def first_use(root, proxy, web_port, path=None, manual=None):
-    """What the README tells a new user to type."""
+    """The README's commands for a new user."""
     environment = {**({"PATH": path} if path else {}), **({"MANPATH": manual} if manual else {})}
     there = len(proxy.targets)
     root.run(f"proxychains4 -x socks5://127.0.0.1:{proxy.port} curl -fsS http://127.0.0.1:{web_port}/", **environment)

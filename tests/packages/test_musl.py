@@ -17,7 +17,7 @@ LIBRARY = INSTALLED / "lib/musl/libtailchain.so"
 LOADER = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
 CLIENT = paths.TARGET / f"musl/{platform.machine()}-unknown-linux-musl/release/examples/tokio_echo"
 
-# What the C runtime's own objects ask for where it is there.
+# Symbols that the C runtime's own objects use if they exist.
 OPTIONAL = {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__", "__cxa_finalize"}
 
 
@@ -29,7 +29,7 @@ def built():
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
-    """A program of each libc: echoes through one connection, by name or address, and runs the rest of its words."""
+    """A program of each libc: echoes over one connection, by name or address, and executes its remaining words."""
     directory = tmp_path_factory.mktemp("programs")
     source = directory / "client.c"
     source.write_text(CLIENT_SOURCE)
@@ -78,12 +78,12 @@ def launch(conf, *words, options=(), launcher=LAUNCHER):
 
 
 def test_it_needs_musl_alone():
-    """No libgcc_s, and nothing of glibc: musl takes libc.so for itself."""
+    """No libgcc_s, and nothing of glibc: musl handles libc.so itself."""
     assert elf.needed_libraries(LIBRARY) == ["libc.so"]
 
 
 def test_musl_has_everything_that_it_needs():
-    """It was not linked with musl (build.rs): what is missing would end each program."""
+    """It was not linked with musl (build.rs): an undefined symbol would end each program."""
     listed = subprocess.run([need("nm"), "-D", "--undefined-only", LIBRARY], check=True, capture_output=True, text=True)
     wanted = {line.split()[-1] for line in listed.stdout.splitlines()}
     assert wanted - elf.defined_symbols(LOADER) <= OPTIONAL
@@ -92,7 +92,7 @@ def test_musl_has_everything_that_it_needs():
 def test_it_exports_hooks_for_what_musl_has():
     exported = {name for name in elf.defined_symbols(LIBRARY) if not name.startswith("tailchain_")}
     assert {"connect", "getaddrinfo", "gethostbyname_r", "res_query", "dlsym"} <= exported
-    # A musl of the future may have it.
+    # A future musl may have it.
     assert exported - elf.defined_symbols(LOADER) == {"close_range"}
 
 
@@ -107,7 +107,7 @@ def test_the_launcher_preloads_the_library_of_the_programs_libc(libc, programs, 
 
 @pytest.mark.parametrize("order", [("glibc", "musl", "glibc"), ("musl", "glibc", "musl")])
 def test_a_program_of_one_libc_starts_one_of_the_other(order, programs, conf, proxy, echo):
-    """Each loader would end a program that it is to preload the other's library into."""
+    """Each loader would exit if it had to preload the other libc's library."""
     words = [str(word) for libc in order for word in (programs[libc], "127.0.0.1", echo.port)]
     result = launch(conf([proxy]), *words)
     assert (result.returncode, result.stdout.count("echo ")) == (0, 3)
@@ -116,7 +116,7 @@ def test_a_program_of_one_libc_starts_one_of_the_other(order, programs, conf, pr
 
 
 def test_a_library_that_is_not_there_is_said_by_the_launcher(programs, conf, proxy, tmp_path):
-    """The loader's own message is of symbols."""
+    """The loader's own message is about symbols."""
     (tmp_path / "bin").mkdir()
     for name, file in [("bin/proxychains4", LAUNCHER), ("bin/libtailchain.so", INSTALLED / "lib/libtailchain.so")]:
         (tmp_path / name).write_bytes(file.read_bytes())
@@ -131,7 +131,7 @@ def test_a_library_that_is_not_there_is_said_by_the_launcher(programs, conf, pro
     "name", ["db.example", "a-name-that-is-longer-than-any-address-could-be.in-every-form.example"]
 )
 def test_a_name_goes_to_the_proxy_and_is_the_canonical_name(name, programs, conf, make_proxy, echo):
-    """musl has the name behind the list, in memory that is freed with it."""
+    """musl puts the name after the list, in memory that is freed with it."""
     proxy = make_proxy(names={name: ("127.0.0.1", echo.port)})
     result = launch(conf([proxy], "proxy_dns"), programs["musl"], name, echo.port)
     assert result.stdout == f"echo {name}\n"

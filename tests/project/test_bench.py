@@ -1,5 +1,5 @@
-"""The benchmark itself: each group of rows yields figures, and what is made of them is right. How large the figures
-are depends on the machine, and is not asked here."""
+"""The benchmark itself: each group of rows yields figures, and they are processed correctly. Their values depend on the
+machine and are not checked here."""
 
 import json
 import math
@@ -47,7 +47,7 @@ def test_a_group_yields_figures(group, tmp_path):
     for row in rows:
         for name, cell in row["cells"].items():
             assert bool(cell["values"]) != bool(cell["reason"]), (row["title"], name)
-            # What one program takes more than another may be less than nothing where the machine is busy.
+            # The difference between two programs may be negative on a busy machine.
             least = -math.inf if "beyond that of" in row["title"] else 0
             assert all(math.isfinite(value) and value >= least for value in cell["values"]), (row["title"], name)
         own = row["cells"][TAILCHAIN]

@@ -1,4 +1,4 @@
-"""The tests' own ground: a missing tool is a skip with its reason, and a failure where nothing may be skipped."""
+"""The test harness: a missing tool is a skip with its reason, and a failure where nothing may be skipped."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The commands of a maintainer who publishes a version: packaging/release, packaging/archives."""
+"""The maintainer's commands to publish a version: packaging/release, packaging/archives."""
 
 import os
 import re
@@ -17,7 +17,7 @@ CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- Something.\n"
 
 @pytest.fixture
 def repository(tmp_path):
-    """A repository that has what a release touches."""
+    """A repository with the files that a release changes."""
     for name in [*TOUCHED, "packaging/release", "packaging/archives"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(paths.ROOT / name, tmp_path / name)

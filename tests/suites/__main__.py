@@ -14,9 +14,9 @@ from support import paths
 from . import aiohttp, asyncpg, compare, cpython, execute, expected, gevent, node, redis_py
 
 SUITES = {"cpython": cpython, "node": node, "gevent": gevent, "aiohttp": aiohttp, "asyncpg": asyncpg, "redis": redis_py}
-# A test that differs is run again alone, bare and proxied.
+# A test that differs is repeated alone, bare and proxied.
 TRIES = 3
-# How many passing tests bare, of those listed, show that a suite did run.
+# How many of the listed tests must pass bare to show that a suite did run.
 ENOUGH = 0.9
 
 
@@ -31,7 +31,7 @@ def arguments(words=None):
 
 
 def both_ways(unit, listed, base):
-    """(test id -> Test, how many connections the proxy was asked for)"""
+    """(test id -> Test, number of connections through the proxy)"""
     bare, proxied = _pair(unit, base, ())
     tests = compare.first(bare.results, proxied.results)
     for _ in range(TRIES):
@@ -52,7 +52,7 @@ def _pair(unit, base, wanted):
 
 
 def run(suite, listed, options, base):
-    """Runs a suite; its tests as they are shown -> Test."""
+    """Runs a suite; returns a dict from its tests' displayed names to Test."""
     units = [unit for unit in SUITES[suite].units(options.short) if not options.unit or unit.name in options.unit]
     tests = {}
 
@@ -69,7 +69,7 @@ def run(suite, listed, options, base):
 
 
 def keep(file, suite, tests):
-    """All that was not the same, with what the tests said, is written to a file after each unit."""
+    """After each unit, all differences are written to a file, with the tests' output."""
     results = json.loads(file.read_text()) if file.exists() else {}
     results[suite] = {test: {**vars(seen), "verdict": seen.verdict} for test, seen in tests.items() if notable(seen)}
     file.write_text(json.dumps(results, indent=1))

@@ -1,4 +1,4 @@
-"""asyncpg's tests, from its sdist. They start their own PostgreSQL, and reach it by TCP instead of a unix socket."""
+"""asyncpg's tests, from its sdist. They start their own PostgreSQL, and connect over TCP instead of a unix socket."""
 
 from pathlib import Path
 

@@ -1,15 +1,15 @@
-"""What a test does bare, and what it does proxied. Pure: outcomes in, verdicts out."""
+"""The results of a test bare and proxied. Pure: outcomes in, verdicts out."""
 
 from dataclasses import dataclass, field
 
 ABSENT = "absent"
-# How a test failed is not compared: a hang on one side is a failure all the same.
+# How a test failed is not compared: a hang on one side is also a failure.
 SAME = {"hung": "failed", "died": "failed"}
 
 
 @dataclass
 class Test:
-    """Its outcomes, of the first run and of the ones after it."""
+    """Its outcomes, of the first run and of the repetitions."""
 
     bare: list = field(default_factory=list)
     proxied: list = field(default_factory=list)
@@ -23,14 +23,14 @@ class Test:
         self.text = worse[1] if worse else ""
 
     def is_settled(self, listed):
-        """Whether it need not be run again: it is as listed ("always", "sometimes" or None), or it is flaky."""
+        """Whether it needs no repetition: it is as listed ("always", "sometimes" or None), or it is flaky."""
         if listed == "sometimes":
             return True
         return self.verdict != ("same" if listed else "different")
 
     @property
     def verdict(self):
-        """same, different, or flaky: not always the same bare, or proxied sometimes as bare."""
+        """same, different, or flaky: bare results vary, or a proxied result equals the bare one."""
         bare, proxied = set(self.bare), set(self.proxied)
         if len(bare) > 1:
             return "flaky bare"

@@ -21,10 +21,10 @@ test_base_events test_buffered_proto test_events test_runners test_selector_even
 test_sock_lowlevel test_ssl test_sslproto test_streams test_subprocess test_timeouts test_transports test_unix_events
 """)
 
-# They ask for the resource "network", and loopback is enough for most of their tests.
+# They require the resource "network", and loopback suffices for most of their tests.
 LOCAL_NETWORK = ["test_socketserver", "test_timeout"]
 
-# Half a minute, for `make test`: what connects most, and waits least.
+# Half a minute, for `make test`: the tests that connect most and wait least.
 SHORT = names("""
 test_epoll test_asyncore test_poplib test_telnetlib test_httplib test_smtplib test_urllib2_localnet test_wsgiref
 test_asyncio.test_sock_lowlevel test_asyncio.test_server test_asyncio.test_streams
@@ -34,7 +34,7 @@ BasicTCPTest NonBlockingTCPTests TCPCloserTest FileObjectClassTestCase SmallBuff
 NetworkConnectionNoServer SendmsgTCPTest RecvMsgTCPTest RecvIntoTCPTest BufferIOTest TestExceptions InheritanceTest
 """)
 
-# The distribution's, for which expected.toml is written.
+# The distribution's, to which expected.toml applies.
 PYTHON = "/usr/bin/python3"
 
 

@@ -1,4 +1,4 @@
-"""Runs a unit one way, and gives the outcome of each of its tests."""
+"""Runs a unit in one way, and returns the outcome of each of its tests."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from support.run import clean_environment
 from . import ground
 
 TESTS = paths.ROOT / "tests"
-# How often a unit is started again that a test ended or made hang.
+# How often a unit is restarted after a test ended its process or hung.
 RESTARTS = 25
 
 
@@ -25,7 +25,7 @@ RESTARTS = 25
 class Run:
     # test id -> (outcome, text): passed, skipped, failed, hung (without a result in time), died
     results: dict
-    # How many connections the proxy was asked for.
+    # Number of connections through the proxy.
     connections: int
 
 
@@ -53,7 +53,7 @@ def _lines(results):
 
 
 def _close(results, lines, outcome, log):
-    """The outcome of a test that ended its process, or was ended."""
+    """The outcome of a test that ended its process, or was killed with it."""
     ended = {line["id"] for line in lines if "outcome" in line}
     with open(results, "a") as file:
         for test in {line["id"] for line in lines} - ended:
@@ -62,7 +62,7 @@ def _close(results, lines, outcome, log):
 
 
 def _start(unit, way, folder, results, selection, log):
-    """One process, to its end. Whether it hung, and how many connections the proxy was asked for."""
+    """Runs one process to its end. Returns whether it hung, and the number of connections through the proxy."""
     with tempfile.TemporaryDirectory(prefix="", dir=folder) as place:
         place = Path(place)
         (place / "work").mkdir()

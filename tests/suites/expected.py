@@ -1,4 +1,4 @@
-"""expected.toml: the differences that are known, and why each is one."""
+"""expected.toml: the known differences, and the reason for each."""
 
 from pathlib import Path
 
@@ -26,6 +26,6 @@ def differences(suite, text=None):
 
 
 def passes(suite, text=None):
-    """How many tests pass bare and proxied."""
+    """How many tests pass, bare and proxied."""
     counts = load(text).get(suite, {}).get("passes", {})
     return counts.get("bare", 0), counts.get("proxied", 0)

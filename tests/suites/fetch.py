@@ -1,4 +1,4 @@
-"""Brings other projects' sources into target/suites, by package registries. Nothing of them is committed."""
+"""Downloads other projects' sources into target/suites, from package registries. None of them is committed."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def once(name, fill):
-    """The folder `name`, filled by fill(folder) if that was not done before."""
+    """The directory `name`; fill(directory) is called the first time."""
     folder = FOLDER / name
     if not folder.exists():
         unfinished = folder.with_name(f"{name}.unfinished")
@@ -49,7 +49,7 @@ def pinned(package):
 
 
 def sdist(package, *parts):
-    """Those files and folders of a package's source distribution, alone: the package itself is the installed one."""
+    """Only these files and directories of a package's source distribution: the package itself is the installed one."""
     requirement = pinned(package)
 
     def fill(folder):
@@ -69,7 +69,7 @@ def npm(package, version):
 
 
 def debian_source(package, version, upstream, *parts):
-    """Of the upstream part of a Debian source package. The settings of the machine's apt stay as they are."""
+    """From the upstream part of a Debian source package. The settings of the machine's apt are not changed."""
 
     def fill(folder):
         apt = ["apt-get", *_source_settings(folder)]
@@ -108,7 +108,7 @@ def _as_source(entry):
 
 
 def unpack(archive, folder, parts):
-    """`parts` of the archive's one top folder."""
+    """`parts` of the archive's one top directory."""
     with tarfile.open(archive) as files:
         for member in files:
             member.name = member.name.partition("/")[2]

@@ -23,7 +23,7 @@ GREEN = names("""
 test_asyncore test_ftplib test_httplib test_select test_selectors test_smtpd test_socket test_ssl test_wsgiref
 """)
 
-# Without this gevent's tests try names of the internet.
+# Without this gevent's tests would look up names of the internet.
 ENVIRONMENT = {"GEVENTTEST_USE_RESOURCES": "none", "GEVENT_RESOLVER": "thread"}
 
 

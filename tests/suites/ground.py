@@ -23,7 +23,7 @@ from .unit import LAUNCHER
 
 
 def namespaces():
-    """The words that make them. All that a test leaves running ends with the first process in them."""
+    """The command that creates them. All processes that a test leaves behind end with their first process."""
     user = ["--map-current-user"]
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -31,7 +31,7 @@ def namespaces():
     return ["unshare", "--user", *user, "--keep-caps", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
 
 
-# The words that take the rights away which were needed to make the network.
+# The command that drops the privileges which were needed to create the network.
 WITHOUT_RIGHTS = ["setpriv", "--ambient-caps=-all", "--inh-caps=-all"]
 
 HOSTS = "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback\n"
@@ -45,12 +45,12 @@ def prepare(folder):
     bind_mount(folder / "resolv.conf", "/etc/resolv.conf")
 
 
-# Servers of a suite; in its words, {NAME} is the port of one.
+# Servers of a suite; in its command, {NAME} is replaced by a port.
 SERVICES = {"redis": daemons.redis}
 
 
 def launcher(folder, stack):
-    """Everything is proxied: the config excepts no address, and names go to the proxy."""
+    """Everything is proxied: the config excludes no address, and names go to the proxy."""
     proxy = stack.enter_context(embedded_proxy(folder))
     config = folder / "proxychains.conf"
     config.write_text(config_text([proxy], "proxy_dns"))
@@ -58,13 +58,13 @@ def launcher(folder, stack):
 
 
 def connections(folder):
-    """How many the proxy was asked for."""
+    """The number of requests to the proxy."""
     log = folder / "embedded-proxy.log"
     return log.read_text(errors="replace").count("CONNECT ") if log.exists() else 0
 
 
 def end_with_parent():
-    """stdin is a pipe that nobody writes to; it ends with the runner, however that ends."""
+    """stdin is a pipe to which nothing is written; it reaches end of file when the runner ends, in whatever way."""
 
     def wait():
         os.read(0, 1)
@@ -74,7 +74,7 @@ def end_with_parent():
 
 
 def status(process):
-    """Its exit status. Meanwhile this is process 1, and whose child an orphan becomes."""
+    """Returns its exit status. Meanwhile this is process 1, and reaps orphans."""
     while True:
         ended, code = os.wait()
         if ended == process.pid:

@@ -1,5 +1,5 @@
-"""Node's own tests of net, http, https, http2, tls, dns, cluster and dgram: the sources of Debian's package, run by
-the node of that version, which the npm registry has."""
+"""Node's own tests of net, http, https, http2, tls, dns, cluster and dgram: the sources of Debian's package, run by the
+node of that version from the npm registry."""
 
 import platform
 import sys
@@ -12,7 +12,7 @@ AGENT = Path(__file__).with_name("agents") / "run_files.py"
 UPSTREAM, PACKAGED = "18.20.4", "18.20.4+dfsg-1~deb12u2"
 GROUPS = ["net", "http", "https", "http2", "tls", "dns", "cluster", "dgram"]
 MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
-# How many files are one unit.
+# The number of files in a unit.
 BATCH = 40
 
 
@@ -45,7 +45,7 @@ def _unit(name, files):
     def words(results, wanted):
         names = results.with_name("files")
         names.write_text("".join(f"{file}\n" for file in files))
-        # Where they write: not beside their sources, which other runs use at the same time.
+        # Where they write: not beside their sources, which concurrent runs use.
         place = ["env", f"NODE_TEST_DIR={results.parent}"]
         return [sys.executable, AGENT, results, wanted, names, "--", *place, LAUNCHER, _node()]
 

@@ -4,7 +4,7 @@ from . import fetch as get
 from .unit import names
 from .with_pytest import unit
 
-# What is left out needs a cluster, sentinels or modules of Redis.
+# The others need a cluster, sentinels or modules of Redis.
 FILES = names("""
 test_cache test_commands test_connect test_connection test_connection_pool test_credentials test_encoding test_function
 test_helpers test_lock test_max_connections_error test_monitor test_multiprocessing test_pipeline test_pubsub test_retry

@@ -1,4 +1,4 @@
-"""What a suite consists of: units, each of which is run once bare and once through the launcher."""
+"""A suite consists of units, each of which is run once bare and once through the launcher."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def names(text):
-    """Words, many to a line."""
+    """Words, several per line."""
     return text.split()
 
 
@@ -19,12 +19,12 @@ class Unit:
     """One process, as a rule one test module."""
 
     suite: str
-    # Several may have the same: parts of one.
+    # Several may have the same name: parts of one.
     name: str
     # (file for the results, file with the wanted test ids) -> the words of a command line, LAUNCHER among them.
     # The command adds its results to the first file and leaves out every test that has one there.
     words: Callable[[Path, Path], list]
-    # What all its test ids begin with, and is not shown.
+    # The common prefix of its test ids, which is not displayed.
     prefix: str = ""
     folder: Path | None = None
     environment: dict = field(default_factory=dict)

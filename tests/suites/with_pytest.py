@@ -1,4 +1,4 @@
-"""Units of suites that pytest runs: a test file each."""
+"""Units of suites that use pytest: one test file each."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ AGENTS = Path(__file__).with_name("agents")
 
 
 def unit(suite, folder, file, options=(), environment=None, services=()):
-    """`file` is relative to `folder`, which holds the tests and nothing of the package itself."""
-    # No configuration of the project: it asks for coverage, parallel runs and the like.
+    """`file` is relative to `folder`, which has the tests and no part of the package itself."""
+    # Without the project's configuration, which requires coverage, parallel runs and the like.
     always = ["-q", "-p", "pytest_results", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--timeout=60"]
 
     def words(results, wanted):

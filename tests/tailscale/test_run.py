@@ -15,7 +15,7 @@ from support.need import need
 from support.processes import APP, children, is_alive, wait_for
 from support.run import finish, run_under, start
 
-# Reads a line of a server that only the proxy knows by this name.
+# Exchanges a line with a server that only the proxy knows by this name.
 CLIENT = """
 import socket, sys
 with socket.create_connection(("db.tail.test", int(sys.argv[1])), timeout=60) as client:
@@ -151,7 +151,7 @@ def test_the_settings_of_tailscales_container_mean_the_same_here(tailscale, envi
     result = run(environment(**variables), "true").ok()
     [up], [daemon] = tailscale.details("up"), tailscale.details("started")
     assert {"--hostname=contained", "--accept-dns=false", "--advertise-routes=10.0.0.0/24"} <= set(up["arguments"])
-    # Behind ours, so that they have the last word.
+    # After ours, so that they take precedence.
     assert up["arguments"][-2:] == ["--ssh", "--accept-routes=false"]
     assert {
         f"--statedir={tmp_path}/state",
@@ -191,7 +191,7 @@ def test_the_exit_node_is_set_once_its_name_can_be_known(tailscale, environment)
 
 
 def test_without_the_exit_node_that_was_asked_for_nothing_is_started(tailscale, environment):
-    """The app would leave by another address."""
+    """The app would use another source address."""
     tailscale.mood(exit_node_after=1000)
     result = run(environment(TAILSCALE_EXIT_NODE="fra-1", TAILSCALE_TIMEOUT="2s"), "echo", "started")
     assert result.code == 1 and "started" not in result.out
@@ -267,7 +267,7 @@ SECRETS = ["TAILSCALE_AUTH_KEY", "TS_AUTHKEY", "TS_AUTH_KEY", "TAILSCALE_CLIENT_
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_the_command_sees_that_there_is_a_key_and_not_the_key(environment, name):
-    """Django's settings of the buildpack's readme ask whether there is one."""
+    """The Django settings in docs/heroku.md check whether there is one."""
     variables = {"TAILSCALE_AUTH_KEY": None, name: "tskey-client-s3cret", "TAILSCALE_ADVERTISE_TAGS": "tag:web"}
     assert run(environment(**variables), "printenv", name).ok().out == "hidden-by-tailchain\n"
     unset = [other for other in SECRETS if other != name]
@@ -277,7 +277,7 @@ def test_the_command_sees_that_there_is_a_key_and_not_the_key(environment, name)
 
 
 def test_a_key_can_be_in_a_file(tailscale, environment, tmp_path):
-    """As in a secret that an orchestrator mounts. Its path is no secret."""
+    """As for a secret that an orchestrator mounts. Its path is no secret."""
     (tmp_path / "key").write_text("tskey-of-the-file\n")
     named = f"file:{tmp_path}/key"
     result = run(environment(TAILSCALE_AUTH_KEY=None, TS_AUTHKEY=named), "printenv", "TS_AUTHKEY").ok()
@@ -310,7 +310,7 @@ def test_nothing_is_left_in_the_temporary_folder(tailscale, environment):
     ],
 )
 def test_a_key_that_is_refused_ends_it_at_once(tailscale, environment, up, reason):
-    """Without a time limit it could only hang."""
+    """Without a time limit it would hang."""
     tailscale.mood(up)
     result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
     assert result.code == 1 and reason in result.err
@@ -320,7 +320,7 @@ def test_a_key_that_is_refused_ends_it_at_once(tailscale, environment, up, reaso
 
 @pytest.mark.parametrize("said", ["invalid key: API key does not exist", "invalid key: API key kAbC not valid"])
 def test_a_key_that_has_expired_ends_it_at_once(tailscale, environment, said):
-    """What Tailscale's control server says of a key that has expired, was revoked or used up."""
+    """The messages of Tailscale's control server about a key that has expired, was revoked or used up."""
     tailscale.mood("refuse", said=said)
     result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
     assert result.code == 1 and f"cannot log in: backend error: {said}" in result.err
@@ -328,7 +328,7 @@ def test_a_key_that_has_expired_ends_it_at_once(tailscale, environment, said):
 
 
 def test_a_refusal_that_tailscale_up_keeps_to_itself_ends_it_too(tailscale, environment):
-    """Where the control server refuses by an HTTP status, tailscaled tries for ever."""
+    """If the control server refuses with an HTTP status, tailscaled retries forever."""
     error = "register request: http 401: AuthKey expired"
     tailscale.mood("hang", health=[f"You are logged out. The last login error was: {error}"])
     result = run(environment(TAILSCALE_TIMEOUT="0s"), "echo", "started")
@@ -382,7 +382,7 @@ def test_nobody_takes_the_port_of_a_tailscaled_that_died(tailscale, environment)
     os.kill(tailscale.pids()[0], signal.SIGKILL)
     wait_for(lambda: not is_alive(tailscale.pids()[0]), process)
     refused = 0
-    # A second later, when the next one is to bind it, it is free for a moment.
+    # A second later, when the next one is about to bind it, it is free for a moment.
     while tailscale.events().count("started") == 1:
         try:
             socket.create_server(("127.0.0.2", tailscale.port)).close()
@@ -396,7 +396,7 @@ def test_nobody_takes_the_port_of_a_tailscaled_that_died(tailscale, environment)
 
 
 def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment):
-    """The fake tailscaled does not listen; another process does, as soon as the port can be had."""
+    """The fake tailscaled does not listen; another process does, as soon as the port is free."""
     tailscale.mood(deaf=True)
     process = start(
         paths.COMMAND, ["run", "--", "echo", "started"], via="bare", env=environment(TAILSCALE_TIMEOUT="10s")
@@ -419,7 +419,7 @@ def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment
     "host, warned", [(None, False), ("127.0.0.3", False), ("127.0.0.1", True), ("localhost", True)]
 )
 def test_a_proxy_that_peers_can_use_is_warned_about(tailscale, environment, echo, host, warned):
-    """tailscaled gives 127.0.0.1 what they send to the node. A config that says so is right wherever it listens."""
+    """tailscaled forwards peers' connections to 127.0.0.1. A config with that address is valid wherever it listens."""
     result = run(environment(TAILSCALE_SOCKS5_HOST=host), sys.executable, "-c", CLIENT, str(echo.port)).ok()
     assert result.out == "through the tailnet\n"
     assert ("peers in the tailnet can use the SOCKS5 proxy" in result.err) == warned
@@ -468,8 +468,8 @@ def test_sigterm_ends_the_app_first_and_then_tailscaled(tailscale, environment):
 
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_sigterm_to_all_processes_reaches_the_app_once(tailscale, environment, ours_first):
-    """As Heroku does, and systemd; two would tell some programs to hurry. tailscaled is left to the app."""
-    # Longer than a SIGTERM that was sent to us alone is held back.
+    """As Heroku and systemd do; a second signal would make some programs hurry. tailscaled is left to the app."""
+    # Longer than a SIGTERM that was sent only to us is delayed.
     process = start_app(tailscale, environment(), code="7", seconds=2)
     others = [*tailscale.pids(), *children(process.pid)]
     for pid in [process.pid, *others] if ours_first else [*others, process.pid]:
@@ -479,7 +479,7 @@ def test_sigterm_to_all_processes_reaches_the_app_once(tailscale, environment, o
 
 
 def test_sigterm_to_us_alone_reaches_the_app_whoever_sent_it(tailscale, environment):
-    """On a dyno too, which a shell or a supervisor of the app's own may signal."""
+    """Also on a dyno, where a shell or a supervisor of the app may send signals."""
     process = start_app(tailscale, environment(DYNO="web.1"), seconds=0)
     process.send_signal(signal.SIGTERM)
     assert finish(process).code == 0
@@ -487,7 +487,7 @@ def test_sigterm_to_us_alone_reaches_the_app_whoever_sent_it(tailscale, environm
 
 
 def test_a_second_sigterm_is_passed_on_too(tailscale, environment):
-    """The app is to hurry."""
+    """The second signal tells the app to hurry."""
     process = start_app(tailscale, environment(), code="never")
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: tailscale.events("app-SIGTERM") == ["app-SIGTERM"], process)
@@ -541,7 +541,7 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, env
     assert tailscale.events("started", "up", "SIGINT") == ["started", "up", "started", "up", "SIGINT"]
 
 
-# -- a node that is out of the tailnet while the app runs
+# -- a node that leaves the tailnet while the app runs
 
 
 @pytest.mark.parametrize(
@@ -552,12 +552,12 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, env
     ],
 )
 def test_a_node_that_needs_a_login_logs_in_again(tailscale, environment, own, reason):
-    """On the tailscaled that runs, with the key and not the one that has ended."""
+    """On the running tailscaled, with the key, and without the one that has ended."""
     process = start_app(tailscale, environment())
     tailscale.mood(own=own)
     tailscale.state("NeedsLogin")
     wait_for(lambda: tailscale.events().count("up") == 2, process)
-    # The next look is taken after it is back.
+    # The next check is made after it is back.
     asked = len(tailscale.details("asked"))
     wait_for(lambda: len(tailscale.details("asked")) > asked, process)
     process.send_signal(signal.SIGTERM)
@@ -582,7 +582,7 @@ def test_a_login_that_fails_while_the_app_runs_is_tried_again(tailscale, environ
 
 
 def test_a_machine_that_the_control_server_has_forgotten_begins_anew(tailscale, environment):
-    """As an ephemeral one that was suspended for an hour. tailscaled says it in its log alone, and tries for ever."""
+    """As an ephemeral machine that was suspended for an hour. tailscaled only logs it, and retries forever."""
     process = start_app(tailscale, environment())
     tailscale.mood(log="2026/11/25 09:47:46 Received error: PollNetMap: initial fetch failed 404: node not found")
     wait_for(lambda: tailscale.events().count("up") == 2, process)
@@ -662,7 +662,7 @@ def test_tailscaled_does_not_outlive_a_killed_run(tailscale, environment):
     while tailscale.events("SIGINT") == [] and is_alive(tailscale.pids()[0]) and time.monotonic() < deadline:
         time.sleep(0.02)
     told = tailscale.events("SIGINT")
-    # The app goes on, as that of any launcher that is killed.
+    # The app continues, as with any launcher that is killed.
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
     assert told in [["SIGINT"], ["SIGINT"] * 2]

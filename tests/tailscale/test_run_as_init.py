@@ -1,4 +1,4 @@
-"""`tailchain run` as process 1 of a container: signals that have no handler do not reach it, and orphans are its."""
+"""`tailchain run` as process 1 of a container: signals without a handler do not reach it, and it adopts orphans."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from support.run import finish, start
 
 ENTER = ["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 
-# A child ends and leaves a child of its own behind, which ends as well. A zombie would stay in /proc.
+# A child ends and leaves a child of its own behind, which ends as well. A zombie would remain in /proc.
 ORPHAN = """
 import os, pathlib, sys, time
 reader, writer = os.pipe()
@@ -46,7 +46,7 @@ def container(tailscale, conf):
 
 
 def signal_init(process, number):
-    """From outside of the container, as its engine does."""
+    """From outside the container, as its engine does."""
     [init] = children(process.pid)
     os.kill(init, number)
 
@@ -59,7 +59,7 @@ def app(tailscale, container, code, **variables):
 
 @pytest.mark.parametrize("variables", [{}, {"DYNO": "web.1"}])
 def test_a_container_that_is_stopped_ends_the_app_and_then_tailscaled(tailscale, container, variables):
-    """The engine signals process 1 alone, also where it sets DYNO as Heroku does."""
+    """The engine signals only process 1, even if it sets DYNO as Heroku does."""
     process = app(tailscale, container, "7", **variables)
     signal_init(process, signal.SIGTERM)
     assert finish(process).code == 7
@@ -67,7 +67,7 @@ def test_a_container_that_is_stopped_ends_the_app_and_then_tailscaled(tailscale,
 
 
 def test_a_command_without_a_handler_ends_as_well(tailscale, container):
-    """As process 1 of its own it would not."""
+    """It would not, as process 1 itself."""
     process = container("sh", "-c", f"echo 'app-started {{}}' >>{tailscale.record}; exec sleep 3600")
     wait_for(lambda: "app-started" in tailscale.events(), process)
     signal_init(process, signal.SIGTERM)
@@ -105,7 +105,7 @@ READ_ONLY = """
 
 
 def test_a_container_where_tmp_cannot_be_written(tailscale, container, tmp_path):
-    """`docker run --read-only` has no other place than /dev/shm."""
+    """`docker run --read-only` leaves only /dev/shm writable."""
     options = ["sh", "-c", READ_ONLY, "sh", tmp_path]
     finish(container("sh", "-c", "! touch /tmp/x", options=options, TMPDIR=None)).ok()
     assert tailscale.events() == ["started", "up", "SIGINT"]

@@ -1,5 +1,5 @@
-"""The main job, on a real tailnet: two nodes of Tailscale's own tailscaled in userspace mode. The program under test is
-on `app` and its servers are on `db`, at addresses that nothing but the tailnet knows."""
+"""The main purpose, on a real tailnet: two nodes of Tailscale's own tailscaled in userspace mode. The program under
+test is on `app` and its servers are on `db`, at addresses that exist only in the tailnet."""
 
 import http.server
 import json
@@ -28,7 +28,7 @@ from support.server import Server
 from support.tailnet import DOMAIN, LOGGED_OUT, PATIENCE, binary
 from support.web import PAGE
 
-# How a program may call the other node.
+# The ways in which a program may address the other node.
 CALLED = {
     "short name": lambda db: "db",
     "full name": lambda db: db.dns_name,
@@ -45,7 +45,7 @@ def db(request, tailnet):
 
 @pytest.fixture
 def shipped(tailnet, tmp_path):
-    """shipped(*directives): the config that is shipped, for the ports of `app`."""
+    """shipped(*directives): the shipped config, with the ports of `app`."""
 
     def make(*directives, kind="socks5"):
         text = (paths.ROOT / "conf" / "proxychains.conf").read_text()
@@ -71,7 +71,7 @@ def python(code, *args, conf, **options):
     return run_under(sys.executable, ["-c", code, *args], conf=conf, **options)
 
 
-# -- every way to call the other node, through both of tailscaled's proxies
+# -- every way to address the other node, through both of tailscaled's proxies
 
 
 def test_curl(config, db, web_port):
@@ -120,7 +120,7 @@ def test_a_preloaded_program_needs_no_launcher(shipped, tailnet, web_port):
 
 
 def test_greeting_and_request_in_one_segment(shipped, web_port):
-    """tailscaled reads exactly: proxy_pipeline is for it."""
+    """tailscaled reads exactly the bytes it needs: proxy_pipeline is for it."""
     words = ["--silent", "--show-error", f"http://db:{web_port}/"]
     assert run_under(need("curl"), words, conf=shipped("proxy_pipeline")).ok().out == PAGE.decode()
 
@@ -158,7 +158,7 @@ def test_django_migrates_and_answers_on_uvicorn(shipped, site, folder):
 
     with served(uvicorn, conf, folder("django"), **site) as port:
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read()
-    # Add, change, delete and view, for each of the four models that Django brought.
+    # Add, change, delete and view, for each of Django's four own models.
     assert page == b"16"
 
 
@@ -169,7 +169,7 @@ def test_a_celery_worker_whose_broker_is_on_the_tailnet(shipped, tailnet, redis,
     assert result.out == f"{sum(number * number for number in range(10))}\nworker ended with 0\n"
 
 
-# -- what does not work, and how that looks
+# -- failures, and how they are reported
 
 
 def connect_error(host, port, conf):
@@ -201,7 +201,7 @@ def away(tailnet):
 
 
 def test_a_machine_that_does_not_answer_times_out(shipped, away):
-    """tailscaled dials for 5 s and then says no more than that it failed."""
+    """tailscaled dials for 5 s and then replies only that it failed."""
     assert connect_error(away, 80, shipped("proxy_retry 0")) == "ETIMEDOUT"
 
 

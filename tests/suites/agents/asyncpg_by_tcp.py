@@ -1,4 +1,4 @@
-"""A pytest plugin: asyncpg's tests reach the PostgreSQL that they start at 127.0.0.1, not at its unix socket."""
+"""A pytest plugin: asyncpg's tests connect to the PostgreSQL that they start at 127.0.0.1, not at its unix socket."""
 
 from asyncpg import cluster
 

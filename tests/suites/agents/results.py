@@ -1,4 +1,4 @@
-"""The file that results are written to, one JSON object a line, by the process that runs the tests.
+"""The file of results, one JSON object per line, which the process that runs the tests writes.
 
 A test that was started and has no outcome ended its process, or was ended with it.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 class Results:
     def __init__(self, path, wanted):
-        """`wanted` is a file with one test id a line; without lines all are wanted."""
+        """`wanted` is a file with one test id per line; if it is empty all are wanted."""
         self.path, self.pid = Path(path), os.getpid()
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         self.known = {json.loads(line)["id"] for line in lines}
@@ -29,7 +29,7 @@ class Results:
         self._write({"id": "", "outcome": "complete"})
 
     def _write(self, line):
-        # A child that a test forked has its own idea of how the test ended.
+        # A child forked by a test has its own result, which is not the test's.
         if os.getpid() == self.pid:
             with open(self.path, "a") as file:
                 file.write(json.dumps(line) + "\n")

@@ -1,4 +1,4 @@
-"""run_files.py RESULTS WANTED FILES -- WORDS…: each file of the list FILES is a test, a program that WORDS run."""
+"""run_files.py RESULTS WANTED FILES -- WORDS…: each file listed in FILES is a test, which the command WORDS runs."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from results import Results
 
-# Seconds for one test.
+# Timeout of one test, in seconds.
 LIMIT = 40
 
 

@@ -9,7 +9,7 @@ import unittest
 
 from results import Results
 
-# Seconds for one test; the process ends with the threads' stacks on stderr.
+# Timeout of one test, in seconds; then the process ends, with the threads' stacks on stderr.
 LIMIT = 90
 
 
@@ -28,14 +28,14 @@ class Recorder(unittest.TestResult):
     def stopTest(self, test):
         super().stopTest(test)
         if os.getpid() != self.results.pid:
-            os._exit(1)  # a forked child that fell out of its test
+            os._exit(1)  # a forked child that left its test
         faulthandler.cancel_dump_traceback_later()
         self.results.ended(test.id(), self.outcome, self.text)
         self.outcome = None
 
     def put(self, test, outcome, text):
         if self.outcome is None:
-            # The set-up of a class or a module, which are no tests.
+            # The set-up of a class or a module, which is not a test.
             self.results.ended(test.id(), outcome, text)
         elif self.outcome != "failed":
             self.outcome, self.text = outcome, text
@@ -77,7 +77,7 @@ def configure_cpython(*resources):
 
 
 def as_program(results, start):
-    """Run a module whose last line is `unittest.main()`, as `python -m` would: with these results instead."""
+    """Run a module whose last line is `unittest.main()`, as `python -m` would, but with this result class."""
     mains = []
 
     def main(*_, **__):
@@ -131,7 +131,7 @@ def run(path, wanted, what):
         results.ended(module, "failed", traceback.format_exc())
     results.complete()
     sys.stderr.flush()
-    # Threads that a test left behind would hold the process up.
+    # Threads that a test left behind would keep the process alive.
     os._exit(0)
 
 
