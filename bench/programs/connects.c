@@ -10,7 +10,7 @@ static void wait_for(int fd, short events)
     int ready;
     do
         ready = poll(&one, 1, 10000);
-    while (ready < 0 && errno == EINTR); /* dante tells of its answers by a signal */
+    while (ready < 0 && errno == EINTR); /* dante reports replies with a signal */
     if (ready != 1)
         give_up("poll");
 }

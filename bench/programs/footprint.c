@@ -1,6 +1,6 @@
-/* footprint [NAMES]: looks so many names up and connects to each, then prints how much memory this process has written to and nobody shares, then how much of files no other
-   process has mapped (it goes when a second process has the same library), both in KiB; then how many files are mapped
-   as code: the program, libc and the loader are three of them. */
+/* footprint [NAMES]: looks up this many names and connects to each, then prints this process's private dirty memory and its
+   private clean memory (which is shared once a second process has the same library), both in KiB; then how many files are
+   mapped as code: the program, libc and the loader are three of them. */
 #include "bench.h"
 #include <netdb.h>
 

@@ -252,6 +252,6 @@ def test_a_connection_that_takes_the_fd_of_a_socket_in_connect_is_left_alone(
     proxy = make_proxy(Mood(delay=1, reply=reply), **({"host": f"{tmp_path}/proxy.sock"} if family == "unix" else {}))
     config = conf([proxy], f"localnet 127.0.0.1:{other.port}/255.255.255.255")
     target = make_echo(host="127.0.0.2")
-    result = run_probe("number_reused", target.host, target.port, other.host, other.port, conf=config).ok()
+    result = run_probe("fd_reused", target.host, target.port, other.host, other.port, conf=config).ok()
     end = "connect 0" if reply is None else "connect ECONNREFUSED"
     assert result.out.splitlines() == [end, "has early", "works"]

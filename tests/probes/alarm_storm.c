@@ -1,7 +1,7 @@
 /* alarm_storm HOST PORT TIMES MICROSECONDS restart|plain: blocking connects, one after the other, while a SIGALRM comes
- * that often, whose handler is installed with or without SA_RESTART. A connect that is interrupted goes on by itself;
+ * that often, whose handler is installed with or without SA_RESTART. An interrupted connect continues in the background;
  * the program waits for its end as after a non-blocking one (connect(2), EINTR). Then the period is doubled, so that
- * the storm does not keep a slow machine from all work. */
+ * the storm does not keep a slow machine from making progress. */
 #include "probe.h"
 #include <poll.h>
 #include <signal.h>

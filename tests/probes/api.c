@@ -1,4 +1,4 @@
-/* What a loaded program can ask the library, found with dlsym: api HOST PORT CONNECT-HOST CONNECT-PORT [NAME]
+/* The library's C API, found with dlsym: api HOST PORT CONNECT-HOST CONNECT-PORT [NAME]
  * NAME is resolved first. */
 #include "probe.h"
 

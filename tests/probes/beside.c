@@ -1,8 +1,8 @@
 /* beside HOST PORT WHAT ROUNDS: what other threads and children of a process see of a socket, and what becomes of its
- * number, while one thread sleeps in a blocking connect to HOST PORT.
+ * fd, while one thread sleeps in a blocking connect to HOST PORT.
  *
  * observe: poll, getpeername, recv, send, TCP_INFO by another thread. fork: the same by a child. select: a thread that
- * asks select(2) for reading. reuse: in ROUNDS rounds another thread closes the number and has another socket there: prints
+ * waits for reading in select(2). reuse: in ROUNDS rounds another thread closes the fd and opens another socket there: prints
  * how often that was written to, or read from. */
 #include "probe.h"
 #include <poll.h>
@@ -96,7 +96,7 @@ static void reuse(int rounds)
         for (volatile int spin = 0; spin < i * 997 % 300000; spin++)
             ;
         close(fd);
-        /* A stranger's: a socket that has something to read. */
+        /* An unrelated socket that has data to read. */
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || send(pair[1], "0123456789", 10, 0) != 10)
             give_up("socketpair");

@@ -1,4 +1,4 @@
-/* clone_in_fork HOST PORT: a connect to HOST PORT fails, and nobody asks why. While one thread forks and is in its
+/* clone_in_fork HOST PORT: a connect to HOST PORT fails, and its error is not fetched. While one thread forks and is in its
  * fork handler, another makes a child by clone(2) without CLONE_VM, for which no handlers run. It closes the socket.
  * Prints how that child ended. */
 #include "probe.h"

@@ -1,9 +1,9 @@
-/* descriptors HOST PORT FAILING_PORT TIMES: prints whether so many connects that succeed, and so many that fail,
+/* descriptors HOST PORT FAILING_PORT TIMES: prints whether this many connects that succeed, and this many that fail,
  * leave the same file descriptors and threads as before. */
 #include "probe.h"
 #include <dirent.h>
 
-/* The names in a folder of /proc/self, sorted by the kernel, without the one of the folder itself. */
+/* The names in a directory of /proc/self, sorted by the kernel, without the directory's own fd. */
 static void list(const char *folder, char *text, size_t room)
 {
     DIR *open_folder = opendir(folder);

@@ -32,7 +32,7 @@ static void look(const char *where)
         int added = epoll_ctl(epolls[i], EPOLL_CTL_ADD, copy = dup(2), &event);
         printf(" epoll %d", added == 0 || errno == EEXIST || errno == EPERM ? close(copy) : -1);
     }
-    /* One number of the pending socket goes in the first handler. */
+    /* The first handler closes one fd of the pending socket. */
     printf(" spare %d\n", spare < 0 ? 0 : close(spare));
     spare = -1;
     fflush(stdout);

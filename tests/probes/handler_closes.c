@@ -1,5 +1,5 @@
 /* handler_closes HOST PORT restart|plain: a process of one thread sleeps in a blocking connect to HOST PORT. Its signal handler
- * closes the socket and opens another's file under that number. Prints how the connect ended, and whether that file was
+ * closes the socket and opens an unrelated file at that fd. Prints how the connect ended, and whether that file was
  * written to, read from or replaced. */
 #include "probe.h"
 #include <signal.h>

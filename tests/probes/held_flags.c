@@ -1,5 +1,5 @@
 /* held_flags HOST PORT: a non-blocking connect, with FIOCLEX at the worst moment: when the socket is about to be
- * put back under its number, and the old flag was read already. A supervisor (seccomp_unotify(2)) stops it there.
+ * put back at its fd, and the old flag has been read already. A supervisor (seccomp_unotify(2)) stops it there.
  * Prints the flag, which must be the program's. */
 #include "probe.h"
 #include <linux/filter.h>

@@ -1,7 +1,7 @@
 /* Built as a library, to be preloaded beside ours under helgrind: tells it what it cannot see.
  *
  * helgrind knows the locks of pthreads, by wrapping their functions. Ours is an atomic word and futex(2): to helgrind
- * that is nothing but memory that several threads use. So its two functions are wrapped here in the same way (see
+ * that is just memory that several threads use. So its two functions are wrapped here in the same way (see
  * "function wrapping" in valgrind's manual; Za stands for *, as rustc adds to a name). This gives more than silence:
  * what is touched without its lock is reported, and so is a wrong order of locks.
  *

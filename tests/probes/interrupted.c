@@ -31,7 +31,7 @@ int main(int count, char **words)
         printf("echo %d\n", echoes(fd, "after the signal"));
         return 0;
     }
-    /* As the kernel goes on by itself, so may we: the connect is made again until it stands. */
+    /* The kernel continues the connect, and so may the library: call it again until the connection is established. */
     for (int tries = 0; tries < 100; tries++) {
         result = connect(fd, &to.any, to.length);
         if (result == 0 || errno == EISCONN)

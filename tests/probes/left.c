@@ -1,4 +1,4 @@
-/* left HOST PORT TIMES jump|pending|cancel|exit|deferred FIRST_US STEP_US: a thread sleeps in connect and never comes back from
+/* left HOST PORT TIMES jump|pending|cancel|exit|deferred FIRST_US STEP_US: a thread sleeps in connect and never returns from
  * it: its signal handler jumps away (siglongjmp(3)), or it is cancelled (pthread_cancel(3)), or ends in its handler
  * (pthread_exit(3)), or it is cancelled before it calls connect. With pending its socket
  * does not block, and the handler jumps all the same. FIRST_US, and STEP_US more at each of 20 rounds, is

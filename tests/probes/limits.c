@@ -41,7 +41,7 @@ int main(int count, char **words)
     for (int i = 0; i < TIMES; i++) {
         limit.rlim_cur = (rlim_t)(LOWEST + i % 500);
         setrlimit(RLIMIT_NOFILE, &limit);
-        /* It is a raised one for an instant, or for as long as the other thread gets no processor. */
+        /* It is a raised one for an instant, or for as long as the other thread is not scheduled. */
         int looks = 0;
         do {
             usleep(200);

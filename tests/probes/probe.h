@@ -31,14 +31,14 @@ struct address {
     socklen_t length;
 };
 
-/* End the probe: it was called in a wrong way, or its own ground work failed. */
+/* End the probe: it was called with wrong arguments, or its set-up failed. */
 static inline void give_up(const char *what)
 {
     fprintf(stderr, "probe: %s: %s\n", what, strerror(errno));
     exit(2);
 }
 
-/* HOST is an IPv4 or IPv6 address in digits, or the path of a unix socket. */
+/* HOST is a numeric IPv4 or IPv6 address, or the path of a unix socket. */
 static inline struct address address_of(const char *host, const char *port)
 {
     struct address result = {0};
@@ -82,7 +82,7 @@ static inline int dial(const struct address *to)
     return -1;
 }
 
-/* 1 if an echo server gives back what it is sent, byte for byte. */
+/* 1 if an echo server returns what it is sent, byte for byte. */
 static inline int echoes(int fd, const char *text)
 {
     char back[256];

@@ -1,14 +1,14 @@
-/* sandbox NAME PORT RESTRICTION…: a program that has little: it resolves NAME, connects to it and talks, with a blocking
+/* sandbox NAME PORT RESTRICTION…: a program with few resources: it resolves NAME, connects to it and exchanges data, with a blocking
  * socket and then with a non-blocking one. Before that, each restriction is put on it:
  *
  *   deny CALL    the system call fails with EPERM (seccomp): clone, memfd_create, eventfd2…
- *   closed       no stdin, stdout and stderr; what is opened next gets their numbers
+ *   closed       no stdin, stdout and stderr; what is opened next gets their fds
  *   range        close_range(3, ~0)
  *   chroot PATH  its root is there
- *   files SPARE  so many descriptors can be opened beyond the one that this program needs itself
+ *   files SPARE  this many fds can be opened beyond the one that this program needs itself
  *
  * Exit status: the sum of 1 for a name without an address, 2 and 4 for a blocking and a non-blocking connection that
- * does not work, 8 for a descriptor of somebody else's at the end. */
+ * does not work, 8 for an fd of the library's at the end. */
 #include "probe.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

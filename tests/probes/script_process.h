@@ -45,7 +45,7 @@ static void op_end(void)
 
 static char *TRUE_COMMAND[] = {"true", NULL};
 
-/* vfork: the child closes and replaces the socket's number before it executes something, as shells do. */
+/* vfork: the child closes and replaces the socket's fd before it executes something, as shells do. */
 static void op_vfork(void)
 {
     pid_t pid = vfork();
@@ -152,7 +152,7 @@ static void op_forks(void)
 
 /* -- limits */
 
-/* limit nofile SPARE: so many numbers are left to open, for good. limit nproc: no further thread, for an ordinary user. */
+/* limit nofile SPARE: only this many more fds can be opened. limit nproc: no further thread, for an ordinary user. */
 static void op_limit(void)
 {
     struct rlimit limit;
@@ -171,7 +171,7 @@ static void op_limit(void)
     }
 }
 
-/* soft_limit NUMBER: the numbers from here on cannot be opened any more, but those that are open stay so. */
+/* soft_limit NUMBER: fds from this one on cannot be opened any more, but those that are open stay so. */
 static void op_soft_limit(void)
 {
     struct rlimit limit;
@@ -231,7 +231,7 @@ static void op_closefrom(void)
     say(0);
 }
 
-/* -- calls that a process of more than one thread is refused */
+/* -- calls that fail in a process with more than one thread */
 
 /* unshare CLONE_FLAGS */
 static void op_unshare(void) { say(unshare(value_of(words[1]))); }
@@ -270,7 +270,7 @@ static void op_fork_counting(void)
     printf(" -> threads %d\n", threads);
 }
 
-/* left: threads and open descriptors, once there is one thread (a thread needs a moment to end). */
+/* left: threads and open fds, once there is one thread (a thread needs a moment to end). */
 static void op_left(void)
 {
     for (int i = 0; i < 1000 && entries("/proc/self/task") != 3; i++)
@@ -289,7 +289,7 @@ static long cpu_ms(void)
 /* cpu MS: whether the process has used less than that. */
 static void op_cpu(void) { printf(" -> %s\n", cpu_ms() < value_of(words[1]) ? "less" : "more"); }
 
-/* open PATH: whoever listens on this unix socket is told that the script has come so far. */
+/* open PATH: tells the listener on this unix socket that the script has got this far. */
 static void op_open(void)
 {
     struct address a = address_of(words[1], "0");

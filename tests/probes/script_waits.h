@@ -17,7 +17,7 @@ enum { INSTANCES = 8, SLEEPERS = 8, PATIENCE_MS = 60000 };
 
 static int epolls[INSTANCES];
 
-/* poll's and epoll's numbers for these are the same (epoll_ctl(2)). */
+/* poll and epoll have the same values for these (epoll_ctl(2)). */
 static const struct name EVENTS[] = {
     {"IN", EPOLLIN}, {"OUT", EPOLLOUT}, {"PRI", EPOLLPRI}, {"ERR", EPOLLERR}, {"HUP", EPOLLHUP},
     {"RDHUP", EPOLLRDHUP}, {"ET", (int)EPOLLET}, {"ONESHOT", EPOLLONESHOT}, {"EXCLUSIVE", EPOLLEXCLUSIVE},
@@ -216,12 +216,12 @@ static void op_woken(void)
 /* epoll INSTANCE */
 static void op_epoll(void)
 {
-    /* The number is not printed: it says nothing. */
+    /* The fd is not printed: it may vary. */
     epolls[value_of(words[1])] = epoll_create1(EPOLL_CLOEXEC);
     printf(" -> 0\n");
 }
 
-/* epoll_dup INSTANCE OTHER: another number of one instance. */
+/* epoll_dup INSTANCE OTHER: another fd of one instance. */
 static void op_epoll_dup(void)
 {
     epolls[value_of(words[2])] = fcntl(epolls[value_of(words[1])], F_DUPFD_CLOEXEC, 0);

@@ -212,7 +212,7 @@ static void op_same(void) { printf(" -> %s\n", inode() == marked ? "same" : "ano
 static void op_send(void) { say(send(fd, words[1], strlen(words[1]), MSG_NOSIGNAL)); }
 static void op_write(void) { say(write(fd, words[1], strlen(words[1]))); }
 
-/* recv BYTES: until so many, the end, or an error. */
+/* recv BYTES: until this many, end of file, or an error. */
 static void op_recv(void)
 {
     char text[4096];
@@ -233,7 +233,7 @@ static void op_dup(void)
     say(fd);
 }
 
-/* dup2 NUMBER [cloexec]: the current socket under this number, too. */
+/* dup2 FD [cloexec]: the current socket at this fd, too. */
 static void op_dup2(void)
 {
     other = fd;
@@ -241,7 +241,7 @@ static void op_dup2(void)
     say(fd);
 }
 
-/* null CALL: with NULL where it wants a pointer. */
+/* null CALL: with NULL as a pointer argument. */
 static void op_null(void)
 {
     struct address a;
@@ -257,7 +257,7 @@ static void op_null(void)
     say(result);
 }
 
-/* cover: stderr in the place of the current socket, whose number stays in use. */
+/* cover: replaces the current socket by stderr, so that its fd stays in use. */
 static void op_cover(void) { say(dup2(2, fd)); }
 
 /* nonblock 0|1 and fionbio 0|1: two ways to the same flag. cloexec 0|1. */
@@ -292,7 +292,7 @@ static void op_tcp_state(void)
 
 static void op_cloexec(void) { say(fcntl(fd, F_SETFD, value_of(words[1]) ? FD_CLOEXEC : 0)); }
 
-/* reuse: another file under the lowest free number. kind: what is under the current number. */
+/* reuse: another file at the lowest free fd. kind: what is at the current fd. */
 static void op_reuse(void) { say(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 static void op_kind(void)
@@ -380,7 +380,7 @@ int main(int count, char **operations)
     thread_local_bytes[sizeof thread_local_bytes - 1] = 1;
 #endif
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(120); /* a hang ends even when nobody waits for it */
+    alarm(120); /* ends a hang even if no process waits for this one */
     for (int i = 1; i < count; i++) {
         if (skip_to && strcmp(skip_to, operations[i]) != 0)
             continue;

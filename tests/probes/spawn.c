@@ -20,7 +20,7 @@ static pid_t by_vfork(char **child)
 {
     pid_t pid = vfork();
     if (pid == 0) {
-        /* What a shell does between vfork and exec: none of it may touch the parent's books. */
+        /* What a shell does between vfork and exec: none of it may change the parent's tables. */
         int fd = open("/dev/null", O_RDONLY);
         dup2(fd, 0);
         close(fd);

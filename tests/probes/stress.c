@@ -1,5 +1,5 @@
 /* stress HOST PORT REFUSING SECONDS THREADS [children-do-not-ask|storm]: every thread makes connects, and does with each
- * what chance says (with the one word, forked children do not take the SO_ERROR of a connect; with the other, signals
+ * something at random (with the one word, forked children do not take the SO_ERROR of a connect; with the other, signals
  * interrupt all calls). All bytes are checked; at the end nothing may be left. Prints what happened, and each kind of
  * mistake with its number. */
 #include "probe.h"
@@ -16,7 +16,7 @@
 
 enum { LARGEST = 6000, PATIENCE_MS = 60000 };
 
-/* A call that a signal has interrupted, once more. */
+/* Repeat a call that a signal has interrupted. */
 #define AGAIN(call)                                                                                                    \
     ({                                                                                                                 \
         __typeof__(call) result_;                                                                                      \
@@ -62,7 +62,7 @@ static int await(int fd, unsigned *seed)
         close(own);
         return ready == 1;
     case 3:
-        /* Registered where nobody waits; what is left there goes with the socket. */
+        /* Registered in an instance that no thread waits on; the registration ends with the socket. */
         epoll_ctl(shared_epoll, EPOLL_CTL_ADD, fd, &event);
         /* fall through */
     default:
@@ -107,7 +107,7 @@ static void talk(int fd, unsigned *seed)
     wrong_bytes += memcmp(sent, back, length) != 0;
 }
 
-/* The number of a cancelled connect, taken by another file at once, must stay that file's. */
+/* The fd of a cancelled connect, reused for another file at once, must remain that file's. */
 static void reuse(int fd)
 {
     char byte = 'x';
@@ -246,7 +246,7 @@ int main(int count, char **arguments)
     refusing = address_of(arguments[1], arguments[3]);
     int seconds = atoi(arguments[4]), threads = atoi(arguments[5]);
     shared_epoll = epoll_create1(EPOLL_CLOEXEC);
-    round_of(threads, 1); /* what libc and the library keep for good is there after this */
+    round_of(threads, 1); /* allocates what libc and the library keep */
     int descriptors = entries("/proc/self/fd");
     size_t used = mallinfo2().uordblks;
     round_of(threads, seconds);

@@ -1,5 +1,5 @@
-/* number_reused HOST PORT OTHER_HOST OTHER_PORT: a thread sleeps in connect to the first; meanwhile its socket is
- * closed, and a connection to the second is made under the same number. Prints how the connect ended, and whether that
+/* fd_reused HOST PORT OTHER_HOST OTHER_PORT: a thread sleeps in connect to the first; meanwhile its socket is
+ * closed, and a connection to the second is made at the same fd. Prints how the connect ended, and whether that
  * connection has what its server sent, and still works. */
 #include "probe.h"
 #include <pthread.h>
@@ -18,7 +18,7 @@ static void *sleep_in_connect(void *unused)
 int main(int count, char **words)
 {
     if (count != 5)
-        give_up("usage: number_reused HOST PORT OTHER_HOST OTHER_PORT");
+        give_up("usage: fd_reused HOST PORT OTHER_HOST OTHER_PORT");
     alarm(10);
     to = address_of(words[1], words[2]);
     struct address other = address_of(words[3], words[4]);
