@@ -31,7 +31,7 @@ def lines(rows, names):
             words.append(f"{_cell(row, name, against, notes):>{COLUMN}}")
         yield "".join(words)
     yield ""
-    yield "(xN): times the client by hand, or else the bare program."
+    yield "(xN): times the hand-written client, or else the bare program."
     for number, note in enumerate(notes, 1):
         yield f"[{number}] {note}"
 

@@ -1,6 +1,6 @@
 """bin/compile when it builds tailchain from source: where Rust comes from, which source is taken, and when.
 
-rustup and cargo are stand-ins, so that a build takes a moment; test_buildpack_compile.py has the real cargo."""
+rustup and cargo are fakes, so that a build takes a moment; test_buildpack_compile.py has the real cargo."""
 
 import hashlib
 import os

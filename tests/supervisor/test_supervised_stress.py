@@ -68,7 +68,7 @@ def wait_until(holds):
 
 
 def wait_until_gone(process):
-    """Whoever adopts it may take his time to reap it."""
+    """The process that adopts it may reap it late."""
 
     def is_gone():
         try:

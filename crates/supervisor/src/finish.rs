@@ -1,4 +1,4 @@
-//! The end of a connect: whoever waits for it is told, or woken.
+//! The end of a connect: its waiters get the result, or are woken.
 
 #![forbid(unsafe_code)]
 
