@@ -380,6 +380,10 @@ pub fn file_id(fd: Fd) -> Result<FileId, Errno> {
     enter().file(fd).map(FileId)
 }
 
+pub fn is_same_file(one: Fd, other: Fd) -> bool {
+    one == other
+}
+
 pub fn cookie(fd: Fd) -> Option<u64> {
     let mut kernel = enter();
     let file = kernel.file(fd).ok()?;

@@ -10,21 +10,21 @@
 
 use super::asleep::ASLEEP;
 use super::boundary::{guard, Verdict};
-use super::earlier;
 use super::recent_connects::RECENT_CONNECTS;
 use super::signals;
 use super::sleep::{Resumed, SleepRequest, Slept};
+use super::{driver, earlier};
 #[cfg(target_env = "gnu")]
 use crate::old_glibc;
 use crate::pending::{ConnectStats, PENDING};
-use crate::state::{Libc, State};
+use crate::state::State;
 use core::ffi::c_void;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tailchain_core::dial::blocking::{Blocking, Sleep, Step};
 use tailchain_core::dial::driver::{Driver, Mode, Outcome};
 use tailchain_core::dial::endpoint::Family;
-use tailchain_core::dial::{replacement, Dial};
+use tailchain_core::dial::replacement;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Target;
 use tailchain_core::own_fds::RegisteredFd;
@@ -87,18 +87,6 @@ pub struct Place {
     pub dialled: SocketAddr,
     pub target: Target,
     pub family: Family,
-}
-
-/// A driver for a tunnel to `target` on `socket`, which is of this family.
-pub fn new_driver(
-    state: &'static State,
-    target: Target,
-    family: Family,
-    socket: Fd,
-    mode: Mode,
-) -> Driver<'static> {
-    let dial = Dial::new(&state.config, target, state.chain_seed(), state, sys::now());
-    Driver::new(dial, socket, family, mode, &Libc, PENDING.own_fds())
 }
 
 /// A tunnel that the helper cannot continue, and why.
@@ -172,7 +160,7 @@ pub fn begin(
         _ => (None, mode),
     };
     let socket = inline.as_ref().map_or(fd, InlineConnect::socket);
-    let mut driver = new_driver(state, target, family, socket, mode);
+    let mut driver = driver::new(state, target, family, socket, mode);
     if let Some(inline) = &inline {
         driver.announce_replacement(inline.replacement_fd());
     }

@@ -13,6 +13,7 @@
 
 use super::attempt::{self, NoHelper, Place};
 use super::boundary::Verdict;
+use super::driver;
 use crate::pending::{ConnectStats, PENDING};
 use crate::state::State;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -149,7 +150,7 @@ pub fn connect(
         family,
     } = place;
     let socket = inline.as_ref().map_or(fd, InlineConnect::socket);
-    let mut driver = attempt::new_driver(state, target, family, socket, Mode::Waiting);
+    let mut driver = driver::new(state, target, family, socket, Mode::Waiting);
     if let Some(inline) = &inline {
         driver.announce_replacement(inline.replacement_fd());
     }

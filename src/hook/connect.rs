@@ -88,9 +88,10 @@ unsafe fn begin(fd: c_int, given: &mut GivenAddress) -> Verdict<()> {
             None => return Verdict::Real,
             // AF_UNSPEC dissolves the association, and aborts a pending connect.
             Some(libc::AF_UNSPEC) => {
-                PENDING.abort(fd);
-                // The next connect must not report how this one ended.
-                let _ = PENDING.take_deferred_errno(fd);
+                if !PENDING.abort(fd) {
+                    // The next connect must not report how this one ended.
+                    let _ = PENDING.take_deferred_errno(fd);
+                }
                 return Verdict::Real;
             }
             Some(_) => {}

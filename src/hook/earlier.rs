@@ -1,6 +1,7 @@
 //! An earlier connect of the same socket, which is still pending, or has ended without the program asking how.
 
 use super::boundary::Verdict;
+use super::orphan;
 use super::signals;
 use super::sleep::{SleepRequest, Slept};
 use crate::pending::PENDING;
@@ -15,9 +16,7 @@ use tailchain_core::sys::{self, Fd};
 /// for the end.
 pub fn result(fd: Fd) -> Option<Verdict<()>> {
     if PENDING.count() > 0 {
-        if let Some(Some(Err(errno))) = PENDING.poll_inherited(fd) {
-            return Some(Verdict::Fail(errno));
-        }
+        orphan::settle(fd);
         match PENDING.blocks(fd) {
             Some(false) => return Some(Verdict::Fail(Errno::EALREADY)),
             Some(true) => return Some(wait(fd)),

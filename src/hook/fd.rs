@@ -4,6 +4,7 @@
 use super::boundary::{result_of, Verdict};
 use super::brief::BRIEF;
 use super::given::UserPtr;
+use super::orphan;
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_uint, c_ulong};
 use hooks::real;
@@ -235,7 +236,7 @@ fn changing_mode(
     real: impl FnOnce() -> Option<c_int>,
 ) -> Verdict<c_int> {
     // An inherited connect may have ended; then the socket is put back first, and the call applies to it.
-    let _ = PENDING.poll_inherited(fd);
+    orphan::settle(fd);
     let Some(mut held) = PENDING.lock_fd(fd) else {
         return Verdict::Real;
     };

@@ -5,7 +5,7 @@
 
 use super::boundary::Verdict;
 use super::given::UserPtr;
-use crate::pending::PENDING;
+use super::orphan;
 use crate::state::state;
 use core::ffi::c_int;
 use hooks::real;
@@ -40,7 +40,7 @@ pub unsafe fn getpeername(
     address: *mut sockaddr,
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
-    if PENDING.socket_of(fd).is_some() {
+    if orphan::socket_of(fd).is_some() {
         return Verdict::Fail(Errno::ENOTCONN);
     }
     // SAFETY: any bytes are a socklen_t.

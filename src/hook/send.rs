@@ -210,9 +210,11 @@ pub unsafe fn sendmmsg(
     };
     // SAFETY: the program's own arguments.
     unsafe { connect_first(resumed, fd, name) }.and_then(|()| {
-        // A connected stream socket ignores the names in the messages (send(2)).
+        // The kernel, too, stops at the second message: the flag tries to connect a socket that is connected by then.
         // SAFETY: as above.
-        Verdict::of_call(unsafe { real::sendmmsg(fd, messages, count, without_fastopen(flags)) })
+        Verdict::of_call(unsafe {
+            real::sendmmsg(fd, messages, count.min(1), without_fastopen(flags))
+        })
     })
 }
 

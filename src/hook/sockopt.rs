@@ -5,6 +5,7 @@ use super::asleep::ASLEEP;
 use super::attempt;
 use super::boundary::Verdict;
 use super::brief::BRIEF;
+use super::orphan::{self, socket_of};
 use crate::pending::PENDING;
 use core::ffi::{c_int, c_void};
 use libc::{sockaddr, socklen_t};
@@ -69,7 +70,7 @@ pub unsafe fn getsockopt(
             None => Verdict::Real,
         };
     }
-    match PENDING.socket_of(fd) {
+    match socket_of(fd) {
         // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => {
             // SAFETY: as above.
@@ -100,13 +101,12 @@ unsafe fn show_connecting(info: *mut u8, length: socklen_t) {
 /// failed one.
 fn pending_error(fd: Fd) -> Option<c_int> {
     if PENDING.count() > 0 {
-        match PENDING.poll_inherited(fd) {
-            Some(None) => return Some(0),
-            Some(Some(result)) => return Some(result.err().map_or(0, Errno::raw)),
+        orphan::settle(fd);
+        match PENDING.is_redialled(fd) {
+            Some(false) => return Some(0),
+            // It was the parent's end that woke the program, not the connection.
+            Some(true) => PENDING.wait_for(fd),
             None => {}
-        }
-        if PENDING.socket_of(fd).is_some() {
-            return Some(0);
         }
     }
     PENDING.take_deferred_errno(fd).map(Errno::raw)
@@ -146,7 +146,7 @@ pub unsafe fn setsockopt(
     value: *const c_void,
     length: socklen_t,
 ) -> Verdict<c_int> {
-    match PENDING.socket_of(fd) {
+    match socket_of(fd) {
         // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => {
             // SAFETY: as above.
@@ -165,7 +165,7 @@ pub unsafe fn getsockname(
     address: *mut sockaddr,
     length: *mut socklen_t,
 ) -> Verdict<c_int> {
-    match PENDING.socket_of(fd) {
+    match socket_of(fd) {
         // SAFETY: the program's own arguments, except for the fd.
         Some(socket) => done(unsafe { sys::raw_local_address(socket.fd(), address, length) }),
         None => Verdict::Real,

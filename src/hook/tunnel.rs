@@ -3,6 +3,7 @@
 use super::attempt::{self, Place};
 use super::boundary::Verdict;
 use super::brief::{self, BRIEF};
+use super::driver;
 use crate::pending::{ConnectStats, PENDING};
 use crate::state::state;
 use std::net::SocketAddr;
@@ -50,7 +51,7 @@ pub fn make(fd: Fd, dialled: SocketAddr, target: Target) -> Result<Verdict<()>, 
     let signals = signals.unwrap_or_default();
     let begun = PENDING.begin(&signals, fd, start, |own| {
         let target = place.target.clone();
-        attempt::new_driver(state, target, place.family, own, Mode::NonBlocking)
+        driver::new(state, target, place.family, own, Mode::NonBlocking)
     });
     match begun {
         Ok(BeginResult::Pending) => Err(Errno::EINPROGRESS),

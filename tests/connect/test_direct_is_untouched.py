@@ -145,7 +145,7 @@ def test_a_socket_script_prints_the_same(name, conf, proxy, places):
     assert proxy.requests == []
 
 
-@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "longmsg", "longmmsg", "option"])
+@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "two", "longmsg", "longmmsg", "option"])
 def test_fast_open_prints_the_same(how, conf, proxy, echo):
     direct = conf([proxy], "localnet 127.0.0.0/8")
     arguments = ["fastopen", how, "127.0.0.1", echo.port, "early"]

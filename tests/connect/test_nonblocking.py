@@ -161,6 +161,15 @@ def test_a_registration_changed_by_another_fd_of_its_instance(both):
          "ready epoll 0 20000")  # fmt: skip
 
 
+def test_the_other_number_may_be_closed_and_its_instance_be_one_of_two(both):
+    registered = ["ctl 0 add OUT 1", "ctl 1 add OUT 2", "ctl 2 mod IN+OUT 3"]
+    found = ["ready poll OUT 20000", "ready epoll 0 20000", "ready epoll 1 20000"]
+    for instance in [0, 1]:
+        both("epoll 0", "epoll 1", f"epoll_dup {instance} 2", SOCKET, CONNECT, *registered, OPEN, *found)
+    both("epoll 0", "epoll_dup 0 1", SOCKET, CONNECT, "ctl 0 add IN 1", "ctl 1 mod OUT 2", "epoll_close 1", OPEN,
+         "ready epoll 0 20000")  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", ["OUT+ONESHOT", "IN+OUT+ET+ONESHOT"])
 def test_a_one_shot_registration_that_has_fired_stays_quiet(both, mode):
     """The unconnected socket reports POLLHUP, which uses up the registration."""
@@ -414,6 +423,7 @@ def test_shutdown_wakes_who_is_asleep(both, how):
 
 
 def test_af_unspec_ends_the_attempt_and_the_socket_connects_anew(both):
+    both(SOCKET, CONNECT, "unspec", ERROR, ERROR)
     both(SOCKET, CONNECT, "unspec", "peer", CONNECT, OPEN, "ready poll OUT 20000", "peer", *TALK)
 
 
@@ -702,6 +712,53 @@ def test_a_child_learns_of_a_refusal(conf, tmp_path, make_proxy, refusing, made)
         )  # fmt: skip
     # The kernel's error is gone: the child has fetched it from the socket that they share.
     assert answers[5:] == ["113", "0", "OUT+HUP", "113"]
+
+
+def test_getpeername_tells_a_child_that_it_is_connected(both):
+    both(SOCKET, CONNECT, "fork", "peer", OPEN, "ready poll OUT 20000", "peer", ERROR, *TALK, "end", ERROR)
+
+
+@pytest.mark.parametrize("how", ["shutdown 0", "shutdown 1", "shutdown 2", "unspec"])
+def test_a_child_that_gives_the_socket_up_ends_the_parents_connect(both, how):
+    connect = [CONNECT, OPEN, "ready poll OUT 20000", ERROR, *TALK]
+    answers = both(SOCKET, CONNECT, "fork", how, "end", "ready poll OUT 20000", ERROR, *connect)
+    assert answers[4:7] == ["0", "OUT+ERR+HUP", str(errno.ECONNRESET)]
+    both("epoll 0", SOCKET, CONNECT, "ctl 0 add OUT", "asleep epoll 0", "fork", how, "end", "woken")
+    both(SOCKET, CONNECT, "fork", how, *connect, "end", *TALK)
+
+
+@pytest.mark.parametrize("how", ["shutdown 1", "unspec"])
+def test_a_child_gives_up_a_socket_that_is_connected(both, how):
+    both(SOCKET, CONNECT, "fork", OPEN, "ready poll OUT 20000", how, "end", "ready poll IN 20000", ERROR, "recv 1")
+
+
+CONNECTED = ["ready poll OUT 20000", ERROR, "peer", "flags", *TALK, "left"]
+
+
+def test_a_daemon_goes_on_with_a_connect_of_the_process_that_ended(both):
+    both(SOCKET, CONNECT, "daemon", CONNECT, OPEN, *CONNECTED)
+    both(SOCKET, CONNECT, "daemon", "peer", OPEN, *CONNECTED)
+    both(SOCKET, CONNECT, "daemon", OPEN, ERROR, *CONNECTED)
+    both(SOCKET, CONNECT, "daemon", "daemon", "nonblock 0", OPEN, CONNECT, *CONNECTED)
+    both("epoll 0", SOCKET, CONNECT, "dup", "ctl 0 add OUT", "daemon", CONNECT, OPEN, "ready epoll 0 20000", *CONNECTED)
+    both(SOCKET, CONNECT, "daemon", "shutdown 2", ERROR, CONNECT, OPEN, *CONNECTED)
+    both(SOCKET, CONNECT, "daemon", "unspec", CONNECT, OPEN, *CONNECTED)
+
+
+def test_a_daemon_that_was_woken_by_the_end_of_its_parent_hears_of_the_connect(conf, make_proxy, echo, refusing):
+    daemon = [SOCKET, "connect 127.0.0.1 {port}", "daemon", "ready poll OUT 20000", ERROR]
+    operations = [operation.format(port=echo.port) for operation in daemon]
+    answers = script(*operations, *CONNECTED, conf=conf([make_proxy(Mood(delay=0.3))]))
+    assert answers[4:] == ["0", "OUT", "0", f"127.0.0.1 length 16 port {echo.port}", "inherited nonblock", "5", "IN",
+                           "5 hello", "threads 1 descriptors 4"]  # fmt: skip
+    refused = make_proxy(Mood(delay=0.3, reply=4))
+    assert script(*operations, conf=conf([refused]))[4:] == [str(errno.EHOSTUNREACH)]
+
+
+def test_one_child_alone_dials_again(conf, make_proxy, echo):
+    daemon = [SOCKET, f"connect 127.0.0.1 {echo.port}", "sibling", ERROR, "sibling_error", *TALK, ERROR]
+    answers = script(*daemon, conf=conf([make_proxy(Mood(delay=0.3))]))
+    assert answers[3:] == ["0", str(errno.ECONNABORTED), "5", "IN", "5 hello", "0"]
 
 
 @pytest.mark.parametrize("first", ["recv 1", "send hello", "flags"])

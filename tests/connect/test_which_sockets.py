@@ -162,7 +162,7 @@ def test_an_address_at_the_edge_of_a_page_is_read_to_its_end_only(conf, proxy, e
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
 
-@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "longmsg", "longmmsg", "option"])
+@pytest.mark.parametrize("how", ["sendto", "sendmsg", "sendmmsg", "two", "longmsg", "longmmsg", "option"])
 def test_fast_open_connects_through_the_proxy_and_sends(conf, proxy, echo, how):
     arguments = ["fastopen", how, "127.0.0.1", echo.port, "early-data"]
     assert run_probe(*arguments, conf=conf([proxy])).ok().out == run_probe(*arguments, via="bare").ok().out

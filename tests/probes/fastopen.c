@@ -1,5 +1,5 @@
 /* fastopen HOW HOST PORT TEXT: connect and send in one call, then print what comes back.
- * HOW: sendto, sendmsg, sendmmsg (with MSG_FASTOPEN), longmsg, longmmsg (with a msg_namelen beyond all addresses), option (TCP_FASTOPEN_CONNECT, then connect and write). */
+ * HOW: sendto, sendmsg, sendmmsg (with MSG_FASTOPEN), two (messages by one sendmmsg), longmsg, longmmsg (with a msg_namelen beyond all addresses), option (TCP_FASTOPEN_CONNECT, then connect and write). */
 #include "probe.h"
 
 int main(int count, char **words)
@@ -28,6 +28,8 @@ int main(int count, char **words)
     } else if (strcmp(how, "sendmmsg") == 0 || strcmp(how, "longmmsg") == 0) {
         sent = sendmmsg(fd, message, 1, MSG_FASTOPEN | MSG_NOSIGNAL);
         printf("lengths %u\n", sent > 0 ? message[0].msg_len : 0);
+    } else if (strcmp(how, "two") == 0) {
+        sent = sendmmsg(fd, message, 2, MSG_FASTOPEN | MSG_NOSIGNAL);
     } else if (strcmp(how, "option") == 0) {
         int on = 1;
         printf("setsockopt %d\n", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));

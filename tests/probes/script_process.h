@@ -43,6 +43,57 @@ static void op_end(void)
     fflush(stdout);
 }
 
+static void wait_for_the_end_of(pid_t parent)
+{
+    while (getppid() == parent)
+        usleep(1000);
+    usleep(50000); /* another thread of it may end a little later; if it is later still, the test is weaker, not wrong */
+}
+
+/* daemon: a child goes on with the script, and the parent ends at once. */
+static void op_daemon(void)
+{
+    pid_t parent = getpid();
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid != 0)
+        _exit(pid < 0);
+    wait_for_the_end_of(parent);
+    printf(" -> daemon\n");
+}
+
+static int to_sibling[2], from_sibling[2];
+
+/* sibling: as daemon, but first there is another child, which answers `sibling_error` with its SO_ERROR. */
+static void op_sibling(void)
+{
+    pid_t parent = getpid();
+    if (pipe(to_sibling) != 0 || pipe(from_sibling) != 0)
+        give_up("pipe");
+    fflush(stdout);
+    if (fork() == 0) {
+        wait_for_the_end_of(parent);
+        int error = -1;
+        socklen_t length = sizeof error;
+        close(to_sibling[1]);
+        if (read(to_sibling[0], &error, 1) == 1) {
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+            if (write(from_sibling[1], &error, sizeof error) < 0)
+                give_up("write");
+        }
+        _exit(0);
+    }
+    op_daemon();
+}
+
+static void op_sibling_error(void)
+{
+    int error = -1;
+    if (write(to_sibling[1], "?", 1) != 1 || read(from_sibling[0], &error, sizeof error) != sizeof error)
+        give_up("sibling");
+    say(error);
+}
+
 static char *TRUE_COMMAND[] = {"true", NULL};
 
 /* vfork: the child closes and replaces the socket's fd before it executes something, as shells do. */
@@ -303,7 +354,7 @@ static void op_open(void)
 }
 
 #define PROCESS_OPS                                                                                                    \
-    {"fork", op_fork}, {"clone", op_fork}, {"end", op_end}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
+    {"fork", op_fork}, {"clone", op_fork}, {"end", op_end}, {"daemon", op_daemon}, {"sibling", op_sibling}, {"sibling_error", op_sibling_error}, {"vfork", op_vfork}, {"spawn", op_spawn}, {"exec", op_exec},                   \
         {"exit", op_exit}, {"storm", op_storm}, {"interrupt", op_interrupt}, {"forks", op_forks}, {"limit", op_limit},                              \
         {"soft_limit", op_soft_limit}, {"cannot", op_cannot}, {"no_threads", op_no_threads},                           \
         {"no_close_range", op_no_close_range}, {"closefrom", op_closefrom}, {"left", op_left},  {"unshare", op_unshare},         \

@@ -228,6 +228,8 @@ static void op_epoll_dup(void)
     printf(" -> 0\n");
 }
 
+static void op_epoll_close(void) { say(close(epolls[value_of(words[1])])); }
+
 /* ctl INSTANCE add|mod|del [EVENTS [DATA]] on the current socket. */
 static void op_ctl(void)
 {
@@ -245,7 +247,7 @@ static void op_nest(void)
 }
 
 #define WAIT_OPS                                                                                                       \
-    {"ready", op_ready}, {"asleep", op_asleep}, {"woken", op_woken}, {"epoll", op_epoll}, {"epoll_dup", op_epoll_dup}, {"ctl", op_ctl},             \
+    {"ready", op_ready}, {"asleep", op_asleep}, {"woken", op_woken}, {"epoll", op_epoll}, {"epoll_dup", op_epoll_dup}, {"epoll_close", op_epoll_close}, {"ctl", op_ctl},             \
         {"nest", op_nest}
 
 #endif

@@ -44,6 +44,16 @@ struct Placed {
     replacement: Arc<AtomicI32>,
 }
 
+/// What the placeholder replaces.
+struct Swap {
+    fds: Vec<Fd>,
+    caller: Option<Caller>,
+    blocking: bool,
+    dialled: Option<SocketAddr>,
+    /// The socket of an orphaned connect, whose fds refer to the parent's placeholder.
+    orphan: Option<Arc<RegisteredFd>>,
+}
+
 /// A pending connect that its caller drives itself.
 pub struct InlineConnect {
     placed: Placed,
@@ -101,7 +111,7 @@ impl Pending {
             socket,
             wake_end,
             replacement,
-        } = match self.place(signals, fd, None) {
+        } = match self.place(signals, fd, None, Some(dialled)) {
             Ok(placed) => placed,
             Err(errno) => return Err((errno, driver)),
         };
@@ -151,6 +161,7 @@ impl Pending {
         signals: &SignalsBlocked,
         fd: Fd,
         caller: Option<Caller>,
+        dialled: Option<SocketAddr>,
     ) -> Result<Placed, Errno> {
         self.guard_forks();
         if !self.is_owner() || self.is_forking() {
@@ -161,15 +172,36 @@ impl Pending {
         self.registrations.rings.refresh();
         let blocking = sys::status_flags(fd)? & libc::O_NONBLOCK == 0;
         let mut table = self.table.lock_within(signals);
-        if table.is_pending(fd) {
+        let inherited = table.inherited_of(fd);
+        let is_parents = inherited.is_some_and(|inherited| !inherited.orphaned);
+        if is_parents || table.is_pending(fd) {
             return Err(Errno::EALREADY);
         }
         // From now on a thread that closes one of the socket's fds waits for the lock. So the fds are looked up after
         // this; one closed before may refer to another file.
         self.busy.fetch_add(1, Ordering::AcqRel);
-        let fds = self.fds_of(fd);
-        let placed = self.place_locked(&mut table, signals, fd, fds, caller, blocking);
+        let orphan = table.take_inherited(fd);
+        let swap = match &orphan {
+            None => Swap {
+                fds: self.fds_of(fd),
+                caller,
+                blocking,
+                dialled,
+                orphan: None,
+            },
+            Some(orphan) => Swap {
+                fds: orphan.open_fds(),
+                caller,
+                blocking: orphan.blocking,
+                dialled,
+                orphan: Some(orphan.socket.clone()),
+            },
+        };
+        let placed = self.place_locked(&mut table, signals, fd, swap);
         self.recount(&table);
+        if let (Err(_), Some(orphan)) = (&placed, &orphan) {
+            self.fail_inherited(orphan, Errno::ECONNABORTED.into());
+        }
         placed
     }
 
@@ -178,14 +210,28 @@ impl Pending {
         table: &mut PendingTable,
         signals: &SignalsBlocked,
         fd: Fd,
-        fds: Vec<Fd>,
-        caller: Option<Caller>,
-        blocking: bool,
+        swap: Swap,
     ) -> Result<Placed, Errno> {
+        let Swap {
+            fds,
+            caller,
+            blocking,
+            dialled,
+            orphan,
+        } = swap;
         let replacement = Arc::new(AtomicI32::new(-1));
         let limit = NofileGuard::new();
         let placeholder = Placeholder::new(&limit, signals, &self.own_fds)?;
-        let socket = Arc::new(self.own_fds.adopt(signals, limit.duplicate(fd)?));
+        let redialled = orphan.is_some();
+        let socket = match orphan {
+            None => Arc::new(self.own_fds.adopt(signals, limit.duplicate(fd)?)),
+            Some(socket) => {
+                // The parent's half-established tunnel.
+                let _ = sys::disconnect(socket.fd());
+                let _ = sys::set_nonblocking(socket.fd(), true);
+                socket
+            }
+        };
         limit.restore();
         if caller.is_some() {
             check_fd(fd, socket.fd())?;
@@ -221,6 +267,8 @@ impl Pending {
                 forked: false,
                 caller,
                 blocking,
+                dialled,
+                redialled,
             },
         );
         Ok(Placed {
@@ -242,7 +290,7 @@ impl Pending {
             thread: sys::this_thread(),
             abort: abort.clone(),
         };
-        let placed = self.place(&SignalsBlocked::new(), fd, Some(caller))?;
+        let placed = self.place(&SignalsBlocked::new(), fd, Some(caller), None)?;
         let _ = sys::set_status_flags(placed.socket.fd(), flags | libc::O_NONBLOCK);
         Ok(InlineConnect {
             placed,
@@ -306,6 +354,7 @@ impl Pending {
         } = inline.placed;
         if let Some(entry) = table.entries.get_mut(&id) {
             entry.caller = None;
+            entry.dialled = Some(start.dialled);
         }
         let mut driver = driver(socket.fd());
         let wait = Some(driver.waiting());

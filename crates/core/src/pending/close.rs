@@ -1,5 +1,6 @@
 //! Operations of the program on the fd of a pending connect: close, dup, shutdown, and waiting for the end.
 
+use super::inherited::Inherited;
 use super::state::{FdLock, Pending};
 use super::table::{Entry, ProgramFd};
 use crate::errno::Errno;
@@ -131,6 +132,9 @@ impl Pending {
     /// shutdown(2) on a connecting socket aborts the dial (the kernel leaves ECONNRESET). Returns whether there was
     /// one. The helper carries it out, since it may be using the socket at this moment.
     pub fn abort(&'static self, fd: Fd) -> bool {
+        if self.abort_inherited(fd) {
+            return true;
+        }
         {
             let Some(mut table) = self.open() else {
                 return false;
@@ -158,7 +162,7 @@ impl Pending {
         if self.is_forking() {
             return;
         }
-        while let Some(None) = self.poll_inherited(fd) {
+        while self.poll_inherited(fd) == Inherited::Dialling {
             // A signal handler may have run: check again.
             let _ = sys::poll_one(fd, libc::POLLOUT, None);
         }

@@ -105,9 +105,7 @@ impl Pending {
     /// a connection.
     pub(super) fn install_at(&self, socket: Fd, fd: Fd) {
         if self.registrations.swap_fd(socket, fd).is_err() {
-            if let Some(cookie) = sys::cookie(fd) {
-                self.deferred.set(cookie, Errno::ECONNABORTED.into());
-            }
+            self.defer(fd, Errno::ECONNABORTED.into());
         }
     }
 
@@ -123,9 +121,13 @@ impl Pending {
     pub fn leave_error(&self, socket: Fd, error: DeferredError) {
         let refused = error_socket::make(socket);
         if !refused || error.errno != Errno::ECONNREFUSED {
-            if let Some(cookie) = sys::cookie(socket) {
-                self.deferred.set(cookie, error);
-            }
+            self.defer(socket, error);
+        }
+    }
+
+    pub(super) fn defer(&self, socket: Fd, error: DeferredError) {
+        if let Some(cookie) = sys::cookie(socket) {
+            self.deferred.set(cookie, error);
         }
     }
 

@@ -74,7 +74,7 @@ enum Token {
     Wake,
     /// The socket of a job.
     Socket(u64),
-    /// The wake end of a placeholder that a thread still sleeps on: its peer is closed.
+    /// The wake end of a placeholder: its peer is closed, or a forked child has shut it.
     PeerClosed(u64),
     /// The program's socket, for such a sleeper: it is readable.
     Readable(u64),
@@ -236,7 +236,7 @@ impl Helper {
             self.leaves = self.leaves.map(|_| Duration::ZERO);
         }
         for event in events.iter().take(ready) {
-            self.event(Token::unpack(event.u64));
+            self.event(Token::unpack(event.u64), event.events);
         }
         let now = sys::now();
         while let Some(&(deadline, id)) = self.work.deadlines.first() {
@@ -302,7 +302,8 @@ impl Helper {
     fn accept(&mut self, job: Job) {
         let id = job.id;
         let wait = job.wait;
-        self.watch_anew(job.wake_end.fd(), 0, Token::PeerClosed(id));
+        let events = libc::EPOLLRDHUP as u32;
+        self.watch_anew(job.wake_end.fd(), events, Token::PeerClosed(id));
         let running = Running {
             job,
             deadline: Duration::ZERO,
@@ -315,10 +316,13 @@ impl Helper {
         }
     }
 
-    fn event(&mut self, token: Token) {
+    fn event(&mut self, token: Token, events: u32) {
         match token {
             Token::Wake => sys::clear_event(self.work.wake.fd()),
             Token::Socket(id) => self.step(id, Driver::on_ready),
+            Token::PeerClosed(id) if events & libc::EPOLLHUP as u32 == 0 => {
+                self.abort_for_child(id)
+            }
             Token::PeerClosed(id) => {
                 self.forget_sleeper(id);
                 // The program closed the last fd, which aborts the dial.
@@ -329,6 +333,23 @@ impl Helper {
             }
             Token::Readable(id) => self.forget_sleeper(id),
         }
+    }
+
+    /// A forked child has called shutdown(2) on its copy, which has the placeholder's app end shut for writing.
+    fn abort_for_child(&mut self, id: u64) {
+        let job = self.work.jobs.get_mut(&id).map(|running| {
+            running.job.aborted = true;
+            running.job.wake_end.clone()
+        });
+        let sleeper = || self.lock().sleepers.get(&id).cloned();
+        if let Some(wake_end) = job.or_else(sleeper) {
+            // It stays shut.
+            self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
+        }
+        self.step(id, |driver| {
+            driver.abandon(Errno::ECONNRESET);
+            driver.advance()
+        });
     }
 
     fn forget_sleeper(&mut self, id: u64) {

@@ -43,5 +43,6 @@ pub mod registrations;
 
 pub use begin::{BeginResult, FirstStep, InlineConnect, Start};
 pub use close::Closing;
+pub use inherited::Inherited;
 pub use job::ConnectObserver;
 pub use state::Pending;

@@ -71,6 +71,8 @@ impl Pending {
         let mut table = self.lock();
         self.set_owner();
         inherit_all(&mut table, &self.own_fds);
+        self.any_inherited
+            .store(!table.inherited.is_empty(), Ordering::Release);
         self.recount(&table);
     }
 }
@@ -103,6 +105,10 @@ fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
                 socket: Arc::new(own_fds.take_over(entry.socket.fd())),
                 blocking: entry.blocking,
                 changed: false,
+                dialled: entry.dialled,
+                has_helper: entry.caller.is_none(),
+                aborted: false,
+                orphaned: false,
             });
         }
         // The helper's references are never dropped in this process.

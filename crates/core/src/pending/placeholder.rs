@@ -124,6 +124,14 @@ pub fn parent_status(app_end: Fd) -> ParentStatus {
     ParentStatus::Gone
 }
 
+/// Whether the caller is the first of the parent's children to claim its orphaned connect: a unix socket can be bound
+/// only once, and all children have this one.
+pub fn claim(app_end: Fd) -> bool {
+    let cookie = sys::cookie(app_end).unwrap_or(0).to_ne_bytes();
+    let name = SockAddr::unix_abstract(&cookie);
+    name.is_some_and(|name| sys::bind(app_end, &name).is_ok())
+}
+
 /// How often to look for the status once the placeholder is writable, a millisecond apart.
 const STATUS_POLLS: u32 = 100;
 
@@ -153,6 +161,13 @@ mod tests {
             drop(wake_end);
             assert_eq!(parent_status(app_end.fd()), ParentStatus::Ended(ended));
         }
+    }
+
+    #[test]
+    fn one_child_alone_claims_an_orphan() {
+        let (one, two) = (placeholder(), placeholder());
+        assert!(claim(one.app_end.fd()) && claim(two.app_end.fd()));
+        assert!(!claim(one.app_end.fd()));
     }
 
     #[test]

@@ -146,12 +146,19 @@ impl Registrations {
         is_new.then_some(Place { slot, epoll })
     }
 
-    /// Records a successful EPOLL_CTL_MOD. If the only known registration was made through another epoll fd, both refer
-    /// to the same instance.
+    /// Records a successful EPOLL_CTL_MOD. A registration that was made through another fd of the same instance is
+    /// changed, too, and stays known by both: the program may close either.
     pub fn change(&self, new: Registration) {
-        if let [known] = self.of(new.fd)[..] {
-            if known.epoll != new.epoll {
-                self.remove(known.epoll, new.fd);
+        let known = self.of(new.fd);
+        let is_the_only = known.len() == 1;
+        for other in known {
+            // The kernel knows the registration, so the only one that is known here must be it.
+            let is_same = || is_the_only || sys::is_same_file(other.epoll, new.epoll);
+            if other.epoll != new.epoll && is_same() {
+                self.set(Registration {
+                    epoll: other.epoll,
+                    ..new
+                });
             }
         }
         self.set(new);

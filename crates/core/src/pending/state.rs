@@ -30,6 +30,8 @@ pub struct Pending {
     /// TCP fds that were ever the source or the result of a dup: where to look for further fds of a socket.
     pub(super) dups: Lock<BTreeSet<Fd>>,
     pub(super) any_dups: AtomicBool,
+    /// Whether this process has ever inherited a connect.
+    pub(super) any_inherited: AtomicBool,
 }
 
 /// See [`Pending::lock_fd`].
@@ -76,6 +78,7 @@ impl Pending {
             guarded: AtomicBool::new(false),
             dups: Lock::new(BTreeSet::new()),
             any_dups: AtomicBool::new(false),
+            any_inherited: AtomicBool::new(false),
         }
     }
 
@@ -195,6 +198,16 @@ impl Pending {
     /// it.
     pub fn blocks(&'static self, fd: Fd) -> Option<bool> {
         self.lock_fd(fd)?.blocks(fd)
+    }
+
+    /// Whether the connect that is pending on `fd` is one that this process dials again. `None`: nothing is pending on
+    /// it.
+    pub fn is_redialled(&'static self, fd: Fd) -> Option<bool> {
+        let mut table = self.open()?;
+        if table.inherited_of(fd).is_some() {
+            return Some(false);
+        }
+        Some(table.entry_of(fd)?.redialled)
     }
 
     /// Whether this process has ever had a helper.

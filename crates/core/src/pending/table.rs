@@ -6,6 +6,7 @@ use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,11 @@ pub(super) struct Entry {
     pub caller: Option<Caller>,
     /// The program wants its socket to block. O_NONBLOCK stays set on the placeholder nevertheless.
     pub blocking: bool,
+    /// As the program dialled it. `None`: the caller drives the dial.
+    pub dialled: Option<SocketAddr>,
+    /// An inherited connect that this process dials again, since the parent is gone. The parent's end has woken whoever
+    /// waited for the socket, who now asks for SO_ERROR and must not take 0 for success.
+    pub redialled: bool,
 }
 
 /// The thread that drives the connect it waits for.
@@ -131,6 +137,22 @@ pub struct InheritedConnect {
     pub blocking: bool,
     /// Changed by this process. The flag belongs to the open file, which the parent shares.
     pub changed: bool,
+    /// As [`Entry::dialled`].
+    pub dialled: Option<SocketAddr>,
+    /// The parent's helper drives it, and aborts it for this process.
+    pub has_helper: bool,
+    /// This process has aborted it.
+    pub aborted: bool,
+    /// The parent is gone, and this process is the one of its children that may dial again.
+    pub orphaned: bool,
+}
+
+impl InheritedConnect {
+    /// The fds that still refer to the placeholder: not those that were closed without our hooks.
+    pub fn open_fds(&self) -> Vec<Fd> {
+        let is_open = |fd: &Fd| sys::file_id(*fd) == Ok(self.placeholder);
+        self.fds.iter().copied().filter(is_open).collect()
+    }
 }
 
 /// The most recent helpers that exited: threads that the kernel may not have removed yet.
@@ -270,6 +292,11 @@ impl PendingTable {
             return None;
         }
         Some(index)
+    }
+
+    pub fn take_inherited(&mut self, fd: Fd) -> Option<InheritedConnect> {
+        let index = self.inherited_index(fd)?;
+        Some(self.inherited.swap_remove(index))
     }
 
     pub fn forget_inherited(&mut self, closed: impl Fn(Fd) -> bool) {

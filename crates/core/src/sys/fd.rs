@@ -241,6 +241,14 @@ pub(super) fn stat(fd: Fd) -> Result<libc::stat, Errno> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// Whether two fds refer to one open file, by kcmp(2). False where the call is not permitted.
+pub fn is_same_file(one: Fd, other: Fd) -> bool {
+    /// KCMP_FILE of linux/kcmp.h.
+    const FILE: c_int = 0;
+    let pid = super::pid();
+    syscall!(SYS_kcmp, pid, pid, FILE, one, other) == Ok(0)
+}
+
 /// close_range(2).
 pub fn close_range(first: u32, last: u32, flags: c_int) -> Result<(), Errno> {
     syscall!(SYS_close_range, first, last, flags).map(drop)
