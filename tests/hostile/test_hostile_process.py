@@ -4,6 +4,7 @@ or fail with an errno. Nothing crashes, hangs, or bypasses the proxy."""
 import glob
 import os
 import re
+import socket
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -281,3 +282,27 @@ def test_after_a_time_without_memory_connects_are_made_again(conf, make_proxy, m
     result = run_probe("low_memory", *words, conf=conf([make_proxy()]), options=["-q"]).ok()
     without, *made = map(int, re.findall(r"\d+", result.out))
     assert without > 0 and made == [20, 1]
+
+
+NAMES_WITHOUT_MEMORY = """
+import resource, socket
+def ask():
+    try:
+        return socket.gethostbyname(b"db.internal")
+    except OSError as error:
+        return error.args[0]
+pages = int(open("/proc/self/statm").read().split()[0])
+limits = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (4 << 20), limits[1]))
+without = ask()
+resource.setrlimit(resource.RLIMIT_AS, limits)
+print(without, ask())
+"""
+
+
+def test_after_a_time_without_memory_the_name_table_is_opened(conf):
+    """It takes 40 MB of address space."""
+    config = conf(["socks5 127.0.0.1 1055"], "proxy_dns")  # nobody connects to it
+    result = run_under("python3", ["-c", NAMES_WITHOUT_MEMORY], conf=config, options=["-q"]).ok()
+    without, later = result.out.split()
+    assert int(without) == socket.EAI_AGAIN and later.startswith("224.")
