@@ -90,12 +90,11 @@ impl NameTable {
     fn assign_anew(&self, text: &[u8], hash: u64, outdated: Option<FakeId>) -> Option<u64> {
         let ticket = self.enter(text)?;
         let id = FakeId::of_ticket(ticket);
-        if let Some(shared) = self.shared_index() {
-            shared.insert(hash, id, outdated);
-        }
-        // Most names are looked up once: a first lookup does not touch the pages of the own index.
-        if let (Some(own), Some(_)) = (self.own_index(), outdated) {
-            own.insert(hash, id, outdated);
+        for index in [self.shared_index(), self.own_index()]
+            .into_iter()
+            .flatten()
+        {
+            index.insert(hash, id, outdated);
         }
         Some(ticket)
     }
