@@ -67,11 +67,6 @@ def test_a_slow_proxy_is_waited_for_more_and_more_seldom(conf, make_proxy, echo)
     assert 1 <= helpers <= 8 and 1 <= moments <= 6
 
 
-def test_connects_that_follow_each_other_share_a_helper(conf, make_proxy, echo):
-    _, helpers, placeholders, _ = traced(conf([make_proxy(Mood(delay=0.005))]), one_after_other(echo.port, 24), 0)
-    assert helpers <= placeholders / 2 and placeholders >= 20
-
-
 ALONE = """
 import ctypes, os, select, socket, sys, warnings
 def connected():
@@ -84,7 +79,6 @@ def count():
     return len(os.listdir("/proc/self/task"))
 for _ in range(10):
     connected()
-seen = count()
 warnings.simplefilter("error")  # Python 3.12 and later warn of a fork beside other threads
 if os.fork() == 0:
     os._exit(0)
@@ -94,14 +88,14 @@ for _ in range(10):
     connected()
 CLONE_NEWUSER = 0x10000000  # fails beside other threads
 assert ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0
-print(seen, alone)
+print(alone)
 """
 
 
-def test_a_helper_that_waits_for_the_next_connect_leaves_for_a_fork_and_for_unshare(conf, make_proxy, echo):
+def test_a_helper_is_gone_before_a_fork_and_unshare(conf, make_proxy, echo):
     words = ["-c", ALONE, echo.port]
     result = run_under(sys.executable, words, conf=conf([make_proxy(Mood(delay=0.005))]), via="preload").ok()
-    assert result.out in ["2 1\n", "1 1\n"]  # the process may have slept until the helper's end
+    assert result.out == "1\n"
 
 
 def test_nothing_is_waited_for_while_another_connect_is_pending(conf, make_proxy, echo, tmp_path):

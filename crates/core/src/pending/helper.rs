@@ -22,13 +22,6 @@ const STACK: usize = 256 * 1024;
 /// How many events to take at once.
 const BATCH: usize = 64;
 
-/// How long a helper without work stays if connects follow each other: a thread costs more than the rest of a connect, and
-/// its end, which changes the memory map, interrupts the other processors.
-const LINGER: Duration = Duration::from_millis(20);
-
-/// Connects follow each other if the last time without work began no longer ago than this.
-const RECENT: Duration = Duration::from_millis(100);
-
 /// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new
 /// thread inherits.
 pub fn call(
@@ -116,8 +109,6 @@ pub struct Helper {
     work: Box<Workload>,
     /// Those of the helper's thread.
     signals: SignalsBlocked,
-    /// When the thread ends unless there is work again. `None`: there is work.
-    leaves: Option<Duration>,
 }
 
 fn run(mut helper: Helper) {
@@ -185,21 +176,6 @@ fn workload(
     }))
 }
 
-/// When a helper without work is to end; `before` if that was determined already.
-fn leaves(table: &mut PendingTable, before: Option<Duration>) -> Duration {
-    if table.helper_dismissed || table.parking > 0 {
-        return Duration::ZERO;
-    }
-    before.unwrap_or_else(|| {
-        let now = sys::now();
-        let last = table.last_idle.replace(now);
-        match last.is_some_and(|last| now.saturating_sub(last) < RECENT) {
-            true => now + LINGER,
-            false => now,
-        }
-    })
-}
-
 impl Helper {
     /// A helper for a thread that starts with all signals blocked.
     pub fn new(pending: &'static Pending, work: Box<Workload>) -> Helper {
@@ -207,7 +183,6 @@ impl Helper {
             pending,
             work,
             signals: SignalsBlocked::for_good(),
-            leaves: None,
         }
     }
 
@@ -217,9 +192,7 @@ impl Helper {
             Turn::Again => {}
             last => return last,
         }
-        let first = self.work.deadlines.first().map(|(deadline, _)| *deadline);
-        // Without work there are no deadlines.
-        let next = first.or(self.leaves);
+        let next = self.work.deadlines.first().map(|(deadline, _)| *deadline);
         let timeout = next.map(|deadline| deadline.saturating_sub(sys::now()));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
         let ready = match sys::epoll_wait(self.work.epoll.fd(), &mut events, timeout) {
@@ -231,10 +204,6 @@ impl Helper {
                 return Turn::End;
             }
         };
-        if ready == 0 && first.is_none() {
-            // The clock is not asked again: it may be one that stands still (libfaketime).
-            self.leaves = self.leaves.map(|_| Duration::ZERO);
-        }
         for event in events.iter().take(ready) {
             self.event(Token::unpack(event.u64), event.events);
         }
@@ -254,9 +223,7 @@ impl Helper {
             let (jobs, aborts, unwatched) = {
                 let mut table = self.pending.table.lock_within(&self.signals);
                 table.helper_sleeps = false;
-                let is_idle = self.work.jobs.is_empty() && table.is_helper_idle();
-                self.leaves = is_idle.then(|| leaves(&mut table, self.leaves));
-                if self.leaves.is_some_and(|leaves| leaves <= sys::now()) {
+                if self.work.jobs.is_empty() && table.is_helper_idle() {
                     table.helper_is_over();
                     return Turn::End;
                 }

@@ -1,9 +1,9 @@
 //! Calls that must run while the process has no helper thread.
 //!
-//! A helper without work exits by itself, though not at once where connects follow each other, and the kernel takes a
-//! moment to remove the thread. Some calls fail in a multithreaded process, e.g. setns(2) and unshare(2) of the user
-//! namespace. Others would separate the helper from the program, e.g. unshare(2) of the fd table. Before such a call a
-//! busy helper parks its work (`PendingTable::parked`) and exits; afterwards a new thread resumes the work.
+//! A helper without work exits by itself, but the kernel takes a moment to remove the thread. Some calls fail in a
+//! multithreaded process, e.g. setns(2) and unshare(2) of the user namespace. Others would separate the helper from the
+//! program, e.g. unshare(2) of the fd table. Before such a call a busy helper parks its work (`PendingTable::parked`) and
+//! exits; afterwards a new thread resumes the work.
 
 use super::helper::{self, Helper};
 use super::state::Pending;
@@ -58,11 +58,10 @@ impl Pending {
     pub(super) fn let_helper_end(&'static self) {
         if self.had_helper() && self.is_owner() {
             self.wait_until(MAX_CHECKS_BEFORE_FORK, |table| {
-                if !table.is_helper_idle() {
-                    return true;
+                match table.is_helper_idle() {
+                    true => table.helper.is_none() && table.exiting.all_gone(),
+                    false => true,
                 }
-                table.dismiss_helper();
-                table.helper.is_none() && table.exiting.all_gone()
             });
         }
     }

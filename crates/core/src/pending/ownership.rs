@@ -81,7 +81,6 @@ impl Pending {
 fn inherit_all(table: &mut PendingTable, own_fds: &'static OwnFds) {
     table.helper = None;
     table.helper_sleeps = false;
-    table.helper_dismissed = false;
     table.exiting.clear();
     table.parking = 0;
     // It owns only fds, which are closed below, and memory.

@@ -8,7 +8,6 @@ use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) struct PendingTable {
     pub entries: BTreeMap<u64, Entry>,
@@ -19,10 +18,6 @@ pub(super) struct PendingTable {
     pub helper: Option<Fd>,
     /// The helper has found nothing new here and is about to sleep: it must be woken.
     pub helper_sleeps: bool,
-    /// A helper without work is to end at once.
-    pub helper_dismissed: bool,
-    /// When a helper was last without work.
-    pub last_idle: Option<Duration>,
     pub inbox: Vec<Job>,
     /// Wake ends of placeholders that a thread may still sleep on for reading only. When woken, poll(2) looks the fd up
     /// again, but a read sleeps on in the old file. When the socket is readable, the wake end is closed, which ends the
@@ -201,8 +196,6 @@ impl PendingTable {
             inherited: Vec::new(),
             helper: None,
             helper_sleeps: false,
-            helper_dismissed: false,
-            last_idle: None,
             inbox: Vec::new(),
             sleepers: BTreeMap::new(),
             parked: None,
@@ -227,18 +220,11 @@ impl PendingTable {
     pub fn helper_is_over(&mut self) {
         self.helper = None;
         self.helper_sleeps = false;
-        self.helper_dismissed = false;
         self.sleepers.clear();
         self.exiting.add_this();
     }
 
-    /// A helper without work need not stay.
-    pub fn dismiss_helper(&mut self) {
-        self.helper_dismissed = self.helper.is_some();
-        self.call_helper();
-    }
-
-    /// Whether the helper, if there is one, has no work: it is about to exit, or waits a while for more.
+    /// Whether the helper, if there is one, has no work: it is about to exit.
     pub fn is_helper_idle(&self) -> bool {
         // An entry without a job is being started by its caller, or driven by it.
         let waited = self.entries.values().all(|entry| entry.caller.is_some());
