@@ -21,9 +21,9 @@ ERROR = "get SOL_SOCKET SO_ERROR"
 END = [OPEN, "ready poll OUT 20000", ERROR, "send hello", "ready poll IN 20000", "recv 5"]
 
 SCRIPTS = {
-    "an alarm": ["interrupt 100 plain", CONNECT, "interrupt 100 plain", CONNECT, *END],
-    "a time limit": ["set_time SO_SNDTIMEO 100", CONNECT, CONNECT, CONNECT, *END],
-    "an alarm and a time limit": ["set_time SO_SNDTIMEO 300", "interrupt 100 plain", CONNECT, CONNECT, *END],
+    "an alarm": ["interrupt 100 plain", CONNECT, "interrupt 100 plain", CONNECT],
+    "a time limit": ["set_time SO_SNDTIMEO 100", CONNECT, CONNECT, CONNECT],
+    "an alarm and a time limit": ["set_time SO_SNDTIMEO 300", "interrupt 100 plain", CONNECT, CONNECT],
 }
 
 
@@ -44,11 +44,16 @@ def answers(conf, tmp_path, make_proxy):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_connect_that_does_not_come_to_its_end(answers, name):
-    operations = ["socket inet stream 0", *SCRIPTS[name]]
-    with ThreadPoolExecutor() as pool:
-        bare, preloaded, supervised = pool.map(lambda via: answers(operations, via), ["bare", "preload", "supervised"])
+    def begun(ways, end):
+        operations = ["socket inet stream 0", *SCRIPTS[name], *end]
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda via: answers(operations, via), ways))
+
+    bare, preloaded = begun(["bare", "preload"], END)
     assert preloaded == bare
-    assert supervised == bare
+    # How it goes on: docs/limits.md, "Under a supervisor".
+    (supervised,) = begun(["supervised"], [])
+    assert supervised == bare[: len(supervised)]
 
 
 def stopped(via, place, conf, make_proxy):
