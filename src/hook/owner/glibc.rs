@@ -6,6 +6,7 @@ use core::ffi::{c_int, c_void, CStr};
 use core::mem::{self, MaybeUninit};
 use core::ptr;
 
+/// Whether the object is part of libc.
 pub fn is_of_libc(object: Object) -> bool {
     // Before 2.34, libpthread had its own `connect`, libresolv the queries, and libanl `getaddrinfo_a`.
     const LIBRARIES: [&CStr; 5] = [
@@ -18,6 +19,7 @@ pub fn is_of_libc(object: Object) -> bool {
     LIBRARIES.iter().any(|library| is_called(object, library))
 }
 
+/// The object of an address: of running code, or of a function that was just looked up.
 pub fn of(address: usize) -> Option<Object> {
     let libc = Object::all().find(|object| is_called(*object, c"libc.so.6"))?;
     // SAFETY: libc's own functions of these names.

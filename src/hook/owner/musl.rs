@@ -5,10 +5,12 @@ use crate::hook::symbols;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem;
 
+/// Whether the object is part of libc.
 pub fn is_of_libc(object: Object) -> bool {
     of(libc::__errno_location as *const () as usize) == Some(object)
 }
 
+/// The object of an address: of running code, or of a function that was just looked up.
 pub fn of(address: usize) -> Option<Object> {
     type Dladdr = unsafe extern "C" fn(*const c_void, *mut Info) -> c_int;
     /// `Dl_info` of dlfcn.h.

@@ -255,13 +255,7 @@ impl Helper {
                 self.accept(job);
             }
             for id in aborts {
-                if let Some(running) = self.work.jobs.get_mut(&id) {
-                    running.job.aborted = true;
-                    self.step(id, |driver| {
-                        driver.abandon(Errno::ECONNRESET);
-                        driver.advance()
-                    });
-                }
+                self.abort(id);
             }
         }
     }
@@ -302,21 +296,27 @@ impl Helper {
         }
     }
 
+    /// The program has called shutdown(2).
+    fn abort(&mut self, id: u64) {
+        if let Some(running) = self.work.jobs.get_mut(&id) {
+            running.job.aborted = true;
+            self.step(id, |driver| {
+                driver.abandon(Errno::ECONNRESET);
+                driver.advance()
+            });
+        }
+    }
+
     /// A forked child has called shutdown(2) on its copy, which has the placeholder's app end shut for writing.
     fn abort_for_child(&mut self, id: u64) {
-        let job = self.work.jobs.get_mut(&id).map(|running| {
-            running.job.aborted = true;
-            running.job.wake_end.clone()
-        });
+        let job = self.work.jobs.get(&id);
+        let job = job.map(|running| running.job.wake_end.clone());
         let sleeper = || self.lock().sleepers.get(&id).cloned();
         if let Some(wake_end) = job.or_else(sleeper) {
             // It stays shut.
             self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
         }
-        self.step(id, |driver| {
-            driver.abandon(Errno::ECONNRESET);
-            driver.advance()
-        });
+        self.abort(id);
     }
 
     fn forget_sleeper(&mut self, id: u64) {
