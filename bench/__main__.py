@@ -49,8 +49,8 @@ def arguments():
 
 
 def measured(options, everybody):
-    with new_folder(None) as folder, new_folder(in_memory()) as folder_in_memory:
-        ground = Ground(folder, folder_in_memory, everybody, options.quick)
+    with new_directory(None) as directory, new_directory(in_memory()) as directory_in_memory:
+        ground = Ground(directory, directory_in_memory, everybody, options.quick)
         ground.check_that_all_are_proxied()
         for group in options.only or GROUPS:
             began = time.monotonic()
@@ -60,11 +60,11 @@ def measured(options, everybody):
 
 
 @contextmanager
-def new_folder(place):
+def new_directory(place):
     with tempfile.TemporaryDirectory(prefix="tailchain-bench-", dir=place) as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # daemons drop their privileges
-        yield folder
+        directory = Path(name)
+        directory.chmod(0o755)  # daemons drop their privileges
+        yield directory
 
 
 def in_memory():

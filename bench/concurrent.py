@@ -22,7 +22,7 @@ def rows(ground):
             def storm(contender, count=count):
                 if contender.name in SERIAL and count > SERIAL_MOST:
                     raise CannotDo(f"one at a time: {count * DELAY / 1000:g} s")
-                environment = contender.environment(Setting((proxy,)), ground.own_folder())
+                environment = contender.environment(Setting((proxy,)), ground.own_directory())
                 told = json.loads(run([sys.executable, CLIENT, ground.target, server, count], environment))
                 return {name: 1000 * told[name] for name in ["took", "stall", "inside"]}
 

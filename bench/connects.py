@@ -68,9 +68,9 @@ def nonblocking(ground, server, setting, blocking):
 
 
 def connects_to(ground, server, setting, contender, times, wrap, *mode):
-    folder = ground.own_folder()
+    directory = ground.own_directory()
     words = [ground.program("connects"), ground.target, server, times, *mode]
-    return wrap(words, contender.environment(setting, folder), folder)
+    return wrap(words, contender.environment(setting, directory), directory)
 
 
 def speed(told):
@@ -78,7 +78,7 @@ def speed(told):
     return dict(zip(["rate", "first"], numbers(told), strict=True))
 
 
-def plainly(words, environment, folder):
+def plainly(words, environment, directory):
     return run(words, environment)
 
 
@@ -96,23 +96,23 @@ def on_core(core):
 def on(core):
     """As `plainly`, on this core. By default the scheduler often puts a client and its proxy on the same one."""
 
-    def pinned(words, environment, folder):
+    def pinned(words, environment, directory):
         with on_core(core):
             return run(words, environment)
 
     return pinned
 
 
-def system_calls(words, environment, folder):
+def system_calls(words, environment, directory):
     """The number of system calls of the whole program, with all its threads and children."""
-    told = folder / "strace"
+    told = directory / "strace"
     variables = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
     run(["strace", "-f", "-c", "-o", told, *variables, *words], {})
     return int(SYSTEM_CALLS_TOTAL.search(told.read_text())[1])
 
 
-def instructions(words, environment, folder):
+def instructions(words, environment, directory):
     """The number of user-space instructions of the whole program."""
-    told = folder / "callgrind"
+    told = directory / "callgrind"
     run(["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={told}", *words], environment)
     return int(INSTRUCTIONS.search(told.read_text())[1])

@@ -39,22 +39,22 @@ class Contender:
     def present(self):
         return True
 
-    def variables(self, setting, folder):
+    def variables(self, setting, directory):
         """The environment of a proxied program, except LD_PRELOAD."""
         raise NotImplementedError
 
-    def environment(self, setting, folder):
+    def environment(self, setting, directory):
         """The whole environment of a proxied program."""
         preload = {"LD_PRELOAD": str(self.library)} if self.library else {}
-        return {**self.variables(setting, folder), **preload}
+        return {**self.variables(setting, directory), **preload}
 
     def start(self):
         """The words before a program that the launcher starts."""
         return [self.launcher] if self.launcher else []
 
-    def write(self, folder, text):
+    def write(self, directory, text):
         """A config file with this text."""
-        path = folder / f"{self.name.replace(' ', '-')}-{abs(hash(text))}.conf"
+        path = directory / f"{self.name.replace(' ', '-')}-{abs(hash(text))}.conf"
         path.write_text(text)
         return str(path)
 
@@ -64,7 +64,7 @@ class Bare(Contender):
 
     name = BARE
 
-    def variables(self, setting, folder):
+    def variables(self, setting, directory):
         return {}
 
 
@@ -73,7 +73,7 @@ class ByHand(Contender):
 
     name = BY_HAND
 
-    def variables(self, setting, folder):
+    def variables(self, setting, directory):
         if len(setting.proxies) != 1:
             raise CannotDo("one proxy only")
         option = {"SOCKS_ONE_SEGMENT": "1"} if setting.one_segment else {}
@@ -99,10 +99,10 @@ class Proxychains(Contender):
             raise CannotDo("has no such option")
         return []
 
-    def variables(self, setting, folder):
-        config = self.write(folder, "\n".join([*self.lines(setting), ""]))
-        # The name table is below XDG_RUNTIME_DIR: `folder` is this run's own, so no name is known before.
-        return {"PROXYCHAINS_CONF_FILE": config, "PROXYCHAINS_QUIET_MODE": "1", "XDG_RUNTIME_DIR": str(folder)}
+    def variables(self, setting, directory):
+        config = self.write(directory, "\n".join([*self.lines(setting), ""]))
+        # The name table is below XDG_RUNTIME_DIR: `directory` is this run's own, so no name is known before.
+        return {"PROXYCHAINS_CONF_FILE": config, "PROXYCHAINS_QUIET_MODE": "1", "XDG_RUNTIME_DIR": str(directory)}
 
     def start(self):
         return [self.launcher, "-q"]
@@ -138,14 +138,14 @@ class Torsocks(Contender):
     def present(self):
         return bool(self.library and self.launcher)
 
-    def variables(self, setting, folder):
+    def variables(self, setting, directory):
         if len(setting.proxies) != 1:
             raise CannotDo("one proxy only")
         if setting.names:
             raise CannotDo("resolves by a command of Tor's own")
         lines = ["TorAddress 127.0.0.1", f"TorPort {setting.proxies[0]}"]
         lines += ["AllowOutboundLocalhost 1"] if setting.direct else []
-        return {"TORSOCKS_CONF_FILE": self.write(folder, "\n".join([*lines, ""]))}
+        return {"TORSOCKS_CONF_FILE": self.write(directory, "\n".join([*lines, ""]))}
 
 
 class Dante(Contender):
@@ -158,7 +158,7 @@ class Dante(Contender):
     def present(self):
         return bool(self.library and self.launcher)
 
-    def variables(self, setting, folder):
+    def variables(self, setting, directory):
         if len(setting.proxies) != 1:
             raise CannotDo("one proxy only")
         lines = ["logoutput: /dev/null"]
@@ -166,7 +166,7 @@ class Dante(Contender):
         lines += [f"route {{ from: 0.0.0.0/0 to: {setting.direct} via: direct }}"] if setting.direct else []
         lines += ["route {", f"from: 0.0.0.0/0 to: 0.0.0.0/0 via: 127.0.0.1 port = {setting.proxies[0]}"]
         lines += ["proxyprotocol: socks_v5", "command: connect", "method: none", "}"]
-        config = self.write(folder, "\n".join([*lines, ""]))
+        config = self.write(directory, "\n".join([*lines, ""]))
         # Otherwise it connects directly to the machine's own networks.
         return {"SOCKS_CONF": config, "SOCKS_AUTOADD_LANROUTES": "no"}
 

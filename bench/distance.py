@@ -16,8 +16,8 @@ def rows(ground):
                 setting = Setting((proxy,) * hops, one_segment=one_segment)
 
                 def connect(contender, setting=setting):
-                    folder = ground.own_folder()
-                    environment = contender.environment(setting, folder)
+                    directory = ground.own_directory()
+                    environment = contender.environment(setting, directory)
                     if setting.one_segment and contender.name == TAILCHAIN:
                         needs_option(environment["PROXYCHAINS_CONF_FILE"])
                     words = [ground.program("connects"), ground.target, server, times]

@@ -20,8 +20,8 @@ FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 @dataclass
 class Ground:
-    folder: Path  # programs are compiled to it
-    folder_in_memory: Path  # of everything that one run writes
+    directory: Path  # programs are compiled to it
+    directory_in_memory: Path  # of everything that one run writes
     contenders: list
     quick: bool = False
     target: str = TARGET
@@ -37,15 +37,15 @@ class Ground:
     def without(self, *names):
         return [contender for contender in self.contenders if contender.name not in names]
 
-    def own_folder(self):
+    def own_directory(self):
         """A new directory, which daemons may enter after they drop privileges."""
-        path = self.folder_in_memory / str(next(self._numbers))
+        path = self.directory_in_memory / str(next(self._numbers))
         path.mkdir(mode=0o755)
         return path
 
     def program(self, name, static=False):
         """The path of the compiled programs/NAME.c."""
-        built = self.folder / (f"{name}_static" if static else name)
+        built = self.directory / (f"{name}_static" if static else name)
         if not built.exists():
             flags = [*FLAGS, "-static"] if static else FLAGS
             subprocess.run(["cc", *flags, str(PROGRAMS / f"{name}.c"), "-o", str(built)], check=True)
@@ -56,7 +56,7 @@ class Ground:
         connections, and the proxy reports success for all: only a proxied connect succeeds."""
         with refusing_port() as refusing, self.server("busy") as proxy:
             for contender in self.without(BARE):
-                environment = contender.environment(Setting((proxy,)), self.own_folder())
+                environment = contender.environment(Setting((proxy,)), self.own_directory())
                 try:
                     run([self.program("connects"), self.target, refusing, 1], environment)
                 except CannotDo as reason:
@@ -66,11 +66,11 @@ class Ground:
     def server(self, mode, number=0):
         """programs/server.c in one of its modes; returns its port."""
         program = self.program("server")
-        with daemon(lambda port: [program, mode, port, number], self.own_folder()) as port:
+        with daemon(lambda port: [program, mode, port, number], self.own_directory()) as port:
             yield port
 
     @contextmanager
     def microsocks(self):
         """A proxy that no contender provides; returns its port."""
-        with daemons.microsocks(self.own_folder()) as proxy:
+        with daemons.microsocks(self.own_directory()) as proxy:
             yield proxy.port

@@ -19,7 +19,7 @@ def rows(ground):
             most, reason = MOST.get(contender.name, (count, ""))
             if count > most:
                 raise CannotDo(reason)
-            environment = contender.environment(Setting((1,), names=True), ground.own_folder())
+            environment = contender.environment(Setting((1,), names=True), ground.own_directory())
             first, again = numbers(run([ground.program("lookups"), count, SAMPLE, threads], environment))
             return {"first": first, "again": again}
 

@@ -18,14 +18,14 @@ def rows(ground):
     with ground.microsocks() as proxy:
         setting = Setting((proxy,))
         yield from transactions(ground, setting)
-        with daemons.redis(ground.own_folder(), addresses=["127.0.0.1", ground.target]) as port:
+        with daemons.redis(ground.own_directory(), addresses=["127.0.0.1", ground.target]) as port:
             yield drivers(ground, setting, "redis", port)
         yield from transfer(ground, setting)
 
 
 def transactions(ground, setting):
-    folder = ground.own_folder()
-    script = ground.folder / "select.sql"
+    directory = ground.own_directory()
+    script = ground.directory / "select.sql"
     script.write_text("SELECT 1;\n")
     script.chmod(0o644)
     amount = ground.choose(200, 10)
@@ -33,14 +33,14 @@ def transactions(ground, setting):
     def pgbench(contender):
         # -C: a new connection for each transaction; -n: there are no tables to vacuum.
         words = [find("pgbench"), "-C", "-n", "-t", amount, "-f", script, "-h", ground.target, "-p", port]
-        environment = contender.environment(setting, ground.own_folder())
+        environment = contender.environment(setting, ground.own_directory())
         told = run([*words, "-U", "postgres", "postgres"], {**environment, "LC_ALL": "C", "PGSSLMODE": "disable"})
         found = RATE.search(told)
         if not found:
             raise CannotDo(f"pgbench tells no rate: {told.strip()[-80:]}")
         return float(found[1])
 
-    with daemons.postgres(folder, addresses=["127.0.0.1", ground.target]) as port:
+    with daemons.postgres(directory, addresses=["127.0.0.1", ground.target]) as port:
         cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), pgbench)
         yield Row("pgbench", "pgbench -C, SELECT 1", "1/s", cells, more_is_better=True)
         for name in ["psycopg", "asyncpg"]:
@@ -51,7 +51,7 @@ def drivers(ground, setting, name, port):
     count = ground.choose(500, 10)
 
     def connect(contender):
-        environment = contender.environment(setting, ground.own_folder())
+        environment = contender.environment(setting, ground.own_directory())
         return numbers(run([sys.executable, DRIVERS, name, ground.target, port, count], environment))[0]
 
     cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), connect)
@@ -64,7 +64,7 @@ def transfer(ground, setting):
 
     def receive(contender):
         words = [ground.program("transfer"), ground.target, server, amount]
-        return numbers(run(words, contender.environment(setting, ground.own_folder())))[0]
+        return numbers(run(words, contender.environment(setting, ground.own_directory())))[0]
 
     with ground.server("send", amount) as server:
         cells = alternate_one(ground.contenders, ground.choose(3, 1), receive)

@@ -21,18 +21,18 @@ def rows(ground):
         suffix, remark = ("_dns", ", proxy_dns") if names else ("", "")
 
         def launched(contender, setting=setting):
-            variables = contender.variables(setting, ground.own_folder())
+            variables = contender.variables(setting, ground.own_directory())
             words = [*assignments(variables), *contender.start(), PROGRAM]
             return numbers(run([ground.program("starts"), times, *words], {}))[0]
 
         def preloaded(contender, setting=setting):
-            environment = contender.environment(setting, ground.own_folder())
+            environment = contender.environment(setting, ground.own_directory())
             words = [*assignments(environment), PROGRAM]
             took, faults = numbers(run([ground.program("starts"), times, *words], {}))
             return {"took": took, "faults": faults}
 
         def footprint(contender, setting=setting):
-            environment = contender.environment(setting, ground.own_folder())
+            environment = contender.environment(setting, ground.own_directory())
             dirty, clean, files = numbers(run([ground.program("footprint")], environment))
             return {"dirty": dirty, "clean": clean, "files": files}
 
@@ -58,7 +58,7 @@ def used_names(ground):
         setting = Setting((proxy,), names=True)
 
         def footprint(contender):
-            environment = contender.environment(setting, ground.own_folder())
+            environment = contender.environment(setting, ground.own_directory())
             dirty, _, _ = numbers(run([ground.program("footprint"), names], environment))
             return dirty
 

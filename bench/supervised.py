@@ -39,7 +39,7 @@ def check_that_it_is_proxied(ground):
     with refusing_port() as refusing, ground.server("busy") as proxy:
         words = [*Supervised().start(), static_program("connects", ground), ground.target, refusing, 1]
         try:
-            run(words, Tailchain().variables(Setting((proxy,)), ground.own_folder()))
+            run(words, Tailchain().variables(Setting((proxy,)), ground.own_directory()))
         except CannotDo as reason:
             raise SystemExit(f"a supervised program does not connect through the proxy: {reason}") from None
 
@@ -52,14 +52,14 @@ def connects(ground):
         for mode in [[], ["nonblocking"]]:
 
             def microseconds(contender, mode=mode):
-                folder = ground.own_folder()
+                directory = ground.own_directory()
                 arguments = [ground.target, server, times, *mode]
                 if contender is preloaded:
                     words = [ground.program("connects"), *arguments]
-                    environment = preloaded.environment(Setting((proxy,)), folder)
+                    environment = preloaded.environment(Setting((proxy,)), directory)
                 else:
                     words = [*supervised.start(), static, *arguments]
-                    environment = preloaded.variables(Setting((proxy,)), folder)
+                    environment = preloaded.variables(Setting((proxy,)), directory)
                 return {"took": 1e6 / numbers(run(words, environment))[0]}
 
             cells = alternate([preloaded, supervised], ground.choose(11, 1), microseconds)["took"]
@@ -81,7 +81,7 @@ def dials(ground):
     def milliseconds(contender):
         program = go_program()
         words = [*contender.start(), program, "dial", f"{ground.target}:{server}", count]
-        variables = Tailchain().variables(Setting((proxy,)), ground.own_folder())
+        variables = Tailchain().variables(Setting((proxy,)), ground.own_directory())
         return {"took": float(SPENT.search(run(["sh", "-c", 'exec "$@" 2>&1', "sh", *words], variables))[1])}
 
     count = ground.choose(DIALS, 20)
@@ -104,7 +104,7 @@ def calls(ground):
     def nanoseconds(contender):
         start = supervised.start() if contender is supervised else []
         setting = Setting((1,), direct="127.0.0.0/8")
-        told = run([*start, static, batches], Tailchain().variables(setting, ground.own_folder()))
+        told = run([*start, static, batches], Tailchain().variables(setting, ground.own_directory()))
         return dict(zip(FIGURES, numbers(told), strict=True))
 
     figures = alternate([bare, supervised], ground.choose(11, 1), nanoseconds)

@@ -18,7 +18,7 @@ def rows(ground):
     with ground.server("discard") as server:
 
         def costs(contender):
-            environment = contender.environment(Setting((1,), direct="127.0.0.0/8"), ground.own_folder())
+            environment = contender.environment(Setting((1,), direct="127.0.0.0/8"), ground.own_directory())
             told = run([ground.program("costs"), LOOPBACK, server, batches], environment)
             return dict(zip(FIGURES, numbers(told), strict=True))
 

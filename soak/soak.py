@@ -82,11 +82,11 @@ class Stayer:
 
     def sample(self):
         """After its threads have ended, which takes a moment: the library's live while connects are pending."""
-        folder = Path("/proc", str(self.process.pid))
+        directory = Path("/proc", str(self.process.pid))
         fewest = self.samples[0]["threads"] if self.samples else 0
         for _ in range(100):
             status = dict(
-                line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line
+                line.split(":\t", 1) for line in (directory / "status").read_text().splitlines() if ":\t" in line
             )
             if int(status["Threads"]) <= fewest:
                 break
@@ -94,7 +94,7 @@ class Stayer:
         return {
             "rss_kib": int(status["VmRSS"].split()[0]),
             "threads": int(status["Threads"]),
-            "descriptors": len(os.listdir(folder / "fd")),
+            "descriptors": len(os.listdir(directory / "fd")),
         }
 
     def verdict(self):
@@ -161,14 +161,14 @@ def soak(seconds, stack):
     base.chmod(0o755)
     os.environ["XDG_RUNTIME_DIR"] = str(base)
 
-    def folder(name):
+    def make_directory(name):
         path = base / name
         path.mkdir(mode=0o755)
         return path
 
-    postgres = stack.enter_context(daemons.postgres(folder("postgres")))
-    redis = stack.enter_context(daemons.redis(folder("redis")))
-    site = folder("web")
+    postgres = stack.enter_context(daemons.postgres(make_directory("postgres")))
+    redis = stack.enter_context(daemons.redis(make_directory("redis")))
+    site = make_directory("web")
     (site / "page").write_text("a page\n")
     page = stack.enter_context(web.web_server(site))
     mortal, erratic = stack.enter_context(KillableProxy()), stack.enter_context(ErraticProxy())

@@ -103,9 +103,9 @@ def make_island(tmp_path):
     """make_island(hosts): a network of its own, with this text as /etc/hosts."""
 
     def make(*args, **options):
-        folder = tmp_path / "island"
-        folder.mkdir()
-        return Island(folder, *args, **options)
+        directory = tmp_path / "island"
+        directory.mkdir()
+        return Island(directory, *args, **options)
 
     return make
 
@@ -121,9 +121,9 @@ def tailscale(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def folder():
-    """folder(name): a directory for a daemon, accessible to others, since daemons drop privileges. Not below pytest's
-    own temporary directory: each pytest that starts makes that inaccessible to others."""
+def make_directory():
+    """make_directory(name): a directory for a daemon, accessible to others, since daemons drop privileges. Not below
+    pytest's own temporary directory, which each new pytest makes inaccessible to others."""
     with ExitStack() as stack:
 
         def make(name):
@@ -136,8 +136,8 @@ def folder():
 
 def _daemon(name):
     @pytest.fixture(scope="session", name=name)
-    def fixture(folder):
-        with getattr(daemons, name)(folder(name)) as running:
+    def fixture(make_directory):
+        with getattr(daemons, name)(make_directory(name)) as running:
             yield running
 
     return fixture
@@ -152,16 +152,16 @@ embedded = _daemon("embedded")
 
 
 @pytest.fixture(scope="session")
-def tailnet(folder):
+def tailnet(make_directory):
     """Two machines of a real tailnet, `app` and `db`."""
-    with app_and_database(folder) as running:
+    with app_and_database(make_directory) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def web_port(folder):
+def web_port(make_directory):
     """An HTTP server with a page, and a git repository at /repo.git."""
-    root = folder("web")
+    root = make_directory("web")
     web.git_repository(root)
     with web.web_server(root) as port:
         yield port

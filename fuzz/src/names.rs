@@ -215,8 +215,8 @@ fn path() -> PathBuf {
 
 /// A directory on tmpfs for this process; `fuzz/run` removes what is left of it.
 fn directory() -> &'static PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
         let base =
             std::env::var_os("TAILCHAIN_FUZZ_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let directory = base.join(format!("names-{}", std::process::id()));

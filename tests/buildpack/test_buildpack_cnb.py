@@ -21,8 +21,8 @@ CONF = "vendor/proxychains-ng/conf/proxychains.conf"
 
 
 @pytest.fixture(scope="module")
-def image(folder):
-    image = Image(folder("cnb"))
+def image(make_directory):
+    image = Image(make_directory("cnb"))
     with mirror() as shelf:
         shelf.release("1.2.3", [binary("tailscale"), binary("tailscaled")])
         url, checksum = shelf.archive(ARCHIVE)
@@ -79,7 +79,7 @@ def test_the_app_reaches_the_tailnet_by_a_line_of_a_classic_procfile(image, vari
     assert result.out == PAGE.decode() and "Tailscale is up" in result.err
 
 
-def test_a_preloaded_app_needs_neither_a_folder_nor_the_launcher(image, variables, web_port):
+def test_a_preloaded_app_needs_neither_a_directory_nor_the_launcher(image, variables, web_port):
     line = f"env LD_PRELOAD=libproxychains4.so PROXYCHAINS_CONF_FILE={CONF} curl -sS http://db:{web_port}/"
     assert image.run(line, **variables).ok().out == PAGE.decode()
 
@@ -116,8 +116,8 @@ def test_tailscaled_ends_after_the_app(image, variables):
     assert not is_alive(process.pid)
 
 
-def test_a_build_that_fails_says_so_to_the_lifecycle(folder):
-    image = Image(folder("cnb-fails"))
+def test_a_build_that_fails_says_so_to_the_lifecycle(make_directory):
+    image = Image(make_directory("cnb-fails"))
     image.set(TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D="perhaps")
     code, said = image.build()
     assert code != 0 and "TAILSCALE_BUILD_EXCLUDE_START_SCRIPT_FROM_PROFILE_D is `perhaps`" in said

@@ -194,14 +194,14 @@ def test_what_a_build_that_was_killed_left_is_swept_by_the_next(build, tmp_path)
     (left,) = build.app.glob(".tailchain*")
     (left / "file").write_text("")
     elsewhere = tmp_path / "elsewhere"
-    for folder in [
+    for directory in [
         elsewhere,
         build.app / ".tailchain.short",
         build.app / ".tailchain.longer7",
         build.app / ".tailchain.a-b_c.",
     ]:
-        folder.mkdir()
-        (folder / "of the app").write_text("")
+        directory.mkdir()
+        (directory / "of the app").write_text("")
     (build.app / ".tailchain.aLink0").symlink_to(elsewhere)
     (build.app / ".tailchain.aFile0").write_text("")
     build.ok()
@@ -242,8 +242,8 @@ def openssl(*words, stdin=None):
 class Signer:
     """A key that signs as Tailscale does (clientupdate/distsign of its source)."""
 
-    def __init__(self, folder, name):
-        self.path = folder / f"{name}.key"
+    def __init__(self, directory, name):
+        self.path = directory / f"{name}.key"
         openssl("genpkey", "-algorithm", "ed25519", "-out", self.path)
         # The last 32 bytes are the key itself.
         der = openssl("pkey", "-in", self.path, "-pubout", "-outform", "DER")
@@ -272,8 +272,8 @@ def signed(build, tmp_path):
     signers."""
     root, old, key = (Signer(tmp_path, name) for name in ["root", "old", "key"])
     buildpack = tmp_path / "buildpack"
-    for folder in ["bin", "lib", "conf"]:
-        shutil.copytree(paths.ROOT / folder, buildpack / folder)
+    for directory in ["bin", "lib", "conf"]:
+        shutil.copytree(paths.ROOT / directory, buildpack / directory)
     # Tailscale has several of both, too.
     (buildpack / "lib/tailscale-roots").write_text(f"{old.public}\n{root.public}\n")
     script = buildpack / "lib/build/tailscale.sh"

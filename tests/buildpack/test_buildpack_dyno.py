@@ -42,8 +42,8 @@ pytestmark = pytest.mark.skipif(can_be_made() is not None, reason=str(can_be_mad
 @pytest.fixture(scope="module")
 def slug(tmp_path_factory):
     """A Django project, compiled with the real Tailscale and the tailchain under test."""
-    folder = tmp_path_factory.mktemp("slug")
-    app, env = folder / "app", folder / "env"
+    directory = tmp_path_factory.mktemp("slug")
+    app, env = directory / "app", directory / "env"
     app.mkdir()
     env.mkdir()
     with mirror() as shelf:
@@ -57,7 +57,7 @@ def slug(tmp_path_factory):
         }
         for name, value in settings.items():
             (env / name).write_text(value)
-        words = [paths.ROOT / "bin" / "compile", app, folder / "cache", env]
+        words = [paths.ROOT / "bin" / "compile", app, directory / "cache", env]
         subprocess.run(words, check=True, capture_output=True, env=clean_environment())
     shutil.copytree(paths.ROOT / "tests" / "clients" / "myproject", app / "myproject")
     (app / "myproject" / "project" / "databases.py").write_text(python_in("docs/heroku.md"))
@@ -254,9 +254,9 @@ def test_a_key_that_dot_profile_sets(dyno, slug, web_port, call, proxied):
 
 
 @pytest.fixture
-def heroku_user(dyno, slug, folder):
+def heroku_user(dyno, slug, make_directory):
     """A dyno as on Heroku: an ordinary user, who owns the slug."""
-    copy = folder("slug") / "app"
+    copy = make_directory("slug") / "app"
     shutil.copytree(slug, copy, symlinks=True)
     for path in [copy, *copy.rglob("*")]:
         os.chown(path, pwd.getpwnam(UNPRIVILEGED).pw_uid, -1, follow_symlinks=False)
@@ -397,11 +397,11 @@ def test_a_peer_reaches_the_app_but_not_its_proxy(dyno, tailnet, web_port, host,
 def tailscaled_of(dyno):
     """The process that listens on this dyno's port."""
     mark = f"127.0.0.2:{dyno.config_vars['TAILSCALE_SOCKS5_PORT']}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
+    for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            words = (folder / "cmdline").read_bytes()
+            words = (directory / "cmdline").read_bytes()
             if b"tailscaled\0" in words and mark in words:
-                return int(folder.name)
+                return int(directory.name)
     return None
 
 
@@ -428,10 +428,10 @@ def test_tailscaled_that_is_killed_while_the_app_runs_is_started_again(dyno, slu
 def processes_of(dyno):
     """All processes with this dyno's environment."""
     mark = f"TAILSCALE_SOCKS5_PORT={dyno.config_vars['TAILSCALE_SOCKS5_PORT']}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
+    for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                yield int(folder.name)
+            if mark in (directory / "environ").read_bytes().split(b"\0"):
+                yield int(directory.name)
 
 
 def test_a_sigterm_to_all_processes_leaves_the_app_its_tailnet_until_it_has_ended(dyno, slug, web_port):

@@ -62,16 +62,16 @@ def repository(tmp_path):
     """repository(files): a git repository, by its URL."""
 
     def make(files):
-        folder = tmp_path / "repository"
+        directory = tmp_path / "repository"
         for name, text in files.items():
-            file = folder / name
+            file = directory / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        git = [need("git"), "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", folder]
+        git = [need("git"), "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", directory]
         subprocess.run([*git, "init", "--quiet"], check=True)
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "--quiet", "-m", "all"], check=True)
-        return f"file://{folder}"
+        return f"file://{directory}"
 
     return make
 
@@ -112,8 +112,8 @@ def in_cache(build):
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_cache_keeps_what_was_built_and_nothing_else(build, repository, tmp_path, monkeypatch, fails):
     """Rust takes 700 MB, cargo's leftovers 200 more. Those of earlier versions of this buildpack are removed."""
-    for folder in ["cargo", "rustup", "target", "repository", "new"]:
-        (build.cache / "tailchain" / folder / "of before").mkdir(parents=True)
+    for directory in ["cargo", "rustup", "target", "repository", "new"]:
+        (build.cache / "tailchain" / directory / "of before").mkdir(parents=True)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))

@@ -74,13 +74,13 @@ def test_check_takes_its_file_with_and_without_f_but_not_twice(config):
 
 @pytest.mark.parametrize("option", [[], ["-f"]])
 def test_check_of_what_is_no_file_says_what_it_is(option, tmp_path):
-    missing, folder = tmp_path / "nosuch.conf", tmp_path
+    missing, directory = tmp_path / "nosuch.conf", tmp_path
     assert tailchain("check", *option, missing).err == (
         f"tailchain: {missing}: cannot read this config file: No such file or directory (os error 2);"
         " check the path and its permissions\n"
     )
-    said = tailchain("check", *option, folder)
-    assert (said.code, said.err) == (1, f"tailchain: {folder}: this is a directory; name the config file in it\n")
+    said = tailchain("check", *option, directory)
+    assert (said.code, said.err) == (1, f"tailchain: {directory}: this is a directory; name the config file in it\n")
 
 
 def test_check_names_the_line_of_an_error(config):

@@ -11,14 +11,14 @@ from support.server import EchoServer, GoingServer, SlowServer
 PATIENT = ("tcp_read_time_out 60000", "tcp_connect_time_out 60000")
 
 
-def bare(folder, what, **options):
-    folder.mkdir()
-    with Gate(folder) as gate, SlowServer(gate, **options) as server:
+def bare(directory, what, **options):
+    directory.mkdir()
+    with Gate(directory) as gate, SlowServer(gate, **options) as server:
         return run_probe("beside", "127.0.0.1", server.port, what, gate.path, via="bare").ok().out
 
 
-def proxied(folder, what, conf, make_proxy, **options):
-    with Gate(folder) as gate, EchoServer(**options) as server:
+def proxied(directory, what, conf, make_proxy, **options):
+    with Gate(directory) as gate, EchoServer(**options) as server:
         config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
         return run_probe("beside", "127.0.0.1", server.port, what, gate.path, conf=config, options=["-q"]).ok().out
 

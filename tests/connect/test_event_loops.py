@@ -231,17 +231,17 @@ def get(port, path="/"):
         return response.read()
 
 
-def served(words, config, folder):
+def served(words, config, directory):
     """A daemon under the launcher; `words(port)` is its command line."""
 
     def command(port):
         program, *args = words(port)
         return command_line(program, args, "launcher", config, ["-q"])[0]
 
-    return daemon(command, folder)
+    return daemon(command, directory)
 
 
-def test_uvicorn_serves_while_its_pool_dials(postgres, conf, hold, folder):
+def test_uvicorn_serves_while_its_pool_dials(postgres, conf, hold, make_directory):
     count = 20
     proxy = hold(free=1)
     config = conf([proxy], *PATIENT)
@@ -249,7 +249,7 @@ def test_uvicorn_serves_while_its_pool_dials(postgres, conf, hold, folder):
     def words(port):
         return clients.python("uvicorn_app", port, postgres, count)
 
-    with served(words, config, folder("uvicorn")) as port:
+    with served(words, config, make_directory("uvicorn")) as port:
         assert get(port, "/start") == b"started"
         assert proxy.wait_for(count)
         # The pool is dialling, and will be until the proxy replies.
@@ -263,15 +263,15 @@ NGINX = """
 daemon off;
 worker_processes 1;
 error_log stderr;
-pid {folder}/nginx.pid;
+pid {directory}/nginx.pid;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
     proxy_connect_timeout 90s;
     proxy_read_timeout 90s;
     server {{
@@ -283,14 +283,14 @@ http {{
 """
 
 
-def test_nginx_serves_while_it_dials_its_upstream(web_port, conf, hold, folder):
+def test_nginx_serves_while_it_dials_its_upstream(web_port, conf, hold, make_directory):
     count = 20
-    program, home = need("nginx"), folder("nginx")
+    program, home = need("nginx"), make_directory("nginx")
     proxy = hold()
 
     def words(port):
         config = home / "nginx.conf"
-        config.write_text(NGINX.format(folder=home, port=port, upstream=web_port))
+        config.write_text(NGINX.format(directory=home, port=port, upstream=web_port))
         return [program, "-c", config, "-e", "stderr"]
 
     with served(words, conf([proxy], *PATIENT), home) as port, ThreadPoolExecutor(count) as threads:

@@ -291,7 +291,7 @@ def test_a_proxy_that_is_given_by_name_is_no_loop_either(conf, proxy, echo):
 @pytest.mark.parametrize("dns", [[], ["proxy_dns"]])
 def test_a_connection_to_a_port_of_a_named_proxy_resolves_nothing_itself(island, conf, dns):
     """The name server is dead, and only the port is the proxy's: connect must return without a DNS query."""
-    (island.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
+    (island.directory / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
     config = conf(["socks5 proxy.silent 9"], *dns, "proxynet 192.0.2.0/24")
     operations = [operation for _ in range(3) for operation in NONBLOCKING]
     start = time.monotonic()

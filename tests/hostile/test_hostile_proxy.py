@@ -82,13 +82,13 @@ def operations(case, socket, port):
     return [*steps, ("close", "0"), ("left", None)]
 
 
-def play(case, place, socket, folder):
+def play(case, place, socket, directory):
     """The actual and the expected results, each operation with its result."""
-    folder.mkdir()
+    directory.mkdir()
     with case.proxy() as hostile, Proxy() as honest, EchoServer() as server:
         chain = {"only hop": [hostile], "first of two": [hostile, honest], "last of two": [honest, hostile]}[place]
         steps = operations(case, socket, server.port)
-        answers = script(*(step for step, _ in steps), conf=Configs(folder)(chain, *case.times), options=["-q"])
+        answers = script(*(step for step, _ in steps), conf=Configs(directory)(chain, *case.times), options=["-q"])
         seen = dict(zip([step for step, _ in steps[1:]], answers[1:], strict=True))
         # Threads and fds at the end are those of the beginning.
         wanted = dict(steps[1:-1]) | {"left": answers[0]}
@@ -109,13 +109,13 @@ def received(server, wanted, patience=20):
 def all_as_expected(tmp_path):
     """all_as_expected(cases, places): runs each case at each place with each kind of socket."""
     probe("socket_script")
-    folders = (tmp_path / str(number) for number in itertools.count())
+    directories = (tmp_path / str(number) for number in itertools.count())
 
     def check(cases, places=PLACES):
         todo = list(itertools.product(cases, places, SOCKETS))
         # Most of them wait for a timeout, so many can run on each CPU.
         with ThreadPoolExecutor(8 * os.cpu_count()) as pool:
-            results = list(pool.map(lambda one, folder: play(*one, folder), todo, folders))
+            results = list(pool.map(lambda one, directory: play(*one, directory), todo, directories))
         wrong = {
             f"{case.name}, {place}, {socket}": {
                 step: (seen[step], wanted[step]) for step in wanted if seen[step] != wanted[step]

@@ -22,15 +22,15 @@ def both(conf, tmp_path, make_proxy):
     names = count()
 
     def bare(name, words):
-        folder = tmp_path / f"bare{next(names)}"
-        folder.mkdir()
-        with Gate(folder) as gate, SlowServer(gate) as server:
+        directory = tmp_path / f"bare{next(names)}"
+        directory.mkdir()
+        with Gate(directory) as gate, SlowServer(gate) as server:
             return printed(run_probe(name, "127.0.0.1", server.port, gate.path, *words, via="bare", timeout=15))
 
     def proxied(name, words):
-        folder = tmp_path / f"proxied{next(names)}"
-        folder.mkdir()
-        with Gate(folder) as gate, EchoServer() as server:
+        directory = tmp_path / f"proxied{next(names)}"
+        directory.mkdir()
+        with Gate(directory) as gate, EchoServer() as server:
             config = conf([make_proxy(Mood(gate=gate))], *PATIENT)
             where = ["127.0.0.1", server.port, gate.path]
             return printed(run_probe(name, *where, *words, conf=config, options=["-q"], timeout=15))

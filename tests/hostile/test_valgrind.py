@@ -113,8 +113,8 @@ def run(conf, make_proxy, echo, refusing, tmp_path):
         if via == "bare":
             # No query may leave the machine.
             args = [argument.replace(NAME, "localhost") for argument in args]
-        folder = tmp_path / f"logs-{len(list(tmp_path.iterdir()))}"
-        return run_valgrind(tool, probe(case.probe), args, folder, conf=config, via=via)
+        directory = tmp_path / f"logs-{len(list(tmp_path.iterdir()))}"
+        return run_valgrind(tool, probe(case.probe), args, directory, conf=config, via=via)
 
     return run
 

@@ -436,9 +436,9 @@ def as_neighbour(*words):
 
 
 @pytest.fixture
-def within_reach(folder):
+def within_reach(make_directory):
     """Copies of the programs that an ordinary user runs, accessible wherever this checkout is."""
-    directory = folder("trust")
+    directory = make_directory("trust")
     for file in [paths.LIBRARY, paths.LAUNCHER, probe("socket_script")]:
         shutil.copy(file, directory)
         (directory / file.name).chmod(0o755)

@@ -27,9 +27,9 @@ def launch(*words, **options):
 @pytest.fixture
 def home(tmp_path):
     """A home and current directory without any config."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "home"
+    directory.mkdir()
+    return directory
 
 
 def test_without_a_program_it_shows_its_usage_and_exits_1():
@@ -240,7 +240,7 @@ def test_an_unknown_directive_is_a_warning_with_its_line(conf, proxy):
     assert ":2" in result.err and "no_such_directive" in result.err
 
 
-def test_a_library_in_the_current_folder_is_not_taken(conf, proxy, tmp_path):
+def test_a_library_in_the_current_directory_is_not_taken(conf, proxy, tmp_path):
     """CVE-2015-3887: a user who can write the current directory must not run code as another user."""
     for name in ["libtailchain.so", "libproxychains4.so", "libproxychains.so.4"]:
         (tmp_path / name).write_text("not a library")
@@ -248,11 +248,11 @@ def test_a_library_in_the_current_folder_is_not_taken(conf, proxy, tmp_path):
     assert f"preloading {tmp_path}" not in result.err
 
 
-def static_program(folder):
-    source = folder / "static.c"
+def static_program(directory):
+    source = directory / "static.c"
     source.write_text("int main(void) { return 0; }\n")
-    subprocess.run([need("cc"), "-static", str(source), "-o", str(folder / "static-program")], check=True)
-    return folder / "static-program"
+    subprocess.run([need("cc"), "-static", str(source), "-o", str(directory / "static-program")], check=True)
+    return directory / "static-program"
 
 
 def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_path):
@@ -268,11 +268,11 @@ def test_a_static_program_gets_a_warning_and_strict_refuses_it(conf, proxy, tmp_
     assert str(program) in refused.err
 
 
-def setuid_program(folder):
+def setuid_program(directory):
     """Another user's program: with one's own, setuid changes nothing, and ld.so preloads."""
     if os.geteuid() != 0:
         return need("su")
-    program = folder / "setuid-true"
+    program = directory / "setuid-true"
     program.write_bytes(Path("/bin/true").read_bytes())
     os.chown(program, pwd.getpwnam("nobody").pw_uid, -1)
     program.chmod(0o755 | stat.S_ISUID)

@@ -169,7 +169,7 @@ NO_ROOM = [f"gethostbyname_r {name} {size}" for name in ["a..b", "v6.secret", "a
 
 def test_a_buffer_without_room_is_reported_before_a_name_that_is_not_there(make_island, remote):
     island = make_island("127.0.0.1 localhost\nfd00::7 v6.secret\n")
-    (island.folder / "nsswitch.conf").write_text("hosts: files\n")
+    (island.directory / "nsswitch.conf").write_text("hosts: files\n")
     bare = answers(island.run(probe("resolve"), NO_ROOM, via="bare"), NO_ROOM)
     assert "ERANGE NULL NETDB_INTERNAL" in bare and "0 NULL HOST_NOT_FOUND" in bare
     assert answers(island.run(probe("resolve"), NO_ROOM, conf=remote), NO_ROOM) == bare
@@ -411,7 +411,7 @@ def spied(make_island, tmp_path):
     command = [need("cc"), *FLAGS, "-shared", "-fPIC", str(paths.PROBE_SOURCES / "nss_spy.c"), "-o", str(library)]
     subprocess.run(command, check=True)
     island = make_island()
-    (island.folder / "nsswitch.conf").write_text("hosts: files spy dns\n")
+    (island.directory / "nsswitch.conf").write_text("hosts: files spy dns\n")
     log = tmp_path / "asked"
     return island, {"LD_LIBRARY_PATH": tmp_path, "NSS_SPY": log}, lambda: log.read_text() if log.exists() else ""
 
@@ -610,7 +610,7 @@ OTHER_FAMILY = [
 def test_nobody_is_asked_for_the_other_family_of_a_name_of_etc_hosts(make_island, remote):
     """As if libc had only /etc/hosts."""
     island = make_island(HOSTS)
-    only_files = island.folder / "nsswitch.conf"
+    only_files = island.directory / "nsswitch.conf"
     only_files.write_text("hosts: files\n")
     bare = answers(island.run(probe("resolve"), OTHER_FAMILY, via="bare"), OTHER_FAMILY)
     only_files.unlink()

@@ -14,8 +14,8 @@ NAME = "db.ts.net"
 
 
 @pytest.fixture(scope="session", params=["embedded", "microsocks", "danted"])
-def proxy(request, folder):
-    with getattr(naming_proxies, request.param)(folder(f"naming-{request.param}"), [NAME]) as running:
+def proxy(request, make_directory):
+    with getattr(naming_proxies, request.param)(make_directory(f"naming-{request.param}"), [NAME]) as running:
         yield running
 
 

@@ -193,11 +193,11 @@ def test_a_socket_that_is_not_there(call, make_proxy, echo, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another user needs root")
-def test_the_socket_of_another_user(conf, make_proxy, echo, folder):
+def test_the_socket_of_another_user(conf, make_proxy, echo, make_directory):
     """Read before the program changes its user, as a server does."""
     proxy = make_proxy(names={NAME: ("127.0.0.1", None)})
     becomes_nobody = BLOCKING.replace("sys\n", "sys, os, encodings.idna\nos.setgid(65534)\nos.setuid(65534)\n", 1)
-    with LocalApi(folder("socket") / "tailscaled.sock", {(NAME, "A"): ["127.0.0.1"]}) as api:
+    with LocalApi(make_directory("socket") / "tailscaled.sock", {(NAME, "A"): ["127.0.0.1"]}) as api:
         os.chmod(api.host, 0o600)
         path = conf([proxy], "proxy_dns", api.line())
         result = run_under(sys.executable, ["-c", becomes_nobody, echo.port, NAME], conf=path).ok()

@@ -14,9 +14,9 @@ static long now_us(void)
     return now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static int entries(const char *folder)
+static int entries(const char *directory)
 {
-    DIR *open = opendir(folder);
+    DIR *open = opendir(directory);
     int count = -2; /* . and .. */
     while (open && readdir(open))
         count++;

@@ -4,18 +4,18 @@
 #include <dirent.h>
 
 /* The names in a directory of /proc/self, sorted by the kernel, without the directory's own fd. */
-static void list(const char *folder, char *text, size_t room)
+static void list(const char *directory, char *text, size_t room)
 {
-    DIR *open_folder = opendir(folder);
-    if (!open_folder)
-        give_up(folder);
+    DIR *open_directory = opendir(directory);
+    if (!open_directory)
+        give_up(directory);
     char own[16];
-    snprintf(own, sizeof own, "%d", dirfd(open_folder));
+    snprintf(own, sizeof own, "%d", dirfd(open_directory));
     text[0] = 0;
-    for (struct dirent *entry; (entry = readdir(open_folder));)
+    for (struct dirent *entry; (entry = readdir(open_directory));)
         if (entry->d_name[0] != '.' && strcmp(entry->d_name, own) != 0 && strlen(text) + 20 < room)
             strcat(strcat(text, entry->d_name), " ");
-    closedir(open_folder);
+    closedir(open_directory);
 }
 
 int main(int count, char **words)

@@ -30,9 +30,9 @@ static void on_user_signal(int signal)
     pthread_exit(PTHREAD_CANCELED);
 }
 
-static int entries(const char *folder)
+static int entries(const char *directory)
 {
-    DIR *open = opendir(folder);
+    DIR *open = opendir(directory);
     int count = 0;
     while (open && readdir(open))
         count++;

@@ -299,9 +299,9 @@ static void op_setns(void)
 
 /* -- what it costs and what is left */
 
-static int entries(const char *folder)
+static int entries(const char *directory)
 {
-    DIR *open = opendir(folder);
+    DIR *open = opendir(directory);
     int count = 0;
     while (open && readdir(open))
         count++;

@@ -206,9 +206,9 @@ static void *worker(void *argument)
     return NULL;
 }
 
-static int entries(const char *folder)
+static int entries(const char *directory)
 {
-    DIR *open = opendir(folder);
+    DIR *open = opendir(directory);
     int count = -2; /* . and .. */
     while (open && readdir(open))
         count++;

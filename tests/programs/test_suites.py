@@ -107,8 +107,8 @@ def test_each_kind_of_outcome_is_seen(way, last, tmp_path):
         return ["env", f"PYTHONPATH={tmp_path}", LAUNCHER, *program]
 
     unit = Unit("sample", "sample", words, patience=5)
-    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-        run = execute.run(unit, way, type(tmp_path)(folder))
+    with tempfile.TemporaryDirectory(dir=tmp_path) as directory:
+        run = execute.run(unit, way, type(tmp_path)(directory))
     found = {name.rpartition(".")[2].partition("_")[2][0]: outcome for name, (outcome, _) in run.results.items()}
     expect = {"a": "passed", "b": "failed", "c": "skipped", "d": "died", "e": "hung", "f": last, "g": "passed"}
     assert found == expect

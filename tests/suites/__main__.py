@@ -47,8 +47,8 @@ def both_ways(unit, listed, base):
 def _pair(unit, base, wanted):
     """Bare and proxied."""
     for way in ("bare", "proxied"):
-        with tempfile.TemporaryDirectory(prefix="", dir=base) as folder:
-            yield execute.run(unit, way, Path(folder), wanted)
+        with tempfile.TemporaryDirectory(prefix="", dir=base) as directory:
+            yield execute.run(unit, way, Path(directory), wanted)
 
 
 def run(suite, listed, options, base):

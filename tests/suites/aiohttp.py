@@ -18,9 +18,9 @@ def fetch():
 
 
 def units(short=False):
-    folder = get.sdist("aiohttp")
+    directory = get.sdist("aiohttp")
     for name in FILES:
         # Its pytest.ini requires plugins in addopts, so it is not used.
         # Its tests have their own event loops.
         options = ["-p", "no:asyncio", "-o", "addopts=", "-m", "not dev_mode and not autobahn and not internal"]
-        yield unit("aiohttp", folder, f"tests/{name}.py", options)
+        yield unit("aiohttp", directory, f"tests/{name}.py", options)

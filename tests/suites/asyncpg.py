@@ -13,7 +13,7 @@ def fetch():
 
 
 def units(short=False):
-    folder = get.sdist("asyncpg")
+    directory = get.sdist("asyncpg")
     environment = {"PGINSTALLATION": Path(need("postgres")).resolve().parent}
-    for file in sorted((folder / "tests").glob("test_*.py")):
-        yield unit("asyncpg", folder, f"tests/{file.name}", ["-p", "asyncpg_by_tcp"], environment)
+    for file in sorted((directory / "tests").glob("test_*.py")):
+        yield unit("asyncpg", directory, f"tests/{file.name}", ["-p", "asyncpg_by_tcp"], environment)

@@ -29,13 +29,13 @@ class Run:
     connections: int
 
 
-def run(unit, way, folder, wanted=()):
-    results, selection, log = (folder / name for name in ("results", "wanted", "log"))
+def run(unit, way, directory, wanted=()):
+    results, selection, log = (directory / name for name in ("results", "wanted", "log"))
     selection.write_text("".join(f"{test}\n" for test in sorted(wanted)))
     connections = 0
     for _ in range(RESTARTS):
         before = _lines(results)
-        hung, asked = _start(unit, way, folder, results, selection, log)
+        hung, asked = _start(unit, way, directory, results, selection, log)
         connections += asked
         lines = _lines(results)
         _close(results, lines, "hung" if hung else "died", log)
@@ -61,9 +61,9 @@ def _close(results, lines, outcome, log):
             file.write(json.dumps({"id": test, "outcome": outcome, "text": text}) + "\n")
 
 
-def _start(unit, way, folder, results, selection, log):
+def _start(unit, way, directory, results, selection, log):
     """Runs one process to its end. Returns whether it hung, and the number of connections through the proxy."""
-    with tempfile.TemporaryDirectory(prefix="", dir=folder) as place:
+    with tempfile.TemporaryDirectory(prefix="", dir=directory) as place:
         place = Path(place)
         (place / "work").mkdir()
         environment = {
@@ -82,7 +82,7 @@ def _start(unit, way, folder, results, selection, log):
             process = subprocess.Popen(
                 list(map(str, words)),
                 env=clean_environment(environment),
-                cwd=unit.folder or place / "work",
+                cwd=unit.directory or place / "work",
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

@@ -36,11 +36,11 @@ def units(short=False):
     python = get.python()
     for name in MODULES:
         yield Unit("gevent", name, _words(python, f"main:gevent.tests.{name}"), "__main__.", environment=ENVIRONMENT)
-    folder = get.sdist("gevent") / "src" / "greentest" / _version(python)
+    directory = get.sdist("gevent") / "src" / "greentest" / _version(python)
     for name in GREEN:
-        if (folder / f"{name}.py").exists():
+        if (directory / f"{name}.py").exists():
             words = _words(python, f"green:{name}.py")
-            yield Unit("gevent", f"green-{name}", words, "__main__.", folder, environment=ENVIRONMENT)
+            yield Unit("gevent", f"green-{name}", words, "__main__.", directory, environment=ENVIRONMENT)
 
 
 def _words(python, what):

@@ -1,4 +1,4 @@
-"""A machine of its own for one run: `python -m suites.ground FOLDER WAY SERVICES WORDS…`, in new namespaces.
+"""A machine of its own for one run: `python -m suites.ground DIRECTORY WAY SERVICES WORDS…`, in new namespaces.
 
 There is nothing but loopback, so a test that wants the internet fails alike bare and proxied, and ports of other runs
 are not in the way. The user is not root, and one that exists: PostgreSQL does not run as root. Started by execute.py.
@@ -37,29 +37,29 @@ WITHOUT_RIGHTS = ["setpriv", "--ambient-caps=-all", "--inh-caps=-all"]
 HOSTS = "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback\n"
 
 
-def prepare(folder):
+def prepare(directory):
     raise_loopback()
-    (folder / "hosts").write_text(HOSTS.format(name=socket.gethostname()))
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-    bind_mount(folder / "hosts", "/etc/hosts")
-    bind_mount(folder / "resolv.conf", "/etc/resolv.conf")
+    (directory / "hosts").write_text(HOSTS.format(name=socket.gethostname()))
+    (directory / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    bind_mount(directory / "hosts", "/etc/hosts")
+    bind_mount(directory / "resolv.conf", "/etc/resolv.conf")
 
 
 # Servers of a suite; in its command, {NAME} is replaced by a port.
 SERVICES = {"redis": daemons.redis}
 
 
-def launcher(folder, stack):
+def launcher(directory, stack):
     """Everything is proxied: the config excludes no address, and names go to the proxy."""
-    proxy = stack.enter_context(embedded_proxy(folder))
-    config = folder / "proxychains.conf"
+    proxy = stack.enter_context(embedded_proxy(directory))
+    config = directory / "proxychains.conf"
     config.write_text(config_text([proxy], "proxy_dns"))
     return [str(paths.LAUNCHER), "-q", "-f", str(config)]
 
 
-def connections(folder):
+def connections(directory):
     """The number of requests to the proxy."""
-    log = folder / "embedded-proxy.log"
+    log = directory / "embedded-proxy.log"
     return log.read_text(errors="replace").count("CONNECT ") if log.exists() else 0
 
 
@@ -81,17 +81,17 @@ def status(process):
             return os.waitstatus_to_exitcode(code)
 
 
-def main(folder, way, services, *words):
-    folder = Path(folder)
+def main(directory, way, services, *words):
+    directory = Path(directory)
     end_with_parent()
-    prepare(folder)
+    prepare(directory)
     with ExitStack() as stack:
         for name in filter(None, services.split(",")):
-            place = folder / name
+            place = directory / name
             place.mkdir()
             port = stack.enter_context(SERVICES[name](place))
             words = [word.replace(f"{{{name}}}", str(port)) for word in words]
-        prefix = launcher(folder, stack) if way == "proxied" else []
+        prefix = launcher(directory, stack) if way == "proxied" else []
         at = words.index(LAUNCHER)
         command = [*WITHOUT_RIGHTS, *words[:at], *prefix, *words[at + 1 :]]
         process = subprocess.Popen(command, env=clean_environment(), stdin=subprocess.DEVNULL)

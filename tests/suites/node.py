@@ -34,8 +34,8 @@ def units(short=False):
     for group in GROUPS:
         files = sorted(
             file
-            for folder in ("parallel", "sequential")
-            for file in (_sources() / "test" / folder).glob(f"test-{group}-*.*js")
+            for directory in ("parallel", "sequential")
+            for file in (_sources() / "test" / directory).glob(f"test-{group}-*.*js")
         )
         for start in range(0, len(files), BATCH):
             yield _unit(group, files[start : start + BATCH])

@@ -22,8 +22,8 @@ def fetch():
 
 
 def units(short=False):
-    folder = get.sdist("redis")
+    directory = get.sdist("redis")
     options = ["--redis-url=redis://localhost:{redis}/0", "-m", "not redismod and not onlycluster and not replica"]
     for file in [*(f"tests/{name}.py" for name in FILES), *(f"tests/test_asyncio/{name}.py" for name in ASYNCIO)]:
-        if (folder / file).exists():
-            yield unit("redis", folder, file, options, services=("redis",))
+        if (directory / file).exists():
+            yield unit("redis", directory, file, options, services=("redis",))

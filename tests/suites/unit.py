@@ -26,7 +26,7 @@ class Unit:
     words: Callable[[Path, Path], list]
     # The common prefix of its test ids, which is not displayed.
     prefix: str = ""
-    folder: Path | None = None
+    directory: Path | None = None
     environment: dict = field(default_factory=dict)
     # Names of ground.SERVICES.
     services: tuple = ()

@@ -9,8 +9,8 @@ from .unit import LAUNCHER, Unit
 AGENTS = Path(__file__).with_name("agents")
 
 
-def unit(suite, folder, file, options=(), environment=None, services=()):
-    """`file` is relative to `folder`, which has the tests and no part of the package itself."""
+def unit(suite, directory, file, options=(), environment=None, services=()):
+    """`file` is relative to `directory`, which has the tests and no part of the package itself."""
     # Without the project's configuration, which requires coverage, parallel runs and the like.
     always = ["-q", "-p", "pytest_results", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--timeout=60"]
 
@@ -21,4 +21,4 @@ def unit(suite, folder, file, options=(), environment=None, services=()):
 
     name = file.removeprefix("tests/").removesuffix(".py")
     environment = {"PYTHONPATH": f"{AGENTS}:{execute.TESTS}", **(environment or {})}
-    return Unit(suite, name, words, f"{file}::", folder, environment, services=services)
+    return Unit(suite, name, words, f"{file}::", directory, environment, services=services)

@@ -77,9 +77,9 @@ def test_pgx_on_a_tailnet(postgres, tailnet, conf, name):
 
 
 @pytest.fixture(scope="session")
-def webdav(folder):
+def webdav(make_directory):
     """`rclone serve webdav`, with a file; gives the port."""
-    root = folder("webdav")
+    root = make_directory("webdav")
     (root / "served").mkdir()
     (root / "served" / "hello.txt").write_text("through the proxy\n")
     words = [need("rclone"), "serve", "webdav", root / "served", "--config", "/dev/null", "--addr"]
@@ -88,8 +88,8 @@ def webdav(folder):
 
 
 @pytest.fixture(scope="session")
-def restic_server(folder):
-    root = folder("restic-server")
+def restic_server(make_directory):
+    root = make_directory("restic-server")
     words = [need("rclone"), "serve", "restic", root / "served", "--config", "/dev/null", "--addr"]
     with daemon(lambda port: [*words, f"127.0.0.1:{port}"], root) as port:
         yield port
@@ -170,9 +170,9 @@ class _Api(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def tls_server(name, folder):
+def tls_server(name, directory):
     """An HTTPS server for that name; gives the port and the certificate, which is its own authority."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     words += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate]
     subprocess.run([need("openssl"), *words], check=True, capture_output=True)
@@ -199,7 +199,7 @@ def test_gh(conf, names, tmp_path):
 
 @pytest.fixture
 def module_proxy(tmp_path):
-    """A Go module as a file tree, as `go help goproxy` describes it; gives the folder."""
+    """A Go module as a file tree, as `go help goproxy` describes it; gives the directory."""
     versions = tmp_path / "modules" / "corp.example" / "greeting" / "@v"
     versions.mkdir(parents=True)
     (versions / "list").write_text("v1.0.0\n")

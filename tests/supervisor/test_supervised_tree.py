@@ -236,11 +236,11 @@ print(count)
 # -- rights
 
 
-def test_rights_are_not_gained(conf, proxy, folder):
+def test_rights_are_not_gained(conf, proxy, make_directory):
     """no_new_privs, which a filter takes: a set-user-ID program runs as its caller. It is said."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a set-user-ID program of another user")
-    place = folder("rights")
+    place = make_directory("rights")
     source, program = place / "who.c", place / "who"
     source.write_text(
         '#include <stdio.h>\n#include <unistd.h>\nint main(void) { return printf("%d\\n", geteuid()) < 0; }'

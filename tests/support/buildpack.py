@@ -17,8 +17,8 @@ STARTS = '. "$HOME/vendor/tailscale/heroku-tailscale-start.sh"\n'
 class Build:
     """An app, and a cache that persists between builds."""
 
-    def __init__(self, folder, shelf):
-        self.app, self.cache, self.env = folder / "app", folder / "cache", folder / "env"
+    def __init__(self, directory, shelf):
+        self.app, self.cache, self.env = directory / "app", directory / "cache", directory / "env"
         self.app.mkdir()
         self.env.mkdir()
         (self.app / "Procfile").write_text("web: true\n")
@@ -55,9 +55,9 @@ class Build:
         return sorted(str(path.relative_to(self.app)) for path in self.app.rglob("*") if not path.is_dir())
 
 
-def release(shelf, folder, version, arch="amd64"):
+def release(shelf, directory, version, arch="amd64"):
     """Programs that print their version."""
-    programs = [folder / "tailscale", folder / "tailscaled"]
+    programs = [directory / "tailscale", directory / "tailscaled"]
     for program in programs:
         program.write_text(f"#!/bin/sh\necho {version} {arch}\n")
     shelf.release(version, programs, arch)

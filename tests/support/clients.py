@@ -26,17 +26,17 @@ def python(name, *args):
 
 def node(name, *args):
     """With the packages of tests/clients/node/package.json, installed below target/."""
-    folder, wanted = paths.TARGET / "node", SOURCES / "node" / "package.json"
-    installed = folder / "package.json"
+    directory, wanted = paths.TARGET / "node", SOURCES / "node" / "package.json"
+    installed = directory / "package.json"
     if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        shutil.copy(wanted, folder / "wanted.json")
-        (folder / "wanted.json").rename(folder / "package.json")
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        shutil.copy(wanted, directory / "wanted.json")
+        (directory / "wanted.json").rename(directory / "package.json")
         command = [need("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        subprocess.run(command, cwd=folder, check=True)
+        subprocess.run(command, cwd=directory, check=True)
     # `require` looks for packages beside the program's own file.
-    copy = folder / f"{name}.js"
+    copy = directory / f"{name}.js"
     shutil.copy(SOURCES / "node" / f"{name}.js", copy)
     return [need("node"), copy, *args]
 
@@ -96,9 +96,9 @@ def go_module(name):
 
 def static_busybox():
     """Debian's busybox-static. It cannot be installed beside busybox, which other tests use, so it is only unpacked."""
-    folder = paths.TARGET / "busybox-static"
+    directory = paths.TARGET / "busybox-static"
     with _building:
-        if not folder.exists():
+        if not directory.exists():
             with tempfile.TemporaryDirectory(dir=paths.TARGET) as work:
                 try:
                     command = [need("apt-get"), "download", "busybox-static"]
@@ -107,13 +107,13 @@ def static_busybox():
                     pytest.skip(f"busybox-static cannot be had: {error.stderr.decode(errors='replace')}")
                 (package,) = Path(work).glob("*.deb")
                 subprocess.run(["dpkg-deb", "--extract", package, f"{work}/unpacked"], check=True)
-                Path(work, "unpacked").rename(folder)
-    return folder / "bin" / "busybox"
+                Path(work, "unpacked").rename(directory)
+    return directory / "bin" / "busybox"
 
 
-def static_c(name, folder):
+def static_c(name, directory):
     """The C program of tests/clients/NAME.c, linked statically."""
-    program = folder / name
+    program = directory / name
     subprocess.run([need("cc"), "-static", "-o", program, SOURCES / f"{name}.c"], check=True)
     return program
 
@@ -124,8 +124,8 @@ def static_rust(name):
     targets = [f"{platform.machine()}-unknown-linux-{libc}" for libc in ["musl", "gnu"]]
     installed = Path(sysroot.stdout.strip(), "lib", "rustlib")
     target = next(target for target in targets if (installed / target).exists())
-    folder = paths.TARGET / "static"
-    environment = clean_environment({"CARGO_TARGET_DIR": folder, "RUSTFLAGS": "-C target-feature=+crt-static"})
+    directory = paths.TARGET / "static"
+    environment = clean_environment({"CARGO_TARGET_DIR": directory, "RUSTFLAGS": "-C target-feature=+crt-static"})
     command = [need("cargo"), "build", "--quiet", "--locked", "--bin", name, "--target", target]
     subprocess.run(command, cwd=SOURCES / "static", env=environment, check=True)
-    return folder / target / "debug" / name
+    return directory / target / "debug" / name

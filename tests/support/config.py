@@ -10,12 +10,12 @@ def config_text(proxies, *directives, chain="strict_chain"):
 class Configs:
     """Writes configs into a directory of the test."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.count = 0
 
     def __call__(self, proxies, *directives, chain="strict_chain"):
         self.count += 1
-        path = self.folder / f"proxychains-{self.count}.conf"
+        path = self.directory / f"proxychains-{self.count}.conf"
         path.write_text(config_text(proxies, *directives, chain=chain))
         return path

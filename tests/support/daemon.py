@@ -22,11 +22,11 @@ def drop_privileges():
     return [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
-def give_away(folder):
+def give_away(directory):
     """Give the unprivileged user access to a directory."""
     if os.geteuid() == 0:
         user = pwd.getpwnam(UNPRIVILEGED)
-        os.chown(folder, user.pw_uid, user.pw_gid)
+        os.chown(directory, user.pw_uid, user.pw_gid)
 
 
 def answers(port):
@@ -38,11 +38,11 @@ def answers(port):
 
 
 @contextmanager
-def daemon(command, folder, unprivileged=False, patience=60):
+def daemon(command, directory, unprivileged=False, patience=60):
     """Run `command(port)` until it accepts TCP on that port; return the port. If another process took the port
     meanwhile, another one is tried."""
     options = drop_privileges() if unprivileged else []
-    log_path = folder / "log"
+    log_path = directory / "log"
     for _ in range(3):
         port = free_port()
         with open(log_path, "ab") as output:
@@ -52,7 +52,7 @@ def daemon(command, folder, unprivileged=False, patience=60):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=folder,
+                cwd=directory,
                 env=clean_environment({"LC_ALL": "C"}),
             )
         deadline = time.monotonic() + patience

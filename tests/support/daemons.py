@@ -38,18 +38,18 @@ class RealProxy:
 
 
 @contextmanager
-def microsocks(folder):
+def microsocks(directory):
     program = need("microsocks")
-    with daemon(lambda port: [program, "-i", "127.0.0.1", "-p", port], folder) as port:
-        yield RealProxy("microsocks", port, folder / "log")
+    with daemon(lambda port: [program, "-i", "127.0.0.1", "-p", port], directory) as port:
+        yield RealProxy("microsocks", port, directory / "log")
 
 
 @contextmanager
-def embedded(folder):
+def embedded(directory):
     """`tailchain proxy`."""
     words = [paths.COMMAND, "proxy", "--log", "--listen"]
-    with daemon(lambda port: [*words, f"127.0.0.1:{port}"], folder) as port:
-        yield RealProxy("embedded", port, folder / "log")
+    with daemon(lambda port: [*words, f"127.0.0.1:{port}"], directory) as port:
+        yield RealProxy("embedded", port, directory / "log")
 
 
 DANTED = """
@@ -65,25 +65,25 @@ socks pass {{ from: 127.0.0.0/8 to: 127.0.0.0/8 log: connect error }}
 
 
 @contextmanager
-def danted(folder, wrap=lambda words: words):
+def danted(directory, wrap=lambda words: words):
     """`wrap` changes its command line."""
     program = need("danted")
     user = "nobody" if os.geteuid() == 0 else getpass.getuser()
 
     def command(port):
-        config = folder / "danted.conf"
+        config = directory / "danted.conf"
         config.write_text(DANTED.format(port=port, user=user))
-        return wrap([program, "-f", config, "-p", folder / "pid"])
+        return wrap([program, "-f", config, "-p", directory / "pid"])
 
-    with daemon(command, folder) as port:
-        yield RealProxy("danted", port, folder / "log")
+    with daemon(command, directory) as port:
+        yield RealProxy("danted", port, directory / "log")
 
 
 @contextmanager
-def postgres(folder, addresses=("127.0.0.1",)):
+def postgres(directory, addresses=("127.0.0.1",)):
     """PostgreSQL with a database and a superuser `postgres`, who is trusted on all `addresses`."""
-    give_away(folder)
-    data = folder / "data"
+    give_away(directory)
+    data = directory / "data"
     subprocess.run(
         [
             "setpriv",
@@ -101,7 +101,7 @@ def postgres(folder, addresses=("127.0.0.1",)):
         ],
         check=True,
         stdout=subprocess.DEVNULL,
-        cwd=folder,
+        cwd=directory,
         env=clean_environment({"LC_ALL": "C"}),
     )
     with open(data / "pg_hba.conf", "a") as rules:
@@ -115,22 +115,22 @@ def postgres(folder, addresses=("127.0.0.1",)):
         settings["max_connections"] = 400
         return [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
 
-    with daemon(command, folder, unprivileged=True) as port:
+    with daemon(command, directory, unprivileged=True) as port:
         yield port
 
 
 @contextmanager
-def redis(folder, addresses=("127.0.0.1",)):
+def redis(directory, addresses=("127.0.0.1",)):
     # Without a password it serves only loopback addresses, unless configured otherwise.
-    words = [need("redis-server"), "--bind", *addresses, "--protected-mode", "no", "--save", "", "--dir", folder]
-    with daemon(lambda port: [*words, "--port", port], folder) as port:
+    words = [need("redis-server"), "--bind", *addresses, "--protected-mode", "no", "--save", "", "--dir", directory]
+    with daemon(lambda port: [*words, "--port", port], directory) as port:
         yield port
 
 
 SSHD = """
 ListenAddress 127.0.0.1:{port}
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/key.pub
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/key.pub
 StrictModes no
 UsePAM no
 PidFile none
@@ -147,18 +147,18 @@ class Ssh:
 
 
 @contextmanager
-def sshd(folder):
+def sshd(directory):
     program = need("sshd")
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
     for name in ["host_key", "key"]:
-        subprocess.run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        subprocess.run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True)
 
     def command(port):
-        config = folder / "sshd_config"
-        config.write_text(SSHD.format(port=port, folder=folder))
+        config = directory / "sshd_config"
+        config.write_text(SSHD.format(port=port, directory=directory))
         return [program, "-D", "-e", "-f", config]
 
-    with daemon(command, folder) as port:
+    with daemon(command, directory) as port:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
-        yield Ssh(port, ["-F", "none", "-i", str(folder / "key"), *(word for o in options for word in ("-o", o))])
+        yield Ssh(port, ["-F", "none", "-i", str(directory / "key"), *(word for o in options for word in ("-o", o))])

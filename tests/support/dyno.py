@@ -79,4 +79,4 @@ class Dyno:
 
 def can_be_made():
     """The reason why there can be no dyno here, or None."""
-    return None if os.geteuid() == 0 else "a root folder with /app needs root"
+    return None if os.geteuid() == 0 else "a root directory with /app needs root"

@@ -26,10 +26,10 @@ class EmbeddedProxy:
 
 
 @contextmanager
-def embedded_proxy(folder, delay=0, options=()):
+def embedded_proxy(directory, delay=0, options=()):
     """Runs it until the end of the block; `delay` is in milliseconds, before each reply."""
     words = [paths.COMMAND, "proxy", "--listen", "127.0.0.1:0", "--with-parent", "--delay", delay, *options]
-    log = folder / "embedded-proxy.log"
+    log = directory / "embedded-proxy.log"
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [*map(str, words), "--log"], stdout=output, stderr=subprocess.STDOUT, env=clean_environment()

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 
 class Gate:
-    def __init__(self, folder):
-        self.path = folder / "gate"
+    def __init__(self, directory):
+        self.path = directory / "gate"
         self.path.unlink(missing_ok=True)
         self.opened = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)

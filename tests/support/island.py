@@ -14,23 +14,23 @@ MAIN = Path(__file__).with_name("island_main.py")
 
 
 class Island:
-    def __init__(self, folder, hosts="127.0.0.1 localhost\n"):
+    def __init__(self, directory, hosts="127.0.0.1 localhost\n"):
         tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True)
         if tried.returncode:
             pytest.skip(f"no namespaces can be made here: {tried.stderr.strip()}")
-        self.folder = folder
-        (folder / "hosts").write_text(hosts)
-        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")
-        (folder / "queries").write_text("")
+        self.directory = directory
+        (directory / "hosts").write_text(hosts)
+        (directory / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")
+        (directory / "queries").write_text("")
 
     def run(self, program, args=(), conf=None, via="launcher", env=None):
         words, environment = command_line(program, args, via, conf)
         if "LD_PRELOAD" in environment:
             environment["ISLAND_PRELOAD"] = environment.pop("LD_PRELOAD")
-        island = [*NAMESPACES[1:], sys.executable, MAIN, self.folder, *words]
+        island = [*NAMESPACES[1:], sys.executable, MAIN, self.directory, *words]
         return run_under(NAMESPACES[0], island, via="bare", env={**environment, **(env or {})})
 
     @property
     def queries(self):
         """The queries of all runs so far, e.g. `A db.ts.net`; `TCP` for a connection."""
-        return (self.folder / "queries").read_text().splitlines()
+        return (self.directory / "queries").read_text().splitlines()

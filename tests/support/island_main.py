@@ -1,7 +1,7 @@
-"""Runs a program where there is nothing but loopback, and serves DNS on port 53 meanwhile: FOLDER PROGRAM ARGS…
+"""Runs a program where there is nothing but loopback, and serves DNS on port 53 meanwhile: DIRECTORY PROGRAM ARGS…
 
-Started by island.py inside of new namespaces. FOLDER has the hosts and resolv.conf that the program is to see, perhaps
-an nsswitch.conf too, and gets a line in `queries` for each query. ISLAND_PRELOAD is LD_PRELOAD for the program alone.
+Started by island.py in new namespaces. DIRECTORY contains the program's /etc/hosts and resolv.conf, optionally its
+nsswitch.conf, and the log `queries`, with one line for each query. ISLAND_PRELOAD is LD_PRELOAD for the program alone.
 """
 
 import ctypes
@@ -85,13 +85,13 @@ def note(file, line):
         lines.write(line + "\n")
 
 
-def main(folder, *command):
-    folder = Path(folder)
+def main(directory, *command):
+    directory = Path(directory)
     raise_loopback()
     for name in ["hosts", "resolv.conf", "nsswitch.conf"]:
-        if (folder / name).exists():
-            bind_mount(folder / name, f"/etc/{name}")
-    serve(functools.partial(note, folder / "queries"))
+        if (directory / name).exists():
+            bind_mount(directory / name, f"/etc/{name}")
+    serve(functools.partial(note, directory / "queries"))
     environment = dict(os.environ)
     preload = environment.pop("ISLAND_PRELOAD", None)
     if preload:

@@ -42,11 +42,11 @@ def binary(name):
 
 
 class Image:
-    def __init__(self, folder):
+    def __init__(self, directory):
         """In a directory that others may enter."""
-        self.folder = folder
-        self.app, self.layers, self.platform = (folder / name for name in ["workspace", "layers", "platform"])
-        self.buildpacks, self.home, self.tmp = (folder / name for name in ["buildpacks", "home", "tmp"])
+        self.directory = directory
+        self.app, self.layers, self.platform = (directory / name for name in ["workspace", "layers", "platform"])
+        self.buildpacks, self.home, self.tmp = (directory / name for name in ["buildpacks", "home", "tmp"])
         self.own = self.buildpacks / "tailchain_tailscale" / "0.1.0"
         for path in [self.app, self.layers, self.platform / "env", self.own, self.home, self.tmp]:
             path.mkdir(parents=True)
@@ -58,21 +58,21 @@ class Image:
             shutil.copy(paths.ROOT / name, self.own)
         # One program has the names of all phases; in an image the launcher has the names of the process types.
         for name, program in {"detector": "lifecycle", "builder": "lifecycle", "web": "launcher"}.items():
-            shutil.copy(binary(program), folder / name)
+            shutil.copy(binary(program), directory / name)
         self._add_procfile_buildpack()
         order = ORDER + '[[order.group]]\nid = "test/procfile"\nversion = "1"\n'
-        (folder / "order.toml").write_text(order)
-        (folder / "run.toml").write_text('[[images]]\nimage = "none"\n')
+        (directory / "order.toml").write_text(order)
+        (directory / "run.toml").write_text('[[images]]\nimage = "none"\n')
 
     def _add_procfile_buildpack(self):
-        folder = self.buildpacks / "test_procfile" / "1"
-        (folder / "bin").mkdir(parents=True)
-        (folder / "buildpack.toml").write_text(
+        directory = self.buildpacks / "test_procfile" / "1"
+        (directory / "bin").mkdir(parents=True)
+        (directory / "buildpack.toml").write_text(
             'api = "0.10"\n[buildpack]\nid = "test/procfile"\nversion = "1"\n[[targets]]\nos = "linux"\n'
         )
         for name, text in {"detect": "#!/bin/sh\n", "build": PROCFILE}.items():
-            (folder / "bin" / name).write_text(text)
-            (folder / "bin" / name).chmod(0o755)
+            (directory / "bin" / name).write_text(text)
+            (directory / "bin" / name).chmod(0o755)
 
     def set(self, **settings):
         """The user's settings of the build."""
@@ -81,7 +81,7 @@ class Image:
 
     def _command(self, name, *options):
         drop = drop_privileges()
-        return [*([need("setpriv"), *drop] if drop else []), self.folder / name, *options]
+        return [*([need("setpriv"), *drop] if drop else []), self.directory / name, *options]
 
     def _lifecycle(self, name, *options):
         environment = {
@@ -107,9 +107,9 @@ class Image:
         """Run detector and builder; return their output."""
         common = [f"-app={self.app}", f"-layers={self.layers}", f"-platform={self.platform}"]
         common.append(f"-buildpacks={self.buildpacks}")
-        order = f"-order={self.folder}/order.toml"
+        order = f"-order={self.directory}/order.toml"
         said = ""
-        for name, options in [("detector", [order, f"-run={self.folder}/run.toml"]), ("builder", [])]:
+        for name, options in [("detector", [order, f"-run={self.directory}/run.toml"]), ("builder", [])]:
             done = self._lifecycle(name, *common, *options)
             said += done.stdout + done.stderr
             if done.returncode != 0:

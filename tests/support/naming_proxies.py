@@ -24,29 +24,31 @@ class Danted(NamingProxy):
 
 
 @contextmanager
-def embedded(folder, names):
+def embedded(directory, names):
     """`tailchain proxy`."""
     options = [f"--name={name}=127.0.0.1" for name in names]
-    with daemon(lambda port: [paths.COMMAND, "proxy", "--log", f"--listen=127.0.0.1:{port}", *options], folder) as port:
-        yield NamingProxy("tailchain proxy", port, folder / "log")
+    with daemon(
+        lambda port: [paths.COMMAND, "proxy", "--log", f"--listen=127.0.0.1:{port}", *options], directory
+    ) as port:
+        yield NamingProxy("tailchain proxy", port, directory / "log")
 
 
 @contextmanager
-def microsocks(folder, names):
+def microsocks(directory, names):
     program = need("microsocks")
-    with daemon(lambda port: with_hosts(folder, names, [program, "-i", "127.0.0.1", "-p", port]), folder) as port:
-        yield NamingProxy("microsocks", port, folder / "log")
+    with daemon(lambda port: with_hosts(directory, names, [program, "-i", "127.0.0.1", "-p", port]), directory) as port:
+        yield NamingProxy("microsocks", port, directory / "log")
 
 
 @contextmanager
-def danted(folder, names):
-    with daemons.danted(folder, wrap=lambda words: with_hosts(folder, names, words)) as proxy:
+def danted(directory, names):
+    with daemons.danted(directory, wrap=lambda words: with_hosts(directory, names, words)) as proxy:
         yield Danted(proxy.name, proxy.port, proxy.log)
 
 
-def with_hosts(folder, names, words):
+def with_hosts(directory, names, words):
     """The command that runs `words` with its own /etc/hosts: the programs that use the proxy must not see it."""
-    hosts = folder / "hosts"
+    hosts = directory / "hosts"
     hosts.write_text("127.0.0.1 localhost " + " ".join(names) + "\n")
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     script = f"mount --bind '{hosts}' /etc/hosts && exec \"$@\""

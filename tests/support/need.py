@@ -10,13 +10,13 @@ import shutil
 import pytest
 
 # Debian keeps daemons out of a user's PATH, and PostgreSQL's server out of every PATH.
-EXTRA_FOLDERS = ["/usr/sbin", "/sbin"]
+EXTRA_DIRECTORIES = ["/usr/sbin", "/sbin"]
 
 
 def find(command):
     """The path of a command, or None."""
     postgres = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
-    return shutil.which(command) or shutil.which(command, path=os.pathsep.join(postgres + EXTRA_FOLDERS))
+    return shutil.which(command) or shutil.which(command, path=os.pathsep.join(postgres + EXTRA_DIRECTORIES))
 
 
 def need(command):

@@ -35,7 +35,7 @@ class Node:
     """A machine of the tailnet."""
 
     name: str
-    folder: Path
+    directory: Path
     socks_port: int
     http_port: int
 
@@ -54,7 +54,7 @@ class Node:
     def tailscale(self, *words):
         """Run the command `tailscale` on this node."""
         return subprocess.run(
-            [binary("tailscale"), f"--socket={self.folder}/socket", *words],
+            [binary("tailscale"), f"--socket={self.directory}/socket", *words],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -64,11 +64,11 @@ class Node:
 
 
 class Tailnet:
-    def __init__(self, process, folder):
+    def __init__(self, process, make_directory):
         self.process = process
         self.control = json.loads(process.stdout.readline())["control"]  # URL, as for --login-server
         self.key = KEY  # the auth key that lets nodes in
-        self.folder = folder
+        self.make_directory = make_directory
 
     def command(self, *words):
         """An admin's action on the machines of a name (see `command` of tests/tailnet); returns how many there are."""
@@ -79,7 +79,7 @@ class Tailnet:
     @contextmanager
     def node(self, name):
         """A machine that has joined, for as long as the context lasts."""
-        folder = self.folder(name)
+        directory = self.make_directory(name)
         http_port = free_port()
 
         def command(port):
@@ -88,21 +88,21 @@ class Tailnet:
                 "--tun=userspace-networking",
                 "--no-logs-no-support",
                 "--state=mem:",
-                f"--statedir={folder}",
-                f"--socket={folder}/socket",
+                f"--statedir={directory}",
+                f"--socket={directory}/socket",
                 f"--socks5-server=127.0.0.1:{port}",
                 f"--outbound-http-proxy-listen=127.0.0.1:{http_port}",
             ]
 
-        with daemon(command, folder) as port:
-            node = Node(name, folder, port, http_port)
+        with daemon(command, directory) as port:
+            node = Node(name, directory, port, http_port)
             node.tailscale("up", f"--login-server={self.control}", f"--auth-key={self.key}", f"--hostname={name}")
             yield node
 
 
 @contextmanager
-def tailnet(folder):
-    """`folder(name)` creates a directory for each node."""
+def tailnet(make_directory):
+    """`make_directory(name)` creates a directory for each node."""
     process = subprocess.Popen(
         [binary("tailnet"), f"-auth-key={KEY}", f"-domain={DOMAIN}"],
         stdin=subprocess.PIPE,
@@ -110,7 +110,7 @@ def tailnet(folder):
         env=clean_environment(),
     )
     with process:
-        yield Tailnet(process, folder)
+        yield Tailnet(process, make_directory)
         process.stdin.close()
 
 
@@ -124,9 +124,9 @@ class AppAndDatabase:
 
 
 @contextmanager
-def app_and_database(folder):
+def app_and_database(make_directory):
     with ExitStack() as stack:
-        net = stack.enter_context(tailnet(folder))
+        net = stack.enter_context(tailnet(make_directory))
         app = stack.enter_context(net.node("app"))
         db = stack.enter_context(net.node("db"))
         yield AppAndDatabase(net, app, db)

@@ -114,23 +114,23 @@ def interpreter(name):
     return built
 
 
-def run_valgrind(tool, program, args, folder, conf=None, via="preload", env=None, timeout=110):
-    """`folder` is for the logs, one for each process."""
+def run_valgrind(tool, program, args, directory, conf=None, via="preload", env=None, timeout=110):
+    """`directory` is for the logs, one for each process."""
     options = [
         f"--tool={tool}",
         *OPTIONS[tool],
         f"--suppressions={SUPPRESSIONS}",
         "--trace-children=yes",
-        f"--log-file={folder}/%p",
+        f"--log-file={directory}/%p",
     ]
     _, environment = command_line(program, args, via, conf, ["-q"])
     if via == "preload":
         environment["LD_PRELOAD"] = ":".join(map(str, [environment["LD_PRELOAD"], *interpreters(tool)]))
     environment |= env or {}
-    folder.mkdir()
+    directory.mkdir()
     process = start(need("valgrind"), [*options, program, *args], via="bare", env=environment)
     result = finish(process, timeout).ok()
-    logs = {int(file.name): _log(file.read_text(), tool) for file in folder.iterdir()}
+    logs = {int(file.name): _log(file.read_text(), tool) for file in directory.iterdir()}
     return Run(result.out, logs.pop(process.pid), list(logs.values()))
 
 

@@ -29,18 +29,18 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def web_server(folder):
-    """Serves `folder`, with PAGE as its index.html; returns the port."""
-    (folder / "index.html").write_bytes(PAGE)
-    handler = functools.partial(_Files, directory=str(folder))
+def web_server(directory):
+    """Serves `directory`, with PAGE as its index.html; returns the port."""
+    (directory / "index.html").write_bytes(PAGE)
+    handler = functools.partial(_Files, directory=str(directory))
     with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
 
 
-def git_repository(folder):
-    """Create folder/repo.git, with one commit of one file, ready to be served as plain files."""
+def git_repository(directory):
+    """Create directory/repo.git, with one commit of one file, ready to be served as plain files."""
     git = need("git")
     identity = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     for name in ["AUTHOR", "COMMITTER"]:
@@ -49,11 +49,11 @@ def git_repository(folder):
     def run(*words, cwd):
         subprocess.run([git, *words], cwd=cwd, check=True, capture_output=True, env=clean_environment(identity))
 
-    work = folder / "work"
+    work = directory / "work"
     work.mkdir()
     run("init", "-q", cwd=work)
     (work / "hello.txt").write_text("through the proxy\n")
     run("add", ".", cwd=work)
     run("commit", "-q", "-m", "Say hello", cwd=work)
-    run("clone", "-q", "--bare", str(work), str(folder / "repo.git"), cwd=folder)
-    run("update-server-info", cwd=folder / "repo.git")
+    run("clone", "-q", "--bare", str(work), str(directory / "repo.git"), cwd=directory)
+    run("update-server-info", cwd=directory / "repo.git")

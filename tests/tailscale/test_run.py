@@ -258,7 +258,7 @@ def test_one_that_is_killed_while_it_logs_in_leaves_no_key(tailscale, environmen
     wait_for(lambda: "up" in tailscale.events(), process)
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
-    left = [path for path in tailscale.folder.rglob("*") if path.is_file() and path != tailscale.record]
+    left = [path for path in tailscale.directory.rglob("*") if path.is_file() and path != tailscale.record]
     assert left and [path for path in left if b"s3cret" in path.read_bytes()] == []
 
 
@@ -297,9 +297,9 @@ def test_a_placeholder_is_no_key(tailscale, environment):
     assert "started" not in result.out and tailscale.events("up") == []
 
 
-def test_nothing_is_left_in_the_temporary_folder(tailscale, environment):
+def test_nothing_is_left_in_the_temporary_directory(tailscale, environment):
     run(environment(), "true").ok()
-    assert list(tailscale.folder.glob("tailchain-*")) == []
+    assert list(tailscale.directory.glob("tailchain-*")) == []
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_a_proxy_that_peers_can_use_is_warned_about(tailscale, environment, echo
     assert f"--socks5-server={listens}:{tailscale.port}" in tailscale.details("started")[0]["arguments"]
 
 
-def test_tailscale_that_is_not_installed_is_said_with_the_folders(environment, tmp_path):
+def test_tailscale_that_is_not_installed_is_said_with_the_directories(environment, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     result = run(environment(TAILSCALE_DIR=empty), "echo", "started")

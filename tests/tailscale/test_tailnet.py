@@ -135,7 +135,7 @@ def site(tailnet, postgres):
 
 
 @contextmanager
-def served(words, conf, folder, **options):
+def served(words, conf, directory, **options):
     """`words(port)`, under the launcher."""
 
     def command(port):
@@ -143,11 +143,11 @@ def served(words, conf, folder, **options):
         argv, _ = command_line(program, args, "launcher", conf, ["-q"])
         return ["env", *(f"{name}={value}" for name, value in options.items()), *argv]
 
-    with daemon(command, folder) as port:
+    with daemon(command, directory) as port:
         yield port
 
 
-def test_django_migrates_and_answers_on_uvicorn(shipped, site, folder):
+def test_django_migrates_and_answers_on_uvicorn(shipped, site, make_directory):
     project = paths.ROOT / "tests" / "clients"
     conf = shipped()
     run_under(sys.executable, [project / "django_site.py", "migrate"], conf=conf, env=site).ok()
@@ -156,7 +156,7 @@ def test_django_migrates_and_answers_on_uvicorn(shipped, site, folder):
         words = ["-m", "uvicorn", "--app-dir", project, "--host", "127.0.0.1", "--port", port, "--lifespan", "off"]
         return [sys.executable, *words, "django_site:application"]
 
-    with served(uvicorn, conf, folder("django"), **site) as port:
+    with served(uvicorn, conf, make_directory("django"), **site) as port:
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read()
     # Add, change, delete and view, for each of Django's four own models.
     assert page == b"16"
@@ -292,7 +292,7 @@ def corp(tailnet):
 
 @pytest.fixture(params=["socks5", "http"])
 def corp_config(request, shipped, corp, tailnet):
-    return shipped(f"tailscale_socket {tailnet.app.folder}/socket", f"tailscale_search {CORP}", kind=request.param)
+    return shipped(f"tailscale_socket {tailnet.app.directory}/socket", f"tailscale_search {CORP}", kind=request.param)
 
 
 @pytest.mark.parametrize("host", [f"web.{CORP}", "web", "db", f"db.{DOMAIN}"])
@@ -314,14 +314,14 @@ def test_drivers_of_python_and_the_names_of_a_split_dns_route(driver, corp_confi
 
 
 def test_a_name_that_the_name_server_does_not_know(shipped, corp, tailnet):
-    socket_line = f"tailscale_socket {tailnet.app.folder}/socket"
+    socket_line = f"tailscale_socket {tailnet.app.directory}/socket"
     assert connect_error(f"nobody.{CORP}", 80, shipped(socket_line)) == "EHOSTUNREACH"
     assert f"nobody.{CORP}" in corp.asked
 
 
 def test_a_name_server_that_is_down(shipped, tailnet, refusing):
     tailnet.net.command("resolver", "down.example", f"{tailnet.db.ipv4}:{refusing}")
-    socket_line = f"tailscale_socket {tailnet.app.folder}/socket"
+    socket_line = f"tailscale_socket {tailnet.app.directory}/socket"
     conf = shipped(socket_line, "proxy_retry 0", "tcp_connect_time_out 500")
     assert connect_error("web.down.example", 80, conf) in {"ECONNREFUSED", "EHOSTUNREACH"}
 
@@ -339,11 +339,11 @@ def test_a_4via6_name_leads_to_its_router(shipped, tailnet):
             time.sleep(0.1)
         tailnet.app.tailscale("set", "--accept-routes")
         try:
-            conf = shipped(f"tailscale_socket {tailnet.app.folder}/socket", "proxy_retry 9")
+            conf = shipped(f"tailscale_socket {tailnet.app.directory}/socket", "proxy_retry 9")
             assert connect_error("127-0-0-1-via-7", port, conf) == "ECONNREFUSED"
         finally:
             tailnet.app.tailscale("set", "--accept-routes=false")
-        assert f"4via6 target 127.0.0.1:{port} from" in (node.folder / "log").read_text()
+        assert f"4via6 target 127.0.0.1:{port} from" in (node.directory / "log").read_text()
 
 
 def status(node):
@@ -474,8 +474,8 @@ def test_the_state_outlives_tailscaled_where_there_is_a_place_for_it(run_setting
     """The same machine with the same address; without it each start is a new one."""
     path = tmp_path / "socket"
     addresses = []
-    for folder in [tmp_path / "state", tmp_path / "state", None]:
-        environment = {**run_settings, "HOME": tmp_path, "TAILSCALE_SOCKET": path, "TAILSCALE_STATE_DIR": folder}
+    for directory in [tmp_path / "state", tmp_path / "state", None]:
+        environment = {**run_settings, "HOME": tmp_path, "TAILSCALE_SOCKET": path, "TAILSCALE_STATE_DIR": directory}
         ask = [binary("tailscale"), f"--socket={path}", "ip", "-4"]
         result = run_under(paths.COMMAND, ["run", "--", *ask], via="bare", env=environment, cwd=tmp_path).ok()
         addresses.append(result.out)
@@ -584,7 +584,7 @@ def test_an_oauth_secret_whose_api_stays_away_is_given_up_in_time(run_settings, 
     assert "not logged in after 5 s (TAILSCALE_TIMEOUT); Post " in result.err and "connection refused" in result.err
 
 
-# /tmp is read-only too where it is no file system of its own. /var/lib may hold a folder that another tailscaled made.
+# /tmp is read-only too unless it is a mount of its own. /var/lib may contain a directory of another tailscaled.
 READ_ONLY = """
     set -e
     mount --rbind / /mnt

@@ -34,7 +34,7 @@ def running(words):
 def up(tailscale, pid, **variables):
     words = ["tailscale", "up", "--watch", pid]
     # The supervisor keeps stderr open for later messages: a file, because a pipe would have no end.
-    log = tailscale.folder / "log"
+    log = tailscale.directory / "log"
     with open(log, "wb") as errors:
         command = [str(word) for word in [paths.COMMAND, *words]]
         environment = tailscale.whole_environment(**variables)
@@ -166,7 +166,7 @@ def test_a_process_that_is_not_there_cannot_be_watched(tailscale):
 
 def test_a_second_start_on_the_same_socket_finds_the_first(tailscale, app):
     """As when a shell inside of a dyno runs the start script again."""
-    socket = tailscale.folder / "run" / "tailscaled.sock"
+    socket = tailscale.directory / "run" / "tailscaled.sock"
     assert up(tailscale, app.pid, TAILSCALE_SOCKET=socket)[0] == 0
     code, log = up(tailscale, app.pid, TAILSCALE_SOCKET=socket)
     assert code == 0 and "Tailscale is up already" in log.read_text()

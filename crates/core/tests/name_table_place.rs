@@ -29,7 +29,7 @@ fn path(names: &NameTable) -> &Path {
 }
 
 #[test]
-fn two_openings_of_one_folder_share_names_turns_and_peers() {
+fn two_openings_of_one_directory_share_names_turns_and_peers() {
     let runtime = Runtime::new();
     let (one, two) = (runtime.open(), runtime.open());
     assert_eq!(path(&one), runtime.table());
@@ -46,7 +46,7 @@ fn two_openings_of_one_folder_share_names_turns_and_peers() {
 }
 
 #[test]
-fn the_folder_and_the_file_are_closed_to_others_and_no_draft_stays() {
+fn the_directory_and_the_file_are_closed_to_others_and_no_draft_stays() {
     let runtime = Runtime::new();
     assert_works(&runtime.open());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -89,7 +89,7 @@ fn a_table_that_was_cut_off_is_passed_by() {
 }
 
 #[test]
-fn symbolic_links_pipes_folders_and_open_files_are_not_used() {
+fn symbolic_links_pipes_directories_and_open_files_are_not_used() {
     let elsewhere = Runtime::new();
     assert_works(&elsewhere.open());
     let puts: [&dyn Fn(&Path); 4] = [
@@ -118,7 +118,7 @@ fn symbolic_links_pipes_folders_and_open_files_are_not_used() {
 }
 
 #[test]
-fn a_folder_that_is_a_link_or_open_to_others_is_not_entered() {
+fn a_directory_that_is_a_link_or_open_to_others_is_not_entered() {
     let elsewhere = Runtime::new();
     let linked = Runtime::new();
     symlink(elsewhere.make_directory(), linked.directory()).unwrap();
@@ -133,7 +133,7 @@ fn a_folder_that_is_a_link_or_open_to_others_is_not_entered() {
 }
 
 #[test]
-fn a_folder_of_another_user_is_not_entered() {
+fn a_directory_of_another_user_is_not_entered() {
     let runtime = Runtime::new();
     if std::os::unix::fs::chown(runtime.make_directory(), Some(12345), None).is_err() {
         eprintln!("skipped: needs root, to give a directory away");
@@ -145,7 +145,7 @@ fn a_folder_of_another_user_is_not_entered() {
 }
 
 #[test]
-fn a_relative_runtime_folder_is_ignored() {
+fn a_relative_runtime_directory_is_ignored() {
     assert!(path(&open_in(Path::new("target"))).is_absolute());
 }
 
@@ -304,7 +304,7 @@ fn file_system_that_fills_up(kernel: fn()) {
 }
 
 #[test]
-fn where_every_folder_is_read_only_the_table_is_in_memory_and_forked_children_share_it() {
+fn where_every_directory_is_read_only_the_table_is_in_memory_and_forked_children_share_it() {
     let runtime = Runtime::new();
     with_own_mounts(|| {
         mount_tmpfs(&runtime.0, libc::MS_RDONLY, "");

@@ -15,25 +15,25 @@ HERE = Path(__file__).parent
 class FakeTailscale:
     """Two commands in a directory, and a record of events, in order."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.port = free_port()
-        self.record = folder / "record"
+        self.record = directory / "record"
         self.record.touch()
         for name in ["tailscaled", "tailscale"]:
-            command = folder / name
-            script = shlex.join([sys.executable, str(HERE / f"{name}.py"), str(folder)])
+            command = directory / name
+            script = shlex.join([sys.executable, str(HERE / f"{name}.py"), str(directory)])
             command.write_text(f'#!/bin/sh\nexec {script} "$@"\n')
             command.chmod(0o755)
         self.mood()
 
     def mood(self, up="accept", **others):
         """How they behave: see the scripts."""
-        (self.folder / "mood").write_text(json.dumps({"up": up, **others}))
+        (self.directory / "mood").write_text(json.dumps({"up": up, **others}))
 
     def state(self, new=None):
         """The state that tailscaled reports; `new` changes it."""
-        path = self.folder / "node-state"
+        path = self.directory / "node-state"
         if new is not None:
             path.write_text(new)
         return path.read_text() if path.exists() else None
@@ -41,11 +41,11 @@ class FakeTailscale:
     def environment(self, **variables):
         """The environment that makes our commands use them."""
         own = {
-            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "PATH": f"{self.directory}:{os.environ['PATH']}",
             "TAILSCALE_AUTH_KEY": "tskey-auth-s3cret",
             "TAILSCALE_SOCKS5_PORT": self.port,
             "TAILSCALE_TIMEOUT": "60s",
-            "TMPDIR": self.folder,
+            "TMPDIR": self.directory,
         }
         return {**own, **variables}
 

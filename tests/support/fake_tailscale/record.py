@@ -5,17 +5,17 @@ import os
 import sys
 from pathlib import Path
 
-FOLDER = Path(sys.argv[1])
+DIRECTORY = Path(sys.argv[1])
 ARGUMENTS = sys.argv[2:]
-STATE = FOLDER / "node-state"
+STATE = DIRECTORY / "node-state"
 
 
 def mood():
-    return json.loads((FOLDER / "mood").read_text())
+    return json.loads((DIRECTORY / "mood").read_text())
 
 
 def record(event, **details):
-    with open(FOLDER / "record", "a") as file:
+    with open(DIRECTORY / "record", "a") as file:
         file.write(f"{event} {json.dumps(details)}\n")
 
 

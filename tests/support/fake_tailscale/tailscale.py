@@ -6,13 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from record import ARGUMENTS, FOLDER, STATE, common, mood, option, record, status
+from record import ARGUMENTS, DIRECTORY, STATE, common, mood, option, record, status
 
-BUSY = FOLDER / "busy"
+BUSY = DIRECTORY / "busy"
 
 
 def tried():
-    lines = (FOLDER / "record").read_text().splitlines()
+    lines = (DIRECTORY / "record").read_text().splitlines()
     return [line for line in lines if line.startswith("up ")]
 
 
@@ -50,7 +50,7 @@ def up():
 
 def set_exit_node():
     record("set", **common())
-    tries = (FOLDER / "record").read_text().count("\nset ")
+    tries = (DIRECTORY / "record").read_text().count("\nset ")
     if tries < mood().get("exit_node_after", 0):
         sys.exit(f'invalid value "{option("exit-node")}" for --exit-node; must be IP or unique node name')
 
