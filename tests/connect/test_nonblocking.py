@@ -1073,10 +1073,10 @@ def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path,
 
 
 def test_the_port_is_free_once_the_program_has_closed_what_poll_gave_back(conf, make_proxy, echo):
-    words = ["127.0.0.1", echo.port, 200]
+    words = ["127.0.0.1", echo.port, 1000]
     bare = run_probe("port_again", *words, via="bare").ok()
     through = run_probe("port_again", *words, conf=conf([make_proxy()]), options=["-q"]).ok()
-    assert through.out == bare.out == "connected 200 refused 0 in_use 0\n"
+    assert through.out == bare.out == "connected 1000 refused 0 in_use 0\n"
 
 
 @pytest.mark.parametrize("how", ["close", "dup2", "close_range"])

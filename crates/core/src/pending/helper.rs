@@ -5,7 +5,7 @@ use super::finish::OwnRefs;
 use super::job::{Job, Running, Workload};
 use super::placeholder::WakeEnd;
 use super::state::Pending;
-use super::table::PendingTable;
+use super::table::{PendingTable, Sleeper};
 use crate::dial::driver::{Driver, Outcome, Progress, Wait};
 use crate::errno::Errno;
 use crate::lock::Guard;
@@ -21,6 +21,10 @@ use std::time::Duration;
 const STACK: usize = 256 * 1024;
 /// How many events to take at once.
 const BATCH: usize = 64;
+/// A thread that slept in poll(2) for writing has left it by then: whoever is asleep still wants to read. Until then the
+/// program's socket is not watched, since epoll_ctl(2) holds a reference to it, and the port would be in use for that
+/// long if the program closed the socket meanwhile.
+const AWAKE_AFTER: Duration = Duration::from_millis(1);
 
 /// Starts a helper unless there is one. Called with the table locked and so with all signals blocked, which the new
 /// thread inherits.
@@ -212,7 +216,10 @@ impl Helper {
             if deadline > now {
                 break;
             }
-            self.step(id, Driver::on_timeout);
+            match self.work.jobs.contains_key(&id) {
+                true => self.step(id, Driver::on_timeout),
+                false => self.watch_for_reading(deadline, id),
+            }
         }
         Turn::Again
     }
@@ -249,7 +256,7 @@ impl Helper {
             };
             for (id, wake_end, fd) in unwatched {
                 self.watch_anew(wake_end.fd(), 0, Token::PeerClosed(id));
-                self.watch_sleeper(id, wake_end, fd);
+                self.add_sleeper(id, wake_end, fd);
             }
             for job in jobs {
                 self.accept(job);
@@ -311,7 +318,7 @@ impl Helper {
     fn abort_for_child(&mut self, id: u64) {
         let job = self.work.jobs.get(&id);
         let job = job.map(|running| running.job.wake_end.clone());
-        let sleeper = || self.lock().sleepers.get(&id).cloned();
+        let sleeper = || Some(self.lock().sleepers.get(&id)?.wake_end.clone());
         if let Some(wake_end) = job.or_else(sleeper) {
             // It stays shut.
             self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
@@ -321,7 +328,11 @@ impl Helper {
 
     fn forget_sleeper(&mut self, id: u64) {
         let sleeper = self.lock().sleepers.remove(&id);
-        if let Some(wake_end) = sleeper {
+        if let Some(Sleeper {
+            wake_end, deadline, ..
+        }) = sleeper
+        {
+            self.work.deadlines.remove(&(deadline, id));
             WakeEnd::close_last(wake_end, &self.signals);
         }
     }
@@ -417,15 +428,29 @@ impl Helper {
         }
         observer.ended(refs.fd(), dialled, result);
         if let Some((wake_end, fd)) = self.pending.put_back(&self.signals, id, refs, result) {
-            self.watch_sleeper(id, wake_end, fd);
+            self.add_sleeper(id, wake_end, fd);
         }
     }
 
     /// The wake end is watched already.
-    fn watch_sleeper(&mut self, id: u64, wake_end: Arc<WakeEnd>, fd: Fd) {
-        let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
-        self.watch_anew(fd, readable, Token::Readable(id));
-        self.lock().sleepers.insert(id, wake_end);
+    fn add_sleeper(&mut self, id: u64, wake_end: Arc<WakeEnd>, fd: Fd) {
+        let deadline = sys::now() + AWAKE_AFTER;
+        self.work.deadlines.insert((deadline, id));
+        let sleeper = Sleeper {
+            wake_end,
+            fd,
+            deadline,
+        };
+        self.lock().sleepers.insert(id, sleeper);
+    }
+
+    fn watch_for_reading(&mut self, deadline: Duration, id: u64) {
+        self.work.deadlines.remove(&(deadline, id));
+        let fd = self.lock().sleepers.get(&id).map(|sleeper| sleeper.fd);
+        if let Some(fd) = fd {
+            let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
+            self.watch_anew(fd, readable, Token::Readable(id));
+        }
     }
 
     fn drop_job(&self, job: Job) {

@@ -8,6 +8,7 @@ use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) struct PendingTable {
     pub entries: BTreeMap<u64, Entry>,
@@ -22,7 +23,7 @@ pub(super) struct PendingTable {
     /// Wake ends of placeholders that a thread may still sleep on for reading only. When woken, poll(2) looks the fd up
     /// again, but a read sleeps on in the old file. When the socket is readable, the wake end is closed, which ends the
     /// sleep. The helper stays until then.
-    pub sleepers: BTreeMap<u64, Arc<WakeEnd>>,
+    pub sleepers: BTreeMap<u64, Sleeper>,
     /// The work of a parked helper; its address stays valid.
     pub parked: Option<Box<Workload>>,
     /// How many calls currently need the process to have no helper.
@@ -35,6 +36,14 @@ pub(super) struct PendingTable {
     pub next: u64,
     /// The blocked signals while fork(2) is in progress.
     pub forking: Option<SignalsBlocked>,
+}
+
+pub(super) struct Sleeper {
+    pub wake_end: Arc<WakeEnd>,
+    /// The program's fd of the socket.
+    pub fd: Fd,
+    /// When the helper begins to watch `fd`.
+    pub deadline: Duration,
 }
 
 pub(super) struct Entry {
@@ -230,7 +239,7 @@ impl PendingTable {
         let waited = self.entries.values().all(|entry| entry.caller.is_some());
         let nothing_new = self.inbox.is_empty() && self.unwatched.is_empty();
         let mut sleepers = self.sleepers.values();
-        nothing_new && waited && sleepers.all(|wake_end| wake_end.peer_closed())
+        nothing_new && waited && sleepers.all(|sleeper| sleeper.wake_end.peer_closed())
     }
 
     pub fn entry_of(&mut self, fd: Fd) -> Option<&mut Entry> {
