@@ -9,7 +9,7 @@ from support import paths
 from .harness import CannotDo
 
 BARE = "bare"
-BY_HAND = "by hand"
+HAND_WRITTEN = "hand-written client"
 TAILCHAIN = "tailchain"
 PROXYCHAINS = "proxychains-ng"
 TORSOCKS = "torsocks"
@@ -71,7 +71,7 @@ class Bare(Contender):
 class ByHand(Contender):
     """A client that speaks SOCKS5 itself, in the fewest system calls: the least that a proxied connection can cost."""
 
-    name = BY_HAND
+    name = HAND_WRITTEN
 
     def variables(self, setting, directory):
         if len(setting.proxies) != 1:

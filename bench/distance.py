@@ -2,7 +2,7 @@
 
 from support import paths
 
-from .contenders import BY_HAND, ONE_SEGMENT, PROXYCHAINS, TAILCHAIN, Setting
+from .contenders import HAND_WRITTEN, ONE_SEGMENT, PROXYCHAINS, TAILCHAIN, Setting
 from .harness import CannotDo, Row, alternate_one, numbers, run
 
 ROUND_TRIP = 20
@@ -23,7 +23,7 @@ def rows(ground):
                     words = [ground.program("connects"), ground.target, server, times]
                     return 1000 / numbers(run(words, environment))[0]
 
-                contenders = ground.only(BY_HAND, TAILCHAIN, PROXYCHAINS)
+                contenders = ground.only(HAND_WRITTEN, TAILCHAIN, PROXYCHAINS)
                 cells = alternate_one(contenders, ground.choose(3, 1), connect)
                 option = ", one segment" if one_segment else ""
                 proxies = "proxy" if hops == 1 else f"{hops} proxies"

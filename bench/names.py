@@ -1,6 +1,6 @@
 """Row group 5: getaddrinfo of names that the proxy resolves."""
 
-from .contenders import BARE, BY_HAND, DANTE, PROXYCHAINS, Setting
+from .contenders import BARE, DANTE, HAND_WRITTEN, PROXYCHAINS, Setting
 from .harness import CannotDo, Row, alternate, numbers, run
 
 SAMPLE = 200
@@ -12,7 +12,7 @@ MOST = {PROXYCHAINS: (1000, "walks a list: minutes"), DANTE: (100, "has 254 addr
 def rows(ground):
     # (names, threads)
     usual = [(1, 1), (100, 1), (1000, 1), (10_000, 1), (100_000, 1), (1000, 4), (1000, 16), (100_000, 16)]
-    contenders = ground.without(BARE, BY_HAND)
+    contenders = ground.without(BARE, HAND_WRITTEN)
     for count, threads in ground.choose(usual, [(100, 1), (1000, 4)]):
 
         def lookups(contender, count=count, threads=threads):

@@ -6,11 +6,11 @@ matplotlib.use("svg")
 
 from matplotlib import pyplot  # noqa: E402
 
-from .contenders import BARE, BY_HAND, DANTE, PROXYCHAINS, TAILCHAIN, TORSOCKS  # noqa: E402
+from .contenders import BARE, DANTE, HAND_WRITTEN, PROXYCHAINS, TAILCHAIN, TORSOCKS  # noqa: E402
 
 COLOURS = {
     BARE: "#9aa5b1",
-    BY_HAND: "#52606d",
+    HAND_WRITTEN: "#52606d",
     TAILCHAIN: "#0f7b6c",
     PROXYCHAINS: "#d9822b",
     TORSOCKS: "#8661c1",

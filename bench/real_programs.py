@@ -7,7 +7,7 @@ from pathlib import Path
 from support import daemons
 from support.need import find
 
-from .contenders import BY_HAND, Setting
+from .contenders import HAND_WRITTEN, Setting
 from .harness import CannotDo, Row, alternate_one, numbers, run
 
 DRIVERS = Path(__file__).with_name("programs") / "drivers.py"
@@ -41,7 +41,7 @@ def transactions(ground, setting):
         return float(found[1])
 
     with daemons.postgres(directory, addresses=["127.0.0.1", ground.target]) as port:
-        cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), pgbench)
+        cells = alternate_one(ground.without(HAND_WRITTEN), ground.choose(5, 1), pgbench)
         yield Row("pgbench", "pgbench -C, SELECT 1", "1/s", cells, more_is_better=True)
         for name in ["psycopg", "asyncpg"]:
             yield drivers(ground, setting, name, port)
@@ -54,7 +54,7 @@ def drivers(ground, setting, name, port):
         environment = contender.environment(setting, ground.own_directory())
         return numbers(run([sys.executable, DRIVERS, name, ground.target, port, count], environment))[0]
 
-    cells = alternate_one(ground.without(BY_HAND), ground.choose(5, 1), connect)
+    cells = alternate_one(ground.without(HAND_WRITTEN), ground.choose(5, 1), connect)
     return Row(f"driver_{name}", f"{name}, connects one after the other", "1/s", cells, more_is_better=True)
 
 

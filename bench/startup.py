@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from .contenders import BARE, BY_HAND, Setting
+from .contenders import BARE, HAND_WRITTEN, Setting
 from .harness import CannotDo, Row, alternate, alternate_one, numbers, run
 
 PROGRAM = "/bin/true"
@@ -14,7 +14,7 @@ NO_PROXY_NEEDED = (1,)  # no connection is made: any port will do
 def rows(ground):
     # Pages of a file that has just been written, and is not on the disk yet, count as dirty pages of the process.
     os.sync()
-    contenders = ground.without(BY_HAND)
+    contenders = ground.without(HAND_WRITTEN)
     times, rounds = ground.choose(150, 10), ground.choose(7, 1)
     for names in [False, True]:
         setting = Setting(NO_PROXY_NEEDED, names=names)
@@ -62,7 +62,7 @@ def used_names(ground):
             dirty, _, _ = numbers(run([ground.program("footprint"), names], environment))
             return dirty
 
-        cells = alternate_one(ground.without(BARE, BY_HAND), ground.choose(7, 1), footprint)
+        cells = alternate_one(ground.without(BARE, HAND_WRITTEN), ground.choose(7, 1), footprint)
     return Row("memory_names", f"private memory after {names} names and connects, proxy_dns", "KiB", cells)
 
 

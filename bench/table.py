@@ -1,14 +1,14 @@
 """The results as text for a terminal."""
 
-from .contenders import BARE, BY_HAND
+from .contenders import BARE, HAND_WRITTEN
 
 WIDTH = 50
-COLUMN = 17
+COLUMN = 21
 
 
 def reference(row):
     """The contender that the others are compared with: the hand-written client, or else the bare program."""
-    for name in [BY_HAND, BARE]:
+    for name in [HAND_WRITTEN, BARE]:
         if row.median(name):
             return name
     return None

@@ -1,6 +1,6 @@
 """Row group 6: what the library costs if it has nothing to do."""
 
-from .contenders import BY_HAND, Setting
+from .contenders import HAND_WRITTEN, Setting
 from .harness import Row, alternate, numbers, run
 
 # torsocks allows only loopback.
@@ -22,6 +22,6 @@ def rows(ground):
             told = run([ground.program("costs"), LOOPBACK, server, batches], environment)
             return dict(zip(FIGURES, numbers(told), strict=True))
 
-        figures = alternate(ground.without(BY_HAND), ground.choose(9, 2), costs)
+        figures = alternate(ground.without(HAND_WRITTEN), ground.choose(9, 2), costs)
     for figure, title in FIGURES.items():
         yield Row(f"unproxied_{figure}", f"{title}, library loaded", "ns", figures[figure])

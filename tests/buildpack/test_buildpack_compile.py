@@ -466,7 +466,7 @@ def test_without_the_list_of_releases_the_cached_one_is_used_and_said(build):
 
 
 @pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b""])
-def test_a_list_of_releases_that_is_none_is_as_a_missing_one(build, answer):
+def test_an_invalid_list_of_releases_is_treated_as_missing(build, answer):
     build.ok()
     build.shelf.files["/?mode=json"] = answer
     done = build.run()

@@ -179,7 +179,7 @@ def test_doctor_says_that_a_server_is_no_proxy(conf, echo, kind):
     assert f"PROBLEM  proxy 1, {kind} 127.0.0.1:{echo.port}" in said.out
 
 
-def test_doctor_says_that_nobody_is_there(conf, refusing):
+def test_doctor_reports_a_refused_connection_to_the_proxy(conf, refusing):
     said = tailchain("doctor", "-f", conf([f"socks5 127.0.0.1 {refusing}"]))
     assert said.code == 1
     assert "nothing answers there" in said.out

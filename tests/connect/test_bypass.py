@@ -77,7 +77,7 @@ def test_no_configuration_is_needed(tmp_path, via):
     assert (result.out, result.err) == ("ran\n", VOID_FILE if via == "launcher" else NOTICE)
 
 
-def test_an_empty_reason_is_none(conf, proxy, echo):
+def test_an_empty_reason_does_not_enable_the_bypass(conf, proxy, echo):
     program, args = connect(echo.port)
     run_under(program, args, conf=conf([proxy]), env={"TAILCHAIN_BYPASS": ""}).ok()
     assert proxy.targets == [("127.0.0.1", echo.port)]

@@ -92,7 +92,7 @@ BYPASSES = ["connected", "dissolved", "stream", "unix", "bad", "closed", "wild",
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_what_is_no_datagram_to_a_fake_ip_is_the_kernels(remote, order):
+def test_calls_other_than_datagrams_to_a_fake_ip_reach_the_kernel(remote, order):
     ways = BYPASSES[::order]
     assert told(*ways, conf=remote)[0] == told(*ways, conf=None, via="bare")[0]
 

@@ -63,7 +63,7 @@ def both(conf, tmp_path, make_proxy):
 
 
 @pytest.mark.parametrize("how", POLLS)
-def test_it_becomes_writable_when_the_tunnel_is_established_and_not_before(both, how):
+def test_a_socket_becomes_writable_only_once_its_tunnel_is_established(both, how):
     early = [] if how == "uring" else [f"ready {how} IN+OUT+PRI 100"]
     answers = both(SOCKET, CONNECT, *early, OPEN, f"ready {how} IN+OUT 20000", ERROR, "flags", CONNECT, CONNECT, *TALK)
     assert answers[1] == "-1 EINPROGRESS"
@@ -321,7 +321,7 @@ def test_an_ipv6_socket_that_an_ipv4_proxy_refused_connects_directly(conf, make_
     assert answers[7:] == ["OUT", "0", "5", "IN", "5 hello"]
 
 
-def test_an_error_that_nobody_asks_for_is_forgotten_with_its_socket(conf, make_proxy, echo):
+def test_an_unfetched_error_is_dropped_when_its_socket_is_closed(conf, make_proxy, echo):
     """Until then all hooks must check whether their socket is the one. Counted: the calls that identify a socket."""
     config = conf([make_proxy(Mood(reply=4))])
     operations = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000", "close", SOCKET, *[ERROR] * 5]
@@ -582,7 +582,7 @@ def test_a_bad_address_does_not_take_the_error_that_the_program_has_yet_to_hear(
 
 
 @pytest.mark.parametrize("close", ["close", "close_range 3 3", "cover"])
-def test_closing_cancels_and_nobody_asleep_in_epoll_hears_of_it(both, close):
+def test_close_cancels_a_connect_without_an_event_for_epoll_waiters(both, close):
     operations = ["epoll 1", SOCKET, CONNECT, "ctl 1 add IN+OUT", "asleep epoll 1 1000", close.replace("3", "4"), OPEN]
     answers = both(*operations, "woken")
     assert answers[-1] == "nothing"

@@ -34,7 +34,7 @@ def test_an_address_that_changes_when_the_kernel_is_entered_was_read_before(how,
 
 
 @pytest.mark.parametrize("how", DATAGRAMS)
-def test_the_address_of_a_datagram_that_changes_when_the_kernel_is_entered_was_read_before(how, conf):
+def test_a_datagram_address_that_changes_at_the_system_call_was_read_before(how, conf):
     config = conf(["socks5 127.0.0.1 1055"], "proxy_dns", "remote_dns_subnet 127", "quiet_mode")
     got = counts(run_probe("racing", "late", how, SEED, 3, "::1", "db.example", conf=config))
     assert got["other"] == got["failed"] == 0 and got["direct"] in (3, 9)

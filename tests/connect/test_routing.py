@@ -34,13 +34,13 @@ LOCALNET_MISSES = ["10.0.0.0/8", "127.0.0.2/32", "127.0.0.0:1/255.0.0.0", "0.0.0
 
 
 @pytest.mark.parametrize("net", LOCALNET_MATCHES)
-def test_what_localnet_names_is_direct(conf, proxy, echo, net):
+def test_a_target_in_localnet_is_direct(conf, proxy, echo, net):
     assert talk(conf([proxy], f"localnet {net}".format(port=echo.port)), "127.0.0.1", echo.port) == CONNECTED
     assert proxy.requests == []
 
 
 @pytest.mark.parametrize("net", LOCALNET_MISSES)
-def test_what_localnet_does_not_name_is_proxied(conf, proxy, echo, net):
+def test_a_target_outside_localnet_is_proxied(conf, proxy, echo, net):
     assert talk(conf([proxy], f"localnet {net}"), "127.0.0.1", echo.port) == CONNECTED
     assert proxy.targets == [("127.0.0.1", echo.port)]
 
@@ -140,7 +140,7 @@ def test_localhost_is_never_sent_to_the_proxy(conf, proxy, echo, rules):
     assert proxy.requests == []
 
 
-def test_an_address_of_the_fake_range_that_nobody_was_given_is_refused(conf, proxy):
+def test_an_unassigned_fake_ip_is_refused(conf, proxy):
     answers = script("socket inet stream", "connect 224.9.9.9 80", conf=conf([proxy], "proxy_dns"))
     assert answers[1].startswith("-1 ")
     assert proxy.requests == []

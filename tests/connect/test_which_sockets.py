@@ -112,7 +112,7 @@ def test_the_any_address_is_loopback(conf, proxy, echo):
         ["socket inet dgram", "sendto 127.0.0.1 {port} hello"],
     ],
 )
-def test_what_is_not_tcp_is_untouched(conf, proxy, echo, operations):
+def test_sockets_other_than_tcp_are_untouched(conf, proxy, echo, operations):
     operations = [operation.format(port=echo.port) for operation in operations]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
     assert proxy.targets == []

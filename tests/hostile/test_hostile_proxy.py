@@ -243,7 +243,7 @@ def test_an_answer_without_end(all_as_expected):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_odd_but_right_works(all_as_expected, kind):
+def test_unusual_but_valid_replies_are_accepted(all_as_expected, kind):
     stages = STAGES[kind]
     cases = [
         Case("byte by byte", kind, dict.fromkeys(stages, in_pieces(1, 0.002))),

@@ -65,7 +65,7 @@ def test_no_proxy_is_reached_directly(talk, proxy, echo, exceptions):
     assert proxy.requests == []
 
 
-def test_what_no_proxy_does_not_name_is_proxied(talk, proxy, echo):
+def test_a_target_outside_no_proxy_is_proxied(talk, proxy, echo):
     assert answers(talk(echo.port, ALL_PROXY=f"socks5://{proxy.address}", no_proxy="10.0.0.0/8")) == CONNECTED
     assert proxy.targets == [("127.0.0.1", echo.port)]
 

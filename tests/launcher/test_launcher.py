@@ -43,7 +43,7 @@ def test_help_shows_the_usage():
     assert "Usage" in result.out + result.err
 
 
-def test_it_prints_the_config_the_library_and_its_start(conf, proxy):
+def test_the_config_the_library_and_its_start_are_printed(conf, proxy):
     config = conf([proxy])
     lines = run_under("true", conf=config).ok().err.splitlines()
     assert lines[0] == f"[proxychains] config file found: {config}"
@@ -296,7 +296,7 @@ def test_x_names_the_proxy_without_a_config(make_proxy, echo, home):
 
 
 @pytest.mark.parametrize("url", ["socks9://127.0.0.1:1", "socks5://\udcff"])
-def test_what_is_wrong_with_x_is_said_of_x(url, home):
+def test_an_error_in_the_urls_of_x_names_x(url, home):
     result = launch("-x", url, "true", cwd=home, env={"HOME": home})
     assert result.code == 1
     assert result.err.startswith("[proxychains] -x: "), result.err

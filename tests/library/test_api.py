@@ -17,7 +17,7 @@ def test_a_program_without_the_library_finds_nothing(echo):
     assert result.out == "not preloaded\n"
 
 
-def test_it_returns_version_config_hooks_and_routes(conf, proxy, echo):
+def test_the_api_returns_version_config_hooks_and_routes(conf, proxy, echo):
     config = conf([proxy], "proxy_dns", "localnet 10.0.0.0/8")
     said = api(config, "db.example", 5432, "127.0.0.1", echo.port)
     assert re.fullmatch(r"\d+\.\d+\.\d+", said["version"])
@@ -30,7 +30,7 @@ def test_it_returns_version_config_hooks_and_routes(conf, proxy, echo):
     assert said["null"] == "-1"
 
 
-def test_it_names_the_rule_that_makes_a_target_direct(conf, proxy, echo):
+def test_the_api_names_the_rule_that_makes_a_target_direct(conf, proxy, echo):
     config = conf([proxy], "localnet 10.0.0.0/8")
     assert api(config, "10.1.2.3", 80, "127.0.0.1", echo.port)["route"] == f"0 localnet, {config}:2"
 
@@ -43,7 +43,7 @@ def test_a_name_that_libc_resolves_is_direct_though_its_address_may_be_proxied(c
     assert by_address == f"1 through {proxy.address} to 127.0.0.1:80"
 
 
-def test_it_knows_the_address_of_a_name_that_is_connected_directly(make_island, conf):
+def test_the_api_returns_the_address_of_a_directly_connected_name(make_island, conf):
     island = make_island("127.0.0.1 localhost\n127.7.7.7 db.internal\n")
     config = conf(["socks5 127.0.0.1 1055"], "localdomain .internal")
     asked = [["127.7.7.7", 80, "127.0.0.1", 1, *name] for name in [[], ["db.internal"]]]
@@ -52,12 +52,12 @@ def test_it_knows_the_address_of_a_name_that_is_connected_directly(make_island, 
     assert f"\nroute 0 localdomain, {config}:2\n" in routes[1]
 
 
-def test_it_refuses_a_fake_address_that_nobody_was_given(conf, proxy, echo):
+def test_the_api_refuses_an_unassigned_fake_ip(conf, proxy, echo):
     config = conf([proxy], "proxy_dns")
     assert api(config, "224.9.9.9", 80, "127.0.0.1", echo.port)["route"].startswith("2 EHOSTUNREACH")
 
 
-def test_it_counts(conf, proxy, echo, refusing):
+def test_the_api_counts_connects(conf, proxy, echo, refusing):
     through, aside = conf([proxy]), conf([proxy], "localnet 127.0.0.0/8")
     zero = dict.fromkeys(["proxied", "direct", "refused", "failed", "pending"], 0)
 

@@ -98,7 +98,7 @@ IPV6 = [
 ]
 
 
-def test_who_wants_ipv6_only_gets_an_ipv6_address_in_a_list_like_libcs(make_island, remote):
+def test_af_inet6_hints_give_an_ipv6_address_in_a_list_like_libcs(make_island, remote):
     operations = [f"getaddrinfo {words}" for words in IPV6] + ["gethostbyname2 db.example INET6"]
     hosts = make_island("127.0.0.1 localhost\nfd00::7 db.example\n")
     bare = answers(hosts.run(probe("resolve"), operations, via="bare"), operations)
@@ -221,7 +221,7 @@ def test_a_fake_address_has_its_name_back(remote):
     ]
 
 
-def test_nobody_is_asked_about_an_address_that_the_proxy_would_connect_to(make_island, remote):
+def test_addresses_that_the_proxy_would_connect_to_are_not_looked_up(make_island, remote):
     island = make_island()
     operations = [
         "gethostbyaddr 192.0.2.7",

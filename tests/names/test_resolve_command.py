@@ -58,6 +58,6 @@ def test_a_name_that_libc_resolves_has_libcs_addresses(resolve):
         ("a b", "`a b` is neither a host name nor an address"),
     ],
 )
-def test_what_cannot_be_resolved_is_said(word, complaint, resolve):
+def test_an_unresolvable_argument_is_reported(word, complaint, resolve):
     result = resolve(word)
     assert (result.code, result.out, result.err) == (1, "", f"tailchain: {complaint}\n")

@@ -46,7 +46,7 @@ def test_the_debian_package(release, make_root, package, proxy, web_port):
     assert root.files() == before
 
 
-def test_it_takes_the_place_of_proxychains4_and_keeps_its_config(make_root, package):
+def test_the_package_replaces_proxychains4_and_keeps_its_config(make_root, package):
     root = make_root("bookworm")
     root.write("/etc/proxychains4.conf", "strict_chain\n# mine\n[ProxyList]\nsocks5 127.0.0.1 9\n")
     deb = root.put(package(f"tailchain_*_{DEBIAN}.deb"))

@@ -77,7 +77,7 @@ def launch(conf, *words, options=(), launcher=LAUNCHER):
     )
 
 
-def test_it_needs_musl_alone():
+def test_the_musl_library_needs_musl_alone():
     """No libgcc_s, and nothing of glibc: musl handles libc.so itself."""
     assert elf.needed_libraries(LIBRARY) == ["libc.so"]
 
@@ -89,7 +89,7 @@ def test_musl_has_everything_that_it_needs():
     assert wanted - elf.defined_symbols(LOADER) <= OPTIONAL
 
 
-def test_it_exports_hooks_for_what_musl_has():
+def test_the_musl_library_exports_hooks_for_the_functions_of_musl():
     exported = {name for name in elf.defined_symbols(LIBRARY) if not name.startswith("tailchain_")}
     assert {"connect", "getaddrinfo", "gethostbyname_r", "res_query", "dlsym"} <= exported
     # A future musl may have it.

@@ -10,7 +10,7 @@ import pytest
 
 from bench import goals, isolation, table
 from bench.__main__ import GROUPS
-from bench.contenders import BARE, BY_HAND, PROXYCHAINS, TAILCHAIN
+from bench.contenders import BARE, HAND_WRITTEN, PROXYCHAINS, TAILCHAIN
 from bench.harness import CannotDo, Cell, Row, alternate
 from support import paths
 from support.need import need
@@ -71,14 +71,14 @@ def test_contenders_take_turns_and_one_that_cannot_is_not_asked_again():
 
 
 def test_runs_of_one_round_are_compared():
-    cells = {TAILCHAIN: Cell(values=[2, 30, 4]), BY_HAND: Cell(values=[1, 10, 1])}
-    assert Row("key", "title", "", cells).ratio(TAILCHAIN, BY_HAND) == 3
+    cells = {TAILCHAIN: Cell(values=[2, 30, 4]), HAND_WRITTEN: Cell(values=[1, 10, 1])}
+    assert Row("key", "title", "", cells).ratio(TAILCHAIN, HAND_WRITTEN) == 3
     cells[TAILCHAIN].values.append(5)
-    assert Row("key", "title", "", cells).ratio(TAILCHAIN, BY_HAND) == 4.5
-    assert Row("key", "title", "", {TAILCHAIN: Cell(values=[1])}).ratio(TAILCHAIN, BY_HAND) is None
+    assert Row("key", "title", "", cells).ratio(TAILCHAIN, HAND_WRITTEN) == 4.5
+    assert Row("key", "title", "", {TAILCHAIN: Cell(values=[1])}).ratio(TAILCHAIN, HAND_WRITTEN) is None
 
 
-def test_a_row_that_nobody_can_do_has_reasons():
+def test_a_row_without_figures_has_reasons():
     def run(contender):
         raise CannotDo("too hard")
 
@@ -86,7 +86,7 @@ def test_a_row_that_nobody_can_do_has_reasons():
 
 
 def row(key, **medians):
-    names = {"bare": BARE, "by_hand": BY_HAND, "tailchain": TAILCHAIN, "proxychains": PROXYCHAINS}
+    names = {"bare": BARE, "by_hand": HAND_WRITTEN, "tailchain": TAILCHAIN, "proxychains": PROXYCHAINS}
     return Row(key, key, "µs", {names[name]: Cell(values=[value]) for name, value in medians.items()})
 
 
@@ -122,7 +122,7 @@ def test_a_goal_whose_row_could_not_be_measured_is_missed(key):
 def test_the_table_tells_medians_ratios_and_reasons():
     measured = row("connect", by_hand=100.0, tailchain=150.0)
     measured.cells[PROXYCHAINS] = Cell(reason="walks a list")
-    first, second, *rest = table.lines([measured], [BY_HAND, TAILCHAIN, PROXYCHAINS])
+    first, second, *rest = table.lines([measured], [HAND_WRITTEN, TAILCHAIN, PROXYCHAINS])
     assert first.split() == ["by", "hand", TAILCHAIN, PROXYCHAINS]
     assert second.split() == ["connect", "µs", "100", "150", "(x1.50)", "[1]"]
     assert "[1] walks a list" in rest

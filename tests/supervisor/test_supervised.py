@@ -47,7 +47,7 @@ def test_its_resolver_gets_names_from_the_proxy(conf, make_proxy, web_port):
     assert proxy.targets == [("www.example", web_port)]
 
 
-def test_it_sees_the_address_that_it_dialled(conf, proxy, echo):
+def test_a_go_program_sees_the_dialled_address_as_its_peer(conf, proxy, echo):
     result = run_go("peer", f"127.0.0.1:{echo.port}", conf=conf([proxy])).ok()
     assert result.out == f"127.0.0.1:{echo.port}\n"
 
@@ -297,7 +297,7 @@ def test_musls_resolver_gets_names_from_the_proxy(conf, make_proxy, echo, tmp_pa
     assert proxy.targets == [("db.example", echo.port)]
 
 
-def test_what_cannot_be_answered_is_refused_not_sent(conf, proxy):
+def test_unanswerable_queries_are_refused_not_sent(conf, proxy):
     program = """
 import socket
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -489,7 +489,7 @@ def test_the_directive_and_the_option(conf, proxy, echo):
     assert run_under("true", conf=config, options=["--supervise", "sometimes"]).code == 1
 
 
-def test_where_it_is_not_permitted_it_says_so(conf, proxy):
+def test_a_supervisor_that_is_not_permitted_is_reported(conf, proxy):
     """A container's profile without pidfd_getfd: with `always` the program is not started."""
     sandbox = paths.ROOT / "tests/support" / "without_call.py"
     arguments = [str(sandbox), "pidfd_getfd", paths.LAUNCHER, "-f", conf([proxy])]

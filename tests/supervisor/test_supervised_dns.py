@@ -83,7 +83,7 @@ print(one.recv(1))
     assert proxy.targets == []
 
 
-def test_what_is_no_query_is_refused_and_a_bad_length_ends_the_stream(conf, proxy):
+def test_invalid_queries_are_refused_and_a_bad_length_ends_the_stream(conf, proxy):
     program = (
         STREAM
         + """

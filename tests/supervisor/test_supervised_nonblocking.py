@@ -138,7 +138,7 @@ def test_af_unspec_ends_the_attempt_and_the_socket_connects_anew(both):
     both(SOCKET, CONNECT, "unspec", "peer", CONNECT, OPEN, "ready poll OUT 20000", "peer", *TALK)
 
 
-def test_it_answers_as_a_connecting_socket(both):
+def test_a_pending_connect_behaves_as_a_connecting_socket(both):
     answers = both(
         SOCKET, CONNECT, CONNECT, "send early", "recv 5", "peer", "local", ERROR, "get SOL_SOCKET SO_TYPE", "kind",
         "tcp_state", "ioctl SIOCOUTQ", "ioctl SIOCINQ", "set IPPROTO_TCP TCP_NODELAY 1", "get IPPROTO_TCP TCP_NODELAY",

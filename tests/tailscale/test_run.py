@@ -163,7 +163,7 @@ def test_the_settings_of_tailscales_container_mean_the_same_here(tailscale, envi
     assert "has no effect" not in result.err
 
 
-def test_what_cannot_be_honoured_of_them_is_named_at_the_start(environment):
+def test_unsupported_settings_are_named_at_the_start(environment):
     result = run(environment(TS_DEST_IP="10.0.0.1", TS_KUBE_SECRET="x", TS_USERSPACE="false"), "true").ok()
     named = [line.split()[2] for line in result.err.splitlines() if "has no effect" in line]
     assert named == ["TS_KUBE_SECRET", "TS_DEST_IP", "TS_USERSPACE"]
@@ -252,7 +252,7 @@ def test_the_key_is_in_no_file_no_argument_no_environment_and_no_message(tailsca
     assert not {"TAILSCALE_AUTH_KEY", "TS_AUTHKEY"} & {*up["environment"], *daemon["environment"]}
 
 
-def test_one_that_is_killed_while_it_logs_in_leaves_no_key(tailscale, environment):
+def test_a_run_that_is_killed_during_login_leaves_no_key(tailscale, environment):
     tailscale.mood("hang")
     process = start(paths.COMMAND, ["run", "--", "true"], via="bare", env=environment())
     wait_for(lambda: "up" in tailscale.events(), process)
@@ -377,7 +377,7 @@ def test_a_port_that_is_taken_is_named_with_who_has_it(tailscale, environment):
     assert tailscale.events() == []
 
 
-def test_nobody_takes_the_port_of_a_tailscaled_that_died(tailscale, environment):
+def test_the_port_of_a_dead_tailscaled_is_not_taken_by_others(tailscale, environment):
     process = start_app(tailscale, environment())
     os.kill(tailscale.pids()[0], signal.SIGKILL)
     wait_for(lambda: not is_alive(tailscale.pids()[0]), process)
@@ -395,7 +395,7 @@ def test_nobody_takes_the_port_of_a_tailscaled_that_died(tailscale, environment)
     assert finish(process).code == 0
 
 
-def test_one_that_answers_in_place_of_tailscaled_is_named(tailscale, environment):
+def test_another_server_on_the_port_of_tailscaled_is_reported(tailscale, environment):
     """The fake tailscaled does not listen; another process does, as soon as the port is free."""
     tailscale.mood(deaf=True)
     process = start(
@@ -478,7 +478,7 @@ def test_sigterm_to_all_processes_reaches_the_app_once(tailscale, environment, o
     assert tailscale.events("app-SIGTERM", "SIGTERM", "app-ends", "SIGINT") == ["app-SIGTERM", "app-ends", "SIGINT"]
 
 
-def test_sigterm_to_us_alone_reaches_the_app_whoever_sent_it(tailscale, environment):
+def test_sigterm_to_the_runner_alone_reaches_the_app_from_any_sender(tailscale, environment):
     """Also on a dyno, where a shell or a supervisor of the app may send signals."""
     process = start_app(tailscale, environment(DYNO="web.1"), seconds=0)
     process.send_signal(signal.SIGTERM)

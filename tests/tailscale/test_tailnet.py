@@ -183,7 +183,7 @@ except OSError as error:
     return python(code, host, port, conf=conf).ok().out.strip()
 
 
-def test_a_port_where_nobody_listens_is_refused(config, tailnet, refusing):
+def test_a_port_without_a_listener_is_refused(config, tailnet, refusing):
     assert connect_error(tailnet.db.dns_name, refusing, config) == "ECONNREFUSED"
 
 

@@ -61,7 +61,7 @@ def is_over(pid):
         return True
 
 
-def test_it_comes_back_when_the_proxy_can_be_used(tailscale, app, conf, echo):
+def test_up_returns_once_the_proxy_is_usable(tailscale, app, conf, echo):
     code, log = up(tailscale, app.pid)
     assert code == 0 and "Tailscale is up" in log.read_text()
     config = conf([f"socks5 127.0.0.2 {tailscale.port}"], "proxy_dns")
@@ -111,7 +111,7 @@ def test_a_tailscaled_that_is_killed_is_started_again_and_logs_in(tailscale, app
     assert "tailscaled ended (signal: 9 (SIGKILL)) while the program runs; started again in 1 s" in log.read_text()
 
 
-def test_one_that_comes_up_and_ends_again_is_started_less_and_less_often(tailscale, app):
+def test_a_tailscaled_that_keeps_ending_is_restarted_less_and_less_often(tailscale, app):
     """Each start is a login for the control server."""
     _, log = up(tailscale, app.pid)
 
