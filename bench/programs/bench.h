@@ -36,7 +36,7 @@ static inline void exchange(int fd, const void *words, size_t length, void *answ
 
 /* Connects `fd` to an IPv4 address: directly, or, with SOCKS_PORT in the environment, by speaking SOCKS5 to the proxy
    on that port of loopback (with SOCKS_ONE_SEGMENT, in one segment). The second is the least that any client must do: it has neither timeouts nor messages. */
-static inline void connect_by_hand(int fd, const struct address *to)
+static inline void connect_through_socks5(int fd, const struct address *to)
 {
     static const char *socks_port, *one_segment;
     static struct address proxy;

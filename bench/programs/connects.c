@@ -29,7 +29,7 @@ static void begin_and_wait(int fd, const struct address *to)
 }
 
 /* The SOCKS5 client of bench.h with a socket that does not block: it waits for each answer. */
-static void begin_by_hand(int fd, const struct address *to)
+static void begin_through_socks5(int fd, const struct address *to)
 {
     const char *socks_port = getenv("SOCKS_PORT");
     if (!socks_port) {
@@ -57,9 +57,9 @@ static void connect_once(const struct address *to, int flags)
     if (fd < 0)
         give_up("socket");
     if (flags)
-        begin_by_hand(fd, to);
+        begin_through_socks5(fd, to);
     else
-        connect_by_hand(fd, to);
+        connect_through_socks5(fd, to);
     close(fd);
 }
 

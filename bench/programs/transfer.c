@@ -10,7 +10,7 @@ int main(int count, char **words)
     long long expected = atoll(words[3]), read = 0;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     double began = now_ns();
-    connect_by_hand(fd, &to);
+    connect_through_socks5(fd, &to);
     ssize_t got;
     while ((got = recv(fd, buffer, sizeof buffer, 0)) > 0)
         read += got;

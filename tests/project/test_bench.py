@@ -86,7 +86,7 @@ def test_a_row_without_figures_has_reasons():
 
 
 def row(key, **medians):
-    names = {"bare": BARE, "by_hand": HAND_WRITTEN, "tailchain": TAILCHAIN, "proxychains": PROXYCHAINS}
+    names = {"bare": BARE, "hand_written": HAND_WRITTEN, "tailchain": TAILCHAIN, "proxychains": PROXYCHAINS}
     return Row(key, key, "µs", {names[name]: Cell(values=[value]) for name, value in medians.items()})
 
 
@@ -95,10 +95,10 @@ def row(key, **medians):
     [
         (row("system_calls", tailchain=14), True),
         (row("system_calls", tailchain=15), False),
-        (row("sequential", by_hand=1000, tailchain=970), True),
-        (row("sequential", by_hand=1000, tailchain=960), False),
-        (row("concurrent_64", by_hand=100, tailchain=121), False),
-        (row("stall_1000", by_hand=2.0, tailchain=2.1), False),
+        (row("sequential", hand_written=1000, tailchain=970), True),
+        (row("sequential", hand_written=1000, tailchain=960), False),
+        (row("concurrent_64", hand_written=100, tailchain=121), False),
+        (row("stall_1000", hand_written=2.0, tailchain=2.1), False),
         (row("launch", proxychains=10, tailchain=9), True),
         (row("memory_dns", proxychains=10, tailchain=10), False),
         (row("name_again_100000_1", tailchain=4.9), True),
@@ -120,10 +120,10 @@ def test_a_goal_whose_row_could_not_be_measured_is_missed(key):
 
 
 def test_the_table_tells_medians_ratios_and_reasons():
-    measured = row("connect", by_hand=100.0, tailchain=150.0)
+    measured = row("connect", hand_written=100.0, tailchain=150.0)
     measured.cells[PROXYCHAINS] = Cell(reason="walks a list")
     first, second, *rest = table.lines([measured], [HAND_WRITTEN, TAILCHAIN, PROXYCHAINS])
-    assert first.split() == ["by", "hand", TAILCHAIN, PROXYCHAINS]
+    assert first.split() == ["hand-written", "client", TAILCHAIN, PROXYCHAINS]
     assert second.split() == ["connect", "µs", "100", "150", "(x1.50)", "[1]"]
     assert "[1] walks a list" in rest
 
@@ -133,7 +133,7 @@ def test_the_picture_is_drawn_from_the_results(tmp_path):
     from bench import plot
 
     keys = ["system_calls", "sequential", "preload", "concurrent_1", "stall_1", "name_again_1_1"]
-    results = {"machine": "2 cores", "rows": [row(key, bare=1, by_hand=2, tailchain=3).as_json() for key in keys]}
+    results = {"machine": "2 cores", "rows": [row(key, bare=1, hand_written=2, tailchain=3).as_json() for key in keys]}
     plot.draw(results, tmp_path / "bench.svg")
     text = (tmp_path / "bench.svg").read_text()
     assert text.count(f">{TAILCHAIN}<") == 4  # the legend and three plots of bars
