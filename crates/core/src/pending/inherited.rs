@@ -121,13 +121,10 @@ impl Pending {
     }
 
     fn put_back_inherited(&self, inherited: &InheritedConnect) {
-        let socket = inherited.socket.fd();
         if inherited.changed {
-            let _ = sys::set_nonblocking(socket, !inherited.blocking);
+            let _ = sys::set_nonblocking(inherited.socket.fd(), !inherited.blocking);
         }
-        for fd in inherited.open_fds() {
-            self.install_at(socket, fd);
-        }
+        self.install_inherited(inherited);
     }
 
     /// A half-established tunnel must not look like a connection.
@@ -135,8 +132,12 @@ impl Pending {
         let socket = inherited.socket.fd();
         self.leave_error(socket, error);
         let _ = sys::set_nonblocking(socket, !inherited.blocking);
+        self.install_inherited(inherited);
+    }
+
+    fn install_inherited(&self, inherited: &InheritedConnect) {
         for fd in inherited.open_fds() {
-            self.install_at(socket, fd);
+            self.install_at(inherited.socket.fd(), fd);
         }
     }
 
