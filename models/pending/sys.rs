@@ -643,10 +643,6 @@ pub fn this_thread() -> usize {
     hasher.finish() as usize | 1
 }
 
-pub fn thread_count() -> Option<usize> {
-    Some(1)
-}
-
 pub fn thread_id() -> c_int {
     1
 }

@@ -39,7 +39,7 @@ pub fn is_single_threaded() -> bool {
     if old_glibc::is_single_threaded() {
         return true;
     }
-    PENDING.has_one_thread()
+    sys::thread_count() == Some(1)
 }
 
 /// Re-check that the fd is still our socket only after sleeps this long; fast replies save the call.

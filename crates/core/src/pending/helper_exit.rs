@@ -66,17 +66,6 @@ impl Pending {
         }
     }
 
-    /// Whether the calling thread is the only one of the process, but for a helper without work.
-    pub fn has_one_thread(&'static self) -> bool {
-        if self.own_fds.is_empty() || !self.is_owner() {
-            return sys::thread_count() == Some(1);
-        }
-        // While the table is locked, a helper that it lists cannot end.
-        let table = self.lock();
-        let has_helper = table.helper.is_some() && table.parked.is_none();
-        table.entries.is_empty() && sys::thread_count() == Some(1 + usize::from(has_helper))
-    }
-
     fn wait_until(&self, looks: u32, is_so: impl Fn(&mut PendingTable) -> bool) {
         for _ in 0..looks {
             if is_so(&mut self.lock()) {
