@@ -422,7 +422,7 @@ impl<'c> Driver<'c> {
 
     /// One of the awaited events occurred.
     pub fn on_ready(&mut self) -> Progress {
-        if self.awaiting == Awaiting::Connection && !self.try_greeting() {
+        if self.awaiting == Awaiting::Connection && !self.greet_unproven() {
             let error = sys::get_option::<i32>(self.fd(), libc::SOL_SOCKET, libc::SO_ERROR);
             let ended = self.connect_ended(match error {
                 Ok(0) => Ok(()),
@@ -436,11 +436,16 @@ impl<'c> Driver<'c> {
         self.advance()
     }
 
-    /// A caller that waits need not poll for the connection: sending the greeting tells whether it is established. On the
-    /// loopback it is, at once.
-    fn try_greeting(&mut self) -> bool {
-        let waits = self.mode != Mode::NonBlocking;
-        self.unproven = waits && self.dial.try_greeting(sys::now());
+    /// Right after connect(2). On the loopback the connection is established at once. A caller that waits need not poll for
+    /// it elsewhere either.
+    fn try_greeting(&mut self, address: &SockAddr) -> bool {
+        let is_worth_it = self.mode != Mode::NonBlocking || is_loopback(address);
+        is_worth_it && self.greet_unproven()
+    }
+
+    /// Sending the greeting tells whether the connection is established, and spares the question.
+    fn greet_unproven(&mut self) -> bool {
+        self.unproven = self.dial.try_greeting(sys::now());
         self.unproven
     }
 
@@ -576,7 +581,7 @@ impl<'c> Driver<'c> {
                     self.dial.busy(sys::now());
                     return None;
                 }
-                Err(Errno::EINPROGRESS) if self.try_greeting() => return None,
+                Err(Errno::EINPROGRESS) if self.try_greeting(&address) => return None,
                 Err(Errno::EINPROGRESS) => return Some(Awaiting::Connection),
                 Err(errno) if self.replacement.is_none() && says_of_the_socket(errno) => {
                     self.dial.abandon(errno);
@@ -656,6 +661,11 @@ impl<'c> Driver<'c> {
         }
         sys::connect(fd, address)
     }
+}
+
+fn is_loopback(address: &SockAddr) -> bool {
+    let inet = address.inet();
+    inet.is_some_and(|inet| inet.ip().to_canonical().is_loopback())
 }
 
 /// Errors of connect(2) that concern the program's socket and how the program used it, not the proxy: another proxy would

@@ -62,7 +62,8 @@ impl Pending {
                     // Closed without our hooks; another file may have the fd by now.
                     continue;
                 }
-                if back.is_none() {
+                // During the dial it does not block.
+                if back.is_none() && (entry.blocking || refs.replacement.is_some()) {
                     let _ = sys::set_nonblocking(socket, !entry.blocking);
                 }
                 self.install_at(socket, fd);
