@@ -8,8 +8,8 @@
 //! for every connect that a thread waits for.
 //!
 //! The moment is bounded, and an event loop that starts many connects does not add moments up: there is no moment while
-//! another connect is pending, or has ended without the program asking how. After a moment in vain, a growing number of
-//! connects goes without.
+//! another connect is pending, or has ended without the program asking how. After moments in vain
+//! that outnumber the others, a growing number of connects goes without.
 
 use super::attempt::{self, NoHelper, Place};
 use super::boundary::Verdict;
@@ -25,13 +25,17 @@ use tailchain_core::dial::driver::{Driver, Mode, Outcome, Progress};
 use tailchain_core::errno::Errno;
 use tailchain_core::host::Host;
 use tailchain_core::pending::{ConnectObserver, InlineConnect};
-use tailchain_core::sys::{self, Fd, SignalsBlocked};
+use tailchain_core::sys::{self, Fd, SignalsBlocked, TimerSlack};
 
 /// The longest total wait of the caller for one connect.
 const MOMENT: Duration = Duration::from_micros(100);
 
 /// At most this many connects in a row go without a moment.
 const MOST_SKIPPED: u32 = 255;
+
+/// A moment in vain is forgiven for each earlier one that was enough, but for no more than this many of these: moments that
+/// are enough more often than not are worth their time.
+const MOST_FORGIVEN: u32 = 8;
 
 /// A program that has not asked for this long how a connect ended may never ask. For an event loop that starts many
 /// connects, moments are then a hundredth of its time.
@@ -43,6 +47,8 @@ const NONE: Fd = -1;
 pub struct Brief {
     skipped_after_next: AtomicU32,
     to_skip: AtomicU32,
+    /// How many moments in vain are forgiven.
+    forgiven: AtomicU32,
     /// The fd of the last connect that was over in its moment, until the program asks how it ended.
     unasked: AtomicI32,
     /// When that connect ended, in nanoseconds of CLOCK_MONOTONIC.
@@ -52,6 +58,7 @@ pub struct Brief {
 pub static BRIEF: Brief = Brief {
     skipped_after_next: AtomicU32::new(0),
     to_skip: AtomicU32::new(0),
+    forgiven: AtomicU32::new(0),
     unasked: AtomicI32::new(NONE),
     over: AtomicU64::new(0),
 };
@@ -95,12 +102,20 @@ impl Brief {
         let skipped = self.skipped_after_next.load(Ordering::Relaxed);
         self.skipped_after_next
             .store(skipped / 2, Ordering::Relaxed);
+        let forgiven = self.forgiven.load(Ordering::Relaxed) + 1;
+        self.forgiven
+            .store(forgiven.min(MOST_FORGIVEN), Ordering::Relaxed);
         let now = sys::now().as_nanos() as u64;
         self.over.store(now, Ordering::Relaxed);
         self.unasked.store(fd, Ordering::Relaxed);
     }
 
     fn was_in_vain(&self) {
+        let forgiven = self.forgiven.load(Ordering::Relaxed);
+        if forgiven > 0 {
+            self.forgiven.store(forgiven - 1, Ordering::Relaxed);
+            return;
+        }
         let skipped = self.skipped_after_next.load(Ordering::Relaxed) * 2 + 1;
         let skipped = skipped.min(MOST_SKIPPED);
         self.skipped_after_next.store(skipped, Ordering::Relaxed);
@@ -169,7 +184,6 @@ impl Moment {
     fn pass(mut self) -> Verdict<()> {
         let mut progress = self.driver.advance();
         let mut left = MOMENT;
-        // A parent may have set seconds, which fork and exec pass on.
         let mut slack = None;
         loop {
             let wait = match progress {
@@ -182,9 +196,12 @@ impl Moment {
                 Progress::Wait(wait) if wait.events == 0 => break,
                 Progress::Wait(wait) => wait,
             };
-            // Less than the timer slack cannot be waited for; what has arrived already needs no wait.
-            let slack = *slack.get_or_insert_with(sys::timer_slack);
-            let time = left.saturating_sub(slack);
+            // Less than the timer slack cannot be waited for, and a parent may have set seconds, which fork and exec pass on.
+            let slack = slack.get_or_insert_with(TimerSlack::new);
+            if left <= slack.current() {
+                slack.shorten();
+            }
+            let time = left.saturating_sub(slack.current());
             let began = sys::now();
             if sys::poll_one(wait.fd, wait.events, Some(time)) != Ok(true) {
                 break;
@@ -192,6 +209,7 @@ impl Moment {
             left = left.saturating_sub(sys::now().saturating_sub(began));
             progress = self.driver.on_ready();
         }
+        drop(slack);
         BRIEF.was_in_vain();
         self.hand_over()
     }

@@ -50,7 +50,7 @@ pub use socket::*;
 pub use stderr::{append_line, Stderr};
 pub use thread::{
     at_fork, has_thread, measure_thread_stacks, start_thread, this_thread, thread_count, thread_id,
-    timer_slack,
+    TimerSlack,
 };
 pub use wait::*;
 pub use wipe_on_fork::WipedOnFork;

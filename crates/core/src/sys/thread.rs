@@ -105,10 +105,54 @@ pub fn this_thread() -> usize {
     unsafe { libc::__errno_location() }.addr()
 }
 
-/// PR_GET_TIMERSLACK (prctl(2)): how much later than asked the kernel may end a timeout of this thread.
-pub fn timer_slack() -> Duration {
-    syscall!(SYS_prctl, libc::PR_GET_TIMERSLACK)
-        .map_or(Duration::MAX, |slack| Duration::from_nanos(slack as u64))
+/// How much later than asked the kernel may end a timeout of this thread (prctl(2)); restored on drop.
+pub struct TimerSlack {
+    before: Duration,
+    current: Duration,
+}
+
+impl TimerSlack {
+    /// That of this thread.
+    pub fn new() -> TimerSlack {
+        let slack = syscall!(SYS_prctl, libc::PR_GET_TIMERSLACK);
+        let before = slack.map_or(Duration::MAX, |slack| Duration::from_nanos(slack as u64));
+        TimerSlack {
+            before,
+            current: before,
+        }
+    }
+
+    pub fn current(&self) -> Duration {
+        self.current
+    }
+
+    /// Makes timeouts as exact as they can be, if it is permitted.
+    pub fn shorten(&mut self) {
+        const LEAST: Duration = Duration::from_nanos(1);
+        let is_known = self.before != Duration::MAX;
+        if is_known && self.current > LEAST && set_timer_slack(LEAST) {
+            self.current = LEAST;
+        }
+    }
+}
+
+impl Default for TimerSlack {
+    fn default() -> TimerSlack {
+        TimerSlack::new()
+    }
+}
+
+impl Drop for TimerSlack {
+    fn drop(&mut self) {
+        if self.current != self.before {
+            set_timer_slack(self.before);
+        }
+    }
+}
+
+fn set_timer_slack(slack: Duration) -> bool {
+    let nanoseconds = slack.as_nanos() as libc::c_ulong;
+    syscall!(SYS_prctl, libc::PR_SET_TIMERSLACK, nanoseconds).is_ok()
 }
 
 /// gettid(2).
