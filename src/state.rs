@@ -42,7 +42,7 @@ fn load() -> State {
     };
     let warnings: &[_] = match Announcement::of(&variable) {
         Announcement::Done => &[],
-        _ => &[&loaded.passed_over, &loaded.warnings],
+        _ => &[&loaded.ignored_files, &loaded.warnings],
     };
     if let Some(pass) = Pass::of(&variable) {
         sys::show_pass(pass);

@@ -84,7 +84,7 @@ def warning(file, why):
     )
 
 
-def assert_passed_over(result, file, why, proxy, trap):
+def assert_ignored(result, file, why, proxy, trap):
     """The valid config was used, and one warning names the other."""
     assert connected(result)
     assert (len(proxy.requests), len(trap.requests)) == (1, 0)
@@ -107,12 +107,12 @@ def test_a_file_of_ones_own_in_a_directory_of_ones_own_is_found(home, current, t
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("mode", [0o1777, 0o777])
-def test_the_neighbours_file_in_a_directory_for_all_is_passed_over(home, current, trap, proxy, echo, via, mode):
+def test_the_neighbours_file_in_a_public_directory_is_ignored(home, current, trap, proxy, echo, via, mode):
     file = plant(current, trap, "localnet 0.0.0.0/0")
     give(file)
     current.chmod(mode)
     why = f"it belongs to another user (uid {neighbour()})"
-    assert_passed_over(talk(echo.port, via, current, home), file, why, proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, why, proxy, trap)
 
 
 @needs_root
@@ -131,28 +131,28 @@ def test_the_neighbours_file_names_no_file_that_is_appended_to(home, current, tr
 
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o757])
-def test_a_directory_that_others_may_write_does_not_count(home, current, trap, proxy, echo, via, mode):
+def test_a_directory_that_others_may_write_is_ignored(home, current, trap, proxy, echo, via, mode):
     """They can move files of the user there that were made for another purpose."""
     file = plant(current, trap)
     current.chmod(mode)
     result = talk(echo.port, via, current, home)
-    assert_passed_over(result, file, "other users may write its directory", proxy, trap)
+    assert_ignored(result, file, "other users may write its directory", proxy, trap)
 
 
 @pytest.mark.parametrize("via", WAYS)
-def test_a_file_that_others_may_write_does_not_count(home, current, trap, proxy, echo, via):
+def test_a_file_that_others_may_write_is_ignored(home, current, trap, proxy, echo, via):
     file = plant(current, trap)
     file.chmod(0o646)
-    assert_passed_over(talk(echo.port, via, current, home), file, "other users may write it", proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, "other users may write it", proxy, trap)
 
 
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
-def test_a_directory_of_the_neighbour_does_not_count(home, current, trap, proxy, echo, via):
+def test_a_directory_of_the_neighbour_is_ignored(home, current, trap, proxy, echo, via):
     file = plant(current, trap)
     give(current)
     why = f"its directory belongs to another user (uid {neighbour()})"
-    assert_passed_over(talk(echo.port, via, current, home), file, why, proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, why, proxy, trap)
 
 
 @needs_root
@@ -172,14 +172,14 @@ def test_a_group_may_write_if_it_is_the_owners_own(home, current, trap, echo, vi
 def test_a_fifo_does_not_hang(home, current, trap, proxy, echo, via):
     file = current / "proxychains.conf"
     os.mkfifo(file)
-    assert_passed_over(talk(echo.port, via, current, home), file, "it is not a regular file", proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, "it is not a regular file", proxy, trap)
 
 
 @pytest.mark.parametrize("via", WAYS)
-def test_a_link_does_not_count(home, current, trap, proxy, echo, tmp_path, via):
+def test_a_link_is_ignored(home, current, trap, proxy, echo, tmp_path, via):
     file = current / "proxychains.conf"
     file.symlink_to(plant(tmp_path, trap))
-    assert_passed_over(talk(echo.port, via, current, home), file, "it is a symbolic link", proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, "it is a symbolic link", proxy, trap)
 
 
 @pytest.mark.parametrize("via", WAYS)
@@ -207,7 +207,7 @@ def test_its_log_file_is_ignored_and_that_is_said(home, current, trap, echo, tmp
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
 @pytest.mark.parametrize("what", ["file", "directory", "writable"])
-def test_the_neighbours_file_in_home_is_passed_over(home, current, trap, proxy, echo, tmp_path, via, what):
+def test_the_neighbours_file_in_home_is_ignored(home, current, trap, proxy, echo, tmp_path, via, what):
     """As after `su` without a login shell, or if HOME is a public directory."""
     good = home / ".proxychains/proxychains.conf"
     other = home / "config/settings/proxychains.conf"
@@ -223,7 +223,7 @@ def test_the_neighbours_file_in_home_is_passed_over(home, current, trap, proxy, 
         "directory": f"its directory belongs to another user (uid {neighbour()})",
         "writable": "other users may write its directory",
     }[what]
-    assert_passed_over(talk(echo.port, via, current, home), file, why, proxy, trap)
+    assert_ignored(talk(echo.port, via, current, home), file, why, proxy, trap)
 
 
 @pytest.mark.parametrize("via", WAYS)
@@ -238,7 +238,7 @@ def test_a_link_in_home_is_followed(home, current, proxy, echo, via):
 
 @needs_root
 @pytest.mark.parametrize("via", WAYS)
-def test_a_link_in_home_to_the_neighbours_file_does_not_count(home, current, trap, echo, tmp_path, via):
+def test_a_link_in_home_to_the_neighbours_file_is_ignored(home, current, trap, echo, tmp_path, via):
     file = home / ".proxychains/proxychains.conf"
     other = home / "config/settings/proxychains.conf"
     other.parent.mkdir(parents=True)
@@ -398,7 +398,7 @@ def test_what_the_launcher_found_must_still_be_the_users_own(home, current, trap
     assert f"{file}: this config file cannot be used" in result.err and "another user" in result.err
 
 
-def test_without_another_config_the_error_says_why_the_one_there_does_not_count(current):
+def test_no_other_config_error_says_why_the_found_one_is_ignored(current):
     file = current / "proxychains.conf"
     os.mkfifo(file)
     for program in ([paths.LAUNCHER, "echo"], ["env", f"LD_PRELOAD={paths.LIBRARY}", "echo"]):
@@ -408,7 +408,7 @@ def test_without_another_config_the_error_says_why_the_one_there_does_not_count(
         assert f"{file}: this config file is not used: it is not a regular file" in result.err
 
 
-def test_check_names_what_is_passed_over(home, current):
+def test_check_names_an_ignored_file(home, current):
     os.mkfifo(current / "proxychains.conf")
     result = run_under(paths.COMMAND, ["check"], via="bare", cwd=current, env={"HOME": home}, timeout=PATIENCE).ok()
     assert result.out.startswith(f"{home}/.proxychains/proxychains.conf: understood")
@@ -550,7 +550,7 @@ def test_a_file_in_etc_that_is_not_roots_stops_a_set_user_id_program(etc, within
 
 
 @needs_root
-def test_a_set_user_id_program_without_a_config_is_not_advised_to_set_what_does_not_count(etc, within_reach):
+def test_a_set_user_id_program_is_not_advised_to_set_an_ignored_variable(etc, within_reach):
     program = set_user_id(within_reach / "socket_script")
     # As root: the programs started before this one would not start without a config either.
     words = ["sh", "-c", 'rm /etc/proxychains.conf; exec "$@"', "sh", program, "socket inet stream"]

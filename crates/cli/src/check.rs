@@ -31,14 +31,14 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return report::fail(error),
     };
-    for warning in loaded.passed_over.iter().chain(&loaded.warnings) {
+    for warning in loaded.ignored_files.iter().chain(&loaded.warnings) {
         report::complain(format_args!("warning: {warning}"));
     }
     report::say(format_args!("{}: understood", loaded.config.source));
     for line in configuration::summary(&loaded.config) {
         report::say(line);
     }
-    match args.strict && !(loaded.warnings.is_empty() && loaded.passed_over.is_empty()) {
+    match args.strict && !(loaded.warnings.is_empty() && loaded.ignored_files.is_empty()) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }

@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
     match configuration::load(args.file.as_deref()) {
         Ok(loaded) => {
             findings.fine(format!("configuration: {}", loaded.config.source));
-            for warning in loaded.passed_over.iter().chain(&loaded.warnings) {
+            for warning in loaded.ignored_files.iter().chain(&loaded.warnings) {
                 findings.problem(format!("configuration: {warning}"));
             }
             if let Some(reason) = &loaded.config.bypass {

@@ -115,7 +115,7 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = (HostName, Spelling, IpAddr)> +
     })
 }
 
-/// glibc passes over a line whose address ends with a scope (`%eth0`); musl takes it.
+/// glibc skips a line whose address ends with a scope (`%eth0`); musl takes it.
 fn address_of(word: &[u8]) -> Option<IpAddr> {
     let mut parts = word.split(|&b| b == b'%');
     let bare = parts.next().unwrap_or_default();

@@ -9,7 +9,7 @@
 //! | the paths in `SYSCONFDIR` and `/etc` | always | |
 //! | `ALL_PROXY`, `all_proxy`, with the exceptions in `NO_PROXY`, `no_proxy` | always | |
 //!
-//! An untrusted file is skipped with a warning; if the user named it, it is an error. In a set-user-ID program (AT_SECURE,
+//! An untrusted file is ignored with a warning; if the user named it, it is an error. In a set-user-ID program (AT_SECURE,
 //! getauxval(3)) only `SYSCONFDIR` and `/etc` are searched, only files that root alone can change are trusted, `log_file`
 //! is ignored, and so are all environment variables.
 //!
@@ -71,8 +71,8 @@ struct Found {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
-    /// One warning for each untrusted file that was skipped.
-    pub passed_over: Vec<Warning>,
+    /// One warning for each untrusted file that was ignored.
+    pub ignored_files: Vec<Warning>,
     /// Found in the current directory rather than named by the user.
     in_current: bool,
 }
@@ -100,7 +100,7 @@ pub enum LoadError {
     /// There is neither a file nor a variable.
     NotFound {
         tried: Vec<PathBuf>,
-        passed_over: Vec<Warning>,
+        ignored_files: Vec<Warning>,
     },
     Malformed(ConfigError),
 }
@@ -132,7 +132,7 @@ impl Loaded {
         Loaded {
             config,
             warnings,
-            passed_over: Vec::new(),
+            ignored_files: Vec::new(),
             in_current: false,
         }
     }
@@ -169,9 +169,9 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
 
 fn load_as(owner: Owner, file: Option<&Path>, env: Env<'_>) -> Result<Loaded, LoadError> {
     let configured = || {
-        let (place, passed_over) = locate_among(file, env, locate::candidates(owner, env))?;
+        let (place, ignored_files) = locate_among(file, env, locate::candidates(owner, env))?;
         let mut loaded = parse_source(place, env)?;
-        loaded.passed_over = passed_over;
+        loaded.ignored_files = ignored_files;
         Ok(loaded)
     };
     let mut loaded = match env(BYPASS_VARIABLE).filter(|reason| !reason.is_empty()) {
@@ -195,12 +195,12 @@ fn locate_among(
     candidates: Vec<Candidate>,
 ) -> Result<(Where, Vec<Warning>), LoadError> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
-    let mut passed_over = Vec::new();
+    let mut ignored_files = Vec::new();
     if let Some(path) = file {
-        return Ok((read_named(path.to_owned(), None)?, passed_over));
+        return Ok((read_named(path.to_owned(), None)?, ignored_files));
     }
     if set(URL_VARIABLE).is_some() {
-        return Ok((Where::Variable(URL_VARIABLE), passed_over));
+        return Ok((Where::Variable(URL_VARIABLE), ignored_files));
     }
     if let Some(path) = set(FILE_VARIABLE) {
         // A relative path means another file in each directory, so the user has not chosen a particular file.
@@ -209,7 +209,7 @@ fn locate_among(
             true => read_found_earlier(path.into())?,
             false => read_named(path.into(), Some(FILE_VARIABLE))?,
         };
-        return Ok((place, passed_over));
+        return Ok((place, ignored_files));
     }
     for candidate in &candidates {
         let path = candidate.path();
@@ -221,17 +221,17 @@ fn locate_among(
                     text,
                     in_current,
                 };
-                return Ok((Where::File(found), passed_over));
+                return Ok((Where::File(found), ignored_files));
             }
-            Err(ReadError::Distrusted(why)) => passed_over.push(untrusted_file(path, why)),
+            Err(ReadError::Distrusted(why)) => ignored_files.push(untrusted_file(path, why)),
             Err(ReadError::Io(_)) => {}
         }
     }
     match FALLBACKS.into_iter().find(|name| set(name).is_some()) {
-        Some(name) => Ok((Where::Variable(name), passed_over)),
+        Some(name) => Ok((Where::Variable(name), ignored_files)),
         None => Err(LoadError::NotFound {
             tried: candidates.iter().map(Candidate::path).collect(),
-            passed_over,
+            ignored_files,
         }),
     }
 }
@@ -431,10 +431,13 @@ impl fmt::Display for LoadError {
                     "{name}: the value is not UTF-8; write other bytes as %XX"
                 )
             }
-            LoadError::NotFound { tried, passed_over } => {
+            LoadError::NotFound {
+                tried,
+                ignored_files,
+            } => {
                 f.write_str("no configuration found; ")?;
-                for Warning(skipped) in passed_over {
-                    write!(f, "{}: {}; ", skipped.source, skipped.problem)?;
+                for Warning(ignored) in ignored_files {
+                    write!(f, "{}: {}; ", ignored.source, ignored.problem)?;
                 }
                 f.write_str("tried ")?;
                 for path in tried {

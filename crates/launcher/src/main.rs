@@ -197,9 +197,9 @@ fn as_given(error: LoadError, options: &Options) -> LoadError {
 }
 
 /// Warnings about the configuration are the library's to give: it is there without the launcher too. But it does not
-/// search any more, and so does not know what was passed over.
+/// search any more, and so does not know which files were ignored.
 fn announce(options: &Options, loaded: &Loaded, library: &Path) {
-    for warning in &loaded.passed_over {
+    for warning in &loaded.ignored_files {
         say(format_args!("warning: {warning}"));
     }
     tell_source(options, loaded);

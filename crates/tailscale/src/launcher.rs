@@ -86,8 +86,8 @@ impl Launcher {
                     Configuration::File(file.to_owned())
                 }))
             }
-            Err(LoadError::NotFound { passed_over, .. }) => {
-                for warning in passed_over {
+            Err(LoadError::NotFound { ignored_files, .. }) => {
+                for warning in ignored_files {
                     report::complain(format_args!("warning: {warning}"));
                 }
                 shipped(listener).map_err(|error| error.to_string())

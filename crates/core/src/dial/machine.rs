@@ -58,7 +58,7 @@ pub trait Report {
 
     /// A round robin chain skipped a dead proxy and took the next one instead: the next connection must begin after
     /// that one.
-    fn passed_over(&self) {}
+    fn skipped_dead_proxy(&self) {}
 
     /// Too few live proxies are left for another path, after at least one path was tried.
     fn out_of_proxies(&self) {}
@@ -454,7 +454,7 @@ impl<'c> Dial<'c> {
         match next {
             Some(path) => {
                 if let ChainKind::RoundRobin { .. } = chain {
-                    self.report.passed_over();
+                    self.report.skipped_dead_proxy();
                 }
                 self.path = path;
                 self.begin(now);

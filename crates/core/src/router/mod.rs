@@ -301,7 +301,7 @@ impl Report for Router {
         self.log.attempt(attempt);
     }
 
-    fn passed_over(&self) {
+    fn skipped_dead_proxy(&self) {
         self.names().take_turns(1);
     }
 
