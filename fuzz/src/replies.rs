@@ -137,7 +137,7 @@ fn drive(path: &[&Proxy], pipelined: bool, stream: &[u8], sizes: &[usize]) -> Ou
                 sent.extend_from_slice(&bytes[..count]);
                 tunnel.sent(count);
             }
-            Step::Take(want) => {
+            Step::Read(want) => {
                 let bytes = coming(taken, next(want));
                 taken += bytes.len();
                 tunnel.received(bytes);

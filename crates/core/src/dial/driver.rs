@@ -138,7 +138,7 @@ pub struct Driver<'c> {
 }
 
 /// Bytes read at once of a reply of known length; longer replies are rare (a long bound name).
-const TAKEN: usize = 32;
+const MAX_READ: usize = 32;
 /// Bytes peeked at once of a reply whose end must be searched for (HTTP).
 const PEEKED: usize = 1024;
 /// The longest answer of tailscaled: a DNS message of at most 64 KiB, in base64.
@@ -336,7 +336,7 @@ impl<'c> Driver<'c> {
                             self.opened = true;
                         }
                         self.dial.sent(n, now);
-                        if matches!(self.dial.action(), Action::Take(_) | Action::Peek(_)) {
+                        if matches!(self.dial.action(), Action::Read(_) | Action::Peek(_)) {
                             if self.dial.is_pipelined() {
                                 self.acknowledge_at_once();
                             }
@@ -354,8 +354,8 @@ impl<'c> Driver<'c> {
                     Err(Errno::EINTR) => {}
                     Err(_) => self.dial.closed(now),
                 },
-                Action::Take(wanted) => {
-                    if let Some(awaiting) = self.take(wanted, now) {
+                Action::Read(wanted) => {
+                    if let Some(awaiting) = self.read(wanted, now) {
                         return Turn::Wait(awaiting);
                     }
                 }
@@ -518,15 +518,15 @@ impl<'c> Driver<'c> {
     }
 
     /// Read what the tunnel asks for. `Some`: nothing to read yet.
-    fn take(&mut self, wanted: usize, now: Duration) -> Option<Awaiting> {
-        let mut buffer = [0; TAKEN];
-        let room = buffer.get_mut(..wanted.min(TAKEN)).unwrap_or_default();
+    fn read(&mut self, wanted: usize, now: Duration) -> Option<Awaiting> {
+        let mut buffer = [0; MAX_READ];
+        let room = buffer.get_mut(..wanted.min(MAX_READ)).unwrap_or_default();
         match sys::receive(self.fd(), room, false) {
             Ok(0) => self.dial.closed(now),
             Ok(n) => {
                 let all_there_is = n < room.len();
                 self.dial.received(room.get(..n).unwrap_or_default(), now);
-                if all_there_is && matches!(self.dial.action(), Action::Take(_)) {
+                if all_there_is && matches!(self.dial.action(), Action::Read(_)) {
                     return Some(Awaiting::Bytes);
                 }
             }

@@ -24,7 +24,7 @@ pub enum Action<'a> {
     /// Write; then [`Dial::sent`].
     Send(&'a [u8]),
     /// Read at most this many bytes; then [`Dial::received`] or [`Dial::closed`].
-    Take(usize),
+    Read(usize),
     /// Peek at up to this many bytes (MSG_PEEK); [`Dial::peeked`] returns how many to consume.
     Peek(usize),
     /// Wait for the deadline.
@@ -234,7 +234,7 @@ impl<'c> Dial<'c> {
             },
             Phase::Tunnel(tunnel) => match tunnel.step() {
                 Step::Send(bytes) => Action::Send(bytes),
-                Step::Take(n) => Action::Take(n),
+                Step::Read(n) => Action::Read(n),
                 Step::Peek(n) => Action::Peek(n),
                 // advance() never leaves the tunnel in one of these states.
                 Step::Done => Action::Finished(Ok(())),
@@ -415,7 +415,7 @@ impl<'c> Dial<'c> {
                 self.phase = Phase::Finished(Ok(()));
             }
             Step::Fail(failure) => self.failed(failure, now),
-            Step::Send(_) | Step::Take(_) | Step::Peek(_) => {}
+            Step::Send(_) | Step::Read(_) | Step::Peek(_) => {}
         }
     }
 

@@ -17,7 +17,7 @@ pub enum Step<'a> {
     /// Write these bytes, or as many of them as the socket takes; report with [`Tunnel::sent`].
     Send(&'a [u8]),
     /// Read at most this many bytes, all of which are part of the proxy's reply; report with [`Tunnel::received`].
-    Take(usize),
+    Read(usize),
     /// Peek at up to this many bytes (`MSG_PEEK`); report with [`Tunnel::peeked`], which returns how many of them to
     /// read.
     Peek(usize),
@@ -90,7 +90,7 @@ impl<'c> Tunnel<'c> {
             State::InHandshake { handshake, want } => match self.out.get(self.sent..) {
                 Some(rest) if !rest.is_empty() => Step::Send(rest),
                 _ if handshake.peeks() => Step::Peek(*want),
-                _ => Step::Take(*want),
+                _ => Step::Read(*want),
             },
         }
     }
@@ -104,7 +104,7 @@ impl<'c> Tunnel<'c> {
         }
     }
 
-    /// These bytes, at most as many as [`Step::Take`] asked for, were read; none means end of file.
+    /// These bytes, at most as many as [`Step::Read`] asked for, were read; none means end of file.
     pub fn received(&mut self, bytes: &[u8]) {
         match &self.state {
             State::Done | State::Failed(_) => {}

@@ -49,7 +49,7 @@ fn run(
                 sent.extend_from_slice(&bytes[..n]);
                 tunnel.sent(n);
             }
-            Step::Take(n) => {
+            Step::Read(n) => {
                 assert!(n > 0);
                 if let Some(end) = ends.iter().find(|end| **end > at) {
                     assert!(

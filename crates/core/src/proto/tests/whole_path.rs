@@ -82,7 +82,7 @@ fn a_timeout_blames_the_next_hop_only_after_a_greeting() {
                     let n = bytes.len();
                     tunnel.sent(n);
                 }
-                Step::Take(_) => match said.next() {
+                Step::Read(_) => match said.next() {
                     Some(bytes) => tunnel.received(bytes),
                     None => tunnel.timed_out(),
                 },
