@@ -174,7 +174,7 @@ def test_a_proxy_port_that_never_answers(conf, deaf, echo):
     assert script("socket inet stream", f"connect 127.0.0.1 {echo.port}", conf=config)[1] == "-1 ETIMEDOUT"
 
 
-def test_a_proxy_that_cannot_be_reached_gives_what_the_kernel_says(conf, echo):
+def test_an_unreachable_proxy_gives_the_errno_of_the_kernel(conf, echo):
     bare = script("socket inet stream", "connect 255.255.255.255 1080", via="bare")[1]
     config = conf(["socks5 255.255.255.255 1080"])
     assert script("socket inet stream", f"connect 127.0.0.1 {echo.port}", conf=config)[1] == bare

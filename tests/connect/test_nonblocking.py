@@ -459,7 +459,7 @@ def test_a_dup_is_made_blocking_with_its_original(both, way):
          "flags", "swap", "flags", *TALK)  # fmt: skip
 
 
-def test_what_failed_blocks_if_that_was_wanted(refused):
+def test_a_socket_made_blocking_stays_blocking_after_a_failed_connect(refused):
     refused(SOCKET, CONNECT, "nonblock 0", "flags", "ready poll OUT 20000", ERROR, "flags")
 
 
@@ -617,11 +617,11 @@ def test_both_fds_of_a_dup_work(both):
 
 
 @pytest.mark.parametrize("last", [1000, 2**32 - 1])
-def test_what_a_pending_connect_needs_is_not_closed_with_all_other_fds(both, last):
+def test_closing_all_other_fds_spares_those_of_a_pending_connect(both, last):
     both(SOCKET, CONNECT, f"close_range 4 {last}", OPEN, "ready poll OUT 20000", ERROR, *TALK, "left")
 
 
-def test_nor_is_the_socket_that_takes_the_place_of_the_programs(conf, tmp_path, make_proxy, echo):
+def test_close_range_spares_a_replacement_socket(conf, tmp_path, make_proxy, echo):
     """An IPv4 socket and an IPv6 proxy."""
     with Gate(tmp_path) as gate:
         proxy = make_proxy(Mood(gate=gate), host="::1")
@@ -643,7 +643,7 @@ def test_a_call_that_fails_closes_nothing(both, what, name):
 
 
 @pytest.mark.parametrize("missing", [[], ["no_close_range"]], ids=["there", "missing"])
-def test_closefrom_spares_what_a_pending_connect_needs(both, missing):
+def test_closefrom_spares_the_fds_of_a_pending_connect(both, missing):
     both(SOCKET, CONNECT, "dup", "swap", *missing, "closefrom 4", OPEN, "ready poll OUT 20000", ERROR, *TALK, "swap",
          "kind", "swap", "left")  # fmt: skip
 
@@ -659,13 +659,13 @@ def test_an_fd_that_the_limit_no_longer_allows_is_connected_all_the_same(both):
          "ready epoll 0 20000", ERROR, "flags", "peer", *TALK)  # fmt: skip
 
 
-def test_what_one_who_still_sleeps_needs_is_not_closed_either(both):
+def test_close_range_spares_the_fds_of_a_thread_that_still_sleeps(both):
     # Nothing is pending any more, but a thread sleeps on what was at the fd.
     both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "close_range 10 4294967295", "use 3", SOCKET,
          CONNECT, "ready poll OUT 20000", *TALK, "use 3", *TALK[:1], "woken", *TALK[1:], "close 4", "left")  # fmt: skip
 
 
-def test_a_child_has_nothing_of_what_one_who_still_sleeps_needs(both):
+def test_a_forked_child_lacks_the_fds_of_a_thread_that_still_sleeps(both):
     both(SOCKET, CONNECT, "asleep poll IN", OPEN, "ready poll OUT 20000", "fork", "left", "end", *TALK[:1], "woken",
          *TALK[1:], "left")  # fmt: skip
 
@@ -948,7 +948,7 @@ def test_a_long_chain_of_mixed_kinds(conf, make_proxy, echo):
     assert ends(conf(chain), echo.port, *TALK) == ["OUT", "0", "5", "IN", "5 hello"]
 
 
-def test_what_the_server_says_at_once_is_not_lost(conf, make_proxy, make_echo):
+def test_a_banner_sent_at_once_is_not_lost(conf, make_proxy, make_echo):
     for kind in KINDS:
         proxy = proxy_of(make_proxy, kind, glue=b"220 ")
         answers = ends(conf([proxy]), make_echo().port, "ready poll IN 20000", "recv 4")
@@ -1072,7 +1072,7 @@ def test_an_option_set_while_pending_survives_a_change_of_family(conf, tmp_path,
 # -- after the end
 
 
-def test_the_port_is_free_once_the_program_has_closed_what_poll_gave_back(conf, make_proxy, echo):
+def test_the_port_is_free_after_close_of_a_connected_socket(conf, make_proxy, echo):
     words = ["127.0.0.1", echo.port, 1000]
     bare = run_probe("port_again", *words, via="bare").ok()
     through = run_probe("port_again", *words, conf=conf([make_proxy()]), options=["-q"]).ok()
@@ -1080,7 +1080,7 @@ def test_the_port_is_free_once_the_program_has_closed_what_poll_gave_back(conf, 
 
 
 @pytest.mark.parametrize("how", ["close", "dup2", "close_range"])
-def test_so_it_is_once_the_program_has_closed_what_was_pending(conf, make_proxy, deaf, echo, how):
+def test_the_port_is_free_after_close_of_a_pending_socket(conf, make_proxy, deaf, echo, how):
     bare = run_probe("port_again", "127.0.0.1", deaf, 100, how, via="bare").ok()
     config = conf([make_proxy(Mood(instead={"request": SILENCE}))], *PATIENT)
     through = run_probe("port_again", "127.0.0.1", echo.port, 100, how, conf=config, options=["-q"]).ok()
@@ -1090,7 +1090,7 @@ def test_so_it_is_once_the_program_has_closed_what_was_pending(conf, make_proxy,
     assert int(in_use) < 20
 
 
-def test_so_it_is_after_a_connect_that_failed(conf, make_proxy):
+def test_the_port_is_free_after_close_of_a_failed_socket(conf, make_proxy):
     with refusing_port() as port:
         words = ["127.0.0.1", port, 200]
         bare = run_probe("port_again", *words, via="bare").ok()

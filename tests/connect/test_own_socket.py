@@ -107,7 +107,7 @@ def test_the_dup_survives_its_original(through):
     through("socket inet stream", "dup", "connect 127.0.0.1 {port}", "swap", "close", "swap", "send hello", "recv 5")
 
 
-def test_getpeername_is_what_was_dialled(through, echo):
+def test_getpeername_returns_the_dialled_address(through, echo):
     answers = through("socket inet stream", "connect 127.0.0.1 {port}", "peer", "dup", "peer")
     assert answers[2] == answers[4] == f"127.0.0.1 length 16 port {echo.port}"
 
@@ -117,7 +117,7 @@ def test_getpeername_cuts_the_address_as_the_kernel_does(through, room):
     through("socket inet stream", "connect 127.0.0.1 {port}", f"peer_room {room}")
 
 
-def test_getpeername_of_an_ipv6_connection_is_what_was_dialled(conf, proxy, make_echo):
+def test_getpeername_returns_the_dialled_ipv6_address(conf, proxy, make_echo):
     target = make_echo(host="::1")
     answers = script(
         "socket inet6 stream", f"connect ::1 {target.port}", "peer", "send hello", "recv 5", conf=conf([proxy])
@@ -126,7 +126,7 @@ def test_getpeername_of_an_ipv6_connection_is_what_was_dialled(conf, proxy, make
     assert proxy.targets == [("::1", target.port)]
 
 
-def test_getpeername_of_a_mapped_address_is_what_was_dialled(through):
+def test_getpeername_returns_the_dialled_mapped_address(through):
     through("socket inet6 stream", "connect ::ffff:127.0.0.1 {port}", "peer", "send hello", "recv 5")
 
 

@@ -203,7 +203,7 @@ def test_proxy_pipeline_acknowledges_the_first_of_two_answers_at_once(conf):
 
 
 @pytest.mark.parametrize("reply, errno", [(2, "EACCES"), (4, "EHOSTUNREACH")])
-def test_proxy_pipeline_reports_what_the_proxy_says(conf, make_proxy, echo, reply, errno):
+def test_proxy_pipeline_reports_the_reply_of_the_proxy(conf, make_proxy, echo, reply, errno):
     proxy = make_proxy(Mood(reply=reply))
     assert talk(conf([proxy], "proxy_pipeline"), echo.port)[1] == f"-1 {errno}"
 

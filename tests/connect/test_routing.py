@@ -87,7 +87,7 @@ def test_localnet_after_dnat_connects_to_the_new_address(conf, proxy, echo):
 
 
 @pytest.mark.parametrize("net", ["127.0.0.0/8", "127.0.0.1/32", "127.0.0.0/8:{port}"])
-def test_with_an_allow_list_what_it_names_is_proxied(conf, proxy, echo, net):
+def test_a_destination_of_the_allow_list_is_proxied(conf, proxy, echo, net):
     assert talk(conf([proxy], f"proxynet {net}".format(port=echo.port)), "127.0.0.1", echo.port) == CONNECTED
     assert proxy.targets == [("127.0.0.1", echo.port)]
 

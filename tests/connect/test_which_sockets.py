@@ -144,7 +144,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_of_the_program_gives_what_the_kernel_gives(conf, proxy, echo, name):
+def test_misuse_of_connect_gives_the_results_of_the_kernel(conf, proxy, echo, name):
     operations = [operation.format(port=echo.port) for operation in MISTAKES[name]]
     assert script(*operations, conf=conf([proxy])) == script(*operations, via="bare")
 

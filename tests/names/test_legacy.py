@@ -42,7 +42,7 @@ def test_the_other_name_of_connect_is_libcs_where_that_is_direct(conf, proxy, re
     assert not proxy.requests
 
 
-def test_what_would_connect_past_the_proxy_is_refused(island, conf):
+def test_calls_that_would_bypass_the_proxy_are_refused(island, conf):
     for host in ["127.0.0.1", "localhost"]:
         result = island.run(probe("legacy"), [host, "9", *CONNECTS], conf=conf([PROXY]), via="preload")
         assert told(result) == CONNECTS

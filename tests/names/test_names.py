@@ -145,7 +145,7 @@ ODD_BUFFERS = [
 ]
 
 
-def test_what_is_in_an_odd_buffer_is_aligned(make_island, remote):
+def test_results_in_an_unaligned_buffer_are_aligned(make_island, remote):
     hosts = make_island("127.0.0.1 localhost\n10.7.7.7 db.example\n")
     bare = answers(hosts.run(probe("resolve"), ODD_BUFFERS, via="bare"), ODD_BUFFERS)
     assert set(bare) == {"0 db.example INET 4 10.7.7.7"}
@@ -674,7 +674,7 @@ def test_localhost_is_loopback_and_nobody_is_asked(make_island, remote, name):
     assert island.queries == []
 
 
-def test_what_etc_hosts_says_of_a_name_below_localhost_counts(make_island, remote):
+def test_etc_hosts_applies_to_a_name_below_localhost(make_island, remote):
     island = make_island("127.0.0.1 localhost\n10.7.7.7 x.localhost\n")
     operations = ["gethostbyname x.localhost", "gethostbyname2 x.localhost INET6", "res_query x.localhost a 512"]
     lines = answers(island.run(probe("resolve"), operations, conf=remote), operations)

@@ -22,7 +22,7 @@ def test_the_addresses_are_those_that_a_program_gets(resolve, conf):
     assert found == [v4, v6]
 
 
-def test_a_program_can_connect_to_what_it_prints(resolve, conf, make_proxy, web_port):
+def test_a_program_can_connect_to_the_printed_address(resolve, conf, make_proxy, web_port):
     proxy = make_proxy(names={"db.ts.net": ("127.0.0.1", web_port)})
     v4, v6 = resolve("db.ts.net").ok().out.split()
     run_under(need("curl"), ["-sS", "-g", f"http://{v4}/", f"http://[{v6}]/"], conf=conf([proxy], "proxy_dns")).ok()

@@ -183,7 +183,7 @@ def test_a_static_program_is_told_why(conf, make_proxy, reply, name):
     assert waiting[3:] == [str(getattr(errno, name)), "0"]
 
 
-def test_what_is_direct_is_as_bare(conf, proxy, echo, refusing):
+def test_a_direct_connection_behaves_as_bare(conf, proxy, echo, refusing):
     config = conf([proxy], "localnet 127.0.0.0/8")
     operations = [
         "socket inet stream 0", f"connect 127.0.0.1 {refusing}", f"connect 127.0.0.1 {echo.port}", "peer",

@@ -21,7 +21,7 @@ def launch(config, program, *args, options=()):
 
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("mode", ["auto", "always", "never"])
-def test_strict_starts_what_is_supervised(conf, proxy, echo, mode, strict):
+def test_strict_starts_a_program_that_can_be_supervised(conf, proxy, echo, mode, strict):
     config = conf([proxy], f"supervise {mode}")
     result = launch(config, *go_words(echo), options=["--strict"] if strict else [])
     if mode != "never":

@@ -108,7 +108,7 @@ def test_the_first_byte_wakes_who_waits_only_for_it(proxied, how, asks):
     assert answers[6:] == [*told, "4 220 ", *TALKED]
 
 
-def test_what_it_has_not_read_is_there_when_it_has_its_socket_back(proxied):
+def test_unread_relayed_data_is_readable_after_the_socket_returns(proxied):
     answers = proxied(
         SOCKET, CONNECT, OPEN, "ready poll IN 20000", "recv 4", "sleep 100", ERROR, "recv 4", "send hello",
         "ready poll IN 20000", "recv 5", "shutdown 1", "ready poll IN 20000", "recv 1", banner=b"220 mail",
@@ -116,7 +116,7 @@ def test_what_it_has_not_read_is_there_when_it_has_its_socket_back(proxied):
     assert answers[3:] == ["IN", "4 220 ", "0", "0", "4 mail", *TALKED, "0", "IN+HUP", "0 "]
 
 
-def test_an_end_that_it_makes_itself_arrives_and_one_of_the_other_side_is_told(proxied):
+def test_shutdown_for_writing_reaches_the_peer_and_its_eof_is_reported(proxied):
     answers = proxied(SOCKET, CONNECT, OPEN, "ready poll OUT 20000", "send hello", "ready poll IN 20000", "recv 5",
                       "sleep 20", "shutdown 1", "ready poll IN 20000", "recv 1")  # fmt: skip
     assert answers[3:] == ["OUT", *TALKED, "0", "0", "IN+HUP", "0 "]

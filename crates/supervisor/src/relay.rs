@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_all_was_sent_that_the_program_left() {
+    fn relay_ends_once_the_data_of_a_closed_program_is_sent() {
         let mut pair = Pair::new();
         sys::send(pair.program.fd(), b"farewell").unwrap();
         pair.program = sys::stream_pair().unwrap().0;

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_and_begins_again_when_all_is_given_back() {
+    fn a_full_reserve_starts_over_once_all_blocks_are_given_back() {
         let reserve = reserve();
         let first = reserve.take(layout(ROOM - 8, 1));
         assert!(!first.is_null());
