@@ -40,7 +40,7 @@ int main(int count, char **words)
     struct tailchain_counters counters;
     size_t size = tailchain_count_(&counters, sizeof counters);
     printf("size %d NULL %d\n", size == sizeof counters, tailchain_count_(NULL, sizeof counters) == size);
-    /* As a caller does that knows fewer counters, and one that knows more. */
+    /* Callers compiled against an older and a newer version of the struct: it has fewer or more counters. */
     struct {
         struct tailchain_counters known;
         uint64_t later, not_mine;

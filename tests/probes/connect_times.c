@@ -1,5 +1,5 @@
-/* connect_times HOST PORT TIMES: so many non-blocking connects, 100 at a time, to an end each; how long the calls of
- * connect took, and what is left over. */
+/* connect_times HOST PORT TIMES: makes TIMES non-blocking connects, 100 at a time, and waits for each. Prints how long
+ * the calls of connect took, and which fds and threads are left. */
 #include "probe.h"
 #include <dirent.h>
 #include <poll.h>

@@ -1,6 +1,7 @@
-/* failing_malloc once|onward connect|pending|name HOST PORT: for each n, a child whose n-th allocation fails (only
- * that one, or every one from it on; the library's, which maps its own memory, included) while it connects, connects without blocking, or resolves HOST. Ends when a child
- * did not come as far as its n-th allocation. Prints the outcomes with their numbers; a death is one of them. */
+/* failing_malloc once|onward connect|pending|name HOST PORT: for each n, a child whose n-th allocation fails
+ * (once: only that one; onward: every later one too) while it connects, connects without blocking, or resolves HOST. The
+ * allocations of the library, which maps its own memory, are included. Ends when a child makes fewer than n allocations.
+ * Prints how often each outcome occurred; a child killed by a signal is one of the outcomes. */
 #include "probe.h"
 #include <dlfcn.h>
 #include <netdb.h>

@@ -11,8 +11,8 @@
  *   longmsg longmmsg   sendmsg and sendmmsg, with a msg_namelen beyond all addresses
  *   flagged flaggednofamily flaggedmany    with MSG_FASTOPEN, which is nothing to UDP: sendto, nofamily, together
  *   flaggedconnected   the same as flagged, on a socket that is connected to another
- *   many:COUNT:AT      sendmmsg of COUNT messages: one, the AT-th from 0, to the fake IP, the others to ::1; -2 if their
- *                      lengths are not told of those that were sent, and of no other
+ *   many:COUNT:AT      sendmmsg of COUNT messages: one, the AT-th from 0, to the fake IP, the others to ::1; -2 unless
+ *                      msg_len is set for exactly the messages that were sent
  *   constant           sendmmsg whose headers cannot be written to
  *   connected          sendto without an address, on a socket that is connected to ::1
  *   dissolved          connect, with the family AF_UNSPEC

@@ -1,7 +1,7 @@
 /* fork_handlers HOST PORT GATE: forks while a non-blocking connect to HOST PORT is pending, with handlers of pthread_atfork(3)
- * that were installed before any library's constructor ran: the last of those that run before fork, the first after it.
- * Each of them makes calls that a pending connect has to hear of. Prints what they answered, and what became of the
- * connect in both processes. */
+ * that were installed before any library's constructor ran, so that they run last before fork, and first after it.
+ * Each handler makes calls that affect the pending connect. Prints their results, and how the connect ended in both
+ * processes. */
 #include "probe.h"
 #include <poll.h>
 #include <pthread.h>

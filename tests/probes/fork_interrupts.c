@@ -1,5 +1,5 @@
 /* fork_interrupts HOST PORT COUNT: one thread forks COUNT children, which end at once, while another sleeps in epoll_wait.
- * How often that one is interrupted: SIGCHLD has no handler, so a kernel without a helper of ours never does. */
+ * Prints how often epoll_wait is interrupted: never without the library, since SIGCHLD has no handler. */
 #include "probe.h"
 #include <pthread.h>
 #include <stdatomic.h>

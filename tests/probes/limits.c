@@ -1,5 +1,5 @@
-/* limits HOST PORT: a thread makes non-blocking connects while another sets the soft limit of open files to one value
- * after the other. Prints how often it was another one afterwards, and stayed that. */
+/* limits HOST PORT: a thread makes non-blocking connects while another sets the soft limit of open files to changing
+ * values. Prints how often the limit differed from the value just set, and did not return to it. */
 #include "probe.h"
 #include <poll.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* port_again HOST PORT ROUNDS [close|dup2|close_range]: connect without blocking from a port, wait, close, and again from
  * the same port. Prints how many connects ended well, how many in ECONNREFUSED, and how often the port was still in use at
- * bind. With a further word, the connect is not waited for, and that is how it is closed. */
+ * bind. With the last argument the socket is closed in that way while its connect is pending. */
 #include "probe.h"
 #include <poll.h>
 

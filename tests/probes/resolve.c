@@ -7,7 +7,7 @@
  *   gethostbyname NAME                       gethostbyname2 NAME FAMILY
  *   gethostbyname_r NAME SIZE                gethostbyname2_r NAME FAMILY SIZE
  *   gethostbyaddr ADDRESS                    gethostbyaddr_r ADDRESS SIZE
- *   (the calls with _r: SIZE OFFSET for a buffer that begins so many bytes behind an aligned address)
+ *   (the calls with _r: SIZE OFFSET for a buffer that begins OFFSET bytes after an aligned address)
  *   getnameinfo ADDRESS PORT HOSTSIZE SERVICESIZE [FLAG,FLAG]    without NI_
  *   res_query|res_search|res_nquery|res_nsearch|res_send|res_nsend NAME TYPE SIZE
  *   res_send|res_nsend NAME TYPE SIZE OPCODE    a message of another kind; 16: a query of two questions

@@ -1,6 +1,6 @@
 /* restarted HOST PORT REFUSING SECONDS: signals (SIGURG, SA_RESTART) hit a thread that connects, at every moment of its
- * calls. The kernel restarts them, so the thread must see the results that it would see without any. Prints each other
- * result, and how often it came. */
+ * calls. The kernel restarts them, so the thread must see the results that it would see without any. Prints each wrong
+ * result, and how often it occurred. */
 #include "probe.h"
 
 #include <poll.h>
