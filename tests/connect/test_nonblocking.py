@@ -336,9 +336,7 @@ def test_an_unfetched_error_is_dropped_when_its_socket_is_closed(conf, make_prox
 
 
 @pytest.mark.parametrize("directive", ["proxy_down direct", "proxy_wait 20000", "#"])
-def test_the_next_connect_returns_the_error_and_the_one_after_it_asks_the_proxy_again(
-    conf, make_proxy, echo, directive
-):
+def test_the_next_connect_returns_the_error_and_a_further_one_retries(conf, make_proxy, echo, directive):
     proxy = make_proxy(Mood(reply=5))
     connect = f"connect 127.0.0.1 {echo.port}"
     operations = [SOCKET, connect, *["ready poll OUT 20000", connect, connect] * 2, "ready poll OUT 20000", ERROR]
@@ -569,7 +567,7 @@ def test_a_bad_address_is_an_error_before_the_attempt_that_is_pending(both):
     assert answers[2 + len(BAD_ADDRESSES) :][:3] == ["-1 EINVAL", "-1 EALREADY", "-1 EALREADY"]
 
 
-def test_a_bad_address_does_not_take_the_error_that_the_program_has_yet_to_hear(conf, make_proxy, refusing):
+def test_a_connect_to_a_bad_address_keeps_the_deferred_error(conf, make_proxy, refusing):
     """The next connect returns it, like a kernel's own error."""
     connect = f"connect 127.0.0.1 {refusing}"
     operations = [SOCKET, connect, "ready poll OUT 20000", *BAD_ADDRESSES, connect]
@@ -687,7 +685,7 @@ MADE = ["fork", "clone"]
 
 
 @pytest.mark.parametrize("made", MADE)
-def test_a_forked_child_learns_what_became_of_it_and_the_parent_goes_on(both, made):
+def test_a_forked_child_gets_the_result_of_a_pending_connect(both, made):
     both(SOCKET, CONNECT, made, OPEN, "ready poll OUT 20000", ERROR, "peer", *TALK, "end", "ready poll OUT 20000",
          ERROR, *TALK)  # fmt: skip
 
@@ -802,7 +800,7 @@ def test_a_child_that_was_cloned_in_the_middle_of_many_connects_has_connects_of_
 
 
 @pytest.mark.parametrize("how", ["vfork", "spawn"])
-def test_children_that_execute_take_no_error_that_the_program_has_yet_to_hear(conf, make_proxy, echo, how):
+def test_children_that_execute_leave_the_deferred_error_to_the_parent(conf, make_proxy, echo, how):
     connect = [SOCKET, f"connect 127.0.0.1 {echo.port}", "ready poll OUT 20000"]
     answers = script(*connect, how, ERROR, conf=conf([make_proxy(Mood(reply=2))]))
     assert answers[3:] == ["0", str(errno.EACCES)]

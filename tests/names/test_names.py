@@ -259,7 +259,7 @@ def test_the_address_of_a_name_that_is_connected_directly_may_be_looked_up(islan
 @pytest.mark.parametrize(
     "name", ["a\x01b.example", "\udcff.example", "x" * 256], ids=["control", "not UTF-8", "too long"]
 )
-def test_what_no_host_can_be_called_is_not_found_and_nobody_is_asked(name, island, remote):
+def test_an_invalid_host_name_is_not_found_and_causes_no_query(name, island, remote):
     operations = [f"getaddrinfo {name} NULL", f"gethostbyname {name}", f"gethostbyname_r {name} 1024"]
     result = island.run(probe("resolve"), operations, conf=remote).ok()
     assert [line.rsplit(" -> ")[1] for line in result.out.splitlines()] == [
@@ -417,7 +417,7 @@ def spied(make_island, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ALMOST)
-def test_what_is_almost_an_address_or_a_name_is_neither_and_nobody_is_asked(spied, remote, kind):
+def test_a_malformed_address_or_name_is_not_found_and_causes_no_query(spied, remote, kind):
     """libc queries DNS about few of these, but its other modules, e.g. systemd's, about all."""
     island, env, asked = spied
     operations = [call.format(name) for name in ALMOST[kind] for call in ASKING]
@@ -474,7 +474,7 @@ SPELLINGS += ["b\u00fccher.example", "\u00e9"]
         "gethostbyname_r {} 1024",
     ],
 )
-def test_a_host_is_called_as_it_was_asked_for_and_what_dns_cannot_have_is_not_found(make_island, remote, call):
+def test_the_canonical_name_keeps_the_spelling_and_invalid_names_are_not_found(make_island, remote, call):
     island = make_island()
     operations = [call.format(name) for name in SPELLINGS]
     bare = answers(island.run(probe("resolve"), operations, via="bare"), operations)
