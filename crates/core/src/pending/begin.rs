@@ -4,11 +4,11 @@
 use super::finish::OwnRefs;
 use super::fork;
 use super::helper;
-use super::job::{ConnectObserver, Job};
+use super::job::{step, ConnectObserver, Job};
 use super::placeholder::{Placeholder, WakeEnd};
 use super::state::Pending;
 use super::table::{Caller, Entry, PendingTable, ProgramFd};
-use crate::dial::driver::{Driver, Outcome, Progress, Wait};
+use crate::dial::driver::Driver;
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
 use crate::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -118,7 +118,7 @@ impl Pending {
         let mut driver = driver(socket.fd());
         driver.announce_replacement(replacement);
         let wait = match first {
-            FirstStep::Inline => match first_steps(&mut driver, observer, dialled) {
+            FirstStep::Inline => match step(&mut driver, observer, dialled, Driver::advance) {
                 Ok(wait) => Some(wait),
                 Err(outcome) => {
                     let result = outcome.result;
@@ -383,21 +383,6 @@ impl Pending {
             self.birth.prepare();
             self.set_owner();
             fork::install(self);
-        }
-    }
-}
-
-/// Lets the driver advance until it waits or has finished.
-fn first_steps(
-    driver: &mut Driver<'static>,
-    observer: &dyn ConnectObserver,
-    dialled: SocketAddr,
-) -> Result<Wait, Outcome> {
-    loop {
-        match driver.advance() {
-            Progress::Opened(socket) => observer.opened(socket, dialled),
-            Progress::Wait(wait) => return Ok(wait),
-            Progress::Finished(outcome) => return Err(outcome),
         }
     }
 }

@@ -2,25 +2,23 @@
 
 use super::deferred_errors::DeferredError;
 use super::finish::OwnRefs;
-use super::job::{Job, Running, Workload};
+use super::job::{step, Job, Workload};
 use super::placeholder::WakeEnd;
 use super::state::Pending;
 use super::table::{PendingTable, Sleeper};
 use crate::dial::driver::{Driver, Outcome, Progress, Wait};
+use crate::dial::poller::{Event, Poller};
 use crate::errno::Errno;
 use crate::lock::Guard;
 use crate::own_fds::RegisteredFd;
 use crate::sys::{self, Fd, NofileGuard, SignalsBlocked};
-use libc::c_int;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Enough for libc's resolver, which a proxy's host name may need.
 const STACK: usize = 256 * 1024;
-/// How many events to take at once.
-const BATCH: usize = 64;
 /// A thread that slept in poll(2) for writing has left it by then: whoever is asleep still wants to read. Until then the
 /// program's socket is not watched, since epoll_ctl(2) holds a reference to it, and the port would be in use for that
 /// long if the program closed the socket meanwhile.
@@ -65,12 +63,10 @@ pub fn start(helper: Helper) -> Result<(), (Errno, Box<Helper>)> {
     })
 }
 
-/// The subject of an event in the helper's epoll instance.
+/// What the helper watches besides the sockets of its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Wake,
-    /// The socket of a job.
-    Socket(u64),
     /// The wake end of a placeholder: its peer is closed, or a forked child has shut it.
     PeerClosed(u64),
     /// The program's socket, for such a sleeper: it is readable.
@@ -81,17 +77,15 @@ impl Token {
     fn pack(self) -> u64 {
         match self {
             Token::Wake => 0,
-            Token::Socket(id) => id << 2 | 1,
-            Token::PeerClosed(id) => id << 2 | 2,
-            Token::Readable(id) => id << 2 | 3,
+            Token::PeerClosed(id) => id << 2 | 1,
+            Token::Readable(id) => id << 2 | 2,
         }
     }
 
     fn unpack(word: u64) -> Token {
         match word & 3 {
-            1 => Token::Socket(word >> 2),
-            2 => Token::PeerClosed(word >> 2),
-            3 => Token::Readable(word >> 2),
+            1 => Token::PeerClosed(word >> 2),
+            2 => Token::Readable(word >> 2),
             _ => Token::Wake,
         }
     }
@@ -149,8 +143,8 @@ fn run(mut helper: Helper) {
             let _ = pending.put_back(signals, id, refs, Err(Errno::ECONNABORTED));
         }
     }
-    let Workload { epoll, wake, .. } = *helper.work;
-    epoll.close(signals);
+    let Workload { poller, wake, .. } = *helper.work;
+    poller.close(signals);
     wake.close(signals);
 }
 
@@ -165,18 +159,12 @@ fn workload(
     limit.raise();
     let (epoll, wake) = (own(epoll), own(wake));
     limit.restore();
-    sys::epoll_set(
-        epoll.fd(),
-        libc::EPOLL_CTL_ADD,
-        wake.fd(),
-        libc::EPOLLIN as u32,
-        Token::Wake.pack(),
-    )?;
+    let poller = Poller::new(epoll);
+    poller.add(wake.fd(), libc::EPOLLIN as u32, Token::Wake.pack())?;
     Ok(Box::new(Workload {
-        epoll,
+        poller,
         wake,
         jobs: BTreeMap::new(),
-        deadlines: BTreeSet::new(),
     }))
 }
 
@@ -196,29 +184,19 @@ impl Helper {
             Turn::Again => {}
             last => return last,
         }
-        let next = self.work.deadlines.first().map(|(deadline, _)| *deadline);
-        let timeout = next.map(|deadline| deadline.saturating_sub(sys::now()));
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
-        let ready = match sys::epoll_wait(self.work.epoll.fd(), &mut events, timeout) {
-            Ok(ready) => ready,
-            Err(Errno::EINTR) => 0,
+        let Ok(mut batch) = self.work.poller.sleep(None) else {
             // The program closed the own fds by raw system calls.
-            Err(_) => {
-                self.fail_all();
-                return Turn::End;
-            }
+            self.fail_all();
+            return Turn::End;
         };
-        for event in events.iter().take(ready) {
-            self.event(Token::unpack(event.u64), event.events);
-        }
-        let now = sys::now();
-        while let Some(&(deadline, id)) = self.work.deadlines.first() {
-            if deadline > now {
-                break;
-            }
-            match self.work.jobs.contains_key(&id) {
-                true => self.step(id, Driver::on_timeout),
-                false => self.watch_for_reading(deadline, id),
+        while let Some(event) = self.work.poller.next(&mut batch) {
+            match event {
+                Event::Ready(id) => self.step(id, Driver::on_ready),
+                Event::TimedOut(id) if self.work.jobs.contains_key(&id) => {
+                    self.step(id, Driver::on_timeout)
+                }
+                Event::TimedOut(id) => self.watch_for_reading(id),
+                Event::Watched(token, events) => self.event(Token::unpack(token), events),
             }
         }
         Turn::Again
@@ -255,7 +233,7 @@ impl Helper {
                 (jobs, aborts, unwatched)
             };
             for (id, wake_end, fd) in unwatched {
-                self.watch_anew(wake_end.fd(), 0, Token::PeerClosed(id));
+                self.add(wake_end.fd(), 0, Token::PeerClosed(id));
                 self.add_sleeper(id, wake_end, fd);
             }
             for job in jobs {
@@ -271,13 +249,8 @@ impl Helper {
         let id = job.id;
         let wait = job.wait;
         let events = libc::EPOLLRDHUP as u32;
-        self.watch_anew(job.wake_end.fd(), events, Token::PeerClosed(id));
-        let running = Running {
-            job,
-            deadline: Duration::ZERO,
-            watched: None,
-        };
-        self.work.jobs.insert(id, running);
+        self.add(job.wake_end.fd(), events, Token::PeerClosed(id));
+        self.work.jobs.insert(id, job);
         match wait {
             Some(wait) => self.wait(id, wait),
             None => self.step(id, Driver::advance),
@@ -287,7 +260,6 @@ impl Helper {
     fn event(&mut self, token: Token, events: u32) {
         match token {
             Token::Wake => sys::clear_event(self.work.wake.fd()),
-            Token::Socket(id) => self.step(id, Driver::on_ready),
             Token::PeerClosed(id) if events & libc::EPOLLHUP as u32 == 0 => {
                 self.abort_for_child(id)
             }
@@ -305,8 +277,8 @@ impl Helper {
 
     /// The program has called shutdown(2).
     fn abort(&mut self, id: u64) {
-        if let Some(running) = self.work.jobs.get_mut(&id) {
-            running.job.aborted = true;
+        if let Some(job) = self.work.jobs.get_mut(&id) {
+            job.aborted = true;
             self.step(id, |driver| {
                 driver.abandon(Errno::ECONNRESET);
                 driver.advance()
@@ -317,79 +289,43 @@ impl Helper {
     /// A forked child has called shutdown(2) on its copy, which has the placeholder's app end shut for writing.
     fn abort_for_child(&mut self, id: u64) {
         let job = self.work.jobs.get(&id);
-        let job = job.map(|running| running.job.wake_end.clone());
+        let job = job.map(|job| job.wake_end.clone());
         let sleeper = || Some(self.lock().sleepers.get(&id)?.wake_end.clone());
         if let Some(wake_end) = job.or_else(sleeper) {
             // It stays shut.
-            self.watch(wake_end.fd(), 0, Token::PeerClosed(id));
+            let token = Token::PeerClosed(id).pack();
+            let _ = self.work.poller.modify(wake_end.fd(), 0, token);
         }
         self.abort(id);
     }
 
     fn forget_sleeper(&mut self, id: u64) {
         let sleeper = self.lock().sleepers.remove(&id);
-        if let Some(Sleeper {
-            wake_end, deadline, ..
-        }) = sleeper
-        {
-            self.work.deadlines.remove(&(deadline, id));
+        if let Some(Sleeper { wake_end, .. }) = sleeper {
+            self.work.poller.forget(id);
             WakeEnd::close_last(wake_end, &self.signals);
         }
     }
 
     /// Lets the driver of a job take a step, and what follows from it.
     fn step(&mut self, id: u64, how: impl FnOnce(&mut Driver<'static>) -> Progress) {
-        let Some(Running { job, deadline, .. }) = self.work.jobs.get_mut(&id) else {
+        let Some(job) = self.work.jobs.get_mut(&id) else {
             return;
         };
-        self.work.deadlines.remove(&(*deadline, id));
-        let mut progress = how(&mut job.driver);
-        loop {
-            match progress {
-                Progress::Opened(socket) => {
-                    job.observer.opened(socket, job.dialled);
-                    progress = job.driver.advance();
-                }
-                Progress::Wait(wait) => return self.wait(id, wait),
-                Progress::Finished(outcome) => return self.finish(id, outcome),
-            }
+        match step(&mut job.driver, job.observer, job.dialled, how) {
+            Ok(wait) => self.wait(id, wait),
+            Err(outcome) => self.finish(id, outcome),
         }
     }
 
     fn wait(&mut self, id: u64, wait: Wait) {
-        let Some(running) = self.work.jobs.get_mut(&id) else {
-            return;
-        };
-        running.deadline = wait.deadline;
-        let watched = running.watched.replace(wait.fd);
-        self.work.deadlines.insert((wait.deadline, id));
-        let events = wait.events as u32 | libc::EPOLLONESHOT as u32;
-        if wait.events == 0 {
-            // An unconnected socket always reports POLLHUP: do not watch it while the driver sleeps.
-            let _ = sys::epoll_remove(self.work.epoll.fd(), wait.fd);
-        } else if watched == Some(wait.fd) {
-            self.watch(wait.fd, events, Token::Socket(id));
-        } else {
-            self.watch_anew(wait.fd, events, Token::Socket(id));
-        }
+        let poller = &mut self.work.poller;
+        poller.wait(id, wait.fd, wait.events, wait.deadline);
     }
 
-    /// Watches an fd that is in the epoll instance already, or else adds it.
-    fn watch(&self, fd: Fd, events: u32, token: Token) {
-        if self.watch_by(libc::EPOLL_CTL_MOD, fd, events, token) == Err(Errno::ENOENT) {
-            let _ = self.watch_by(libc::EPOLL_CTL_ADD, fd, events, token);
-        }
-    }
-
-    /// As [`Helper::watch`], for an fd that is hardly there yet.
-    fn watch_anew(&self, fd: Fd, events: u32, token: Token) {
-        if self.watch_by(libc::EPOLL_CTL_ADD, fd, events, token) == Err(Errno::EEXIST) {
-            let _ = self.watch_by(libc::EPOLL_CTL_MOD, fd, events, token);
-        }
-    }
-
-    fn watch_by(&self, operation: c_int, fd: Fd, events: u32, token: Token) -> Result<(), Errno> {
-        sys::epoll_set(self.work.epoll.fd(), operation, fd, events, token.pack())
+    /// Watches an fd that is not a job's. If that fails, the process has closed it.
+    fn add(&self, fd: Fd, events: u32, token: Token) {
+        let _ = self.work.poller.add(fd, events, token.pack());
     }
 
     fn finish(&mut self, id: u64, outcome: Outcome) {
@@ -415,7 +351,6 @@ impl Helper {
         } = job;
         // The entry has another reference.
         drop(wake_end);
-        let _ = sys::epoll_remove(self.work.epoll.fd(), socket.fd());
         if let Some(replacement) = &replacement {
             // Options that the program has set meanwhile.
             self.pending.copy_options(socket.fd(), replacement.fd());
@@ -434,22 +369,15 @@ impl Helper {
 
     /// The wake end is watched already.
     fn add_sleeper(&mut self, id: u64, wake_end: Arc<WakeEnd>, fd: Fd) {
-        let deadline = sys::now() + AWAKE_AFTER;
-        self.work.deadlines.insert((deadline, id));
-        let sleeper = Sleeper {
-            wake_end,
-            fd,
-            deadline,
-        };
-        self.lock().sleepers.insert(id, sleeper);
+        self.work.poller.set_deadline(id, sys::now() + AWAKE_AFTER);
+        self.lock().sleepers.insert(id, Sleeper { wake_end, fd });
     }
 
-    fn watch_for_reading(&mut self, deadline: Duration, id: u64) {
-        self.work.deadlines.remove(&(deadline, id));
+    fn watch_for_reading(&mut self, id: u64) {
         let fd = self.lock().sleepers.get(&id).map(|sleeper| sleeper.fd);
         if let Some(fd) = fd {
             let readable = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
-            self.watch_anew(fd, readable, Token::Readable(id));
+            self.add(fd, readable, Token::Readable(id));
         }
     }
 
@@ -464,7 +392,7 @@ impl Helper {
 
     /// Fails all jobs: nothing can be watched any more.
     fn fail_all(&mut self) {
-        for (id, Running { mut job, .. }) in std::mem::take(&mut self.work.jobs) {
+        for (id, mut job) in std::mem::take(&mut self.work.jobs) {
             job.driver.abandon(Errno::ECONNABORTED);
             self.pending
                 .leave_error(job.socket.fd(), Errno::ECONNABORTED.into());
@@ -474,7 +402,6 @@ impl Helper {
             let result = Err(Errno::ECONNABORTED);
             let _ = self.pending.put_back(&self.signals, id, refs, result);
         }
-        self.work.deadlines.clear();
         self.lock().helper_is_over();
     }
 
@@ -495,9 +422,8 @@ mod tests {
     fn tokens_survive_packing() {
         for token in [
             Token::Wake,
-            Token::Socket(1),
             Token::PeerClosed(77),
-            Token::Readable(u64::MAX >> 2),
+            Token::Readable(u64::MAX >> 3),
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -1,14 +1,14 @@
 //! The helper's work: plain data, which a parked helper leaves in the table.
 
 use super::placeholder::WakeEnd;
-use crate::dial::driver::{Driver, Wait};
+use crate::dial::driver::{Driver, Outcome, Progress, Wait};
+use crate::dial::poller::Poller;
 use crate::errno::Errno;
 use crate::own_fds::RegisteredFd;
 use crate::sys::Fd;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Observes connects before their program can know the result. `socket` is an own fd.
 pub trait ConnectObserver: Sync {
@@ -34,26 +34,36 @@ pub struct Job {
     pub aborted: bool,
 }
 
-/// A job that waits, and what for.
-pub struct Running {
-    pub job: Job,
-    pub deadline: Duration,
-    /// The fd that is in the epoll instance for it, unless it was closed since.
-    pub watched: Option<Fd>,
-}
-
-/// All jobs of the helper, and the fds it waits with.
+/// All jobs of the helper, and what it waits with.
 pub struct Workload {
-    pub epoll: RegisteredFd,
+    pub poller: Poller,
     pub wake: RegisteredFd,
-    pub jobs: BTreeMap<u64, Running>,
-    pub deadlines: BTreeSet<(Duration, u64)>,
+    pub jobs: BTreeMap<u64, Job>,
 }
 
 impl Workload {
     pub fn remove(&mut self, id: u64) -> Option<Job> {
-        let Running { job, deadline, .. } = self.jobs.remove(&id)?;
-        self.deadlines.remove(&(deadline, id));
-        Some(job)
+        self.poller.forget(id);
+        self.jobs.remove(&id)
+    }
+}
+
+/// Lets the driver take a step, and advance until it waits or has finished.
+pub fn step(
+    driver: &mut Driver<'static>,
+    observer: &dyn ConnectObserver,
+    dialled: SocketAddr,
+    how: impl FnOnce(&mut Driver<'static>) -> Progress,
+) -> Result<Wait, Outcome> {
+    let mut progress = how(driver);
+    loop {
+        match progress {
+            Progress::Opened(socket) => {
+                observer.opened(socket, dialled);
+                progress = driver.advance();
+            }
+            Progress::Wait(wait) => return Ok(wait),
+            Progress::Finished(outcome) => return Err(outcome),
+        }
     }
 }

@@ -8,7 +8,6 @@ use crate::sys::{self, Fd, FileId, SignalsBlocked};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) struct PendingTable {
     pub entries: BTreeMap<u64, Entry>,
@@ -42,8 +41,6 @@ pub(super) struct Sleeper {
     pub wake_end: Arc<WakeEnd>,
     /// The program's fd of the socket.
     pub fd: Fd,
-    /// When the helper begins to watch `fd`.
-    pub deadline: Duration,
 }
 
 pub(super) struct Entry {
