@@ -180,8 +180,7 @@ impl Supervisor {
                 &OWN_FDS,
             );
             let engine = Engine::Blocking(Box::new(Blocking::new(driver, socket, now)));
-            let job = new_job(call, of, dialled, engine, AtFd::Blocking);
-            return Ok(self.start_blocking(job));
+            return self.start_behind_placeholder(call, of, dialled, engine);
         }
         let is_go = self.programs.is_go(call.thread);
         // Behind a placeholder the state of the socket is not visible.
@@ -193,7 +192,7 @@ impl Supervisor {
         let engine = Engine::Background(Box::new(driver));
         match is_go {
             true => {
-                let job = new_job(call, of, dialled, engine, AtFd::NonBlocking { is_go: true });
+                let job = new_job(call, of, dialled, engine, AtFd::NonBlocking);
                 Ok(self.start_nonblocking(call, job))
             }
             false => self.start_behind_placeholder(call, of, dialled, engine),

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::borrowed::Borrowed;
-use crate::job::{is_nonblocking, AtFd};
+use crate::job::{is_nonblocking, AtFd, Engine};
 use crate::listener::{Call, Reply};
 use crate::put_back::{Back, Taken};
 use crate::supervisor::Supervisor;
@@ -40,9 +40,16 @@ impl Supervisor {
             }
             return self.in_progress(id, call);
         }
-        if !job.waiters.is_empty() || !matches!(job.at_fd, AtFd::Blocking) {
+        let listener = &self.listener;
+        let before = job.waiters.len();
+        job.waiters.retain(|waiter| listener.is_waiting(waiter.id));
+        if sys::send_timeout(job.socket.fd()) != Ok(None) {
+            if job.waiters.len() < before {
+                // The kernel does not restart a connect with SO_SNDTIMEO, as it restarts an interrupted notification.
+                return Reply::Fail(Errno::EINTR);
+            }
             // The supervisor keeps no timer for a further wait.
-            if sys::send_timeout(job.socket.fd()) != Ok(None) {
+            if !job.waiters.is_empty() || matches!(job.engine, Engine::Background(_)) {
                 return Reply::Fail(Errno::EALREADY);
             }
         }

@@ -85,8 +85,7 @@ impl Supervisor {
             Token::Socket(id) if self.has_ended(id) => self.relay(id),
             Token::Socket(id) => self.step(id, Job::on_ready),
             Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
-            // No fd refers to the placeholder any more.
-            Token::Placeholder(id) => drop(self.remove(id)),
+            Token::Placeholder(id) => self.on_placeholder_closed(id),
         }
     }
 

@@ -2,14 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::caller;
-use crate::job::{is_nonblocking, AtFd, Job};
-use crate::listener::Reply;
+use crate::job::{AtFd, Job};
+use crate::listener::Call;
 use crate::supervisor::Supervisor;
 use tailchain_core::dial::driver::Outcome;
 use tailchain_core::dial::error_socket;
 use tailchain_core::errno::Errno;
-use tailchain_core::own_fds::RegisteredFd;
 use tailchain_core::router::connect::{forget_association, unconnectable_address};
 use tailchain_core::sys;
 
@@ -20,9 +18,12 @@ impl Supervisor {
             return;
         };
         let result = job.take_outcome(outcome);
+        if matches!(job.at_fd, AtFd::Placeholder(_)) && self.is_awaited(&job) {
+            return self.finish_awaited(id, job, result);
+        }
         match &mut job.at_fd {
             AtFd::Blocking => self.finish_blocking(job, result),
-            AtFd::NonBlocking { .. } => self.finish_nonblocking(id, job, result),
+            AtFd::NonBlocking => self.finish_nonblocking(id, job, result),
             AtFd::Placeholder(placeholder) => {
                 match result {
                     Ok(()) => placeholder.signal_success(),
@@ -37,6 +38,86 @@ impl Supervisor {
                     self.relay_soon(id);
                 }
             }
+        }
+    }
+
+    /// Whether a thread waits in connect(2).
+    fn is_awaited(&self, job: &Job) -> bool {
+        let waits = |waiter: &Call| self.listener.is_waiting(waiter.id);
+        job.waiters.iter().any(waits)
+    }
+
+    /// Puts the socket back under the fds of the program whose threads wait, and gives them the result.
+    fn finish_awaited(&mut self, id: u64, mut job: Job, result: Result<(), Errno>) {
+        if let Err(errno) = result {
+            forget_association(job.socket.fd(), errno);
+        }
+        let cookie = sys::cookie(job.final_socket()).unwrap_or(job.cookie);
+        let waiters = std::mem::take(&mut job.waiters);
+        let is_back = waiters.iter().any(|waiter| self.is_put_back(waiter, &job));
+        if is_back && result.is_ok() {
+            // Takes the kernel's own result, which it reports to one connect(2).
+            let _ = sys::connect(job.final_socket(), &unconnectable_address());
+        }
+        let mut is_told = false;
+        for waiter in &waiters {
+            let result = match is_told && job.is_aborted {
+                // The first has taken the socket's error.
+                true => Err(Errno::EPIPE),
+                false => result,
+            };
+            if self.listener.answer(waiter.id, result.into()) {
+                is_told = true;
+                if result.is_ok() {
+                    self.lost.note_sent(waiter, cookie, result);
+                }
+            }
+        }
+        job.end = Some(result);
+        match (is_back, &mut job.at_fd) {
+            (true, AtFd::Placeholder(placeholder)) => {
+                if !is_told {
+                    // A signal came between: the call will be restarted.
+                    self.store_result(cookie, result, false);
+                }
+                if result.is_ok() {
+                    placeholder.leave();
+                    self.leave_to_others(id, job);
+                }
+            }
+            // Another thread has closed the fd, or a signal has interrupted all calls.
+            (_, AtFd::Placeholder(placeholder)) => {
+                match result {
+                    Ok(()) => placeholder.signal_success(),
+                    Err(_) => placeholder.signal_failure(),
+                }
+                self.keep(id, job);
+                self.relay_soon(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts the socket back under the fd of a waiting call, and its duplicates.
+    fn is_put_back(&mut self, waiter: &Call, job: &Job) -> bool {
+        let Ok(of) = self.borrow(waiter) else {
+            return false;
+        };
+        of.cookie == job.cookie_under_fd() && self.put_back(waiter, job, of).is_ok()
+    }
+
+    /// No fd refers to the placeholder any more. Who waits in connect(2) still gets its result.
+    pub fn on_placeholder_closed(&mut self, id: u64) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        match (self.is_awaited(job), &job.at_fd) {
+            (true, AtFd::Placeholder(placeholder)) => {
+                if let Some(wake) = placeholder.wake_fd() {
+                    let _ = sys::epoll_remove(self.epoll.fd(), wake);
+                }
+            }
+            _ => drop(self.remove(id)),
         }
     }
 
@@ -58,32 +139,17 @@ impl Supervisor {
         }
     }
 
+    /// Ends the kernel's own connect.
     pub fn finish_blocking(&mut self, mut job: Job, result: Result<(), Errno>) {
-        let mut cookie = job.cookie;
-        let result = match (result, job.replacement.take()) {
-            (Ok(()), Some(replacement)) => {
-                cookie = sys::cookie(replacement.fd()).unwrap_or(cookie);
-                self.replace(&mut job, replacement)
-            }
-            (Ok(()), None) => {
-                // Takes the kernel's own result, which it reports to one connect(2).
-                let _ = sys::connect(job.socket.fd(), &unconnectable_address());
-                Ok(())
-            }
-            (Err(errno), _) => {
-                forget_association(job.socket.fd(), errno);
-                Err(errno)
-            }
-        };
-        let mut reply = Reply::from(result);
+        if let Err(errno) = result {
+            forget_association(job.socket.fd(), errno);
+        }
         let mut is_told = false;
         for waiter in job.waiters.drain(..) {
-            if self.listener.answer(waiter.id, reply) {
+            if self.listener.answer(waiter.id, result.into()) {
                 is_told = true;
-                if reply == Reply::Value(0) {
-                    self.lost.note_sent(&waiter, cookie, Ok(()));
-                    // A second thread that waited for the same socket.
-                    reply = Reply::Fail(Errno::EISCONN);
+                if result.is_ok() {
+                    self.lost.note_sent(&waiter, job.cookie, result);
                 }
             }
         }
@@ -91,22 +157,5 @@ impl Supervisor {
             // Interrupted: the call will be restarted.
             self.store_result(job.cookie, result, false);
         }
-    }
-
-    /// Installs another socket in place of the program's.
-    fn replace(&mut self, job: &mut Job, replacement: RegisteredFd) -> Result<(), Errno> {
-        let nonblocking = is_nonblocking(job.socket.fd());
-        sys::set_nonblocking(replacement.fd(), nonblocking)?;
-        let is_installed = job.waiters.iter().any(|waiter| {
-            self.listener
-                .install(
-                    waiter.id,
-                    replacement.fd(),
-                    waiter.fd(),
-                    caller::closes_on_exec(waiter.thread, waiter.fd()),
-                )
-                .is_ok()
-        });
-        is_installed.then_some(()).ok_or(Errno::ECONNABORTED)
     }
 }

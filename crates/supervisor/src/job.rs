@@ -18,13 +18,11 @@ use tailchain_core::sys::{self, Fd, OwnFd};
 
 /// What is at the program's fd until the connect ends.
 pub enum AtFd {
-    /// The program's own socket; its thread waits.
+    /// The program's own socket, connected by the kernel; its thread waits.
     Blocking,
-    /// The program's own socket, non-blocking. `is_go`: SO_ERROR reports EINPROGRESS until the tunnel is established,
-    /// which makes Go wait again.
-    NonBlocking {
-        is_go: bool,
-    },
+    /// The socket of a Go program: SO_ERROR reports EINPROGRESS until the tunnel is established, which makes Go wait
+    /// again.
+    NonBlocking,
     Placeholder(Placeholder),
 }
 
@@ -161,15 +159,7 @@ impl Job {
             }
             engine => engine,
         };
-        let at_fd = match self.at_fd {
-            AtFd::Blocking => AtFd::NonBlocking { is_go: false },
-            at_fd => at_fd,
-        };
-        Job {
-            engine,
-            at_fd,
-            ..self
-        }
+        Job { engine, ..self }
     }
 
     pub fn placeholder(&mut self) -> Option<&mut Placeholder> {

@@ -156,7 +156,7 @@ impl Supervisor {
             return self.get_option(call);
         }
         match &job.at_fd {
-            AtFd::NonBlocking { is_go: true } => tell_error(call, &of.caller, libc::EINPROGRESS),
+            AtFd::NonBlocking => tell_error(call, &of.caller, libc::EINPROGRESS),
             _ => tell_error(call, &of.caller, 0),
         }
     }

@@ -78,6 +78,12 @@ impl Placeholder {
         }
     }
 
+    /// The socket was put back before any of the program's threads was woken.
+    pub fn leave(&mut self) {
+        self.signal_success();
+        self.relay.leave();
+    }
+
     /// To be called if the socket was not put back after all.
     pub fn go_on(&mut self) {
         self.relay.go_on();

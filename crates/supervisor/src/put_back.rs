@@ -87,13 +87,16 @@ impl Supervisor {
         let Some(placeholder) = job.placeholder() else {
             return true;
         };
-        let sleeps = !is_nonblocking(of.socket.fd()) && caller::has_threads(call.thread);
+        // A connect itself is answered with the socket.
+        let sleeps = call.number != libc::SYS_connect
+            && !is_nonblocking(of.socket.fd())
+            && caller::has_threads(call.thread);
         !sleeps && placeholder.settle(of.socket.fd(), socket)
     }
 
     /// Keeps a job for forked children, which may have copies of the placeholder, and for threads that may sleep in
     /// poll(2) on it. The connection is not closed before they are done.
-    fn leave_to_others(&mut self, id: u64, job: Job) {
+    pub fn leave_to_others(&mut self, id: u64, job: Job) {
         let AtFd::Placeholder(placeholder) = &job.at_fd else {
             return;
         };

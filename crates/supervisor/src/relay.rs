@@ -167,6 +167,11 @@ impl Relay {
         true
     }
 
+    /// As [`Relay::settle`], for a relay that has not begun: the program waited in connect(2) until now.
+    pub fn leave(&mut self) {
+        self.is_left = true;
+    }
+
     pub fn is_left(&self) -> bool {
         self.is_left
     }

@@ -55,6 +55,10 @@ impl Supervisor {
         engine: Engine,
     ) -> Result<Reply, Errno> {
         let (placeholder, app_end) = Placeholder::new()?;
+        let blocks = matches!(engine, Engine::Blocking(_));
+        if blocks {
+            sys::set_nonblocking(app_end.fd(), false)?;
+        }
         let close_on_exec = caller::closes_on_exec(call.thread, of.fd);
         let (thread, fd) = (call.thread, of.fd);
         let process = of.caller.process();
@@ -78,12 +82,20 @@ impl Supervisor {
         let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
         let mut job = new_job(call, of, dialled, engine, AtFd::Placeholder(placeholder));
         job.thread = process;
+        if blocks {
+            job.waiters.push(*call);
+            // To a second connect, without O_NONBLOCK or after a signal, the kernel returns EALREADY.
+            job.in_progress_delivered = true;
+        }
         match self.start(job) {
             Ok(id) => {
                 if let Some(wake) = wake {
                     self.watch_placeholder(id, cookie, wake);
                 }
-                Ok(self.in_progress(id, call))
+                Ok(match blocks {
+                    true => Reply::Later,
+                    false => self.in_progress(id, call),
+                })
             }
             Err(ended) => {
                 let EndedAtStart { job, result } = *ended;
