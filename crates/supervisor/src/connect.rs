@@ -22,7 +22,7 @@ use tailchain_core::router::connect::{
 use tailchain_core::sys::{self, SockAddr};
 
 /// All fds here are the supervisor's own: no program code opens or closes any.
-static OWN_FDS: OwnFds = OwnFds::new();
+pub static OWN_FDS: OwnFds = OwnFds::new();
 
 impl Supervisor {
     pub fn connect(&mut self, call: &Call) -> Reply {

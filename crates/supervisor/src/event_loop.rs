@@ -7,11 +7,9 @@ use crate::listener::{Call, Reply};
 use crate::supervisor::{Supervisor, Token, LOOK};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
+use tailchain_core::dial::poller::Event;
 use tailchain_core::errno::Errno;
 use tailchain_core::sys;
-
-/// How many events to take at once.
-const BATCH: usize = 64;
 
 impl Supervisor {
     /// Runs until the last process that has the filter has ended.
@@ -20,47 +18,39 @@ impl Supervisor {
     }
 
     fn turn(&mut self) -> bool {
-        let mut next = self.deadlines.first().map(|(deadline, _)| *deadline);
-        if !self.jobs.is_empty() {
-            next = Some(next.map_or(self.next_look, |next| next.min(self.next_look)));
-        }
-        if let Some(answerer) = self.answerer.deadline() {
-            next = Some(next.map_or(answerer, |next| next.min(answerer)));
-        }
-        let timeout = next.map(|next| next.saturating_sub(sys::now()));
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
-        let ready = match sys::epoll_wait(self.epoll.fd(), &mut events, timeout) {
-            Ok(ready) => ready,
-            Err(Errno::EINTR) => 0,
-            Err(_) => return false,
+        let look = (!self.jobs.is_empty()).then_some(self.next_look);
+        let until = look.into_iter().chain(self.answerer.deadline()).min();
+        let Ok(mut batch) = self.poller.sleep(until) else {
+            return false;
         };
-        for event in events.iter().take(ready) {
-            let token = Token::unpack(event.u64);
-            if token == Token::Listener && event.events & libc::EPOLLIN as u32 == 0 {
-                // EPOLLHUP: no process has the filter any more.
-                return false;
+        while let Some(event) = self.poller.next(&mut batch) {
+            if let Event::Watched(token, events) = event {
+                if Token::unpack(token) == Token::Listener && events & libc::EPOLLIN as u32 == 0 {
+                    // EPOLLHUP: no process has the filter any more.
+                    return false;
+                }
             }
-            let handled = catch_unwind(AssertUnwindSafe(|| self.event(token)));
-            if handled.is_err() {
-                self.router.log.message("bug in tailchain, a call fails");
-            }
+            self.guarded(|this| match event {
+                Event::Ready(id) if this.has_ended(id) => this.relay(id),
+                Event::Ready(id) => this.step(id, Job::on_ready),
+                Event::TimedOut(id) if this.has_ended(id) => this.begin_relay(id),
+                Event::TimedOut(id) => this.step(id, Job::expired),
+                Event::Watched(token, _) => this.event(Token::unpack(token)),
+            });
         }
-        self.timers();
+        self.guarded(Supervisor::timers);
         true
+    }
+
+    /// A defect that a call or a job shows must not end the others.
+    fn guarded(&mut self, work: impl FnOnce(&mut Supervisor)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.router.log.message("bug in tailchain, a call fails");
+        }
     }
 
     fn timers(&mut self) {
         let now = sys::now();
-        while let Some(&(deadline, id)) = self.deadlines.first() {
-            if deadline > now {
-                break;
-            }
-            self.deadlines.remove(&(deadline, id));
-            match self.has_ended(id) {
-                true => self.begin_relay(id),
-                false => self.step(id, Job::expired),
-            }
-        }
         self.answerer.expire(now);
         if !self.jobs.is_empty() && self.next_look <= now {
             self.next_look = now + LOOK;
@@ -76,14 +66,12 @@ impl Supervisor {
                 // A parent that waits for end-of-file on its stderr need not wait for background processes of the
                 // program.
                 crate::sys::silence(libc::STDERR_FILENO);
-                let _ = sys::epoll_remove(self.epoll.fd(), self.program.fd());
+                self.poller.remove(self.program.fd());
             }
             Token::ProxyNames => {
                 self.proxy_names.clear_event();
                 self.begin_delayed();
             }
-            Token::Socket(id) if self.has_ended(id) => self.relay(id),
-            Token::Socket(id) => self.step(id, Job::on_ready),
             Token::Placeholder(id) if self.has_ended(id) => self.relay(id),
             Token::Placeholder(id) => self.on_placeholder_closed(id),
         }

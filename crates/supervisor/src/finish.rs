@@ -114,7 +114,7 @@ impl Supervisor {
         match (self.is_awaited(job), &job.at_fd) {
             (true, AtFd::Placeholder(placeholder)) => {
                 if let Some(wake) = placeholder.wake_fd() {
-                    let _ = sys::epoll_remove(self.epoll.fd(), wake);
+                    self.poller.remove(wake);
                 }
             }
             _ => drop(self.remove(id)),

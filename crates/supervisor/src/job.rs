@@ -72,9 +72,6 @@ pub struct Job {
     pub is_delayed: bool,
     /// The call has returned EINPROGRESS to the program.
     pub in_progress_delivered: bool,
-    pub deadline: Duration,
-    /// The fd that is watched for this job.
-    pub watched: Option<Fd>,
     pub end: Option<Result<(), Errno>>,
     /// The program aborted it, by shutdown(2).
     pub is_aborted: bool,

@@ -19,10 +19,7 @@ impl Supervisor {
     /// its socket back first; any other one is served on the placeholder.
     pub fn relay_soon(&mut self, id: u64) {
         const MOMENT: Duration = Duration::from_millis(1);
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.deadline = sys::now() + MOMENT;
-            self.deadlines.insert((job.deadline, id));
-        }
+        self.poller.set_deadline(id, sys::now() + MOMENT);
     }
 
     /// Starts to move data between a placeholder and its socket.
@@ -47,16 +44,13 @@ impl Supervisor {
                 placeholder.wake_readers();
             }
         }
-        let watched = job.watched.replace(socket);
-        if let Some(other) = watched.filter(|other| *other != socket) {
-            let _ = sys::epoll_remove(self.epoll.fd(), other);
-        }
         // The placeholder's small buffer is full; give the program a larger one.
         if let Ok(program) = job.program_end() {
             let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
         }
-        self.watch(socket, ALL, Token::Socket(id), true);
-        self.watch(wake, ALL, Token::Placeholder(id), false);
+        self.poller.watch(id, socket, ALL);
+        let token = Token::Placeholder(id).pack();
+        let _ = self.poller.modify(wake, ALL, token);
     }
 
     pub fn relay(&mut self, id: u64) {
@@ -70,7 +64,7 @@ impl Supervisor {
         match placeholder.relay(socket) {
             Flow::Wait => {}
             // The edge-triggered events are reported again.
-            Flow::Continue => self.watch(socket, ALL, Token::Socket(id), false),
+            Flow::Continue => self.poller.watch(id, socket, ALL),
             Flow::Done => drop(self.remove(id)),
             Flow::Reset => {
                 let program = job.program_end();

@@ -151,8 +151,6 @@ pub fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, a
         waiters,
         is_delayed: false,
         in_progress_delivered: false,
-        deadline: crate::job::NEVER,
-        watched: None,
         end: None,
         is_aborted: false,
         replacement: None,

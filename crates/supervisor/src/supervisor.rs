@@ -4,14 +4,16 @@
 
 use crate::answerer::Answerer;
 use crate::caller::{Callers, Programs};
+use crate::connect::OWN_FDS;
 use crate::job::{AtFd, Job, JobState};
 use crate::listener::Listener;
 use crate::lost_replies::LostReplies;
 use crate::proxy_names::ProxyNames;
 use crate::registrations::Registrations;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tailchain_core::dial::driver::Outcome;
+use tailchain_core::dial::poller::Poller;
 use tailchain_core::errno::Errno;
 use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd};
@@ -19,7 +21,7 @@ use tailchain_core::sys::{self, Fd, OwnFd};
 /// How often to check whether programs still hold the sockets that are being connected.
 pub const LOOK: Duration = Duration::from_millis(500);
 
-/// The subject of an event.
+/// What is watched besides the sockets of the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     Listener,
@@ -29,9 +31,7 @@ pub enum Token {
     Program,
     /// A finished lookup of a proxy's name.
     ProxyNames,
-    /// The socket of a job.
-    Socket(u64),
-    /// The wake end of its placeholder.
+    /// The wake end of a job's placeholder.
     Placeholder(u64),
 }
 
@@ -39,21 +39,19 @@ impl Token {
     pub fn pack(self) -> u64 {
         match self {
             Token::Listener => 0,
-            Token::Answerer => 4,
-            Token::Program => 8,
-            Token::ProxyNames => 12,
-            Token::Socket(id) => id << 2 | 1,
-            Token::Placeholder(id) => id << 2 | 2,
+            Token::Answerer => 2,
+            Token::Program => 4,
+            Token::ProxyNames => 6,
+            Token::Placeholder(id) => id << 1 | 1,
         }
     }
 
     pub fn unpack(word: u64) -> Token {
-        match (word & 3, word) {
-            (1, _) => Token::Socket(word >> 2),
-            (2, _) => Token::Placeholder(word >> 2),
-            (_, 4) => Token::Answerer,
-            (_, 8) => Token::Program,
-            (_, 12) => Token::ProxyNames,
+        match (word & 1, word) {
+            (1, _) => Token::Placeholder(word >> 1),
+            (_, 2) => Token::Answerer,
+            (_, 4) => Token::Program,
+            (_, 6) => Token::ProxyNames,
             _ => Token::Listener,
         }
     }
@@ -78,9 +76,8 @@ pub struct Supervisor {
     pub failed_until: Duration,
     /// Whether a socket was ever duplicated that was then connected, or was connecting.
     pub any_duplicates: bool,
-    pub deadlines: BTreeSet<(Duration, u64)>,
+    pub poller: Poller,
     pub next_job: u64,
-    pub epoll: OwnFd,
     /// pidfd of the program that was started.
     pub program: OwnFd,
     pub next_look: Duration,
@@ -119,7 +116,7 @@ impl Supervisor {
         listener: Listener,
         program: OwnFd,
     ) -> Result<Supervisor, Errno> {
-        let epoll = sys::epoll()?;
+        let poller = Poller::new(OWN_FDS.make(sys::epoll)?);
         let answerer = Answerer::new(router)?;
         let proxy_names = ProxyNames::new(&router.config)?;
         // Start the lookups before the first connect needs the addresses.
@@ -131,7 +128,7 @@ impl Supervisor {
             (program.fd(), Token::Program),
             (proxy_names.event(), Token::ProxyNames),
         ] {
-            sys::epoll_set(epoll.fd(), libc::EPOLL_CTL_ADD, fd, input, token.pack())?;
+            poller.add(fd, input, token.pack())?;
         }
         Ok(Supervisor {
             router,
@@ -148,9 +145,8 @@ impl Supervisor {
             failed: HashMap::new(),
             failed_until: Duration::ZERO,
             any_duplicates: false,
-            deadlines: BTreeSet::new(),
+            poller,
             next_job: 1,
-            epoll,
             program,
             next_look: Duration::ZERO,
         })
@@ -192,13 +188,7 @@ impl Supervisor {
     /// Watches the placeholder of a job.
     pub fn watch_placeholder(&mut self, id: u64, cookie: u64, wake: Fd) {
         self.by_cookie.insert(cookie, id);
-        let _ = sys::epoll_set(
-            self.epoll.fd(),
-            libc::EPOLL_CTL_ADD,
-            wake,
-            0,
-            Token::Placeholder(id).pack(),
-        );
+        let _ = self.poller.add(wake, 0, Token::Placeholder(id).pack());
     }
 
     /// Lets a job take a step.
@@ -206,7 +196,6 @@ impl Supervisor {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
-        self.deadlines.remove(&(job.deadline, id));
         let state = how(&mut job);
         if let JobState::Opened(socket) = state {
             let _ = self.router.remember_peer(socket, job.dialled);
@@ -221,39 +210,10 @@ impl Supervisor {
                 fd,
                 events,
                 deadline,
-            } => {
-                if let Some(job) = self.jobs.get_mut(&id) {
-                    job.deadline = deadline;
-                    self.deadlines.insert((deadline, id));
-                    let watched = (events != 0).then_some(fd);
-                    let is_new = job.watched != watched;
-                    if is_new {
-                        if let Some(before) = job.watched {
-                            let _ = sys::epoll_remove(self.epoll.fd(), before);
-                        }
-                        job.watched = watched;
-                    }
-                    if events != 0 {
-                        let events = events as u32 | libc::EPOLLONESHOT as u32;
-                        self.watch(fd, events, Token::Socket(id), is_new);
-                    }
-                }
-            }
+            } => self.poller.wait(id, fd, events, deadline),
             JobState::Opened(_) => self.step(id, Job::advance),
             JobState::TimedOut => self.on_caller_timeout(id),
             JobState::Finished(outcome) => self.finish(id, outcome),
-        }
-    }
-
-    /// `is_new`: the fd is not watched yet, as far as is known.
-    pub fn watch(&self, fd: Fd, events: u32, token: Token, is_new: bool) {
-        let set = |operation| sys::epoll_set(self.epoll.fd(), operation, fd, events, token.pack());
-        let (first, other) = match is_new {
-            true => (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD),
-            false => (libc::EPOLL_CTL_MOD, libc::EPOLL_CTL_ADD),
-        };
-        if matches!(set(first), Err(Errno::ENOENT | Errno::EEXIST)) {
-            let _ = set(other);
         }
     }
 
@@ -288,16 +248,13 @@ impl Supervisor {
 
     /// Removes a job from all tables.
     pub fn remove(&mut self, id: u64) -> Option<Job> {
+        self.poller.forget(id);
         let mut job = self.jobs.remove(&id)?;
-        self.deadlines.remove(&(job.deadline, id));
         let placeholder = job.placeholder().map(|placeholder| placeholder.cookie);
         for cookie in [Some(job.cookie), placeholder].into_iter().flatten() {
             if self.by_cookie.get(&cookie) == Some(&id) {
                 self.by_cookie.remove(&cookie);
             }
-        }
-        if let Some(fd) = job.watched.take() {
-            let _ = sys::epoll_remove(self.epoll.fd(), fd);
         }
         Some(job)
     }

@@ -89,19 +89,27 @@ impl Poller {
     /// that fd.
     pub fn wait(&mut self, id: u64, fd: Fd, events: c_short, deadline: Duration) {
         self.set_deadline(id, deadline);
-        let events = match events {
-            0 => None,
-            events => Some(events as u32 | libc::EPOLLONESHOT as u32),
-        };
-        let wanted = events.map(|_| fd);
+        match events {
+            0 => self.set_fd(id, None),
+            events => self.set_fd(id, Some((fd, events as u32 | libc::EPOLLONESHOT as u32))),
+        }
+    }
+
+    /// Reports events on `fd` again and again, and leaves the deadline as it is. To be called as [`Poller::wait`].
+    pub fn watch(&mut self, id: u64, fd: Fd, events: u32) {
+        self.set_fd(id, Some((fd, events)));
+    }
+
+    fn set_fd(&mut self, id: u64, wanted: Option<(Fd, u32)>) {
         let interest = self.interests.entry(id).or_default();
-        let before = core::mem::replace(&mut interest.fd, wanted);
-        if let Some(before) = before.filter(|_| before != wanted) {
+        let fd = wanted.map(|(fd, _)| fd);
+        let before = core::mem::replace(&mut interest.fd, fd);
+        if let Some(before) = before.filter(|_| before != fd) {
             // It may still be open: its events must not be taken for those of `fd`.
             let _ = sys::epoll_remove(self.epoll.fd(), before);
         }
-        if let Some(events) = events {
-            let (first, other) = match before == wanted {
+        if let Some((fd, events)) = wanted {
+            let (first, other) = match before == Some(fd) {
                 true => (libc::EPOLL_CTL_MOD, libc::EPOLL_CTL_ADD),
                 false => (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD),
             };
@@ -149,6 +157,11 @@ impl Poller {
     pub fn modify(&self, fd: Fd, events: u32, token: u64) -> Result<(), Errno> {
         let (first, other) = (libc::EPOLL_CTL_MOD, libc::EPOLL_CTL_ADD);
         self.set(first, other, fd, events, Subject::Token(token))
+    }
+
+    /// Reports no more events on an fd that was added.
+    pub fn remove(&self, fd: Fd) {
+        let _ = sys::epoll_remove(self.epoll.fd(), fd);
     }
 
     /// Only the kernel knows for certain which fds are in its instance: a file leaves it when its last fd is closed.
@@ -339,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn a_watch_lasts_and_leaves_the_deadline() {
+        let (mut poller, counter) = (poller(), readable());
+        let input = libc::EPOLLIN as u32;
+        poller.set_deadline(1, PAST);
+        poller.watch(1, counter.fd(), input);
+        assert_eq!(round(&mut poller), [Event::Ready(1), Event::TimedOut(1)]);
+        assert_eq!(round(&mut poller), [Event::Ready(1)]);
+        // Edge-triggered: it is reported again when it is watched anew.
+        let edge = input | libc::EPOLLET as u32;
+        for _ in 0..2 {
+            poller.watch(1, counter.fd(), edge);
+            assert_eq!(round(&mut poller), [Event::Ready(1)]);
+            assert_eq!(round(&mut poller), []);
+        }
+    }
+
+    #[test]
     fn a_watched_fd_is_reported_with_its_token_until_that_changes() {
         let (mut poller, counter) = (poller(), readable());
         let input = libc::EPOLLIN as u32;
@@ -349,6 +379,9 @@ mod tests {
             assert_eq!(round(&mut poller), [Event::Watched(6, input)]);
         }
         poller.modify(counter.fd(), 0, 6).unwrap();
+        assert_eq!(round(&mut poller), []);
+        poller.modify(counter.fd(), input, 6).unwrap();
+        poller.remove(counter.fd());
         assert_eq!(round(&mut poller), []);
         assert_eq!(poller.add(-1, input, 7), Err(Errno::EBADF));
     }
