@@ -1,5 +1,6 @@
 """A supervised blocking connect that is interrupted, or that others watch, compared with the kernel's."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,16 +25,16 @@ SCRIPTS = {
 def both(conf, tmp_path, make_proxy):
     """both(run): what run(via, port, gate, config) gives bare, and supervised."""
 
-    def one(run, via):
+    def one(run, via, server):
         place = tmp_path / via
         place.mkdir()
-        with Gate(place) as gate, SlowServer(gate) if via == "bare" else EchoServer() as server:
+        with Gate(place) as gate, SlowServer(gate, **server) if via == "bare" else EchoServer(**server) as server:
             config = None if via == "bare" else conf([make_proxy(Mood(gate=gate))], *PATIENT)
             return run(via, server.port, gate, config)
 
-    def compare(run):
+    def compare(run, **server):
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(lambda via: one(run, via), ["bare", "supervised"]))
+            return list(pool.map(lambda via: one(run, via, server), ["bare", "supervised"]))
 
     return compare
 
@@ -58,3 +59,18 @@ def test_other_threads_and_children_see_a_connecting_socket(both, words):
 
     bare, supervised = both(run)
     assert supervised == bare
+
+
+def test_a_thread_that_selects_for_reading_gets_what_the_server_says(both):
+    def run(via, port, gate, config):
+        options = [] if via == "bare" else ["-q"]
+        return (
+            run_probe("beside", "127.0.0.1", port, "select", gate.path, via=via, conf=config, options=options).ok().out
+        )
+
+    began = time.monotonic()
+    bare, supervised = both(run, banner=b"220 ", delay=0.3)
+    assert supervised == bare
+    # The limit of its select is 20 s.
+    assert time.monotonic() - began < 15
+    assert supervised.startswith("select 1, recv 4 220 \nconnect 0\n")

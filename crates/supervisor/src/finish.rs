@@ -61,9 +61,9 @@ impl Supervisor {
         }
         let mut is_told = false;
         for waiter in &waiters {
-            let result = match is_told && job.is_aborted {
+            let result = match is_told {
                 // The first has taken the socket's error.
-                true => Err(Errno::EPIPE),
+                true => result.map_err(|_| Errno::EPIPE),
                 false => result,
             };
             if self.listener.answer(waiter.id, result.into()) {

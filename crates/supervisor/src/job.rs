@@ -79,6 +79,8 @@ pub struct Job {
     pub replacement: Option<RegisteredFd>,
     /// The thread that called connect: to check whether the program still holds the socket.
     pub thread: pid_t,
+    /// Another than the main thread called it, and may have ended since.
+    pub by_other_thread: bool,
     pub fd: Fd,
     pub began: Duration,
 }

@@ -34,16 +34,6 @@ impl Supervisor {
         else {
             return;
         };
-        if job
-            .placeholder()
-            .is_some_and(|placeholder| placeholder.is_left())
-            && caller::has_threads(job.thread)
-        {
-            // A thread may sleep on the placeholder.
-            if let Some(placeholder) = job.placeholder() {
-                placeholder.wake_readers();
-            }
-        }
         // The placeholder's small buffer is full; give the program a larger one.
         if let Ok(program) = job.program_end() {
             let _ = sys::set_option(program.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &ROOM);
@@ -58,9 +48,16 @@ impl Supervisor {
             return;
         };
         let socket = job.final_socket();
+        let (thread, by_other_thread) = (job.thread, job.by_other_thread);
         let Some(placeholder) = job.placeholder() else {
             return;
         };
+        // A thread may sleep on the placeholder. Woken earlier, poll(2) would find nothing to read under the fd, and sleep on.
+        let is_readable = || sys::poll_one(socket, libc::POLLIN, Some(Duration::ZERO)) == Ok(true);
+        let has_threads = || by_other_thread || caller::has_threads(thread);
+        if placeholder.is_left() && is_readable() && has_threads() {
+            placeholder.wake_readers();
+        }
         match placeholder.relay(socket) {
             Flow::Wait => {}
             // The edge-triggered events are reported again.

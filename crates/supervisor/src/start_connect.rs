@@ -82,6 +82,7 @@ impl Supervisor {
         let (cookie, wake) = (placeholder.cookie, placeholder.wake_fd());
         let mut job = new_job(call, of, dialled, engine, AtFd::Placeholder(placeholder));
         job.thread = process;
+        job.by_other_thread = call.thread != process;
         if blocks {
             job.waiters.push(*call);
             // To a second connect, without O_NONBLOCK or after a signal, the kernel returns EALREADY.
@@ -155,6 +156,7 @@ pub fn new_job(call: &Call, of: Borrowed, dialled: SocketAddr, engine: Engine, a
         is_aborted: false,
         replacement: None,
         thread: call.thread,
+        by_other_thread: false,
         fd: of.fd,
         began: sys::now(),
     }
