@@ -7,22 +7,18 @@ use crate::caller::Caller;
 use crate::job::{is_nonblocking, AtFd, Engine};
 use crate::listener::{Call, Reply};
 use crate::start_connect::new_job;
-use crate::supervisor::{Supervisor, UntakenResult};
+use crate::supervisor::{Supervisor, UntakenResult, OWN_FDS};
 use std::net::SocketAddr;
 use tailchain_core::dial::blocking::Blocking;
 use tailchain_core::dial::driver::{Driver, Mode};
 use tailchain_core::dial::Dial;
 use tailchain_core::errno::Errno;
 use tailchain_core::host::{Host, Target};
-use tailchain_core::own_fds::OwnFds;
 use tailchain_core::route;
 use tailchain_core::router::connect::{
     forget_association, is_tcp_or_unknown, kind_of, unconnectable_address, Decision, Kind,
 };
 use tailchain_core::sys::{self, SockAddr};
-
-/// All fds here are the supervisor's own: no program code opens or closes any.
-pub static OWN_FDS: OwnFds = OwnFds::new();
 
 impl Supervisor {
     pub fn connect(&mut self, call: &Call) -> Reply {

@@ -4,7 +4,6 @@
 
 use crate::answerer::Answerer;
 use crate::caller::{Callers, Programs};
-use crate::connect::OWN_FDS;
 use crate::job::{AtFd, Job, JobState};
 use crate::listener::Listener;
 use crate::lost_replies::LostReplies;
@@ -15,8 +14,12 @@ use std::time::Duration;
 use tailchain_core::dial::driver::Outcome;
 use tailchain_core::dial::poller::Poller;
 use tailchain_core::errno::Errno;
+use tailchain_core::own_fds::OwnFds;
 use tailchain_core::router::Router;
 use tailchain_core::sys::{self, Fd, OwnFd};
+
+/// All fds here are the supervisor's own: no program code opens or closes any.
+pub static OWN_FDS: OwnFds = OwnFds::new();
 
 /// How often to check whether programs still hold the sockets that are being connected.
 pub const LOOK: Duration = Duration::from_millis(500);
