@@ -1,6 +1,7 @@
 /* beside HOST PORT WHAT ROUNDS: what other threads and children of a process see of a socket, and what becomes of its
  * fd, while one thread sleeps in a blocking connect to HOST PORT.
  *
+ * shared: a child connects the socket of its parent and is killed; then the parent connects it.
  * observe: poll, getpeername, recv, send, TCP_INFO by another thread. fork: the same by a child. select: a thread that
  * waits for reading in select(2). reuse: in ROUNDS rounds another thread closes the fd and opens another socket there: prints
  * how often that was written to, or read from. */
@@ -82,6 +83,22 @@ static void check(const char *what, const char *path)
     printf("echo %d\n", strcmp(what, "select") == 0 || echoes(fd, "afterwards"));
 }
 
+static void share(const char *path)
+{
+    fd = socket(to.any.sa_family, SOCK_STREAM, 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(connect(fd, &to.any, to.length) == 0 ? 0 : errno);
+    usleep(300000);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    usleep(100000);
+    open_gate(path);
+    int result = connect(fd, &to.any, to.length);
+    printf("connect %s\n", result ? errno_name(errno) : "0");
+    printf("echo %d\n", echoes(fd, "afterwards"));
+}
+
 static void reuse(int rounds)
 {
     long written = 0, taken = 0, refused = 0;
@@ -114,10 +131,12 @@ static void reuse(int rounds)
 int main(int count, char **words)
 {
     if (count != 5)
-        give_up("usage: beside HOST PORT observe|fork|select GATE, or beside HOST PORT reuse ROUNDS");
+        give_up("usage: beside HOST PORT observe|fork|select|shared GATE, or beside HOST PORT reuse ROUNDS");
     to = address_of(words[1], words[2]);
     if (strcmp(words[3], "reuse") == 0)
         reuse(atoi(words[4]));
+    else if (strcmp(words[3], "shared") == 0)
+        share(words[4]);
     else
         check(words[3], words[4]);
     return 0;

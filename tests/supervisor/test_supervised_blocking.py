@@ -50,6 +50,7 @@ def test_an_interrupted_connect_goes_on_as_in_the_kernel(both, name):
 
 
 @pytest.mark.parametrize("words", ["beside {port} observe {gate}", "beside {port} fork {gate}",
+                                   "beside {port} shared {gate}",
                                    "waiters {port} {gate} gate 1", "waiters {port} {gate} shutdown 1"])  # fmt: skip
 def test_other_threads_and_children_see_a_connecting_socket(both, words):
     def run(via, port, gate, config):

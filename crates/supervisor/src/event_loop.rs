@@ -145,7 +145,7 @@ impl Supervisor {
             .map(|(id, _)| *id)
             .collect();
         for id in unwanted {
-            drop(self.remove(id));
+            self.abandon(id);
         }
     }
 

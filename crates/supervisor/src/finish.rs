@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::job::{AtFd, Job};
+use crate::job::{AtFd, Engine, Job};
 use crate::listener::Call;
 use crate::supervisor::Supervisor;
 use tailchain_core::dial::driver::Outcome;
@@ -117,7 +117,18 @@ impl Supervisor {
                     self.poller.remove(wake);
                 }
             }
-            _ => drop(self.remove(id)),
+            _ => self.abandon(id),
+        }
+    }
+
+    /// Drops a connect that nobody waits for any more. A process that has shared the socket since before the connect
+    /// must not find it connected to the proxy.
+    pub fn abandon(&mut self, id: u64) {
+        let Some(job) = self.remove(id) else {
+            return;
+        };
+        if job.end.is_none() && !matches!(job.engine, Engine::Kernel { .. }) {
+            let _ = sys::disconnect(job.socket.fd());
         }
     }
 
