@@ -114,7 +114,7 @@ pub struct TimerSlack {
 impl TimerSlack {
     /// That of this thread.
     pub fn new() -> TimerSlack {
-        let slack = syscall!(SYS_prctl, libc::PR_GET_TIMERSLACK);
+        let slack = syscall!(SYS_prctl, libc::PR_GET_TIMERSLACK, 0, 0, 0, 0);
         let before = slack.map_or(Duration::MAX, |slack| Duration::from_nanos(slack as u64));
         TimerSlack {
             before,
@@ -152,7 +152,7 @@ impl Drop for TimerSlack {
 
 fn set_timer_slack(slack: Duration) -> bool {
     let nanoseconds = slack.as_nanos() as libc::c_ulong;
-    syscall!(SYS_prctl, libc::PR_SET_TIMERSLACK, nanoseconds).is_ok()
+    syscall!(SYS_prctl, libc::PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0).is_ok()
 }
 
 /// gettid(2).
